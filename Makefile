@@ -1,0 +1,58 @@
+# `make run` needs Python 3.11 or newer, its venv module, and make; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-16s%s\n", $$1, $$2 }'
+	@echo
+	@echo "  PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the folder it is installed into,"
+	@echo "  PYTEST_ARGS='-k settings' the tests."
+
+run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
+	@$(BIN)/chainlog serve --config config.example.yaml
+
+test: $(VENV)/.dev-installed ## Install what tests need and run them
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev-installed ## Check formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## Remove environments, caches and builds; databases stay
+	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is touched last, so an installation that was interrupted is done again.
+$(VENV)/.server-installed: pyproject.toml $(BIN)/python
+	@echo "Installing chainlog-async and what its service needs into $(VENV) ..."
+	@$(INSTALL) '.[server]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml $(BIN)/python
+	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
+	@$(INSTALL) '.[server,dev]'
+	@touch $@ $(VENV)/.server-installed
+
+# A venv that could not be finished (Debian leaves out ensurepip) must not look like one the next time.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "chainlog-async needs Python 3.11 or newer, and $(PYTHON) is not: $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another interpreter, for example: make $(or $(MAKECMDGOALS),run) PYTHON=python3.13" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		rm -f $(BIN)/python; \
+		echo "$(PYTHON) could not make a virtual environment in $(VENV); on Debian, install python3-venv first." >&2; \
+		exit 1; }

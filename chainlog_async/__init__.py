@@ -1,0 +1,46 @@
+"""The request log for async Python LLM gateways, on one SQLite file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .database import initialize_database
+from .entry import RequestLogEntry
+from .errors import ChainlogError
+from .logger import RequestLogger
+from .schema import migrate_schema
+from .service import ChainLog
+from .statistics import Health, Statistics
+from .usage import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+__all__ = [
+    "ChainLog",
+    "ChainUsage",
+    "ChainlogError",
+    "Health",
+    "ProviderUsage",
+    "RequestLogEntry",
+    "RequestLogRow",
+    "RequestLogger",
+    "Settings",
+    "Statistics",
+    "SummaryStats",
+    "UsageAggregator",
+    "__version__",
+    "initialize_database",
+    "migrate_schema",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    # pydantic takes longer to import than all the rest; a gateway that has settings of its own kind never needs it.
+    if name == "Settings":
+        from .settings import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,223 @@
+"""Entries that are accepted and not committed: lines in order, cut into the blocks that become batches.
+
+Every line has a place in the writer's stream of bytes, so "how far" is one number, the position. With a journal the
+lines are in its files and only the blocks are in memory; without one, or while it cannot be written, the lines are in
+memory, within bounds. Not thread-safe: `EntryQueue` holds its lock around every call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .errors import QueueFullError
+from .journal import Journal
+
+MAX_BLOCK_BYTES = 1024 * 1024
+"""A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Neighbouring lines that will be one batch."""
+
+    start: int
+    end: int
+    journaled: bool
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines of one writer's stream to be committed together, each with its newline."""
+
+    writer_id: str
+    start: int
+    lines: bytes
+    rows: int
+
+    @property
+    def end(self) -> int:
+        """The position once it is committed."""
+        return self.start + len(self.lines)
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Two halves; only for a batch of at least two rows."""
+        lines = self.lines.splitlines(keepends=True)
+        half = len(lines) // 2
+        first = b"".join(lines[:half])
+        return (
+            Batch(self.writer_id, self.start, first, half),
+            Batch(self.writer_id, self.start + len(first), self.lines[len(first) :], self.rows - half),
+        )
+
+
+class Backlog:
+    """A bounded queue of lines, first in, first out.
+
+    In memory it is bounded by rows and by bytes, whichever comes first, the batch in hand included; in the journal by
+    the journal's own bound. `on_ready` is called when a first line waits, and whenever a block has filled up.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_rows: int,
+        max_bytes: int,
+        max_batch_rows: int,
+        drop_oldest: bool,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._max_batch_rows = max_batch_rows
+        self._drop_oldest = drop_oldest
+        self._on_ready = on_ready
+        self.writer_id = ""
+        """Whose lines these are."""
+        self.journal: Journal | None = None
+        """Where lines are kept; None keeps them in memory. Lines that wait when it is set stay there."""
+        self._memory: deque[bytes] = deque()
+        self._memory_rows = self._memory_bytes = 0
+        self._blocks: deque[Block] = deque()
+        self._in_hand: Batch | None = None
+        self._in_hand_journaled = False
+        self._tail = 0
+        self.rows = 0
+        """Lines waiting, the batch in hand included."""
+        self.bytes = 0
+        """Their size in bytes."""
+        self.peak_rows = 0
+
+    @property
+    def rows_in_hand(self) -> int:
+        """Lines of the batch that was taken and is not settled."""
+        return self._in_hand.rows if self._in_hand else 0
+
+    @property
+    def has_full_block(self) -> bool:
+        """Whether a batch of the largest size is waiting."""
+        return len(self._blocks) > 1 or (bool(self._blocks) and self._is_full(self._blocks[0]))
+
+    def append(self, line: bytes) -> int:
+        """Takes in a line that ends in a newline. Returns how many older lines had to go for it.
+
+        Raises `QueueFullError` when there is no room, or none that older lines could make.
+        """
+        dropped = 0
+        journal = self.journal
+        while not (journaled := journal is not None and journal.append(self._tail, line)):
+            if self._fits_in_memory(line):
+                self._memory.append(line)
+                self._memory_rows += 1
+                self._memory_bytes += len(line)
+                break
+            made_room = self._drop_first() if self._drop_oldest else 0
+            if not made_room:
+                raise QueueFullError(self._why_full())
+            dropped += made_room
+        block = self._block_for(journaled)
+        block.rows += 1
+        block.end = self._tail = self._tail + len(line)
+        self.bytes += len(line)
+        self.rows += 1
+        self.peak_rows = max(self.peak_rows, self.rows)
+        return dropped
+
+    def take(self) -> Batch | None:
+        """The oldest batch: the one in hand if there is one, else the oldest block, full or not.
+
+        Raises `OSError` when the journal cannot be read; `drop_unreadable` then passes over that block.
+        """
+        if self._in_hand is None and self._blocks:
+            block = self._blocks[0]
+            if block.journaled and self.journal is not None:
+                lines = self.journal.read(block.start, block.end)
+            else:
+                lines = b"".join([self._memory.popleft() for _ in range(block.rows)])
+            self._blocks.popleft()
+            self._in_hand = Batch(self.writer_id, block.start, lines, block.rows)
+            self._in_hand_journaled = block.journaled
+        return self._in_hand
+
+    def settle(self, batch: Batch) -> None:
+        """Lets go of the batch in hand, or of its first part."""
+        hand = self._in_hand
+        if hand is None or hand.start != batch.start:
+            raise AssertionError(f"batch {batch.start} is not the one in hand")
+        rows_left = hand.rows - batch.rows
+        rest = hand.lines[len(batch.lines) :]
+        self._in_hand = Batch(hand.writer_id, batch.end, rest, rows_left) if rows_left else None
+        self._forget(batch.rows, len(batch.lines), self._in_hand_journaled)
+        if self.journal is not None:
+            self.journal.release(batch.end)
+
+    def drop_unreadable(self) -> int:
+        """Gives up the oldest block. Returns how many lines that were."""
+        block = self._blocks.popleft()
+        self._forget(block.rows, block.end - block.start, block.journaled)
+        return block.rows
+
+    def clear_memory(self) -> int:
+        """Gives up what is in memory alone; what is in the journal stays. Returns how many lines that were."""
+        rows = self._memory_rows
+        if self._in_hand is not None and not self._in_hand_journaled:
+            self._in_hand = None
+        self._blocks = deque(block for block in self._blocks if block.journaled)
+        self._memory.clear()
+        self._forget(self._memory_rows, self._memory_bytes, journaled=False)
+        return rows
+
+    def _block_for(self, journaled: bool) -> Block:
+        block = self._blocks[-1] if self._blocks else None
+        if (
+            block is None
+            or self._is_full(block)
+            or block.journaled is not journaled
+            or (journaled and self.journal is not None and self.journal.newest_start > block.start)
+        ):
+            block = Block(self._tail, self._tail, journaled)
+            self._blocks.append(block)
+            self._on_ready()
+        return block
+
+    def _is_full(self, block: Block) -> bool:
+        return block.rows >= self._max_batch_rows or block.end - block.start >= MAX_BLOCK_BYTES
+
+    def _fits_in_memory(self, line: bytes) -> bool:
+        return self._memory_rows < self._max_rows and self._memory_bytes + len(line) <= self._max_bytes
+
+    def _drop_first(self) -> int:
+        """Drops the oldest line, or the oldest block where lines are in the journal; not the batch in hand."""
+        if not self._blocks:
+            return 0
+        block = self._blocks[0]
+        if block.journaled and self.journal is not None:
+            self._blocks.popleft()
+            self._forget(block.rows, block.end - block.start, journaled=True)
+            self.journal.release(block.end)
+            return block.rows
+        size = len(self._memory.popleft())
+        block.start += size
+        block.rows -= 1
+        if not block.rows:
+            self._blocks.popleft()
+        self._forget(1, size, journaled=False)
+        return 1
+
+    def _forget(self, rows: int, size: int, journaled: bool) -> None:
+        self.rows -= rows
+        self.bytes -= size
+        if not journaled:
+            self._memory_rows -= rows
+            self._memory_bytes -= size
+
+    def _why_full(self) -> str:
+        why = f"{self._memory_rows} entries ({self._memory_bytes} bytes) wait in memory already; "
+        if self.journal is not None and self.journal.error:
+            why += f"the journal takes none either: {self.journal.error}; "
+        return why + (
+            "raise max_queue_size or max_queue_bytes, or find out what holds the writer up "
+            "(see the statistics' last_error)"
+        )

@@ -1,0 +1,106 @@
+"""The command ``chainlog`` itself: its version, its commands, and how their errors are told."""
+
+from __future__ import annotations
+
+import errno
+import io
+import sqlite3
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import click
+
+from chainlog_async import __version__
+from chainlog_async.errors import ChainlogError
+
+from .importing import import_command
+from .maintenance import migrate
+from .options import examples
+from .reading import recent, usage
+from .render import plain
+from .serve import serve
+
+
+class Failure(click.ClickException):
+    """What went wrong, for people: ``error: …`` on stderr, exit code 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the message; whatever came from outside has its control characters escaped."""
+        for line in self.message.splitlines() or [""]:
+            click.echo(f"error: {plain(line)}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group whose commands may raise `ChainlogError`: people get the message, not the traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command. Raises `Failure` for an error that is not a mistake of ours."""
+        try:
+            result: object = super().invoke(ctx)
+        except (ChainlogError, OSError, sqlite3.Error) as error:
+            if _is_broken_pipe(error):
+                raise
+            raise Failure(_message(error)) from error
+        except BaseExceptionGroup as group:
+            errors = list(_leaves(group))
+            if all(isinstance(error, click.ClickException | click.exceptions.Exit) for error in errors):
+                raise errors[0] from None
+            if not all(isinstance(error, ChainlogError | OSError | sqlite3.Error) for error in errors):
+                raise
+            raise Failure("\n".join(dict.fromkeys(map(_message, errors)))) from group
+        return result
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
+
+
+@click.group(
+    name="chainlog",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "chainlog serve                       take entries and answer usage over HTTP",
+        "chainlog import requests.jsonl       put a file of entries into the database",
+        "chainlog usage                       who was used how much",
+        "chainlog recent --follow             watch requests as they come",
+        "chainlog COMMAND --help              what a command does, with examples",
+    ),
+)
+@click.version_option(__version__, "-V", "--version", prog_name="chainlog-async", message="%(prog)s %(version)s")
+def chainlog() -> None:
+    """Log the requests of an LLM gateway to one SQLite file, and see who was used how much.
+
+    Every command finds its settings in the file named by --config, else by CHAINLOG_CONFIG, else in ./config.yaml
+    if there is one, else it takes the defaults; --db names another database file.
+
+    Exit codes: 0 done, 1 something went wrong (the reason is on stderr), 2 the command was misused.
+    """
+
+
+for command in (serve, import_command, usage, recent, migrate):
+    chainlog.add_command(command)
+
+
+def run() -> None:
+    """Runs the command line with the arguments of this process, and exits."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe that is not UTF-8 must not end a command halfway through a table.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    chainlog.main(prog_name="chainlog")

@@ -1,0 +1,65 @@
+"""``chainlog migrate``."""
+
+from __future__ import annotations
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.database import close_connection, initialize_database
+from chainlog_async.schema import migrate_schema, read_identity
+from chainlog_async.settings import Settings
+
+from .options import Source, examples, json_option, settings_options
+from .render import plain, print_json
+
+
+class MigrationReport(msgspec.Struct, frozen=True, rename="camel"):
+    """The ``--json`` of ``chainlog migrate``."""
+
+    database: str
+    from_version: int
+    """0: there was nothing yet."""
+    to_version: int
+
+
+@click.command(
+    short_help="Bring a database to this release's schema.",
+    epilog=examples(
+        "chainlog migrate                                 the database of ./config.yaml",
+        "chainlog migrate --db ./429chain/observability.db",
+    ),
+)
+@json_option("one object with database, fromVersion and toVersion")
+@settings_options
+def migrate(source: Source, as_json: bool) -> None:
+    """Bring a database to this release's schema, or make a new one.
+
+    A database of 429chain is taken over with its rows and totals, and 429chain can go on writing to it. The gateway or
+    service does the same when it starts. Every step is one transaction, and doing it twice does nothing.
+    """
+    report = anyio.run(_migrate, source.load())
+    if as_json:
+        print_json(report)
+        return
+    name = plain(report.database)
+    if not report.from_version:
+        click.echo(f"made {name} with schema version {report.to_version}")
+    elif report.from_version == report.to_version:
+        click.echo(f"{name} has schema version {report.to_version} already; nothing to do")
+    else:
+        click.echo(f"migrated {name} from schema version {report.from_version} to {report.to_version}")
+
+
+async def _migrate(settings: Settings) -> MigrationReport:
+    connection = await initialize_database(
+        settings.db_path,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        synchronous=settings.synchronous,
+        wal_limit_bytes=settings.wal_limit_bytes,
+    )
+    try:
+        before = (await read_identity(connection)).version
+        return MigrationReport(str(settings.db_path), before, await migrate_schema(connection))
+    finally:
+        await close_connection(connection)

@@ -1,0 +1,76 @@
+"""What the commands share: where the settings come from, and how examples are shown."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from chainlog_async.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CONFIG_VARIABLE = "CHAINLOG_CONFIG"
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a command's settings come from."""
+
+    file: Path | None
+    """The YAML file, or None for environment and defaults only."""
+    section: str
+    """The mapping inside it, dotted when nested."""
+    db: Path | None
+    """The database file of ``--db``, which wins over everything."""
+
+    def load(self, **overrides: object) -> Settings:
+        """The settings, with `overrides` above all. Raises `SettingsError`."""
+        if self.db is not None:
+            overrides["db_path"] = self.db
+        return Settings.load(self.file, section=self.section, **overrides)
+
+
+def settings_options(command: Callable[Concatenate[Source, P], R]) -> Callable[P, R]:
+    """Adds ``--config``, ``--section`` and ``--db``; the command gets them as a `Source`, its first argument."""
+
+    @click.option(
+        "--config",
+        "-c",
+        type=click.Path(path_type=Path),
+        envvar=CONFIG_VARIABLE,
+        metavar="FILE",
+        help=f"Settings in YAML.  [default: ${CONFIG_VARIABLE}, else ./{DEFAULT_CONFIG} if it exists]",
+    )
+    @click.option(
+        "--section",
+        default="settings",
+        show_default=True,
+        metavar="NAME",
+        help="Where in that file they are; dotted when nested, as in gateway.logging.",
+    )
+    @click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Use this database file instead.")
+    @functools.wraps(command)
+    def with_source(config: Path | None, section: str, db: Path | None, *args: P.args, **kwargs: P.kwargs) -> R:
+        if config is None and DEFAULT_CONFIG.is_file():
+            config = DEFAULT_CONFIG
+        return command(Source(config, section, db), *args, **kwargs)
+
+    # click calls it with keywords only, which a ParamSpec cannot express.
+    return with_source  # type: ignore[return-value]  # the three extra keywords come from the options above
+
+
+def json_option(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Adds ``--json``, passed on as ``as_json``; `what` says what is printed then."""
+    return click.option("--json", "as_json", is_flag=True, help=f"For machines: {what}.")
+
+
+def examples(*lines: str) -> str:
+    """An epilog of examples that click leaves as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

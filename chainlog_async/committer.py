@@ -1,0 +1,123 @@
+"""Getting one batch into the database, whatever the database says to it."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Protocol
+
+import anyio
+
+from .backlog import Batch
+from .condition import Condition
+from .entry import check_line
+from .errors import ChainlogError, InvalidEntryError
+from .faults import Fault, classify, errorname
+from .store import Store
+
+logger = logging.getLogger("chainlog_async")
+
+FIRST_PAUSE_S = 0.05
+"""Pause after a first failed commit, in seconds; it doubles with each further one."""
+
+LONGEST_PAUSE_S = 2.0
+"""Longest pause between two tries, in seconds: how late a recovery is noticed at the most."""
+
+
+class Books(Protocol):
+    """Who wants to know what became of a batch."""
+
+    def settle(self, batch: Batch) -> None:
+        """These rows are committed."""
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        """This one row is in `rejected_entries`."""
+
+
+class Committer:
+    """Tries until a batch is settled; finds the row that the database refuses."""
+
+    def __init__(self, store: Store, condition: Condition) -> None:
+        self._store = store
+        self._condition = condition
+
+    async def commit(self, batch: Batch, books: Books) -> None:
+        """Returns when every row is committed or rejected, however long that takes. Cancel it to give up.
+
+        Cancelled, a statement goes on in aiosqlite's thread. The rest of the batch can be handed in again all the
+        same: the database passes over what it has.
+        """
+        pause_s = FIRST_PAUSE_S
+        rest: Batch | None = batch
+        while rest is not None:
+            rest = await self.try_once(rest, books)
+            if rest is not None:
+                # Jitter, so that several processes that wait for one lock do not all come back at once.
+                await anyio.sleep(pause_s * random.uniform(0.5, 1.0))
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def try_once(self, batch: Batch, books: Books) -> Batch | None:
+        """One try. Returns what is left of the batch, or None when all of it is settled."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                await self._store.commit(part)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the batch has to be kept
+                if part.rows > 1 and _names_a_row(error, part):
+                    parts.extend(reversed(part.split()))
+                elif _names_a_row(error, part):
+                    if not await self._reject(part, error, books):
+                        return _joined(part, parts)
+                else:
+                    await self._note(error)
+                    return _joined(part, parts)
+            else:
+                self._condition.note_success()
+                books.settle(part)
+        return None
+
+    async def _reject(self, row: Batch, error: Exception, books: Books) -> bool:
+        try:
+            await self._store.reject(row, error)
+        except Exception as second_error:  # noqa: BLE001  # the same
+            # The disk may be full by now: the row stays at the head, and is judged again at the next try.
+            await self._note(second_error)
+            return False
+        books.reject(row, error)
+        return True
+
+    async def _note(self, error: Exception) -> None:
+        detail = f"{error} ({errorname(error)})"
+        fault = classify(error)
+        if fault is Fault.DAMAGED:
+            self._condition.note_damage(detail)
+        else:
+            self._condition.note_error(detail)
+        if fault is Fault.BUSY:
+            return
+        try:
+            await self._store.recover(fault)
+        except (ChainlogError, OSError) as reopening_error:
+            self._condition.note_error(str(reopening_error))
+
+
+def _names_a_row(error: Exception, batch: Batch) -> bool:
+    """Whether one row is to blame: the database says so, or a line is no JSON any more, a plain SQLITE_ERROR."""
+    fault = classify(error)
+    if fault is Fault.UNKNOWN and errorname(error) == "SQLITE_ERROR":
+        return any(_is_broken(line) for line in batch.lines.splitlines())
+    return fault is Fault.ROW
+
+
+def _is_broken(line: bytes) -> bool:
+    try:
+        check_line(line)
+    except InvalidEntryError:
+        return True
+    return False
+
+
+def _joined(part: Batch, later: list[Batch]) -> Batch:
+    rest = [part, *reversed(later)]
+    return Batch(part.writer_id, part.start, b"".join(piece.lines for piece in rest), sum(piece.rows for piece in rest))

@@ -1,0 +1,103 @@
+"""The state of the database as the writer sees it: what failed, what is wrong now, what to do about it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Literal
+
+from .entry import now_ms
+from .reporting import Reporter
+from .statistics import Health
+
+FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""SQLite releases without the WAL-reset bug, the newest line first; before 3.7.0 there was no WAL.
+
+The bug can corrupt a database when two connections write or checkpoint at the same moment:
+https://www.sqlite.org/wal.html#walresetbug
+"""
+
+
+def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether this release of SQLite has the bug."""
+    if version >= FIXED_IN[0]:
+        return False
+    return not any(version[:2] == fixed[:2] and version >= fixed for fixed in FIXED_IN)
+
+
+class Condition:
+    """Notes of the writer, its committer and its maintenance; all on the writer's event loop."""
+
+    def __init__(self) -> None:
+        self.running = False
+        """Whether there is a writer."""
+        self.retries = 0
+        self.last_error: str | None = None
+        self.last_error_at: int | None = None
+        self.wal_bytes = 0
+        self.checkpoints_complete = 0
+        self.checkpoints_partial = 0
+        self._failing = False
+        self._damage: str | None = None
+        self._integrity: str | None = None
+        self._wal: str | None = None
+        self._reporter = Reporter()
+
+    def note_error(self, detail: str) -> None:
+        """Something failed and will be tried again."""
+        self.retries += 1
+        self.last_error = detail
+        self.last_error_at = now_ms()
+        self._failing = True
+        self._reporter.warn("writing failed, trying again", detail)
+
+    def note_damage(self, detail: str) -> None:
+        """The database is damaged."""
+        self.note_error(detail)
+        self._damage = (
+            f"the database is damaged ({detail}) and nothing is written to it: move it away together with its -wal "
+            "and -shm, or put a recovered copy in its place (sqlite3 FILE .recover); writing then goes on by itself"
+        )
+
+    def note_success(self) -> None:
+        """A batch was committed."""
+        self._failing = False
+        self._damage = None
+
+    def note_reopened(self) -> None:
+        """Another file is open now."""
+        self._integrity = None
+
+    def note_integrity(self, finding: str) -> None:
+        """`PRAGMA quick_check` found something after an unclean end."""
+        self._integrity = f"after an unclean end, quick_check found: {finding}; make a copy, then run `chainlog check`"
+
+    def note_wal(self, size: int, *, frames: int = 0, moved: int = 0) -> None:
+        """Size of the write-ahead log, in bytes, and what a checkpoint moved of it if there was one."""
+        self.wal_bytes = size
+        self._wal = None
+        if frames and moved == frames:
+            self.checkpoints_complete += 1
+        elif frames:
+            self.checkpoints_partial += 1
+            self._wal = (
+                f"the write-ahead log has {size} bytes and cannot be emptied, because somebody has been reading an "
+                f"old state of the database for long ({moved} of {frames} frames moved): end that reader"
+            )
+
+    def health(self, journal_error: str | None) -> Health:
+        """Whether entries reach the database; failed only where somebody has to do something."""
+        if not self.running:
+            return Health(status="failed", reasons=("no writer is running; start the log's run(), or open it again",))
+        failed = [reason for reason in (self._damage, self._integrity) if reason]
+        degraded = [self._wal] if self._wal else []
+        if self._failing and not self._damage:
+            degraded.append(f"commits fail and are tried again: {self.last_error}")
+        if journal_error is not None:
+            degraded.append(f"entries wait in memory and would not survive a kill: {journal_error}")
+        status: Literal["ok", "degraded", "failed"] = "failed" if failed else "degraded" if degraded else "ok"
+        notes = [f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update it to 3.51.3 or newer"]
+        return Health(
+            status=status,
+            reasons=(*failed, *degraded),
+            notes=tuple(notes) if has_wal_reset_bug(sqlite3.sqlite_version_info) else (),
+        )

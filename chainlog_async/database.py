@@ -1,0 +1,209 @@
+"""Opening the file: pragmas, write-ahead logging, and no thread left behind. No business logic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+import anyio
+from anyio import to_thread
+
+from .errors import DatabaseError, DatabaseMissingError, NotADatabaseError, WalUnavailableError
+from .faults import Fault, classify, errorname
+from .finishing import finish
+from .schema import check_identity, read_identity
+
+logger = logging.getLogger("chainlog_async")
+
+CACHE_KIB = 64_000
+"""SQLite's page cache per writer, in KiB; the original's choice."""
+
+READER_CACHE_KIB = 8_000
+"""SQLite's page cache per reader, in KiB."""
+
+T = TypeVar("T")
+
+
+async def initialize_database(
+    db_path: str | Path,
+    *,
+    busy_timeout_ms: int = 5_000,
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+    wal_limit_bytes: int = 64 * 1024 * 1024,
+) -> aiosqlite.Connection:
+    """Opens the database for writing, making it and its folders where they are missing, and sets its pragmas.
+
+    The connection is in autocommit mode; close it with `close_connection`. `migrate_schema` comes next.
+
+    Raises `ForeignDatabaseError`, `NewerDatabaseError` or `NotADatabaseError` before anything is touched,
+    `WalUnavailableError` where write-ahead logging is not to be had (a file in memory, a network file system), and
+    `DatabaseError` when the file cannot be opened. No connection is left open then.
+    """
+    if str(db_path) in ("", ":memory:"):
+        raise WalUnavailableError(
+            f"db_path is {str(db_path)!r}, a database in memory, which its readers could not see; name a file"
+        )
+    path = Path(db_path)
+    try:
+        path = await to_thread.run_sync(_make_file, path)
+        if await to_thread.run_sync(_has_write_ahead_log, path):
+            await _until_not_busy(lambda: _refuse_others(path, busy_timeout_ms), busy_timeout_ms)
+        connection = await _connect(path, "rw", busy_timeout_ms)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise _open_error(path, error) from error
+    try:
+        await _until_not_busy(lambda: _prepare(connection, path, synchronous, wal_limit_bytes), busy_timeout_ms)
+    except BaseException as error:
+        await close_connection(connection)
+        if isinstance(error, sqlite3.Error):
+            raise _open_error(path, error) from error
+        raise
+    return connection
+
+
+async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> aiosqlite.Connection:
+    """Opens a read-only connection, which neither writes nor checkpoints. Close it with `close_connection`.
+
+    Raises `DatabaseMissingError` when there is no file, and `DatabaseError` when it cannot be opened.
+    """
+    path = Path(db_path)
+    try:
+        path = await to_thread.run_sync(_find_file, path)
+        connection = await _connect(path, "ro", busy_timeout_ms)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise _open_error(path, error) from error
+    try:
+        for pragma in (f"cache_size = -{READER_CACHE_KIB:d}", "query_only = ON"):
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+    except BaseException as error:
+        await close_connection(connection)
+        if isinstance(error, sqlite3.Error):
+            raise _open_error(path, error) from error
+        raise
+    return connection
+
+
+async def close_connection(connection: aiosqlite.Connection) -> None:
+    """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's."""
+    try:
+        await finish(connection.close())
+    except (sqlite3.Error, ValueError) as error:
+        logger.warning("closing the database failed: %s (%s)", error, errorname(error))
+
+
+async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(
+        f"file:{quote(os.fsencode(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=busy_timeout_ms / 1_000,
+    )
+    # A thread that SQLite holds up (a dead network disk) must not hold up the end of the process as well:
+    # https://github.com/omnilib/aiosqlite/issues/290
+    connection._thread.daemon = True  # noqa: SLF001  # there is no public way
+    try:
+        # Cancelled in the middle, aiosqlite forgets the connection that its thread is just opening (its issue 259).
+        await finish(_open(connection))
+    except asyncio.CancelledError:
+        await close_connection(connection)
+        raise
+    return connection
+
+
+async def _open(connection: aiosqlite.Connection) -> None:
+    await connection
+
+
+async def _refuse_others(path: Path, busy_timeout_ms: int) -> None:
+    """Asks whose database it is without being able to write.
+
+    Its owner was killed, for the write-ahead log is still there: closing a connection that can write would move the
+    log into the file, which is not ours to do when the file is not ours.
+    """
+    connection = await _connect(path, "ro", busy_timeout_ms)
+    try:
+        check_identity(await read_identity(connection), str(path))
+    finally:
+        await close_connection(connection)
+
+
+async def _prepare(
+    connection: aiosqlite.Connection, path: Path, synchronous: Literal["NORMAL", "FULL"], wal_limit_bytes: int
+) -> None:
+    identity = await read_identity(connection)
+    check_identity(identity, str(path))
+    if not identity.tables:
+        # Only before the first table: afterwards it would take a VACUUM.
+        await connection.execute_fetchall("PRAGMA auto_vacuum = INCREMENTAL")
+    ((mode,),) = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise WalUnavailableError(
+            f"{path} stays in journal mode {mode!r}, and readers would block the writer; "
+            "put the database on a local disk"
+        )
+    for pragma in (
+        f"synchronous = {synchronous}",
+        f"cache_size = -{CACHE_KIB:d}",
+        "temp_store = MEMORY",
+        f"journal_size_limit = {wal_limit_bytes:d}",
+    ):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+    logger.info("opened %s (journal mode %s, synchronous %s)", path, mode, synchronous)
+
+
+async def _until_not_busy(attempt: Callable[[], Awaitable[T]], timeout_ms: int) -> T:
+    """Processes that start together meet at the switch to WAL, where SQLite's own busy timeout does not help."""
+    deadline = monotonic() + timeout_ms / 1_000
+    while True:
+        try:
+            return await attempt()
+        except sqlite3.Error as error:
+            if classify(error) is not Fault.BUSY or monotonic() >= deadline:
+                raise
+        await anyio.sleep(random.uniform(0.005, 0.05))
+
+
+def _make_file(path: Path) -> Path:
+    """Makes the file readable by its owner alone; SQLite gives its -wal and -shm the same permissions."""
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # What exists is not opened: closing it would drop the locks that other connections of this process hold on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return path
+
+
+def _find_file(path: Path) -> Path:
+    path = path.absolute()
+    if not path.exists():
+        raise DatabaseMissingError(f"{path} does not exist; start the service that writes it, or correct db_path")
+    return path
+
+
+def _has_write_ahead_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _open_error(path: Path, error: BaseException) -> DatabaseError:
+    if classify(error) is Fault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is not an SQLite database, or is damaged ({errorname(error)}); "
+            "move it away or set db_path to another file"
+        )
+    if classify(error) is Fault.BUSY:
+        return DatabaseError(f"{path} is locked by another process ({errorname(error)}); end that process or wait")
+    return DatabaseError(
+        f"{path} cannot be opened: {error} ({errorname(error)}); check that the folder exists, can be written, "
+        "and that the disk has room"
+    )

@@ -1,0 +1,140 @@
+"""The journal: every accepted line is in a file before `log_request` returns, so the process may die at any moment.
+
+One writer's lines are one endless stream of bytes. It is kept in segments, files named by the place in the stream of
+their first byte; "committed so far" is one number, the position, which the database keeps in the same transaction as
+the rows. What lies before the position is deleted, a segment at a time.
+
+A write goes to the page cache and is not synced: it survives the process, not a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from .lease import segment_path
+
+RETRY_S = 1.0
+"""After a failed write, how long entries stay in memory before the journal is tried again, in seconds."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """One open file of the stream."""
+
+    start: int
+    end: int
+    path: Path
+    descriptor: int
+
+    def takes(self, position: int, segment_bytes: int) -> bool:
+        """Whether the line at that place of the stream belongs in this file."""
+        return position == self.end and self.end - self.start < segment_bytes
+
+
+class Journal:
+    """The segments of one living writer. Not thread-safe: the queue holds its lock around every call."""
+
+    def __init__(self, folder: Path, writer_id: str, *, max_bytes: int, segment_bytes: int) -> None:
+        self._folder = folder
+        self._writer_id = writer_id
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._segments: deque[Segment] = deque()
+        self._released: list[Segment] = []
+        self._retry_at = 0.0
+        self._segment_is_left = False
+        self.bytes = 0
+        """Size of the segments on disk, in bytes."""
+        self.error: str | None = None
+        """Why lines cannot be journaled at the moment, or None."""
+
+    @property
+    def newest_start(self) -> int:
+        """Where the segment that is being written begins."""
+        return self._segments[-1].start if self._segments else -1
+
+    def append(self, position: int, line: bytes) -> bool:
+        """Writes the line at that place of the stream. False when it cannot; the line is then not in the journal."""
+        if self.error is not None and monotonic() < self._retry_at:
+            return False
+        size = len(line)
+        if self.bytes + size > self._max_bytes:
+            return self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
+        try:
+            segment = self._segments[-1] if self._segments else None
+            if segment is None or self._segment_is_left or not segment.takes(position, self._segment_bytes):
+                segment = self._open_segment(position)
+            # pwrite, not an appending write: what a failed write left half done is simply written over.
+            if os.pwrite(segment.descriptor, line, position - segment.start) != size:
+                raise OSError("the disk took only a part of the line")
+        except OSError as error:
+            return self._fail(f"{self._folder}: {error}")
+        segment.end += size
+        self.bytes += size
+        self.error = None
+        return True
+
+    def leave_segment(self) -> None:
+        """The next line begins a new file."""
+        self._segment_is_left = True
+
+    def read(self, start: int, end: int) -> bytes:
+        """The stream from `start` to `end`, which lie in one segment. Raises `OSError` when the file lost them."""
+        segment = next(segment for segment in self._segments if segment.start <= start < segment.end)
+        data = bytearray()
+        while len(data) < end - start:
+            chunk = os.pread(segment.descriptor, end - start - len(data), start - segment.start + len(data))
+            if not chunk:
+                raise OSError(f"{segment.path} is shorter than what was written to it")
+            data += chunk
+        return bytes(data)
+
+    def release(self, position: int) -> None:
+        """What lies before the position is committed; segments that end there wait for `remove_released`."""
+        while self._segments and self._segments[0].end <= position and len(self._segments) > 1:
+            self._let_go(self._segments.popleft())
+
+    def take_released(self) -> list[Segment]:
+        """Segments that `remove_segments` may delete; the caller has them alone."""
+        released, self._released = self._released, []
+        return released
+
+    def release_all(self) -> None:
+        """Nothing of the stream is needed any more."""
+        while self._segments:
+            self._let_go(self._segments.popleft())
+
+    def close(self) -> None:
+        """Closes the files and leaves them where they are."""
+        for segment in (*self._segments, *self._released):
+            os.close(segment.descriptor)
+        self._segments.clear()
+        self._released.clear()
+
+    def _open_segment(self, start: int) -> Segment:
+        path = segment_path(self._folder, self._writer_id, start)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        segment = Segment(start, start, path, descriptor)
+        self._segments.append(segment)
+        self._segment_is_left = False
+        return segment
+
+    def _fail(self, reason: str) -> bool:
+        self.error = reason
+        self._retry_at = monotonic() + RETRY_S
+        return False
+
+    def _let_go(self, segment: Segment) -> None:
+        self.bytes -= segment.end - segment.start
+        self._released.append(segment)
+
+
+def remove_segments(segments: list[Segment]) -> None:
+    """Deletes the files. Blocks for as long as the file system takes; call it in a thread."""
+    for segment in segments:
+        os.close(segment.descriptor)
+        segment.path.unlink(missing_ok=True)

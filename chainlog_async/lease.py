@@ -1,0 +1,116 @@
+"""Which writers live: a lock file per writer, whose lock dies with its owner.
+
+``flock`` belongs to the open file, not to a process number that the system may hand out again: the kernel lets go of
+it when the owner ends, however it ends. Everything here blocks for a moment; call it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # Windows has no flock
+    fcntl = None  # type: ignore[assignment]  # asked about before each use
+
+LOCK_SUFFIX = ".lock"
+SEGMENT_SUFFIX = ".jsonl"
+
+
+def journal_folder(db_path: str | Path) -> Path:
+    """The folder beside the database where its writers keep their locks and journals."""
+    path = Path(db_path).absolute()
+    return path.with_name(path.name + ".journal")
+
+
+class Lease:
+    """A held lock; the holder alone may write, replay or delete that writer's journal."""
+
+    def __init__(self, folder: Path, writer_id: str, descriptor: int) -> None:
+        self.folder = folder
+        self.writer_id = writer_id
+        self._descriptor: int | None = descriptor
+
+    def is_in_place(self) -> bool:
+        """Whether the lock file is still where others look for it."""
+        if self._descriptor is None:
+            return False
+        try:
+            return _lock_path(self.folder, self.writer_id).stat().st_ino == os.fstat(self._descriptor).st_ino
+        except OSError:
+            return False
+
+    def release(self, *, remove: bool) -> None:
+        """Lets go; with `remove`, nothing of this writer is left and the lock file goes too."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            if remove:
+                # Before the lock is free: whoever gets it afterwards sees that the file is not at its place any more.
+                _lock_path(self.folder, self.writer_id).unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def take_lease(folder: Path, writer_id: str) -> Lease:
+    """A lease under an id that nobody else has. Raises `OSError` when there can be no lock."""
+    if fcntl is None:
+        raise OSError("this system has no flock, so a journal could not be told from a dead one's")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for _ in range(100):
+        # Another starter may take the fresh file for a dead writer's before it is locked; it then removes it soon.
+        lease = _try_lock(folder, writer_id)
+        if lease is not None:
+            return lease
+        time.sleep(0.01)
+    raise OSError(f"another process holds the lock of writer {writer_id}")
+
+
+def take_dead_leases(folder: Path) -> Iterator[Lease]:
+    """Leases of writers that are dead, one at a time; those of the living, or of another taker, are passed over."""
+    if fcntl is None or not folder.is_dir():
+        return
+    for writer_id in sorted({path.name.split(".")[0] for path in folder.iterdir() if _is_ours(path)}):
+        lease = _try_lock(folder, writer_id)
+        if lease is not None:
+            yield lease
+
+
+def segment_path(folder: Path, writer_id: str, start: int) -> Path:
+    """The file whose first byte is at that place in the writer's stream."""
+    return folder / f"{writer_id}.{start:020d}{SEGMENT_SUFFIX}"
+
+
+def segments_of(folder: Path, writer_id: str) -> list[tuple[int, Path]]:
+    """A writer's segments with their starts, in order."""
+    found = folder.glob(f"{writer_id}.*{SEGMENT_SUFFIX}")
+    return sorted((int(path.name.split(".")[1]), path) for path in found if path.name.split(".")[1].isdigit())
+
+
+def _try_lock(folder: Path, writer_id: str) -> Lease | None:
+    path = _lock_path(folder, writer_id)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Locked, but is it still the file at that path? A taker that finished has removed it.
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return Lease(folder, writer_id, descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _lock_path(folder: Path, writer_id: str) -> Path:
+    return folder / f"{writer_id}{LOCK_SUFFIX}"
+
+
+def _is_ours(path: Path) -> bool:
+    return path.suffix in (LOCK_SUFFIX, SEGMENT_SUFFIX)

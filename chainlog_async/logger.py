@@ -1,0 +1,137 @@
+"""The gateway's side of the log: hand in an entry, go on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import aiosqlite
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from .condition import Condition
+from .entry import RequestLogEntry, encode_line
+from .errors import ClosedError, InvalidEntryError, QueueFullError
+from .maintenance import Maintenance
+from .queue import EntryQueue
+from .statistics import Health, Statistics
+from .store import Store
+from .stream import Stream
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+class RequestLogger:
+    """Takes entries at once and writes them in batches through one task.
+
+    The connection comes from `initialize_database` and `migrate_schema` and belongs to this logger alone while it
+    runs. Start the writer with ``await task_group.start(logger.run)``; entries that are logged before that wait in
+    memory. At the end, close `connection`.
+    """
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        settings: Settings | None = None,
+        *,
+        on_reopen: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        if settings is None:
+            from .settings import Settings
+
+            settings = Settings()
+        self._condition = Condition()
+        self._queue = EntryQueue(
+            max_rows=settings.max_queue_size,
+            max_bytes=settings.max_queue_bytes,
+            max_batch_rows=settings.max_batch_size,
+            drop_oldest=settings.on_full == "drop_oldest",
+        )
+        self._store = Store(connection, settings, on_reopen=on_reopen)
+        stream = Stream(self._queue, settings)
+        self._writer = Writer(
+            self._condition,
+            self._queue,
+            self._store,
+            stream,
+            Maintenance(self._condition, self._queue, self._store, stream, settings),
+            max_batch_size=settings.max_batch_size,
+            flush_interval_ms=settings.flush_interval_ms,
+            shutdown_timeout_ms=settings.shutdown_timeout_ms,
+        )
+
+    @property
+    def connection(self) -> aiosqlite.Connection:
+        """The writer's connection; another one than at first when the file was replaced meanwhile."""
+        return self._store.connection
+
+    def log_request(self, entry: RequestLogEntry) -> bool:
+        """Takes in the entry and returns at once, from any thread.
+
+        Returns False when it was not accepted: a value cannot be stored, the queue is full, the log is shut down.
+        That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or for
+        an entry. Raises `ForkedError` in a process that was forked after the log was opened.
+        """
+        try:
+            self._queue.put(encode_line(entry) + b"\n")
+        except InvalidEntryError as error:
+            self._queue.refuse_invalid()
+            self._queue.report("invalid", str(error))
+        except QueueFullError as error:
+            self._queue.report("queue_full", str(error))
+        except ClosedError as error:
+            self._queue.report("closed", str(error))
+        else:
+            return True
+        return False
+
+    def submit(self, entry: RequestLogEntry) -> None:
+        """Like `log_request`, but says why an entry is not accepted.
+
+        Raises `InvalidEntryError`, `QueueFullError`, `ClosedError` or `ForkedError`; each is counted.
+        """
+        self._submit(entry)
+
+    async def write(self, entry: RequestLogEntry) -> None:
+        """Returns when the entry is committed; many callers share one commit.
+
+        Raises what `submit` raises, `EntryRejectedError` when the database refuses the row, `QueueFullError` when
+        the entry had to make room for a newer one, `EntryAbandonedError` when shutdown did not get to it. When the
+        call is cancelled, the entry is written all the same.
+        """
+        await self._queue.until_resolved(self._submit(entry, watch=True))
+
+    async def flush(self) -> None:
+        """Returns when everything accepted before the call is committed.
+
+        Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown gave something up. Entries
+        that the database refused, or that made room for newer ones, are found in `statistics`.
+        """
+        await self._queue.until_resolved(self._queue.accepted)
+
+    def statistics(self) -> Statistics:
+        """The books at this moment."""
+        return self._queue.statistics(self._condition)
+
+    def health(self) -> Health:
+        """Whether entries reach the database."""
+        return self._condition.health(self._queue.journal_error)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``."""
+        await self._writer.run(task_status=task_status)
+
+    def stop(self) -> None:
+        """Takes in nothing more and asks the writer to drain and end; returns at once."""
+        self._queue.close()
+        self._writer.stop()
+
+    def _submit(self, entry: RequestLogEntry, *, watch: bool = False) -> int:
+        try:
+            line = encode_line(entry)
+        except InvalidEntryError:
+            self._queue.refuse_invalid()
+            raise
+        return self._queue.put(line + b"\n", watch=watch)

@@ -1,0 +1,361 @@
+"""The queue between the gateway and the writer, and its books.
+
+Any thread may put an entry in; only the writer's event loop takes out and waits. Everything that changes the books
+happens here, under one lock, so ``submitted == written + pending + dropped`` holds at every moment. Nothing is
+logged while the lock is held: a log handler may well end in `put` again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from .backlog import Backlog, Batch
+from .condition import Condition
+from .entry import now_ms
+from .errors import ClosedError, EntryAbandonedError, EntryError, EntryRejectedError, ForkedError, QueueFullError
+from .journal import Journal, Segment
+from .reporting import Reporter
+from .statistics import Statistics
+
+logger = logging.getLogger("chainlog_async")
+
+DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost"]
+
+
+class EntryQueue:
+    """A bounded queue of encoded entries that knows what became of each."""
+
+    def __init__(self, *, max_rows: int, max_bytes: int, max_batch_rows: int, drop_oldest: bool) -> None:
+        self._backlog = Backlog(
+            max_rows=max_rows,
+            max_bytes=max_bytes,
+            max_batch_rows=max_batch_rows,
+            drop_oldest=drop_oldest,
+            on_ready=self.wake_writer,
+        )
+        # Reentrant: a finalizer that the garbage collector runs in here may log a request of its own.
+        self._lock = threading.RLock()
+        self._submitted = self._accepted = self._written = self._replayed = self._torn = 0
+        self._batches = 0
+        self._dropped: Counter[DropReason] = Counter()
+        self._last_commit_at: int | None = None
+        self._closed = self._forked = False
+        self._abandoned_from: int | None = None
+        self._no_journal: str | None = None
+        self._journal_failing = False
+        self._waiting = 0
+        self._watched: dict[int, EntryError | None] = {}
+        self._reporter = Reporter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._progress = asyncio.Event()
+        self.wake = asyncio.Event()
+        """Set when the writer should look up."""
+        _queues.add(self)
+
+    # -- the gateway's side, from any thread ---------------------------------------------------------------------
+
+    def put(self, line: bytes, *, watch: bool = False) -> int:
+        """Takes in an encoded entry, newline included, and returns its number, counted from 1.
+
+        Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
+        """
+        with self._lock:
+            if self._forked:
+                raise ForkedError(
+                    f"this log was opened before process {os.getpid()} was forked from its owner; open one of its own"
+                )
+            self._submitted += 1
+            if self._closed:
+                self._dropped["closed"] += 1
+                raise ClosedError("the log is shut down; log before it is closed, or open a new one")
+            try:
+                made_room = self._backlog.append(line)
+            except QueueFullError:
+                self._dropped["queue_full"] += 1
+                raise
+            self._accepted += 1
+            number = self._accepted
+            if watch:
+                self._watched[number] = None
+            if made_room:
+                self._count_oldest_dropped(made_room)
+        if made_room:
+            self._reporter.warn("queue_full", "the oldest entries made room for newer ones", made_room)
+        return number
+
+    def refuse_invalid(self) -> None:
+        """Counts an entry that could not be encoded."""
+        with self._lock:
+            self._submitted += 1
+            self._dropped["invalid"] += 1
+
+    def report(self, reason: str, detail: str) -> None:
+        """Logs a refusal, at most once per period."""
+        self._reporter.warn(reason, detail)
+
+    # -- the writer's side ---------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Tells the queue which event loop the writer runs on."""
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self.wake.set()
+
+    def detach(self) -> None:
+        """The writer has ended: whoever still waits is told."""
+        self._loop = None
+        self._tell_waiters()
+
+    def wake_writer(self) -> None:
+        """Makes the writer look up, from whatever thread this is called in."""
+        loop = self._loop
+        if loop is None:
+            return
+        if threading.get_ident() == self._loop_thread:
+            self.wake.set()
+            return
+        try:
+            loop.call_soon_threadsafe(self.wake.set)
+        except RuntimeError:
+            # The loop was closed under the writer; the entry stays counted as pending.
+            self._loop = None
+
+    @property
+    def pending(self) -> int:
+        """Entries accepted and not settled."""
+        return self._backlog.rows
+
+    @property
+    def has_full_batch(self) -> bool:
+        """Whether a batch of the largest size is waiting."""
+        return self._backlog.has_full_block
+
+    @property
+    def someone_waits(self) -> bool:
+        """Whether a flush or a write waits for entries to be committed."""
+        return self._waiting > 0
+
+    def name_stream(self, writer_id: str) -> None:
+        """Whose lines these are."""
+        self._backlog.writer_id = writer_id
+
+    def begin_segment(self, new_journal: Callable[[], Journal] | None) -> None:
+        """The journal's folder is new: from now on lines go into a new file, or a new journal if there was none."""
+        with self._lock:
+            self._no_journal = None
+            if self._backlog.journal is not None:
+                self._backlog.journal.leave_segment()
+            elif new_journal is not None:
+                self._backlog.journal = new_journal()
+
+    def note_no_journal(self, reason: str) -> None:
+        """There should be a journal, and there is none."""
+        with self._lock:
+            self._no_journal = reason
+
+    def take(self) -> Batch | None:
+        """The oldest batch; the same one again until it is settled."""
+        while True:
+            try:
+                with self._lock:
+                    return self._backlog.take()
+            except OSError as error:
+                with self._lock:
+                    lost = self._backlog.drop_unreadable()
+                    self._dropped["journal_lost"] += lost
+                self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
+                self._tell_waiters()
+
+    def report_journal(self) -> None:
+        """Says once when the journal fails, and once when it is back."""
+        error = self.journal_error
+        if (error is not None) is not self._journal_failing:
+            self._journal_failing = error is not None
+            if error is not None:
+                logger.warning("the journal cannot be written, entries wait in memory: %s", error)
+            else:
+                logger.info("the journal is written again")
+
+    def take_released(self) -> list[Segment]:
+        """Journal segments that are committed; the caller deletes them."""
+        with self._lock:
+            journal = self._backlog.journal
+            return journal.take_released() if journal else []
+
+    def end_journal(self) -> list[Segment]:
+        """After the drain: closes the journal, and returns its segments when nothing in them is needed any more."""
+        with self._lock:
+            journal = self._backlog.journal
+            if journal is None:
+                return []
+            if self._backlog.rows:
+                journal.close()
+                return []
+            journal.release_all()
+            return journal.take_released()
+
+    def settle(self, batch: Batch) -> None:
+        """The batch in hand, or its first part, is committed."""
+        with self._lock:
+            self._backlog.settle(batch)
+            self._written += batch.rows
+            self._batches += 1
+            self._last_commit_at = now_ms()
+        self._tell_waiters()
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        """The database refuses this batch of one row."""
+        with self._lock:
+            number = self._resolved + 1
+            self._backlog.settle(batch)
+            self._dropped["rejected"] += batch.rows
+            self._fail(number, EntryRejectedError(f"the database refused the entry: {error}"))
+        self._tell_waiters()
+
+    def note_replayed(self, rows: int, torn: int = 0) -> None:
+        """Entries of a dead writer are committed."""
+        with self._lock:
+            self._replayed += rows
+            self._torn += torn
+
+    def close(self) -> None:
+        """Takes in nothing more."""
+        with self._lock:
+            self._closed = True
+        self.wake_writer()
+
+    def abandon(self) -> int:
+        """Gives up what waits in memory alone, counted under ``shutdown``. Returns how many entries that were.
+
+        What is in the journal stays pending, and is written at the next start.
+        """
+        with self._lock:
+            if self._backlog.rows:
+                self._abandoned_from = self._resolved + 1
+            rows = self._backlog.clear_memory()
+            if rows:
+                self._dropped["shutdown"] += rows
+        self._tell_waiters()
+        return rows
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    @property
+    def accepted(self) -> int:
+        """The number of the newest entry that was accepted."""
+        return self._accepted
+
+    async def until_resolved(self, number: int) -> None:
+        """Returns once the entry of that number and all before it are committed or counted as dropped.
+
+        Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
+        entry what kept it out of the database.
+        """
+        self._waiting += 1
+        try:
+            while self._resolved < number:
+                if self._abandoned_from is not None:
+                    break
+                if self._loop is None:
+                    raise ClosedError("no writer is running; start run() in a task group, or use `async with`")
+                self.wake.set()
+                await self._progress.wait()
+        finally:
+            self._waiting -= 1
+            error = self._watched.pop(number, None)
+        if error is not None:
+            raise error
+        if self._abandoned_from is not None and number >= self._abandoned_from:
+            raise EntryAbandonedError(
+                "shutdown ran out of time before everything was committed; what is in the journal is written at the "
+                "next start: raise shutdown_timeout_ms, or find out what held the writer up (statistics().last_error)"
+            )
+
+    @property
+    def _resolved(self) -> int:
+        return self._accepted - self._backlog.rows
+
+    def _tell_waiters(self) -> None:
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def _count_oldest_dropped(self, count: int) -> None:
+        self._dropped["queue_full"] += count
+        if self._watched:
+            # The batch in hand is older still, and is not what was dropped.
+            last = self._resolved + self._backlog.rows_in_hand
+            for number in range(last - count + 1, last + 1):
+                self._fail(number, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
+
+    def _fail(self, number: int, error: EntryError) -> None:
+        if number in self._watched:
+            self._watched[number] = error
+
+    # -- the books -----------------------------------------------------------------------------------------------
+
+    def statistics(self, condition: Condition) -> Statistics:
+        """The books at this moment, consistent in themselves, with the writer's notes."""
+        with self._lock:
+            return Statistics(
+                submitted=self._submitted,
+                written=self._written,
+                pending=self._backlog.rows,
+                dropped={reason: count for reason, count in self._dropped.items() if count},
+                pending_bytes=self._backlog.bytes,
+                peak_pending=self._backlog.peak_rows,
+                batches=self._batches,
+                retries=condition.retries,
+                journal=self._journal_state,
+                journal_bytes=self._backlog.journal.bytes if self._backlog.journal else 0,
+                journal_error=self.journal_error,
+                replayed=self._replayed,
+                torn=self._torn,
+                last_commit_at=self._last_commit_at,
+                last_error=condition.last_error,
+                last_error_at=condition.last_error_at,
+                wal_bytes=condition.wal_bytes,
+                checkpoints_complete=condition.checkpoints_complete,
+                checkpoints_partial=condition.checkpoints_partial,
+            )
+
+    @property
+    def journal_error(self) -> str | None:
+        """Why there is no journal at the moment, where there should be one."""
+        journal = self._backlog.journal
+        return journal.error if journal is not None else self._no_journal
+
+    @property
+    def _journal_state(self) -> Literal["on", "off", "failing"]:
+        if self.journal_error is not None:
+            return "failing"
+        return "on" if self._backlog.journal is not None else "off"
+
+    def disown(self) -> None:
+        """In a forked child: the lock may be held by a thread that does not exist here."""
+        self._lock = threading.RLock()
+        self._forked = True
+        self._loop = None
+        if self._backlog.journal is not None:
+            # Closing does not unlock what the parent holds; keeping it open would, in a child that outlives it.
+            self._backlog.journal.close()
+            self._backlog.journal = None
+
+
+_queues: weakref.WeakSet[EntryQueue] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for queue in list(_queues):
+        queue.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

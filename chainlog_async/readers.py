@@ -1,0 +1,86 @@
+"""Read-only connections, so that a question never waits behind the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiosqlite
+import anyio
+
+from .database import close_connection, open_reader
+from .errors import ClosedError, DatabaseError
+from .faults import errorname
+from .finishing import finish
+from .schema import check_readable, read_identity
+
+type_of_row = tuple[object, ...]
+
+
+class ReaderPool:
+    """At most `max_readers` connections to one file, opened when they are first needed."""
+
+    def __init__(self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4) -> None:
+        self._path = Path(db_path)
+        self._busy_timeout_ms = busy_timeout_ms
+        self._free = anyio.CapacityLimiter(max_readers)
+        self._idle: list[aiosqlite.Connection] = []
+        self._closed = False
+        self._generation = 0
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[type_of_row]:
+        """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
+
+        Raises `DatabaseError` when the database cannot be read, and `ClosedError` after `aclose`.
+        """
+        async with self._free:
+            if self._closed:
+                raise ClosedError("the readers are closed; ask before the log is shut down, or open a UsageAggregator")
+            generation = self._generation
+            connection = self._idle.pop() if self._idle else await self._open()
+            healthy = False
+            try:
+                rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+                healthy = True
+                return rows
+            except sqlite3.Error as error:
+                raise self._read_error(error) from error
+            finally:
+                if healthy and not self._closed and generation == self._generation:
+                    self._idle.append(connection)
+                else:
+                    await self._discard(connection)
+
+    async def aclose(self) -> None:
+        """Closes what is idle; a query that is under way closes its own connection at its end."""
+        self._closed = True
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Lets go of every connection; the next queries open the path again."""
+        self._generation += 1
+        await finish(self._close_idle())
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await close_connection(self._idle.pop())
+
+    async def _open(self) -> aiosqlite.Connection:
+        connection = await open_reader(self._path, busy_timeout_ms=self._busy_timeout_ms)
+        try:
+            check_readable(await read_identity(connection), str(self._path))
+        except BaseException as error:
+            await close_connection(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._read_error(error) from error
+            raise
+        return connection
+
+    async def _discard(self, connection: aiosqlite.Connection) -> None:
+        # A query that was cancelled still runs in the thread; closing would wait for it.
+        await connection.interrupt()
+        await close_connection(connection)
+
+    def _read_error(self, error: sqlite3.Error) -> DatabaseError:
+        return DatabaseError(f"{self._path} cannot be read: {error} ({errorname(error)})")

@@ -1,0 +1,81 @@
+"""Who may talk to the service: holders of a key, or, when there are no keys, only this machine."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chainlog_async.server.loopback import is_loopback
+from chainlog_async.server.replies import RefusalError
+from chainlog_async.settings import ServerSettings
+
+OPEN_PATH = "/health"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class AccessControl:
+    """ASGI middleware that answers whoever may not come in, and lets the rest through."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
+        self._own_name = settings.host.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request with a refusal, or hand it on."""
+        if scope["type"] == "http":
+            refusal = self._refuse_stranger(scope) if self._keys else self._refuse_other_site(scope)
+            if refusal is not None:
+                await refusal.reply()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refuse_stranger(self, scope: Scope) -> RefusalError | None:
+        if scope["path"].removeprefix(scope.get("root_path", "")) == OPEN_PATH:
+            return None
+        # Bytes as they came: hmac.compare_digest refuses text that is not ASCII.
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, token = given.partition(b" ")
+        token = token.strip()
+        if scheme.lower() != b"bearer" or not token:
+            return _unauthorized(
+                "Missing or invalid API key. Provide a valid key in the Authorization header as Bearer <key>."
+            )
+        # Every key is compared, so that the time taken does not tell which one was nearly right.
+        if sum(hmac.compare_digest(token, key) for key in self._keys) == 0:
+            return _unauthorized("Invalid API key provided.")
+        return None
+
+    def _refuse_other_site(self, scope: Scope) -> RefusalError | None:
+        # Without keys the browser on this machine is the way in for other sites: a name of theirs may be made to
+        # resolve to 127.0.0.1 (seen in Host), and their pages may post here (seen in Origin).
+        headers = Headers(scope=scope)
+        for host in headers.getlist("host"):
+            if not self._is_ours(f"//{host}"):
+                return RefusalError(
+                    421,
+                    f"the host {host!r} is not this machine; ask for 127.0.0.1 or localhost, or set server.api_keys",
+                    "host_not_allowed",
+                )
+        for origin in headers.getlist("origin"):
+            if scope["method"] not in READING and not self._is_ours(origin):
+                return RefusalError(
+                    403,
+                    f"pages of {origin!r} may not write here; set server.api_keys and send one of them",
+                    "origin_not_allowed",
+                )
+        return None
+
+    def _is_ours(self, url: str) -> bool:
+        try:
+            name = urlsplit(url).hostname or ""
+        except ValueError:
+            return False
+        return bool(name) and (is_loopback(name) or name == self._own_name)
+
+
+def _unauthorized(message: str) -> RefusalError:
+    return RefusalError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,31 @@
+"""The Starlette application."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from chainlog_async.server.access import AccessControl
+from chainlog_async.server.health import health_route
+from chainlog_async.server.ingest import ingest_route
+from chainlog_async.server.replies import ANSWERED, answer_error
+from chainlog_async.server.stats import StatsEndpoints
+from chainlog_async.service import ChainLog
+
+
+def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
+    """The service as an application.
+
+    Its lifespan opens ``chainlog`` and drains it at the end. With ``already_running`` it leaves both to the caller:
+    for a gateway that runs its own ChainLog and mounts the service under a path of its own. Either way callers need
+    one of ``server.api_keys``; without any, only requests that name this machine itself as their host are answered.
+    """
+    app = Starlette(
+        routes=[health_route(chainlog), ingest_route(chainlog), *StatsEndpoints(chainlog).routes()],
+        middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
+        exception_handlers=dict.fromkeys(ANSWERED, answer_error),
+        lifespan=None if already_running else chainlog.lifespan,
+    )
+    # With a slash too many a path does not exist; a redirect would cost a POST its body with many a client.
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,84 @@
+"""What every reply has in common: JSON bodies, one shape for errors, and the handler that keeps to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from chainlog_async.errors import ClosedError, DatabaseError
+
+
+class RefusalError(Exception):
+    """A request that is answered with an error.
+
+    ``status`` is the HTTP status, ``code`` a word for machines, ``param`` the query parameter at fault, if one is.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = headers
+
+    def body(self) -> dict[str, object]:
+        """The error as it is sent: ``{"error": {"message", "type", "param", "code"}}``."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def reply(self) -> Response:
+        """The error as a response."""
+        return json_reply(self.body(), status=self.status, headers=self.headers)
+
+
+def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``content`` encoded by msgspec, never to be cached."""
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The reply to whatever was raised while `request` was served."""
+    return _as_refusal(request, error).reply()
+
+
+def _as_refusal(request: Request, error: Exception) -> RefusalError:
+    match error:
+        case RefusalError():
+            return error
+        case HTTPException(status_code=status):
+            path = request.scope["path"]
+            told = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
+            message = told.get(status, error.detail)
+            return RefusalError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
+        case DatabaseError():
+            return RefusalError(503, str(error), "database_unavailable")
+        case ClosedError():
+            return RefusalError(503, str(error), "closed")
+        case ClientDisconnect():
+            return RefusalError(400, "the request ended before its body did", "incomplete_body")
+        case _:
+            # What nobody foresaw is told in the log, where Starlette leaves it to uvicorn; not to the client.
+            return RefusalError(500, "the server failed to answer; its log says why", "internal_error")
+
+
+ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, ClientDisconnect, Exception)
+"""The classes of errors to register `answer_error` for."""

@@ -1,0 +1,126 @@
+"""The service as a process: it binds, opens, serves, and drains when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import uvicorn
+from anyio import to_thread
+
+from chainlog_async.server.app import create_app
+from chainlog_async.server.bind import BindAddress, bound_socket, check_bind, listen
+from chainlog_async.service import ChainLog
+from chainlog_async.settings import Settings
+from chainlog_async.statistics import Statistics
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it answers, and leaving signals to `serve`: it would raise them again at the end."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+        self.begun = False
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.begun = True
+        await super().startup(sockets=sockets)
+        self._on_started()
+
+    def stop(self) -> None:
+        """Finish the requests under way and return; asked a second time, do not wait for them."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | None = None) -> Statistics | None:
+    """Run the service until SIGINT or SIGTERM, then drain and return the books; None when stopped before it served.
+
+    ``announce`` is called with the URL and the absolute path of the database once both are open. Requests under way
+    at the end, and then the entries still queued, get up to ``shutdown_timeout_ms`` each.
+    Raises SettingsError when the address may not or cannot be listened on, DatabaseError when the database cannot be
+    used; nothing stays open then.
+    """
+    chainlog = ChainLog(settings)
+    # Names are looked up, modules imported and the working directory asked for: nothing for the event loop.
+    address, database, config = await to_thread.run_sync(_prepare, chainlog)
+    url = ""
+
+    def on_started() -> None:
+        if announce is not None:
+            announce(url, database)
+
+    server = _Server(config, on_started)
+    opening = anyio.CancelScope()
+    with bound_socket(address) as sock, opening, _on_stop_signal(lambda: _stop(server, opening)):
+        async with chainlog:
+            url = listen(sock, address, server.config.backlog)
+            await _run_server(server, sock)
+    return None if opening.cancelled_caught else chainlog.statistics()
+
+
+def _stop(server: _Server, opening: anyio.CancelScope) -> None:
+    if server.begun:
+        server.stop()
+    else:
+        opening.cancel()
+
+
+def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, uvicorn.Config]:
+    address = check_bind(chainlog.settings)
+    config = uvicorn.Config(
+        create_app(chainlog, already_running=True),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        # A client that hangs must not keep the entries already taken from being written.
+        timeout_graceful_shutdown=math.ceil(chainlog.settings.shutdown_timeout_ms / 1000),
+    )
+    config.load()
+    return address, chainlog.settings.db_path.absolute(), config
+
+
+async def _run_server(server: _Server, sock: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[sock])
+    except BaseException:
+        # uvicorn leaves its connections open when it is cancelled instead of stopped.
+        if server.started:
+            with anyio.CancelScope(shield=True):
+                await server.shutdown(sockets=[sock])
+        raise
+
+
+@contextmanager
+def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    # Where the loop cannot watch signals (Windows), Ctrl-C cancels the main task instead, which drains as well.
+    with suppress(NotImplementedError):
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in STOP_SIGNALS:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)

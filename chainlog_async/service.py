@@ -1,0 +1,145 @@
+"""One object for a gateway: the database, the writer and the reads under one roof."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import TASK_STATUS_IGNORED, AsyncContextManagerMixin, CancelScope
+from anyio.abc import TaskStatus
+
+from .database import close_connection
+from .entry import RequestLogEntry
+from .errors import ClosedError
+from .faults import errorname
+from .logger import RequestLogger
+from .statistics import Health, Statistics
+from .store import open_or_quarantine
+from .usage import UsageAggregator
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+    from .settings import Settings
+
+logger = logging.getLogger("chainlog_async")
+
+
+class ChainLog(AsyncContextManagerMixin):
+    """The request log of one gateway process.
+
+    ``async with ChainLog(settings) as chainlog`` opens and migrates the database and runs the writer; leaving it
+    drains the queue under ``shutdown_timeout_ms`` and closes everything. A failed start raises a `ChainlogError` and
+    leaves nothing open. One object serves one such block at a time, and can be opened again afterwards.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        if settings is None:
+            from .settings import Settings
+
+            settings = Settings()
+        self.settings: Settings = settings
+        self._logger: RequestLogger | None = None
+        self._usage: UsageAggregator | None = None
+        self._is_open = False
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[ChainLog]:
+        if self._is_open:
+            raise ClosedError("this log is open already; use the open one, or make a second ChainLog")
+        self._is_open = True
+        body_error: BaseException | None = None
+        try:
+            async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
+                try:
+                    await tasks.start(request_logger.run)
+                    yield self
+                except BaseException as error:  # noqa: BLE001  # raised again below
+                    # Raised in here, the task group would wrap it: a gateway's ValueError has to stay one.
+                    body_error = error
+                request_logger.stop()
+        finally:
+            self._is_open = False
+        if body_error is not None:
+            raise body_error
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """The same as a task: ``await task_group.start(chainlog.run)``; cancel it, or its group, to shut down."""
+        async with self:
+            task_status.started()
+            await anyio.sleep_forever()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncGenerator[dict[str, ChainLog]]:
+        """For Starlette and FastAPI: ``Starlette(lifespan=chainlog.lifespan)`` gives ``request.state.chainlog``."""
+        async with self:
+            yield {"chainlog": self}
+
+    def log_request(self, entry: RequestLogEntry) -> bool:
+        """See `RequestLogger.log_request`. Raises `ClosedError` when the log was never opened."""
+        return self._require_logger().log_request(entry)
+
+    def submit(self, entry: RequestLogEntry) -> None:
+        """See `RequestLogger.submit`."""
+        self._require_logger().submit(entry)
+
+    async def write(self, entry: RequestLogEntry) -> None:
+        """See `RequestLogger.write`."""
+        await self._require_logger().write(entry)
+
+    async def flush(self) -> None:
+        """See `RequestLogger.flush`."""
+        await self._require_logger().flush()
+
+    @property
+    def usage(self) -> UsageAggregator:
+        """The reads. Raises `ClosedError` when the log was never opened."""
+        if self._usage is None:
+            raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
+        return self._usage
+
+    def statistics(self) -> Statistics:
+        """The books at this moment; after shutdown, the final ones. Raises `ClosedError` before the first opening."""
+        return self._require_logger().statistics()
+
+    def health(self) -> Health:
+        """Whether entries reach the database."""
+        if not self._is_open or self._logger is None:
+            return Health(status="failed", reasons=("the log is not open; use `async with ChainLog(settings)`",))
+        return self._logger.health()
+
+    def _require_logger(self) -> RequestLogger:
+        if self._logger is None:
+            raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
+        return self._logger
+
+    @asynccontextmanager
+    async def _open_database(self) -> AsyncGenerator[RequestLogger]:
+        settings = self.settings
+        connection = await open_or_quarantine(settings)
+        self._usage = usage = UsageAggregator(
+            settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers
+        )
+        self._logger = request_logger = RequestLogger(connection, settings, on_reopen=usage.renew)
+        try:
+            yield request_logger
+        finally:
+            with CancelScope(shield=True):
+                await usage.aclose()
+                await _checkpoint(request_logger.connection)
+                await close_connection(request_logger.connection)
+
+
+async def _checkpoint(connection: aiosqlite.Connection) -> None:
+    """Moves the write-ahead log into the database, so that it is one file; others may still hold parts of it."""
+    try:
+        ((busy, frames, moved),) = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        logger.warning("the checkpoint at shutdown failed: %s (%s)", error, errorname(error))
+    else:
+        if busy:
+            logger.info("the checkpoint at shutdown moved %d of %d frames; another process reads", moved, frames)

@@ -1,0 +1,66 @@
+"""What the log says of itself, as values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The books at one moment. ``submitted == written + pending + sum(dropped.values())``, always."""
+
+    submitted: int
+    """Entries handed in, good or bad."""
+    written: int
+    """Entries committed to the database."""
+    pending: int
+    """Entries accepted and not committed yet, the batch in hand included."""
+    dropped: dict[str, int]
+    """Entries that will not reach the database, by reason; only reasons that occurred.
+
+    ``invalid``: a value that cannot be stored. ``queue_full``: no room. ``closed``: handed in after shutdown.
+    ``rejected``: refused by the database itself, and kept in its table ``rejected_entries``. ``shutdown``: waiting in
+    memory when shutdown ran out of time. ``journal_lost``: somebody cut or deleted the journal of a running process.
+    """
+    pending_bytes: int
+    """Size of the pending entries' lines, in bytes."""
+    peak_pending: int
+    """Most entries that ever waited at once."""
+    journal: Literal["on", "off", "failing"]
+    """``failing``: entries wait in memory for now and would not survive a kill."""
+    journal_bytes: int
+    """Size of the journal on disk, in bytes."""
+    journal_error: str | None
+    """Why the journal fails."""
+    replayed: int
+    """Entries of dead writers that this one committed; not part of the sum above."""
+    torn: int
+    """Unfinished lines at the end of dead writers' journals: entries whose `log_request` never returned."""
+    batches: int
+    """Batches committed."""
+    retries: int
+    """Commits that failed and were tried again."""
+    checkpoints_complete: int
+    """Checkpoints, beyond SQLite's own, that moved all of the write-ahead log."""
+    checkpoints_partial: int
+    """Checkpoints that a reader kept from moving all of it."""
+    wal_bytes: int
+    """Size of the write-ahead log, in bytes, at most a second old."""
+    last_commit_at: int | None
+    """When the last batch was committed, in ms since the epoch, UTC."""
+    last_error: str | None
+    """The last error of the writer, with SQLite's name for it; kept after recovery."""
+    last_error_at: int | None
+    """When that was, in ms since the epoch, UTC."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether entries reach the database."""
+
+    status: Literal["ok", "degraded", "failed"]
+    """``degraded``: entries are kept and will be written; ``failed``: somebody has to do something."""
+    reasons: tuple[str, ...] = ()
+    """Why it is not ok, in words, with the remedy."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing and does not make it less than ok."""

@@ -1,0 +1,189 @@
+"""The writer's connection: one statement per batch, one hand-over to aiosqlite's thread.
+
+It follows the file: when the file at its path is gone or is another one, or is damaged and may be moved away, the
+store opens the path again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiosqlite
+import anyio
+from anyio import CancelScope, to_thread
+
+from .backlog import Batch
+from .database import close_connection, initialize_database
+from .entry import line_as_json, now_ms
+from .errors import NotADatabaseError
+from .faults import Fault, errorname
+from .quarantine import FileIdentity, file_identity, move_away
+from .schema import migrate_schema
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+logger = logging.getLogger("chainlog_async")
+
+_WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
+_REJECT = "INSERT INTO rejections (writer_id, end_position, rejected_at, error, entry) VALUES (?, ?, ?, ?, ?)"
+_POSITION = "SELECT position FROM writer_positions WHERE writer_id = ?"
+_FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
+
+GRACE_S = 1.0
+"""How long shutdown waits to learn what became of a statement that it interrupted, in seconds."""
+
+LONGEST_BUSY_MS = 500
+"""How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
+
+LOOK_S = 1.0
+"""How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
+
+
+async def open_database(settings: Settings) -> aiosqlite.Connection:
+    """Opens and migrates the database that the settings name. Raises `DatabaseError`; nothing is left open then."""
+    connection = await initialize_database(
+        settings.db_path,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        synchronous=settings.synchronous,
+        wal_limit_bytes=settings.wal_limit_bytes,
+    )
+    try:
+        await migrate_schema(connection)
+    except BaseException:
+        await close_connection(connection)
+        raise
+    return connection
+
+
+async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
+    """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
+    damaged = await to_thread.run_sync(file_identity, settings.db_path)
+    try:
+        return await open_database(settings)
+    except NotADatabaseError:
+        if settings.on_corrupt != "quarantine":
+            raise
+    await _quarantine(settings.db_path, damaged)
+    return await open_database(settings)
+
+
+async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
+    moved_to = await to_thread.run_sync(move_away, path, damaged)
+    if moved_to is not None:
+        logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)
+
+
+class Store:
+    """Commits batches to one file, through a connection that it may have to replace."""
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        settings: Settings,
+        *,
+        on_reopen: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.path = Path(settings.db_path)
+        self._settings = settings
+        self._on_reopen = on_reopen
+        self._file: FileIdentity | None = None
+
+    async def locate(self) -> Path:
+        """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
+        # The committer waits for locks itself, with pauses that can be cancelled; SQLite's wait cannot be.
+        await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, LONGEST_BUSY_MS):d}")
+        ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        self.path = Path(str(file))
+        self._file = await to_thread.run_sync(file_identity, self.path)
+        return self.path
+
+    async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """One statement on the writer's connection. Raises `sqlite3.Error`."""
+        return [tuple(row) for row in await self.connection.execute_fetchall(sql, parameters)]
+
+    async def numbers(self, sql: str) -> list[int]:
+        """The one row of a query for whole numbers. Raises `sqlite3.Error`."""
+        (row,) = await self.query(sql)
+        return [int(str(value)) for value in row]
+
+    async def commit(self, batch: Batch) -> None:
+        """Commits the batch, its totals and its position, together or not at all.
+
+        A batch that is committed already is passed over by the database, so after an error or a cancellation the
+        same batch is simply sent again. Raises `sqlite3.Error`.
+        """
+        payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
+        # Autocommit: the statement is the transaction. Waiting for the GIL is what a batch costs on a busy loop, so
+        # there is one hand-over and one step (docs/design.md, "One statement per batch").
+        await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
+
+    async def reject(self, batch: Batch, error: Exception) -> None:
+        """Puts a batch of one row away in `rejected_entries`, position included. Raises `sqlite3.Error`."""
+        reason = f"{error} ({errorname(error)})"
+        entry = line_as_json(batch.lines.rstrip(b"\n"))
+        await self.connection.execute_fetchall(_REJECT, (batch.writer_id, batch.end, now_ms(), reason, entry))
+
+    async def position(self, writer_id: str) -> int:
+        """How far that writer's stream is committed, in bytes; 0 when nothing is. Raises `sqlite3.Error`."""
+        rows = list(await self.connection.execute_fetchall(_POSITION, (writer_id,)))
+        return int(rows[0][0]) if rows else 0
+
+    async def forget_position(self, writer_id: str) -> None:
+        """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
+        await self.connection.execute_fetchall(_FORGET, (writer_id,))
+
+    async def interrupt(self, batch: Batch) -> bool:
+        """Ends the statement that may still be running, and tells whether the batch was committed all the same."""
+        with CancelScope(shield=True, deadline=anyio.current_time() + GRACE_S):
+            await self.connection.interrupt()
+            return await self.position(batch.writer_id) >= batch.end
+        return False
+
+    async def recover(self, fault: Fault) -> None:
+        """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
+
+        Raises `DatabaseError` or `OSError` when the path cannot be opened at the moment.
+        """
+        if fault is Fault.DAMAGED:
+            if self._settings.on_corrupt == "quarantine":
+                await _quarantine(self.path, self._file)
+            else:
+                while not await self.file_was_replaced():  # noqa: ASYNC110  # the file system sets no event
+                    await anyio.sleep(LOOK_S)
+            await self._reopen()
+        elif fault in (Fault.STORAGE, Fault.UNKNOWN):
+            await self._reopen()
+
+    async def follow_file(self) -> None:
+        """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
+        if await self.file_was_replaced():
+            logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
+            await self._reopen()
+
+    async def file_was_replaced(self) -> bool:
+        """Whether the path leads to another file than the one that is open, or to none."""
+        return await to_thread.run_sync(file_identity, self.path) != self._file
+
+    async def _reopen(self) -> None:
+        settings = self._settings.model_copy(update={"db_path": self.path})
+        connection = await open_database(settings)
+        # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
+        old, self.connection = self.connection, connection
+        with CancelScope(shield=True):
+            await close_connection(old)
+            await self.locate()
+            if self._on_reopen is not None:
+                await self._on_reopen()
+
+
+def wal_bytes(path: Path) -> int:
+    """Size of the write-ahead log beside the database, in bytes. Blocks for a moment."""
+    try:
+        return Path(f"{path}-wal").stat().st_size
+    except OSError:
+        return 0

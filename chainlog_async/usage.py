@@ -1,0 +1,161 @@
+"""Who used what, how much, how fast: reads whose cost does not grow with the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+
+from .readers import ReaderPool
+
+T = TypeVar("T")
+
+# Named so that the tests can ask SQLite how it means to answer each of them.
+_PROVIDERS = (
+    "SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
+    "last_request_timestamp FROM usage_by_provider"
+)
+_CHAINS = (
+    "SELECT chain_name, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
+    "last_request_timestamp FROM usage_by_chain"
+)
+_ROWS = (
+    "SELECT id, timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, total_tokens, "
+    "latency_ms, http_status, attempts, error_message FROM request_logs"
+)
+ALL_PROVIDERS = _PROVIDERS + " ORDER BY last_request_timestamp DESC, provider_id"
+ONE_PROVIDER = _PROVIDERS + " WHERE provider_id = ?"
+ALL_CHAINS = _CHAINS + " ORDER BY last_request_timestamp DESC, chain_name"
+ONE_CHAIN = _CHAINS + " WHERE chain_name = ?"
+RECENT = _ROWS + " ORDER BY timestamp DESC, id DESC LIMIT ?"
+AFTER_ID = _ROWS + " WHERE id > ? ORDER BY id LIMIT ?"
+SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM usage_summary WHERE id = 1"
+
+
+class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
+    """All that was ever logged for one provider."""
+
+    provider_id: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
+    """All that was ever logged for one chain."""
+
+    chain_name: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
+    """One request as it is stored."""
+
+    id: int
+    timestamp: int
+    """In ms since the epoch, UTC."""
+    chain_name: str
+    provider_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    latency_ms: int
+    http_status: int
+    attempts: int
+    error_message: str | None
+
+
+class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
+    """The log in three numbers."""
+
+    total_requests: int
+    waterfall_requests: int
+    """Requests that took more than one attempt."""
+    avg_latency_ms: int
+    """Mean latency in ms, rounded half up; 0 when nothing was logged."""
+
+
+class _Sums(msgspec.Struct):
+    requests: int
+    waterfalls: int
+    latency_ms: float
+    """An int, unless the original, whose numbers are doubles, has stored a latency with a fraction."""
+
+
+class UsageAggregator:
+    """Answers from tables that triggers keep current, over read-only connections of its own.
+
+    Connections are opened when they are first needed. Every method raises `DatabaseError` when the database cannot
+    be read: `DatabaseMissingError`, `OlderDatabaseError` and so on.
+    """
+
+    def __init__(self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4) -> None:
+        self._readers = ReaderPool(db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._readers.aclose()
+
+    async def renew(self) -> None:
+        """Lets go of the open connections, because the file at the path is another one now."""
+        await self._readers.renew()
+
+    async def get_all_provider_usage(self) -> list[ProviderUsage]:
+        """Every provider, last used first."""
+        return await self._all(ProviderUsage, ALL_PROVIDERS)
+
+    async def get_provider_usage(self, provider_id: str) -> ProviderUsage | None:
+        """One provider, or None when nothing was ever logged for it."""
+        return await self._one(ProviderUsage, ONE_PROVIDER, provider_id)
+
+    async def get_all_chain_usage(self) -> list[ChainUsage]:
+        """Every chain, last used first."""
+        return await self._all(ChainUsage, ALL_CHAINS)
+
+    async def get_chain_usage(self, chain_name: str) -> ChainUsage | None:
+        """One chain, or None when nothing was ever logged for it."""
+        return await self._one(ChainUsage, ONE_CHAIN, chain_name)
+
+    async def get_recent_requests(self, limit: int = 50, *, after_id: int | None = None) -> list[RequestLogRow]:
+        """The newest requests, newest first; of the same millisecond, the one stored last is the newest.
+
+        With `after_id`, the first `limit` rows stored after that one, in the order they were stored: what a follower
+        asks for again and again. Raises `ValueError` when `limit` is below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit is {limit}; give 1 or more")
+        if after_id is None:
+            return await self._all(RequestLogRow, RECENT, limit)
+        return await self._all(RequestLogRow, AFTER_ID, after_id, limit)
+
+    async def get_summary_stats(self) -> SummaryStats:
+        """The whole log in three numbers."""
+        (sums,) = await self._all(_Sums, SUMMARY)
+        average = (2 * sums.latency_ms + sums.requests) // (2 * sums.requests) if sums.requests else 0
+        return SummaryStats(sums.requests, sums.waterfalls, int(average))
+
+    async def _all(self, row_type: type[T], sql: str, *parameters: object) -> list[T]:
+        return [row_type(*row) for row in await self._readers.fetch(sql, parameters)]
+
+    async def _one(self, row_type: type[T], sql: str, *parameters: object) -> T | None:
+        rows = await self._all(row_type, sql, *parameters)
+        return rows[0] if rows else None

@@ -1,0 +1,144 @@
+"""Runs `chainlog` the way people do: as a process, in a pipe, on a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DB = "observability.db"
+
+
+def entry(**values: object) -> dict[str, object]:
+    """An entry in JSON's terms."""
+    return {
+        "timestamp": 1_700_000_000_000,
+        "chain_name": "default",
+        "provider_id": "groq",
+        "model": "llama-3.1-8b-instant",
+        "prompt_tokens": 1200,
+        "completion_tokens": 34,
+        "latency_ms": 410.5,
+        "http_status": 200,
+        **values,
+    }
+
+
+def jsonl(*entries: object) -> str:
+    """The entries as JSON lines."""
+    return "".join(json.dumps(item) + "\n" for item in entries)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for a state; pytest's timeout ends the test when it never comes."""
+    while not condition():
+        time.sleep(0.01)
+
+
+@dataclass
+class Ended:
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Cli:
+    """`chainlog` in a folder, always with the database `db` unless the arguments say otherwise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.db = folder / DB
+        self._processes: list[subprocess.Popen[bytes]] = []
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("CHAINLOG_", "COLUMNS"))}
+        self._env = {**clean, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm-256color"}
+
+    def run(
+        self, *args: str | Path, stdin: str | bytes | None = None, db: bool = True, env: dict[str, str] | None = None
+    ) -> Ended:
+        """Runs a command to its end."""
+        done = subprocess.run(
+            self._command(args, db=db),
+            input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
+            capture_output=True,
+            cwd=self.folder,
+            env={**self._env, **(env or {})},
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def json(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> dict[str, object]:
+        """Runs a command that must succeed with ``--json``, and returns what it printed."""
+        done = self.run(*args, "--json", db=db, env=env)
+        assert done.code == 0, done.stderr
+        value = json.loads(done.stdout)
+        assert isinstance(value, dict)
+        return value
+
+    def start(self, *args: str | Path, stdin: int | None = subprocess.PIPE) -> subprocess.Popen[bytes]:
+        """Starts a command and leaves it running; `end` ends it at the latest."""
+        process = subprocess.Popen(
+            self._command(args, db=True),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env=self._env,
+        )
+        self._processes.append(process)
+        return process
+
+    def on_terminal(self, *args: str | Path, columns: int = 80) -> tuple[int, str]:
+        """Runs a command with stdout and stderr on a terminal; returns its code and all that was written to it."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        with open(ours, "rb", buffering=0) as screen:
+            process = subprocess.Popen(
+                self._command(args, db=True),
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                cwd=self.folder,
+                env=self._env,
+            )
+            os.close(theirs)
+            written = b""
+            try:
+                while chunk := screen.read(65_536):
+                    written += chunk
+            except OSError:
+                # Linux says EIO when the last process has closed the terminal.
+                pass
+        return process.wait(), written.decode().replace("\r\n", "\n")
+
+    def rows(self) -> int:
+        """How many rows the database has, as another process sees it; 0 when there is none yet."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as connection:
+                (count,) = connection.execute("SELECT COUNT(*) FROM request_logs").fetchone()
+        except sqlite3.OperationalError:
+            return 0
+        assert isinstance(count, int)
+        return count
+
+    def end(self) -> None:
+        """Ends what is still running."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def _command(self, args: tuple[str | Path, ...], *, db: bool) -> list[str]:
+        return [sys.executable, "-m", "chainlog_async", *map(str, args), *(["--db", str(self.db)] if db else [])]

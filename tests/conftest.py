@@ -1,0 +1,90 @@
+"""What holds for every test: nothing blocks the event loop, and no thread of a connection is left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster
+from threads import lasting_workers, workers
+
+from chainlog_async import initialize_database, migrate_schema
+from chainlog_async.database import close_connection
+from chainlog_async.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def _guard() -> BlockBuster:
+    # Only what the package does: a test may well look at a file while its event loop waits.
+    return BlockBuster("chainlog_async")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(_guard: BlockBuster) -> Iterator[None]:
+    """Makes a blocking call on an event loop, from anywhere in the package, an error."""
+    _guard.activate()
+    yield
+    _guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """Fails a test that leaves a connection's thread running: it would keep the interpreter from ending."""
+    before = workers()
+    yield
+    assert not lasting_workers(workers() - before), "a connection was left open"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real traces and databases; without it the test is skipped."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("there is no ../shared/data beside the repository")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def copy_of_original(shared_data: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """Gives a writable copy of the database that 429chain wrote at version 1 or 2."""
+
+    def copy(version: int) -> Path:
+        path = tmp_path / f"429chain-v{version}.db"
+        shutil.copyfile(shared_data / path.name, path)
+        return path
+
+    return copy
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Gives settings with a database of the test's own, whatever the environment says."""
+    for name in os.environ:
+        if name.upper().startswith("CHAINLOG_"):
+            monkeypatch.delenv(name)
+
+    def make(**overrides: object) -> Settings:
+        return Settings(**{"db_path": tmp_path / "observability.db", **overrides})
+
+    return make
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Path]:
+    """The path of an empty database of the newest version, which nobody has open."""
+    path = tmp_path / "observability.db"
+    connection = await initialize_database(path)
+    try:
+        await migrate_schema(connection)
+    finally:
+        await close_connection(connection)
+    yield path
+    with closing(sqlite3.connect(path)) as checking:
+        assert checking.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

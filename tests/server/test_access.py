@@ -1,0 +1,174 @@
+"""Who may talk to the service, and where it may listen."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from chainlog_async import ChainLog
+from chainlog_async.errors import SettingsError
+from chainlog_async.server import check_bind, create_app
+from chainlog_async.server.loopback import is_loopback
+
+from .support import KEY, OTHER_KEY, entry, running, service_settings, serving
+
+MISSING = "Missing or invalid API key. Provide a valid key in the Authorization header as Bearer <key>."
+WITH_KEYS = {"api_keys": [KEY, OTHER_KEY]}
+
+
+@pytest.mark.parametrize("header", [f"Bearer {KEY}", f"Bearer {OTHER_KEY}", f"bearer  {KEY}"])
+async def test_any_of_the_keys_opens(tmp_path: Path, header: str) -> None:
+    """Each of the keys is good for writing and for reading."""
+    async with running(service_settings(tmp_path, server=WITH_KEYS)) as client:
+        headers = {"Authorization": header}
+        assert (await client.post("/v1/logs", json=entry(), headers=headers)).status_code == 202
+        assert (await client.get("/v1/stats/summary", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (None, MISSING),
+        (b"", MISSING),
+        (b"Bearer", MISSING),
+        (b"Basic Zmlyc3Qta2V5", MISSING),
+        (KEY.encode(), MISSING),
+        (b"Bearer wrong", "Invalid API key provided."),
+        (b"Bearer " + KEY.encode() + b"x", "Invalid API key provided."),
+        (b"Bearer " + KEY[:-1].encode(), "Invalid API key provided."),
+        (b"Bearer \xc3\xa4\xff", "Invalid API key provided."),
+    ],
+)
+async def test_without_a_key_nothing_opens(tmp_path: Path, header: bytes | None, message: str) -> None:
+    """Without a good key every path but /health is 401 in the original's words, even one that does not exist."""
+    headers = {} if header is None else {b"Authorization": header}
+    async with running(service_settings(tmp_path, server=WITH_KEYS)) as client:
+        replies = [
+            await client.post("/v1/logs", json=entry(), headers=headers),
+            await client.get("/v1/stats/summary", headers=headers),
+            await client.get("/v1/stats/providers//health", headers=headers),
+            await client.get("/elsewhere", headers=headers),
+        ]
+        assert (await client.get("/health", headers=headers)).json()["accounting"]["submitted"] == 0
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}
+    for reply in replies:
+        assert (reply.status_code, reply.json()) == (401, {"error": error})
+        assert reply.headers["www-authenticate"] == "Bearer"
+
+
+async def test_keys_make_the_host_name_free(tmp_path: Path) -> None:
+    """With keys the service may be asked under any name, and from any page that knows one."""
+    headers = {"Authorization": f"Bearer {KEY}", "Host": "logs.example", "Origin": "https://ui.example"}
+    async with running(service_settings(tmp_path, server=WITH_KEYS)) as client:
+        assert (await client.post("/v1/logs", json=entry(), headers=headers)).status_code == 202
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:4290", "127.9.9.9", "[::1]:4290"])
+async def test_without_keys_this_machine_may_ask(tmp_path: Path, host: str) -> None:
+    """Without keys the service answers to every name of the loopback."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=entry(), headers={"Host": host, "Origin": f"http://{host}"})
+        assert reply.status_code == 202
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "192.168.0.7", "0.0.0.0", "[::1", "["])
+async def test_without_keys_no_other_name_is_answered(tmp_path: Path, host: str) -> None:
+    """A site that makes its own name resolve to 127.0.0.1 reads and writes nothing."""
+    async with running(service_settings(tmp_path)) as client:
+        for path in ("/v1/stats/summary", "/health"):
+            reply = await client.get(path, headers={"Host": host})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (421, "host_not_allowed")
+            assert "server.api_keys" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://["])
+async def test_without_keys_no_foreign_page_may_write(tmp_path: Path, origin: str) -> None:
+    """A page of another site cannot post entries through the browser of whoever runs the service."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=entry(), headers={"Origin": origin})
+        accounting = (await client.get("/health")).json()["accounting"]
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert accounting["submitted"] == 0
+
+
+async def test_a_gateway_can_mount_it(tmp_path: Path) -> None:
+    """Under a path of a gateway that runs the log itself, keys are asked for and /health is open as ever."""
+    chainlog = ChainLog(service_settings(tmp_path, server=WITH_KEYS))
+    inner = create_app(chainlog, already_running=True)
+    gateway = Starlette(routes=[Mount("/logs", inner)], lifespan=chainlog.lifespan)
+    async with serving(gateway) as client:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        assert (await client.get("/logs/health")).status_code == 200
+        assert (await client.get("/logs/v1/stats/summary")).status_code == 401
+        assert (await client.post("/logs/v1/logs", json=entry(provider_id="a/b"), headers=headers)).status_code == 202
+        await chainlog.flush()
+        reply = await client.get("/logs/v1/stats/providers/a%2Fb", headers=headers)
+        assert reply.json()["totalRequests"] == 1
+
+
+async def test_the_application_runs_by_itself(tmp_path: Path) -> None:
+    """Given to any ASGI server, the application opens its log and closes it again."""
+    chainlog = ChainLog(service_settings(tmp_path))
+    async with serving(create_app(chainlog)) as client:
+        assert (await client.post("/v1/logs", json=entry())).status_code == 202
+    assert chainlog.statistics().written == 1
+    assert chainlog.health().status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        ("localhost", True),
+        ("localhost.", True),
+        ("127.0.0.1", True),
+        ("127.255.0.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("128.0.0.1", False),
+        ("fe80::1", False),
+        ("mylocalhost", False),
+    ],
+)
+def test_loopback_is_known_by_name_and_number(host: str, *, answer: bool) -> None:
+    """Only localhost, 127.0.0.0/8 and ::1 count as this machine."""
+    assert is_loopback(host) is answer
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "192.0.2.1"])
+def test_without_keys_other_machines_cannot_be_let_in(tmp_path: Path, host: str) -> None:
+    """A host that others can reach is refused by name, with both remedies, unless there are keys."""
+    with pytest.raises(SettingsError, match=r"server\.host") as refused:
+        check_bind(service_settings(tmp_path, server={"host": host}))
+    assert repr(host) in str(refused.value)
+    assert "server.api_keys" in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+    check_bind(service_settings(tmp_path, server={"host": host, **WITH_KEYS}))
+
+
+def test_a_name_counts_as_what_it_resolves_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is loopback only when all of its addresses are."""
+    addresses = ["127.0.0.1"]
+
+    def resolve(_host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    settings = service_settings(tmp_path, server={"host": "box"})
+    assert check_bind(settings).host == "127.0.0.1"
+    addresses.append("192.0.2.1")
+    with pytest.raises(SettingsError, match="'box'"):
+        check_bind(settings)
+
+
+@pytest.mark.parametrize("host", ["no-such-name.invalid", "a" * 70, "1.2.3.4.5"])
+def test_a_name_that_means_nothing_is_refused(tmp_path: Path, host: str) -> None:
+    """A host that cannot be resolved is a SettingsError that names it."""
+    with pytest.raises(SettingsError, match=f"server.host '{host}'"):
+        check_bind(service_settings(tmp_path, server={"host": host}))
