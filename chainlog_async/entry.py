@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
 
 from .errors import InvalidEntryError
+from .redaction import Redactor
 
 MAX_NAME_CHARS = 256
 """Longest chain, provider or model name, in characters."""
@@ -103,15 +104,15 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
-def encode_line(entry: RequestLogEntry) -> bytes:
-    """The entry as one line of JSON, an array, without the newline.
+def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor()) -> bytes:  # noqa: B008  # immutable
+    """The entry as one line of JSON, an array, without the newline; its error message without secrets.
 
     Raises `InvalidEntryError` when a value cannot be stored: wrong type, out of range, NaN, a NUL or a lone
     surrogate in a text, a name that is too long.
     """
     try:
         if entry.error_message is not None:
-            entry = _with_error_cut(entry)
+            entry = _with_clean_error(entry, redact)
         line = _encode(entry)
         checked = _decode_line(line)
         # msgspec writes bytes as base64 text and NaN as null: two wrong types that look right in the line.
@@ -206,13 +207,15 @@ def _json_type(value: object) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
-def _with_error_cut(entry: RequestLogEntry) -> RequestLogEntry:
+def _with_clean_error(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
     message = entry.error_message
     if not isinstance(message, str):
         raise InvalidEntryError(f"error_message is {type(message).__name__}; give a str or None")
-    if len(message) <= MAX_ERROR_CHARS:
-        return entry
-    return msgspec.structs.replace(entry, error_message=message[: MAX_ERROR_CHARS - 1] + "…")
+    # A secret may begin before the cut and end after it.
+    clean = redact(message[: 2 * MAX_ERROR_CHARS])
+    if len(clean) > MAX_ERROR_CHARS:
+        clean = clean[: MAX_ERROR_CHARS - 1] + "…"
+    return entry if clean == message else msgspec.structs.replace(entry, error_message=clean)
 
 
 def _require_texts(entry: RequestLogEntry) -> None:

@@ -9,6 +9,7 @@
     │   ├── NewerDatabaseError       a newer chainlog-async wrote it
     │   ├── OlderDatabaseError       it must be migrated before it can be read
     │   ├── WalUnavailableError      SQLite would not switch to WAL
+    │   ├── QueryTimeoutError        a query ran longer than read_timeout_ms
     │   └── MigrationError           a migration did not go through
     ├── EntryError                   one entry did not reach the database
     │   ├── InvalidEntryError        a value that cannot be stored
@@ -58,6 +59,10 @@ class OlderDatabaseError(DatabaseError):
 
 class WalUnavailableError(DatabaseError):
     """SQLite would not switch the database to write-ahead logging."""
+
+
+class QueryTimeoutError(DatabaseError):
+    """A query ran longer than ``read_timeout_ms`` and was cut off."""
 
 
 class MigrationError(DatabaseError):

@@ -14,6 +14,7 @@ from .entry import RequestLogEntry, encode_line
 from .errors import ClosedError, InvalidEntryError, QueueFullError
 from .maintenance import Maintenance
 from .queue import EntryQueue
+from .redaction import Redactor
 from .statistics import Health, Statistics
 from .store import Store
 from .stream import Stream
@@ -42,6 +43,7 @@ class RequestLogger:
             from .settings import Settings
 
             settings = Settings()
+        self._redact = Redactor(settings.redact_patterns)
         self._condition = Condition()
         self._queue = EntryQueue(
             max_rows=settings.max_queue_size,
@@ -75,7 +77,7 @@ class RequestLogger:
         an entry. Raises `ForkedError` in a process that was forked after the log was opened.
         """
         try:
-            self._queue.put(encode_line(entry) + b"\n")
+            self._queue.put(encode_line(entry, self._redact) + b"\n")
         except InvalidEntryError as error:
             self._queue.refuse_invalid()
             self._queue.report("invalid", str(error))
@@ -130,7 +132,7 @@ class RequestLogger:
 
     def _submit(self, entry: RequestLogEntry, *, watch: bool = False) -> int:
         try:
-            line = encode_line(entry)
+            line = encode_line(entry, self._redact)
         except InvalidEntryError:
             self._queue.refuse_invalid()
             raise

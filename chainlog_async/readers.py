@@ -10,7 +10,7 @@ import aiosqlite
 import anyio
 
 from .database import close_connection, open_reader
-from .errors import ClosedError, DatabaseError
+from .errors import ClosedError, DatabaseError, QueryTimeoutError
 from .faults import errorname
 from .finishing import finish
 from .schema import check_readable, read_identity
@@ -21,9 +21,12 @@ type_of_row = tuple[object, ...]
 class ReaderPool:
     """At most `max_readers` connections to one file, opened when they are first needed."""
 
-    def __init__(self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4) -> None:
+    def __init__(
+        self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
+    ) -> None:
         self._path = Path(db_path)
         self._busy_timeout_ms = busy_timeout_ms
+        self._read_timeout_s = read_timeout_ms / 1_000
         self._free = anyio.CapacityLimiter(max_readers)
         self._idle: list[aiosqlite.Connection] = []
         self._closed = False
@@ -41,11 +44,16 @@ class ReaderPool:
             connection = self._idle.pop() if self._idle else await self._open()
             healthy = False
             try:
-                rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+                with anyio.fail_after(self._read_timeout_s):
+                    rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
                 healthy = True
                 return rows
             except sqlite3.Error as error:
                 raise self._read_error(error) from error
+            except TimeoutError:
+                raise QueryTimeoutError(
+                    f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
+                ) from None
             finally:
                 if healthy and not self._closed and generation == self._generation:
                     self._idle.append(connection)

@@ -122,7 +122,10 @@ class ChainLog(AsyncContextManagerMixin):
         settings = self.settings
         connection = await open_or_quarantine(settings)
         self._usage = usage = UsageAggregator(
-            settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers
+            settings.db_path,
+            busy_timeout_ms=settings.busy_timeout_ms,
+            max_readers=settings.max_readers,
+            read_timeout_ms=settings.read_timeout_ms,
         )
         self._logger = request_logger = RequestLogger(connection, settings, on_reopen=usage.renew)
         try:

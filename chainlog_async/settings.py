@@ -7,6 +7,7 @@ the YAML file, the default below. To add a setting, add a field here and a line 
 from __future__ import annotations
 
 import os
+import re
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .errors import SettingsError
+from .redaction import Redactor
 from .settings_document import Document
 from .settings_errors import explain
 from .settings_sources import Arguments, Environment, Source
@@ -51,7 +53,18 @@ def _header_safe(key: SecretStr) -> SecretStr:
     return key
 
 
+def _regular_expression(pattern: str) -> str:
+    try:
+        Redactor((pattern,))
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from None
+    if re.search(pattern, ""):
+        raise ValueError("must be a regular expression that does not match the empty text")
+    return pattern
+
+
 DatabaseFile = Annotated[Path, Field(strict=False), AfterValidator(_database_file)]
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
 Host = Annotated[str, AfterValidator(_one_word)]
 ApiKey = Annotated[SecretStr, AfterValidator(_header_safe)]
 
@@ -181,12 +194,25 @@ class Settings(BaseSettings):
     retention_rows: int = Field(
         default=0,
         ge=0,
+        le=1_000_000_000_000,
         description="Number of requests above which the oldest are deleted; 0 sets no bound. Totals stay.",
     )
     retention_bytes: int = Field(
         default=10 * GIB,
         ge=0,
+        le=1024 * 1024 * GIB,
         description="Size in bytes of the database above which the oldest requests are deleted; 0 sets no bound.",
+    )
+    redact_patterns: tuple[Pattern, ...] = Field(
+        default=(),
+        strict=False,
+        description="Regular expressions of secrets to blot out of error messages, beside the usual API keys.",
+    )
+    read_timeout_ms: int = Field(
+        default=30_000,
+        ge=1,
+        le=3_600_000,
+        description="Longest time in ms that a query may run before it is cut off.",
     )
     max_readers: int = Field(
         default=4,

@@ -100,8 +100,17 @@ class UsageAggregator:
     be read: `DatabaseMissingError`, `OlderDatabaseError` and so on.
     """
 
-    def __init__(self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4) -> None:
-        self._readers = ReaderPool(db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers)
+    def __init__(
+        self,
+        db_path: str | Path,
+        *,
+        busy_timeout_ms: int = 5_000,
+        max_readers: int = 4,
+        read_timeout_ms: int = 30_000,
+    ) -> None:
+        self._readers = ReaderPool(
+            db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -28,10 +28,10 @@ def _guard() -> BlockBuster:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_blocks_the_loop(_guard: BlockBuster) -> Iterator[None]:
-    """Makes a blocking call on an event loop, from anywhere in the package, an error."""
+def guard(_guard: BlockBuster) -> Iterator[BlockBuster]:
+    """Makes a blocking call on an event loop, from anywhere in the package, an error; a test may deactivate it."""
     _guard.activate()
-    yield
+    yield _guard
     _guard.deactivate()
 
 

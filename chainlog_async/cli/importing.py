@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import click
 import msgspec
 
@@ -106,7 +107,7 @@ class Import:
 
         self._display.begin("checking")
         for path in self._paths:
-            if not is_regular_file(path):
+            if not await anyio.to_thread.run_sync(is_regular_file, path):
                 self._spools[path] = spools.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - the stack closes it
             await self._each_line(path, check, copy_to=self._spools.get(path))
         self._last_line = None

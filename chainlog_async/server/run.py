@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from chainlog_async.server.app import create_app
 from chainlog_async.server.bind import BindAddress, bound_socket, check_bind, listen
+from chainlog_async.server.farewell import Farewell
 from chainlog_async.service import ChainLog
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
@@ -83,7 +84,7 @@ def _stop(server: _Server, opening: anyio.CancelScope) -> None:
 def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, uvicorn.Config]:
     address = check_bind(chainlog.settings)
     config = uvicorn.Config(
-        create_app(chainlog, already_running=True),
+        Farewell(create_app(chainlog, already_running=True)),
         lifespan="off",
         ws="none",
         log_config=None,

@@ -6,9 +6,10 @@ import json
 import signal
 from pathlib import Path
 
+import anyio
 import pytest
 
-from chainlog_async.cli.importing import Import
+from chainlog_async.cli.importing import Import, ImportReport
 from chainlog_async.cli.progress import Display
 from chainlog_async.settings import Settings
 
@@ -140,12 +141,17 @@ def test_a_small_queue_of_the_service_costs_no_entry(cli: Cli) -> None:
     assert cli.rows() == 5000
 
 
-async def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     """When the queue is full the import waits for the writer instead of leaving the entry out."""
     path = tmp_path / "entries.jsonl"
     path.write_text(jsonl(*[entry()] * 500))
     settings = Settings(db_path=tmp_path / "o.db", max_queue_size=3)
-    report = await Import([str(path)], settings, Display([str(path)], show_bad=5)).run(strict=False)
+    display = Display([str(path)], show_bad=5)
+
+    async def run() -> ImportReport:
+        return await Import([str(path)], settings, display).run(strict=False)
+
+    report = anyio.run(run)
     assert (report.imported, report.bad, report.refused) == (500, 0, 0)
 
 
