@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The books at one moment. ``submitted == written + pending + sum(dropped.values())``, always."""
 
     submitted: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from chainlog_async import __version__
 from chainlog_async.errors import ChainlogError
 
 from .importing import import_command
+from .logs import log_to_stderr
 from .maintenance import migrate
 from .options import examples
 from .reading import recent, usage
@@ -103,4 +105,5 @@ def run() -> None:
         # A terminal or a pipe that is not UTF-8 must not end a command halfway through a table.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    log_to_stderr(logging.WARNING)
     chainlog.main(prog_name="chainlog")

@@ -20,6 +20,7 @@ from chainlog_async.entry import RequestLogEntry, encode_line, entry_from_json
 from chainlog_async.errors import InvalidEntryError, QueueFullError
 from chainlog_async.service import ChainLog
 from chainlog_async.settings import Settings
+from chainlog_async.statistics import Statistics
 
 from .lines import MAX_LINE_BYTES, STDIN, Line, NotTextError, is_regular_file, open_lines
 from .options import Source, examples, json_option, settings_options
@@ -29,6 +30,9 @@ from .signals import signals_to
 
 MAX_PENDING = 20_000
 """Entries that may wait for the database before the reading does."""
+
+# What else `Statistics.dropped` may hold was told line by line, or waited for.
+_REFUSALS = ("rejected", "shutdown", "journal_lost")
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -43,6 +47,10 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Files that could not be read, or not to their end."""
     refused: int
     """Entries that looked right and that the database did not take, or that were given up at shutdown."""
+    waiting: int
+    """Entries left in the journal because the database could not be written; the next writer commits them."""
+    replayed: int
+    """Entries of stopped processes, found in their journals and committed as well."""
     seconds: float
     rows_per_second: float
     interrupted: str | None
@@ -55,7 +63,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def complete(self) -> bool:
         """Whether every line of every file is in the database."""
-        return not (self.bad or self.unread_files or self.refused or self.interrupted)
+        return not (self.bad or self.unread_files or self.refused or self.waiting or self.interrupted)
 
 
 class Import:
@@ -73,20 +81,23 @@ class Import:
     async def run(self, *, strict: bool) -> ImportReport:
         """Imports everything; with `strict` nothing at all when any line is bad. Raises `ChainlogError`."""
         began = time.monotonic()
-        imported = refused = 0
+        books: Statistics | None = None
         with self._display, ExitStack() as spools:
             async with signals_to(self._stop):
                 if strict:
                     await self._check_all(spools)
                 if not (strict and (self._display.bad or self._display.unread or self._signal)):
-                    imported, refused = await self._store_all()
+                    books = await self._store_all()
         seconds = time.monotonic() - began
+        imported = books.written if books else 0
         return ImportReport(
             database=str(self._settings.db_path),
             imported=imported,
             bad=self._display.bad,
             unread_files=self._display.unread,
-            refused=refused,
+            refused=sum(books.dropped.get(reason, 0) for reason in _REFUSALS) if books else 0,
+            waiting=books.pending if books else 0,
+            replayed=books.replayed if books else 0,
             seconds=round(seconds, 3),
             rows_per_second=round(imported / seconds, 1),
             interrupted=self._signal.name if self._signal else None,
@@ -112,8 +123,7 @@ class Import:
             await self._each_line(path, check, copy_to=self._spools.get(path))
         self._last_line = None
 
-    async def _store_all(self) -> tuple[int, int]:
-        """Returns how many entries are committed, and how many the database did not take."""
+    async def _store_all(self) -> Statistics:
         self._display.begin("importing")
         async with ChainLog(self._settings) as chainlog:
 
@@ -132,8 +142,7 @@ class Import:
                 await self._each_line(path, store, after_block=make_room, spool=self._spools.get(path))
             with anyio.CancelScope() as self._scope:
                 await chainlog.flush()
-        statistics = chainlog.statistics()
-        return statistics.written, sum(statistics.dropped.get(reason, 0) for reason in ("rejected", "shutdown"))
+        return chainlog.statistics()
 
     async def _each_line(
         self,
@@ -250,8 +259,14 @@ def _tell(report: ImportReport, *, strict: bool) -> None:
     if report.refused:
         entries = counted(report.refused, "entry", "entries")
         click.echo(f"error: the database did not take {entries}; the lines above say why", err=True)
-    if strict and not report.complete and not report.imported:
+    if report.waiting:
+        entries = counted(report.waiting, "entry", "entries")
+        click.echo(f"error: {entries} could not be written yet; they are in the journal for the next writer", err=True)
+    if report.replayed:
+        entries = counted(report.replayed, "entry", "entries")
+        click.echo(f"also wrote {entries} that a process before had left in its journal", err=True)
+    if strict and not (report.complete or report.imported or report.waiting):
         click.echo("nothing was imported (--strict)", err=True)
     if report.interrupted:
         place = f"after {plain(report.stopped_after)}" if report.stopped_after else "before the first line"
-        click.echo(f"stopped by {report.interrupted} {place}; good lines up to there are in the database", err=True)
+        click.echo(f"stopped by {report.interrupted} {place}; good lines up to there were taken", err=True)

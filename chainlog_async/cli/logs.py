@@ -21,7 +21,11 @@ class StderrHandler(logging.Handler):
 
 
 def log_to_stderr(level: int, *, with_time: bool = False) -> None:
-    """Sends this process's log records of at least `level` to stderr."""
-    handler = StderrHandler()
-    handler.setFormatter(logging.Formatter(("%(asctime)s " if with_time else "") + "%(levelname)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    """Sends this process's log records of at least `level` to stderr; called again, it changes level and form."""
+    _HANDLER.setFormatter(logging.Formatter(("%(asctime)s " if with_time else "") + "%(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(_HANDLER)
+    root.setLevel(level)
+
+
+_HANDLER = StderrHandler()

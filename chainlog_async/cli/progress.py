@@ -55,13 +55,15 @@ class Display:
         """The first of both, as many as are shown."""
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if not self._progress.disable:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if not self._progress.disable:
+            self._progress.stop()
         hidden = self.bad + self.unread - len(self.bad_lines)
         if hidden:
             click.echo(f"and {number(hidden)} more bad lines (--show-bad N shows more)", err=True)

@@ -172,7 +172,7 @@ def recent(source: Source, limit: int, follow: bool, interval: float, as_json: b
 
 async def _read_recent(settings: Settings, limit: int) -> list[RequestLogRow]:
     async with open_usage(settings) as usage:
-        return await usage.get_recent_requests(limit)
+        return await _newest(usage, limit)
 
 
 async def _follow(
@@ -184,7 +184,7 @@ async def _follow(
         with scope:
             # The end of the log comes first: a row written while the last ones are read is then a new one.
             last_id = await _newest_id(usage)
-            rows = await usage.get_recent_requests(limit) if limit else []
+            rows = await _newest(usage, limit)
             show([row for row in reversed(rows) if row.id <= last_id])
             while True:
                 while rows := await usage.get_recent_requests(FOLLOW_PAGE, after_id=last_id):
@@ -193,6 +193,10 @@ async def _follow(
                 if reader_left():
                     return
                 await anyio.sleep(interval)
+
+
+async def _newest(usage: UsageAggregator, limit: int) -> list[RequestLogRow]:
+    return await usage.get_recent_requests(limit) if limit else []
 
 
 async def _newest_id(usage: UsageAggregator) -> int:

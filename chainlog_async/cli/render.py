@@ -99,7 +99,7 @@ def counted(value: int, one: str, many: str) -> str:
 
 def duration(ms: float) -> str:
     """A duration in ms as ``850 ms``, ``1.53 s``, ``2 min 05 s`` or ``1 h 02 min``."""
-    if ms < 1000:
+    if ms < 999.5:
         return f"{ms:.0f} ms"
     if ms < 59_995:
         return f"{ms / 1000:.2f} s"

@@ -27,7 +27,11 @@ class AccessControl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request with a refusal, or hand it on."""
         if scope["type"] == "http":
-            refusal = self._refuse_stranger(scope) if self._keys else self._refuse_other_site(scope)
+            refusal = (
+                self._refuse_stranger(scope)
+                if self._keys
+                else _refuse_other_machine(scope) or self._refuse_other_site(scope)
+            )
             if refusal is not None:
                 await refusal.reply()(scope, receive, send)
                 return
@@ -75,6 +79,14 @@ class AccessControl:
         except ValueError:
             return False
         return bool(name) and (is_loopback(name) or name == self._own_name)
+
+
+def _refuse_other_machine(scope: Scope) -> RefusalError | None:
+    # `serve` listens on nothing that others can reach, but another server may run the application anywhere.
+    client = scope.get("client")
+    if client is None or is_loopback(client[0]):
+        return None
+    return RefusalError(403, "other machines may not come in; set server.api_keys", "client_not_allowed")
 
 
 def _unauthorized(message: str) -> RefusalError:

@@ -18,7 +18,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
 
     Its lifespan opens ``chainlog`` and drains it at the end. With ``already_running`` it leaves both to the caller:
     for a gateway that runs its own ChainLog and mounts the service under a path of its own. Either way callers need
-    one of ``server.api_keys``; without any, only requests that name this machine itself as their host are answered.
+    one of ``server.api_keys``; without any, only this machine is answered, under one of its own names.
     """
     app = Starlette(
         routes=[health_route(chainlog), ingest_route(chainlog), *StatsEndpoints(chainlog).routes()],

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -59,8 +62,9 @@ def test_both_ways_to_write_a_name_are_understood(cli: Cli) -> None:
         "httpStatus": 200,
     }
     assert cli.run("import", _file(cli, jsonl(camel, entry(prompt_tokens=2, completion_tokens=3)))).code == 0
-    (usage,) = cli.json("usage", "providers")["providers"]  # type: ignore[misc]  # JSON of one provider
-    assert (usage["totalRequests"], usage["totalTokens"]) == (2, 10)
+    providers = cli.json("usage", "providers")["providers"]
+    assert isinstance(providers, list)
+    assert [(row["totalRequests"], row["totalTokens"]) for row in providers] == [(2, 10)]
 
 
 @pytest.mark.parametrize("where", ["file", "stdin"])
@@ -113,6 +117,8 @@ def test_json_is_one_document(cli: Cli) -> None:
         "bad",
         "unreadFiles",
         "refused",
+        "waiting",
+        "replayed",
         "seconds",
         "rowsPerSecond",
         "interrupted",
@@ -169,6 +175,29 @@ def test_a_signal_stops_the_reading_and_keeps_what_was_read(cli: Cli, number: si
     assert b"imported 1,000 entries" in stdout
     assert f"stopped by {number.name} after stdin:1000" in stderr.decode()
     assert cli.rows() == 1000
+
+
+def test_a_locked_database_is_waited_for_until_told_twice(cli: Cli) -> None:
+    """While another process holds the lock an import waits; a second signal ends it, and says what is not written."""
+    (cli.folder / "config.yaml").write_text("settings: {busy_timeout_ms: 10, shutdown_timeout_ms: 50}\n")
+    cli.store()
+    with closing(sqlite3.connect(cli.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        process = cli.start("import", _file(cli, jsonl(*[entry()] * 10)))
+        assert process.stderr is not None
+        assert b"database is locked" in process.stderr.readline()
+        # Two that come at once may be one to the process, so there is a pause, and another if need be.
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert b"imported 0 entries" in stdout
+    assert b"error: 10 entries could not be written yet" in stderr
+    done = cli.run("import", _file(cli, jsonl(entry())))
+    assert "also wrote 10 entries" in done.stderr
+    assert cli.rows() == 11
 
 
 def test_no_progress_bar_without_a_terminal(cli: Cli) -> None:

@@ -89,25 +89,21 @@ async def test_pretty_printed_json_is_one_document(tmp_path: Path) -> None:
         assert (await client.post("/v1/logs", content=body)).json()["accepted"] == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "empty_body"),
-        (b" \r\n\t", "empty_body"),
-        (b"oops", "invalid_json"),
-        (b"[" + lines(entry()), "invalid_json"),
-        (b'{"chain_name":\n"c"', "invalid_json"),
-        (b"\x00", "invalid_json"),
-        (b"[" * 100_000, "invalid_json"),
-    ],
-)
-async def test_what_is_not_json_is_refused_whole(tmp_path: Path, body: bytes, code: str) -> None:
+async def test_what_is_not_json_is_refused_whole(tmp_path: Path) -> None:
     """An empty body and one that is not JSON get 400 with the reason, and nothing is taken."""
     async with running(service_settings(tmp_path)) as client:
-        reply = await client.post("/v1/logs", content=body)
-        accounting = await settled(client)
-    assert (reply.status_code, reply.json()["error"]["code"]) == (400, code)
-    assert accounting["submitted"] == 0
+        for body, code in (
+            (b"", "empty_body"),
+            (b" \r\n\t", "empty_body"),
+            (b"oops", "invalid_json"),
+            (b"[" + lines(entry()), "invalid_json"),
+            (b'{"chain_name":\n"c"', "invalid_json"),
+            (b"\x00", "invalid_json"),
+            (b"[" * 100_000, "invalid_json"),
+        ):
+            reply = await client.post("/v1/logs", content=body)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (400, code), body[:20]
+        assert (await settled(client))["submitted"] == 0
 
 
 async def test_all_rejected_is_400(tmp_path: Path) -> None:

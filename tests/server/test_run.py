@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
@@ -37,7 +39,9 @@ print(statistics.written, flush=True)
 async def process(db_path: Path, *, shutdown_timeout_ms: int = 30_000) -> AsyncIterator[Process]:
     """The service in a process of its own, killed at the latest when the block ends."""
     command = [sys.executable, "-W", "error", "-c", RUNNER, str(db_path), str(shutdown_timeout_ms)]
-    async with await anyio.open_process(command, stderr=None) as service:
+    async with await anyio.open_file(f"{db_path}.stderr", "wb") as stderr:
+        service = await anyio.open_process(command, stderr=stderr.wrapped)
+    async with service:
         try:
             yield service
         finally:
@@ -74,7 +78,7 @@ async def test_a_signal_drains_and_ends_well(tmp_path: Path, number: signal.Sign
 
 
 async def test_a_client_that_hangs_does_not_stop_the_drain(tmp_path: Path) -> None:
-    """A request that never ends is given up after the shutdown timeout, and what was accepted is stored."""
+    """A request that never ends is answered 503 after the shutdown timeout, and what was accepted is stored."""
     async with process(tmp_path / "log.db", shutdown_timeout_ms=1000) as service:
         output = Output(service)
         url = httpx.URL((await output.line()).split()[0])
@@ -86,7 +90,9 @@ async def test_a_client_that_hangs_does_not_stop_the_drain(tmp_path: Path) -> No
             await client.post("/v1/logs", json=[entry()] * 10)
             service.send_signal(signal.SIGTERM)
             assert await output.line() == "10"
+            assert (await stream.receive()).startswith(b"HTTP/1.1 503 ")
         assert await service.wait() == 0
+    assert "Traceback" not in (tmp_path / "log.db.stderr").read_text()
 
 
 async def test_it_tells_where_it_is_once_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,5 +149,28 @@ async def test_cancelled_it_closes_its_port(tmp_path: Path) -> None:
     """As a task of a program it stops when cancelled, and nobody can connect any more."""
     async with running(service_settings(tmp_path)) as client:
         assert (await client.get("/health")).status_code == 200
-    with pytest.raises(OSError, match="(?i)connect"):
+    with pytest.raises(OSError, match=r"(?i)connect"):
         socket.create_connection((client.base_url.host, client.base_url.port or 0))
+
+
+async def test_a_signal_ends_a_start_that_waits(tmp_path: Path) -> None:
+    """A service that still waits for the database when it is told to stop never begins to serve."""
+    settings = service_settings(tmp_path, busy_timeout_ms=60_000)
+    announced: list[str] = []
+    ended: list[object] = []
+
+    async def run() -> None:
+        ended.append(await serve(settings, announce=lambda url, _database: announced.append(url)))
+
+    with closing(sqlite3.connect(settings.db_path, isolation_level=None)) as blocker:
+        blocker.execute("BEGIN EXCLUSIVE")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                await anyio.lowlevel.checkpoint()
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _turn_of_the_loop in range(10):
+                await anyio.lowlevel.checkpoint()
+            blocker.execute("ROLLBACK")
+    assert (ended, announced) == ([None], [])
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

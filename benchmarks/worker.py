@@ -1,0 +1,125 @@
+"""Processes that are measured one after the other, round by round.
+
+Every contender has a process of its own, so that none pays for the modules, threads and garbage of another. All of
+them are started first; then each gets its turn in every round, and waits for its next one without doing anything.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Self, TypeVar
+
+import msgspec
+
+from .common import environment
+
+T = TypeVar("T")
+
+PATIENCE_S = 300.0
+"""Longest time for one answer, in seconds."""
+
+
+class Reply(msgspec.Struct):
+    """What a process says about one command."""
+
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    error: str | None = None
+
+
+class WorkerError(Exception):
+    """The process cannot do what it was asked for; the text says why."""
+
+
+class Worker:
+    """A process that answers commands, one JSON line each way."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        """Starts ``python -m module arguments``, which calls `answer_commands`."""
+        self._answers, answers = os.pipe()
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", module, *arguments, str(answers)],
+            stdin=subprocess.PIPE,
+            pass_fds=(answers,),
+            env=environment(),
+        )
+        os.close(answers)
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, command: str, answer: type[T], *, patience_s: float = PATIENCE_S) -> T:
+        """Sends the command and waits for its answer. Raises `WorkerError` when the process fails or dies."""
+        self.tell(command)
+        return self.hear(answer, patience_s=patience_s)
+
+    def tell(self, command: str) -> None:
+        """Sends the command."""
+        if self._process.stdin is None:
+            raise WorkerError("the process has no input")
+        try:
+            self._process.stdin.write(command.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerError(f"the process ended with status {self._process.wait()}") from None
+
+    def hear(self, answer: type[T], *, patience_s: float = PATIENCE_S) -> T:
+        """Waits for the next answer. Raises `WorkerError`."""
+        while b"\n" not in self._unread:
+            readable, _, _ = select.select([self._answers], [], [], patience_s)
+            if not readable:
+                raise WorkerError(f"no answer within {patience_s:g} s")
+            data = os.read(self._answers, 1 << 20)
+            if not data:
+                raise WorkerError(f"the process ended with status {self._process.wait()}")
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        reply = msgspec.json.decode(line, type=Reply)
+        if reply.error is not None:
+            raise WorkerError(reply.error)
+        return msgspec.json.decode(reply.value, type=answer)
+
+    def close(self) -> None:
+        """Ends the process, gently for a moment and then not."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._answers)
+
+
+class Answers:
+    """The other side, in the process."""
+
+    def __init__(self) -> None:
+        self._descriptor = int(sys.argv[-1])
+
+    def send(self, value: object) -> None:
+        """Answers the command."""
+        os.write(self._descriptor, msgspec.json.encode(Reply(value=msgspec.Raw(msgspec.json.encode(value)))) + b"\n")
+
+    def refuse(self, error: BaseException) -> None:
+        """Says why there is no answer."""
+        reason = f"{type(error).__name__}: {error}"
+        os.write(self._descriptor, msgspec.json.encode(Reply(error=reason)) + b"\n")
+
+
+async def answer_commands(handle: Callable[[str], Awaitable[object]]) -> None:
+    """Answers until there are no more commands. Between them the process stands still, and its event loop too."""
+    answers = Answers()
+    answers.send(True)
+    while command := sys.stdin.readline().strip():
+        try:
+            answers.send(await handle(command))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the table shows it
+            answers.refuse(error)

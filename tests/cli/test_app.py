@@ -1,0 +1,165 @@
+"""The command itself: help, version, where the settings come from, and how errors are told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import chainlog_async
+from chainlog_async.cli import chainlog
+from chainlog_async.errors import ChainlogError, DatabaseError, SettingsError
+
+from .support import ROOT, Cli, entry
+
+COMMANDS = sorted(chainlog.commands)
+
+
+def _yaml(cli: Cli, name: str, db: str, section: str = "settings") -> Path:
+    path = cli.folder / name
+    path.write_text(f"{section}: {{db_path: {db}}}\n")
+    return path
+
+
+def _database(cli: Cli, *args: str | Path, env: dict[str, str] | None = None) -> str:
+    """Which database a command takes."""
+    return Path(str(cli.json("migrate", *args, db=False, env=env)["database"])).name
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_teaches(command: str | None) -> None:
+    """Every command's --help says what it does and has examples that begin with the command itself."""
+    result = CliRunner().invoke(chainlog, ["--help"] if command is None else [command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert f"chainlog {command or 'serve'}" in result.stdout.partition("Examples:")[2]
+    assert max(map(len, result.stdout.splitlines())) <= 120
+
+
+def test_every_command_is_in_the_overview() -> None:
+    """`chainlog --help` names each command with a whole sentence."""
+    overview = CliRunner().invoke(chainlog, ["--help"]).stdout
+    for command in COMMANDS:
+        (line,) = (line for line in overview.splitlines() if line.startswith(f"  {command} "))
+        assert line.endswith(".")
+        assert "..." not in line
+
+
+def test_the_version_is_the_package_s(cli: Cli) -> None:
+    """`chainlog --version` says the package's name and version."""
+    assert cli.run("--version", db=False).stdout == f"chainlog-async {chainlog_async.__version__}\n"
+
+
+def test_settings_are_looked_for_in_order(cli: Cli) -> None:
+    """--db wins over --config, that over CHAINLOG_CONFIG, that over ./config.yaml, that over the defaults."""
+    assert _database(cli) == "observability.db"
+    _yaml(cli, "config.yaml", "from-folder.db")
+    assert _database(cli) == "from-folder.db"
+    env = {"CHAINLOG_CONFIG": str(_yaml(cli, "other.yaml", "from-variable.db"))}
+    assert _database(cli, env=env) == "from-variable.db"
+    option = _yaml(cli, "option.yaml", "from-option.db")
+    assert _database(cli, "--config", option, env=env) == "from-option.db"
+    assert _database(cli, "--config", option, "--db", "from-db.db", env=env) == "from-db.db"
+
+
+def test_a_variable_wins_over_the_file_and_db_over_both(cli: Cli) -> None:
+    """CHAINLOG_DB_PATH is stronger than the file, and --db stronger than that."""
+    _yaml(cli, "config.yaml", "from-folder.db")
+    env = {"CHAINLOG_DB_PATH": "from-variable.db"}
+    assert _database(cli, env=env) == "from-variable.db"
+    assert _database(cli, "--db", "from-db.db", env=env) == "from-db.db"
+
+
+def test_settings_inside_a_gateway_s_own_file(cli: Cli) -> None:
+    """--section finds them under any dotted name."""
+    (cli.folder / "gateway.yaml").write_text("gateway: {logging: {db_path: gateway.db}, port: 1}\n")
+    assert _database(cli, "--config", "gateway.yaml", "--section", "gateway.logging") == "gateway.db"
+
+
+@pytest.mark.parametrize("command", [[name] for name in COMMANDS if name != "import"])
+def test_a_config_that_is_missing_is_an_error(cli: Cli, command: list[str]) -> None:
+    """A file that was named and is not there is told by name, ends with 1, and nothing is made."""
+    done = cli.run(*command, "--config", "nowhere.yaml")
+    assert done.code == 1
+    assert done.stderr.startswith("error: nowhere.yaml")
+    assert not cli.db.exists()
+
+
+def test_several_problems_are_a_line_each(cli: Cli) -> None:
+    """Every wrong setting is told, each on a line that begins with error."""
+    (cli.folder / "config.yaml").write_text("settings: {max_batch_size: many, db_pat: x}\n")
+    done = cli.run("usage", db=False)
+    assert done.code == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "code"), [(["usag"], 2), (["usage", "everything"], 2), (["recent", "-n", "-1"], 2), (["--nope"], 2)]
+)
+def test_misuse_ends_with_2(args: list[str], code: int) -> None:
+    """An unknown command, option or value is a usage error."""
+    assert CliRunner().invoke(chainlog, args).exit_code == code
+
+
+@pytest.fixture
+def failing() -> Iterator[click.Group]:
+    """The group with a command that raises what it is told to."""
+    errors: dict[str, BaseException] = {
+        "ours": DatabaseError("the disk is \x1b[31mfull\nand old"),
+        "system": PermissionError(13, "Permission denied", "/etc/x"),
+        "group": ExceptionGroup("", [SettingsError("one"), ExceptionGroup("", [ChainlogError("two")])]),
+        "bug": ZeroDivisionError("a bug"),
+        "mixed": ExceptionGroup("", [SettingsError("one"), ZeroDivisionError("a bug")]),
+    }
+
+    @chainlog.command("fail")
+    @click.argument("name")
+    def fail(name: str) -> None:
+        raise errors[name]
+
+    yield chainlog
+    del chainlog.commands["fail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ours", "error: the disk is \\x1b[31mfull\nerror: and old\n"),
+        ("system", "error: /etc/x: Permission denied\n"),
+        ("group", "error: one\nerror: two\n"),
+    ],
+)
+def test_what_went_wrong_is_a_sentence(failing: click.Group, name: str, says: str) -> None:
+    """Our errors and the system's, alone or in groups, are a sentence on stderr and exit code 1."""
+    result = CliRunner().invoke(failing, ["fail", name])
+    assert (result.exit_code, result.output) == (1, says)
+
+
+@pytest.mark.parametrize("name", ["bug", "mixed"])
+def test_a_bug_keeps_its_traceback(failing: click.Group, name: str) -> None:
+    """What is a mistake of ours is not dressed up as the user's."""
+    result = CliRunner().invoke(failing, ["fail", name])
+    assert isinstance(result.exception, ZeroDivisionError | ExceptionGroup)
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_the_extra_it_says_how_to_get_it(missing: str) -> None:
+    """Where click or rich is not installed, the command says what to install and ends with 2."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from chainlog_async.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: the command line needs {missing}; pip install 'chainlog-async[server]'\n"
+
+
+def test_a_terminal_that_is_not_utf8_is_no_error(cli: Cli) -> None:
+    """Where a character cannot be printed its escape is, and the command goes on."""
+    cli.store(entry(provider_id="日本"))
+    done = cli.run("usage", "providers", env={"PYTHONIOENCODING": "latin-1"})
+    assert done.code == 0
+    assert "\\u65e5\\u672c" in done.stdout
