@@ -22,10 +22,10 @@ BODY = (
 )
 REQUEST = (
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    b"authorization: Bearer key\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
 ENDING = b"}}"
-"""Every answer ends in this, and has it nowhere else."""
+"""Every answer ends in this, and no other part of it does."""
 
 
 class Load(msgspec.Struct):

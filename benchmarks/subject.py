@@ -1,6 +1,6 @@
 """The process whose event loop is saturated: a gateway under uvicorn, or a loop of plain Python that is never idle.
 
-``python -m benchmarks.subject KIND LOOP STRATEGY FOLDER FD``; answers with its port, and at the end with a `Report`.
+KIND is "uvicorn", or how far the plain loop counts per request. ``python -m benchmarks.subject KIND LOOP STRATEGY FOLDER FD``; answers with its port, and at the end with a `Report`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from mmap import mmap
 from pathlib import Path
@@ -19,6 +18,11 @@ from time import perf_counter, time_ns
 from typing import Any
 
 import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from .common import Row, sample_rows
 from .databases import make_database
@@ -27,9 +31,6 @@ from .worker import Answers
 
 CLIENTS = 50
 """Tasks of the plain loop."""
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
 
 
 class Report(msgspec.Struct):
@@ -59,69 +60,69 @@ class Counter:
 
 
 class Gateway:
-    """An ASGI app that answers chat completions and logs each: what a gateway does besides waiting for a provider."""
+    """Answers chat completions and logs each: what a gateway does besides waiting for a provider."""
 
     def __init__(self, strategy: Strategy, counter: Counter) -> None:
         self._strategy = strategy
         self._counter = counter
         self._rows = sample_rows(1_000)
         self._number = 0
+        self.app = Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
 
-    async def __call__(
-        self, scope: Scope, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        if scope["type"] != "http":
-            raise AssertionError("the lifespan is off, and there are no websockets")
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        request = json.loads(body)
-        row = self._next_row()
-        answer = json.dumps(
-            {
-                "id": f"chatcmpl-{self._number}",
-                "object": "chat.completion",
-                "created": row[0] // 1_000,
-                "model": request["model"],
-                "choices": [
-                    {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
-                ],
-                "usage": {"prompt_tokens": row[4], "completion_tokens": row[5], "total_tokens": row[6]},
-            }
-        ).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+    async def _complete(self, request: Request) -> Response:
+        asked = await request.json()
+        if request.headers.get("authorization") != "Bearer key":
+            return JSONResponse({"error": {"message": "who are you?"}}, 401)
+        self._number += 1
+        row = (time_ns() // 1_000_000, *self._rows[self._number % len(self._rows)][1:])
+        answer = json.loads(_PROVIDERS_ANSWER)
+        answer["id"] = f"chatcmpl-{self._number}"
+        answer["model"] = asked["model"]
+        answer["usage"] = {"prompt_tokens": row[4], "completion_tokens": row[5], "total_tokens": row[6]}
         self._strategy.log(row)
         self._counter.add_one()
+        return JSONResponse(answer, headers={"x-provider": row[2]})
 
-    def _next_row(self) -> Row:
-        self._number += 1
-        return (time_ns() // 1_000_000, *self._rows[self._number % len(self._rows)][1:])
+
+_PROVIDERS_ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "created": 1_772_000_000,
+        "model": "model",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hello! How can I help you today? " * 30},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {},
+    }
+).encode()
 
 
 async def _serve(strategy: Strategy, counter: Counter, answers: Answers) -> None:
-    uvicorn = import_module("uvicorn")
-    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
-    config = uvicorn.Config(Gateway(strategy, counter), lifespan="off", log_level="warning", access_log=False)
-    answers.send(listening.getsockname()[1])
-    await uvicorn.Server(config).serve(sockets=[listening])
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            answers.send(self.servers[0].sockets[0].getsockname()[1])
+
+    # uvicorn makes the socket itself: on one of socket.create_server, asyncio would leave Nagle's algorithm on. Its
+    # parser is the one that a plain installation has.
+    app = Gateway(strategy, counter).app
+    config = uvicorn.Config(app, port=0, http="h11", lifespan="off", log_level="warning", access_log=False)
+    await Server(config).serve()
 
 
-async def _spin(strategy: Strategy, counter: Counter, answers: Answers) -> None:
-    """Clients that work for 50 µs per request, in four slices."""
+async def _spin(strategy: Strategy, counter: Counter, answers: Answers, work: int) -> None:
+    """Clients that count for a while per request, in four slices."""
     rows = sample_rows(1_000)
-    slice_s = 50e-6 / 4
 
     async def client() -> None:
         while True:
             for _ in range(4):
-                until = perf_counter() + slice_s
-                while perf_counter() < until:
-                    pass
+                _count(work // 4)
                 await asyncio.sleep(0)
             row = rows[counter.value % len(rows)]
             strategy.log((time_ns() // 1_000_000, *row[1:]))
@@ -129,6 +130,14 @@ async def _spin(strategy: Strategy, counter: Counter, answers: Answers) -> None:
 
     answers.send(0)
     await asyncio.gather(*[client() for _ in range(CLIENTS)])
+
+
+def _count(times: int) -> int:
+    """Work of a fixed amount, not for a fixed time: time that passes while another thread has the GIL is no work."""
+    total = 0
+    for number in range(times):
+        total += number
+    return total
 
 
 async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> None:
@@ -146,7 +155,10 @@ async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> 
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
     async with probing(probes):
-        await (_serve if kind == "uvicorn" else _spin)(strategy, counter, answers)
+        if kind == "uvicorn":
+            await _serve(strategy, counter, answers)
+        else:
+            await _spin(strategy, counter, answers, int(kind))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -85,6 +86,11 @@ class Worker:
         if reply.error is not None:
             raise WorkerError(reply.error)
         return msgspec.json.decode(reply.value, type=answer)
+
+    def end(self, answer: type[T]) -> T:
+        """Sends SIGUSR1, and waits for the last answer. Raises `WorkerError`."""
+        self._process.send_signal(signal.SIGUSR1)
+        return self.hear(answer)
 
     def close(self) -> None:
         """Ends the process, gently for a moment and then not."""

@@ -17,10 +17,13 @@ from .journal import Journal
 MAX_BLOCK_BYTES = 1024 * 1024
 """A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
 
+FEWEST_BLOCK_ROWS = 256
+"""A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
+
 
 @dataclass(slots=True)
 class Block:
-    """Neighbouring lines that will be one batch."""
+    """Neighbouring lines that wait in the same place: one batch, or several small ones."""
 
     start: int
     end: int
@@ -42,6 +45,11 @@ class Batch:
         """The position once it is committed."""
         return self.start + len(self.lines)
 
+    def part_before(self, position: int) -> Batch:
+        """The lines before that position, which is a line's end; a batch without rows when there are none."""
+        lines = self.lines[: max(position - self.start, 0)]
+        return Batch(self.writer_id, self.start, lines, lines.count(b"\n"))
+
     def split(self) -> tuple[Batch, Batch]:
         """Two halves; only for a batch of at least two rows."""
         lines = self.lines.splitlines(keepends=True)
@@ -57,7 +65,7 @@ class Backlog:
     """A bounded queue of lines, first in, first out.
 
     In memory it is bounded by rows and by bytes, whichever comes first, the batch in hand included; in the journal by
-    the journal's own bound. `on_ready` is called when a first line waits, and whenever a block has filled up.
+    the journal's own bound. `on_ready` is called when a first line waits, and whenever a batch has filled up.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Backlog:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._max_batch_rows = max_batch_rows
+        self._max_block_rows = max_batch_rows * -(-FEWEST_BLOCK_ROWS // max_batch_rows)
         self._drop_oldest = drop_oldest
         self._on_ready = on_ready
         self.writer_id = ""
@@ -91,6 +100,11 @@ class Backlog:
         self.peak_rows = 0
 
     @property
+    def in_hand(self) -> Batch | None:
+        """The batch that was taken and is not settled."""
+        return self._in_hand
+
+    @property
     def rows_in_hand(self) -> int:
         """Lines of the batch that was taken and is not settled."""
         return self._in_hand.rows if self._in_hand else 0
@@ -98,7 +112,9 @@ class Backlog:
     @property
     def has_full_block(self) -> bool:
         """Whether a batch of the largest size is waiting."""
-        return len(self._blocks) > 1 or (bool(self._blocks) and self._is_full(self._blocks[0]))
+        if not self._blocks:
+            return False
+        return len(self._blocks) > 1 or self._blocks[0].rows >= self._max_batch_rows or self._is_full(self._blocks[0])
 
     def append(self, line: bytes) -> int:
         """Takes in a line that ends in a newline. Returns how many older lines had to go for it.
@@ -123,22 +139,30 @@ class Backlog:
         self.bytes += len(line)
         self.rows += 1
         self.peak_rows = max(self.peak_rows, self.rows)
+        if block.rows == 1 or block.rows % self._max_batch_rows == 0:
+            self._on_ready()
         return dropped
 
     def take(self) -> Batch | None:
-        """The oldest batch: the one in hand if there is one, else the oldest block, full or not.
+        """The oldest batch: the one in hand if there is one, else the first lines that wait, a full batch or not.
 
         Raises `OSError` when the journal cannot be read; `drop_unreadable` then passes over that block.
         """
         if self._in_hand is None and self._blocks:
             block = self._blocks[0]
+            rows = min(block.rows, self._max_batch_rows)
             if block.journaled and self.journal is not None:
                 lines = self.journal.read(block.start, block.end)
+                if rows < block.rows:
+                    lines = b"".join(lines.splitlines(keepends=True)[:rows])
             else:
-                lines = b"".join([self._memory.popleft() for _ in range(block.rows)])
-            self._blocks.popleft()
-            self._in_hand = Batch(self.writer_id, block.start, lines, block.rows)
+                lines = b"".join([self._memory.popleft() for _ in range(rows)])
+            self._in_hand = Batch(self.writer_id, block.start, lines, rows)
             self._in_hand_journaled = block.journaled
+            block.start += len(lines)
+            block.rows -= rows
+            if not block.rows:
+                self._blocks.popleft()
         return self._in_hand
 
     def settle(self, batch: Batch) -> None:
@@ -150,13 +174,13 @@ class Backlog:
         rest = hand.lines[len(batch.lines) :]
         self._in_hand = Batch(hand.writer_id, batch.end, rest, rows_left) if rows_left else None
         self._forget(batch.rows, len(batch.lines), self._in_hand_journaled)
-        if self.journal is not None:
-            self.journal.release(batch.end)
+        self._release()
 
     def drop_unreadable(self) -> int:
         """Gives up the oldest block. Returns how many lines that were."""
         block = self._blocks.popleft()
         self._forget(block.rows, block.end - block.start, block.journaled)
+        self._release()
         return block.rows
 
     def clear_memory(self) -> int:
@@ -179,11 +203,10 @@ class Backlog:
         ):
             block = Block(self._tail, self._tail, journaled)
             self._blocks.append(block)
-            self._on_ready()
         return block
 
     def _is_full(self, block: Block) -> bool:
-        return block.rows >= self._max_batch_rows or block.end - block.start >= MAX_BLOCK_BYTES
+        return block.rows >= self._max_block_rows or block.end - block.start >= MAX_BLOCK_BYTES
 
     def _fits_in_memory(self, line: bytes) -> bool:
         return self._memory_rows < self._max_rows and self._memory_bytes + len(line) <= self._max_bytes
@@ -196,7 +219,7 @@ class Backlog:
         if block.journaled and self.journal is not None:
             self._blocks.popleft()
             self._forget(block.rows, block.end - block.start, journaled=True)
-            self.journal.release(block.end)
+            self._release()
             return block.rows
         size = len(self._memory.popleft())
         block.start += size
@@ -205,6 +228,12 @@ class Backlog:
             self._blocks.popleft()
         self._forget(1, size, journaled=False)
         return 1
+
+    def _release(self) -> None:
+        if self.journal is not None:
+            # The batch in hand is not committed: a kill must find it in the journal, whatever was dropped behind it.
+            needed_from = self._blocks[0].start if self._blocks else self._tail
+            self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
 
     def _forget(self, rows: int, size: int, journaled: bool) -> None:
         self.rows -= rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 from typing import Protocol
 
 import anyio
@@ -11,7 +12,7 @@ import anyio
 from .backlog import Batch
 from .condition import Condition
 from .entry import check_line
-from .errors import ChainlogError, InvalidEntryError
+from .errors import InvalidEntryError
 from .faults import Fault, classify, errorname
 from .store import Store
 
@@ -70,7 +71,8 @@ class Committer:
                     if not await self._reject(part, error, books):
                         return _joined(part, parts)
                 else:
-                    await self._note(error)
+                    self._condition.note_retry()
+                    await self.note(error)
                     return _joined(part, parts)
             else:
                 self._condition.note_success()
@@ -82,32 +84,33 @@ class Committer:
             await self._store.reject(row, error)
         except Exception as second_error:  # noqa: BLE001  # the same
             # The disk may be full by now: the row stays at the head, and is judged again at the next try.
-            await self._note(second_error)
+            self._condition.note_retry()
+            await self.note(second_error)
             return False
         books.reject(row, error)
         return True
 
-    async def _note(self, error: Exception) -> None:
+    async def note(self, error: Exception) -> None:
+        """Says what went wrong and does what can be done about it; with a damaged file that may take for ever."""
+        self._say(error)
+        try:
+            await self._store.recover(classify(error))
+        except Exception as second_error:  # noqa: BLE001  # there will be a next try, whatever it is
+            self._say(second_error)
+
+    def _say(self, error: Exception) -> None:
         detail = f"{error} ({errorname(error)})"
-        fault = classify(error)
-        if fault is Fault.DAMAGED:
+        if classify(error) is Fault.DAMAGED:
             self._condition.note_damage(detail)
         else:
             self._condition.note_error(detail)
-        if fault is Fault.BUSY:
-            return
-        try:
-            await self._store.recover(fault)
-        except (ChainlogError, OSError) as reopening_error:
-            self._condition.note_error(str(reopening_error))
 
 
 def _names_a_row(error: Exception, batch: Batch) -> bool:
     """Whether one row is to blame: the database says so, or a line is no JSON any more, a plain SQLITE_ERROR."""
-    fault = classify(error)
-    if fault is Fault.UNKNOWN and errorname(error) == "SQLITE_ERROR":
+    if errorname(error) == "SQLITE_ERROR":
         return any(_is_broken(line) for line in batch.lines.splitlines())
-    return fault is Fault.ROW
+    return isinstance(error, sqlite3.Error) and classify(error) is Fault.ROW
 
 
 def _is_broken(line: bytes) -> bool:

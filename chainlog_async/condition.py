@@ -40,11 +40,16 @@ class Condition:
         self._damage: str | None = None
         self._integrity: str | None = None
         self._wal: str | None = None
+        self._upkeep: str | None = None
+        self._leftover: str | None = None
         self._reporter = Reporter()
 
-    def note_error(self, detail: str) -> None:
-        """Something failed and will be tried again."""
+    def note_retry(self) -> None:
+        """A commit failed and will be tried again."""
         self.retries += 1
+
+    def note_error(self, detail: str) -> None:
+        """What keeps entries from the database."""
         self.last_error = detail
         self.last_error_at = now_ms()
         self._failing = True
@@ -55,7 +60,7 @@ class Condition:
         self.note_error(detail)
         self._damage = (
             f"the database is damaged ({detail}) and nothing is written to it: move it away together with its -wal "
-            "and -shm, or put a recovered copy in its place (sqlite3 FILE .recover); writing then goes on by itself"
+            "and -shm, or move a recovered copy (sqlite3 FILE .recover) into its place; writing then goes on by itself"
         )
 
     def note_success(self) -> None:
@@ -66,6 +71,19 @@ class Condition:
     def note_reopened(self) -> None:
         """Another file is open now."""
         self._integrity = None
+
+    def note_upkeep(self, detail: str | None) -> None:
+        """What keeps the rounds between batches from being done, or None when one went well."""
+        self._upkeep = detail
+        if detail is not None:
+            self.last_error = detail
+            self.last_error_at = now_ms()
+            self._reporter.warn("upkeep failed, trying again", detail)
+
+    def note_leftover(self, detail: str) -> None:
+        """What a dead writer left could not be read, and waits for the next start."""
+        self._leftover = detail
+        self._reporter.warn("a journal was passed over", detail)
 
     def note_integrity(self, finding: str) -> None:
         """`PRAGMA quick_check` found something after an unclean end."""
@@ -92,6 +110,12 @@ class Condition:
         degraded = [self._wal] if self._wal else []
         if self._failing and not self._damage:
             degraded.append(f"commits fail and are tried again: {self.last_error}")
+        if self._upkeep:
+            degraded.append(f"entries are written, but the database is not looked after: {self._upkeep}")
+        if self._leftover:
+            degraded.append(
+                f"{self._leftover}; free the cause, then run `chainlog journal replay` or start the gateway again"
+            )
         if journal_error is not None:
             degraded.append(f"entries wait in memory and would not survive a kill: {journal_error}")
         status: Literal["ok", "degraded", "failed"] = "failed" if failed else "degraded" if degraded else "ok"

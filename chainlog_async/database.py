@@ -31,6 +31,12 @@ CACHE_KIB = 64_000
 READER_CACHE_KIB = 8_000
 """SQLite's page cache per reader, in KiB."""
 
+CLOSE_TIMEOUT_S = 10.0
+"""Longest wait for a connection to close, in seconds."""
+
+INTERRUPT_EVERY_S = 0.05
+"""Pause between two tries to end a statement, in seconds."""
+
 T = TypeVar("T")
 
 
@@ -93,12 +99,41 @@ async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> a
     return connection
 
 
-async def close_connection(connection: aiosqlite.Connection) -> None:
-    """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's."""
-    try:
-        await finish(connection.close())
-    except (sqlite3.Error, ValueError) as error:
+async def close_connection(connection: aiosqlite.Connection, *, interrupting: bool = False) -> None:
+    """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's.
+
+    Waits for the statement that is still running, or ends it when `interrupting`; but after `CLOSE_TIMEOUT_S` seconds
+    the thread, which a dead disk may hold for ever, is left to the end of the process.
+    """
+    await finish(_close(connection, interrupting))
+
+
+async def _close(connection: aiosqlite.Connection, interrupting: bool) -> None:
+    # A future rather than the coroutine `connection.close()`: as a task that never ends, that would keep `asyncio.run`
+    # from ending as well.
+    closing = connection.stop() if _is_open(connection) else None
+    if closing is None:
+        return
+    deadline = monotonic() + CLOSE_TIMEOUT_S
+    while not closing.done() and (left_s := deadline - monotonic()) > 0:
+        if interrupting:
+            # Again and again, for a statement that the thread has yet to begin does not notice.
+            with suppress(sqlite3.Error, ValueError):
+                await connection.interrupt()
+            left_s = min(left_s, INTERRUPT_EVERY_S)
+        await asyncio.wait((closing,), timeout=left_s)
+    if not closing.done():
+        logger.error("the database could not be closed in %g s; its disk does not answer", CLOSE_TIMEOUT_S)
+    elif (error := closing.exception()) is not None:
         logger.warning("closing the database failed: %s (%s)", error, errorname(error))
+
+
+def _is_open(connection: aiosqlite.Connection) -> bool:
+    try:
+        connection.in_transaction  # noqa: B018  # raises when there is no connection, and nothing else tells
+    except ValueError:
+        return False
+    return True
 
 
 async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) -> aiosqlite.Connection:
@@ -156,6 +191,8 @@ async def _prepare(
         f"cache_size = -{CACHE_KIB:d}",
         "temp_store = MEMORY",
         f"journal_size_limit = {wal_limit_bytes:d}",
+        # A batch that a trigger of somebody's ends half-way must not be committed: migrations/0003.
+        "foreign_keys = ON",
     ):
         await connection.execute_fetchall(f"PRAGMA {pragma}")
     logger.info("opened %s (journal mode %s, synchronous %s)", path, mode, synchronous)

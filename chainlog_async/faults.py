@@ -49,11 +49,14 @@ def errorname(error: BaseException) -> str:
 
 
 def classify(error: BaseException) -> Fault:
-    """What the error means for the writer.
+    """What the error means for the writer; a named error of ours means what SQLite's error behind it does.
 
     Extended codes (``SQLITE_IOERR_WRITE``) count as the primary one they begin with.
     """
-    if not isinstance(error, sqlite3.Error):
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, sqlite3.Error):
+        behind = behind.__cause__
+    if behind is None:
         return Fault.UNKNOWN
-    primary = "_".join(errorname(error).split("_")[:2])
+    primary = "_".join(errorname(behind).split("_")[:2])
     return _FAULT_OF_CODE.get(primary, Fault.UNKNOWN)

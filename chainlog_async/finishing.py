@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import ParamSpec, TypeVar
 
-from anyio import CancelScope
+from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+MOST_THREADS = 8
+"""How many calls may block at once, each in a thread; a log makes one or two."""
+
+_limiter: RunVar[CapacityLimiter] = RunVar("chainlog_async threads")
 
 
 async def finish(work: Coroutine[object, object, T]) -> T:
@@ -18,15 +27,49 @@ async def finish(work: Coroutine[object, object, T]) -> T:
     `asyncio.TaskGroup` use, goes through it. A statement that aiosqlite's thread has begun goes on all the same, so
     whoever stops waiting for it in the middle knows nothing about the connection any more.
     """
-    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
-    with CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait((task,))
-            except asyncio.CancelledError as error:
-                cancelled = error
+    begun = False
+    while not begun:
+        task = asyncio.ensure_future(_await(work))
+        with CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait((task,))
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        # The end of `asyncio.run` cancels every task at once, this one before its first step, too.
+        begun = inspect.getcoroutinestate(work) != inspect.CORO_CREATED
     if cancelled is None:
         return task.result()
     # Looked at, or asyncio would report an error that nobody retrieved.
     raise cancelled from (None if task.cancelled() else task.exception())
+
+
+async def insist(work: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Does the work, and again from the beginning when it was cancelled on the way.
+
+    For what goes on inside `finish`, where nobody cancels but the end of `asyncio.run`; the work bounds its time.
+    """
+    while True:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            continue
+        return
+
+
+async def _await(work: Coroutine[object, object, T]) -> T:
+    return await work
+
+
+async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Calls what blocks for a moment in a thread, and returns when it has returned, like `finish`.
+
+    Not one of anyio's usual threads: those are the gateway's, which may keep all of them busy.
+    """
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(MOST_THREADS)
+        _limiter.set(limiter)
+    return await finish(to_thread.run_sync(partial(function, *arguments, **named), limiter=limiter))

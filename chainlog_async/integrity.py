@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from pathlib import Path
-
-from anyio import CancelScope
 
 from .condition import Condition
 from .database import close_connection, open_reader
-from .errors import ChainlogError
-from .faults import errorname
+from .faults import Fault, classify, errorname
 
 logger = logging.getLogger("chainlog_async")
 
@@ -23,13 +19,13 @@ async def check_after_unclean_end(path: Path, condition: Condition) -> None:
         try:
             ((finding,),) = await connection.execute_fetchall("PRAGMA quick_check(1)")
         finally:
-            with CancelScope(shield=True):
-                # Cancelled, the check still runs in the thread, and closing would wait for it.
-                await connection.interrupt()
-                await close_connection(connection)
-    except (sqlite3.Error, ChainlogError) as error:
-        logger.warning("the check after an unclean end failed: %s (%s)", error, errorname(error))
-    else:
-        if finding != "ok":
-            condition.note_integrity(str(finding))
-            logger.error("%s: quick_check found: %s", path, finding)
+            # Cancelled, the check still runs in the thread, and closing would wait for it.
+            await close_connection(connection, interrupting=True)
+    except Exception as error:  # noqa: BLE001  # a check that fails must not end the writer beside it
+        if classify(error) is not Fault.DAMAGED:
+            logger.warning("the check after an unclean end failed: %s (%s)", error, errorname(error))
+            return
+        finding = error
+    if finding != "ok":
+        condition.note_integrity(str(finding))
+        logger.error("%s: quick_check found: %s", path, finding)

@@ -30,6 +30,16 @@ class Segment:
     path: Path
     descriptor: int
 
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was made. Blocks for a moment."""
+        try:
+            return self.path.stat().st_ino == os.fstat(self.descriptor).st_ino
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # It was committed and closed meanwhile.
+            return True
+
     def takes(self, position: int, segment_bytes: int) -> bool:
         """Whether the line at that place of the stream belongs in this file."""
         return position == self.end and self.end - self.start < segment_bytes
@@ -46,7 +56,7 @@ class Journal:
         self._segments: deque[Segment] = deque()
         self._released: list[Segment] = []
         self._retry_at = 0.0
-        self._segment_is_left = False
+        self._segment_is_left = self._suspended = False
         self.bytes = 0
         """Size of the segments on disk, in bytes."""
         self.error: str | None = None
@@ -59,7 +69,7 @@ class Journal:
 
     def append(self, position: int, line: bytes) -> bool:
         """Writes the line at that place of the stream. False when it cannot; the line is then not in the journal."""
-        if self.error is not None and monotonic() < self._retry_at:
+        if self.error is not None and (self._suspended or monotonic() < self._retry_at):
             return False
         size = len(line)
         if self.bytes + size > self._max_bytes:
@@ -72,19 +82,35 @@ class Journal:
             if os.pwrite(segment.descriptor, line, position - segment.start) != size:
                 raise OSError("the disk took only a part of the line")
         except OSError as error:
+            self._drop_empty_segment()
             return self._fail(f"{self._folder}: {error}")
         segment.end += size
         self.bytes += size
         self.error = None
         return True
 
+    @property
+    def newest(self) -> Segment | None:
+        """The segment that is being written."""
+        return self._segments[-1] if self._segments else None
+
     def leave_segment(self) -> None:
         """The next line begins a new file."""
         self._segment_is_left = True
+        self._suspended = False
+        self._retry_at = 0.0
+        self.error = None
+
+    def suspend(self, reason: str) -> None:
+        """Takes nothing in until `leave_segment`."""
+        self.error = reason
+        self._suspended = True
 
     def read(self, start: int, end: int) -> bytes:
         """The stream from `start` to `end`, which lie in one segment. Raises `OSError` when the file lost them."""
-        segment = next(segment for segment in self._segments if segment.start <= start < segment.end)
+        segment = next((segment for segment in self._segments if segment.start <= start < segment.end), None)
+        if segment is None:
+            raise OSError(f"{self._folder} has no segment with byte {start} of the stream any more")
         data = bytearray()
         while len(data) < end - start:
             chunk = os.pread(segment.descriptor, end - start - len(data), start - segment.start + len(data))
@@ -93,10 +119,19 @@ class Journal:
             data += chunk
         return bytes(data)
 
-    def release(self, position: int) -> None:
-        """What lies before the position is committed; segments that end there wait for `remove_released`."""
-        while self._segments and self._segments[0].end <= position and len(self._segments) > 1:
-            self._let_go(self._segments.popleft())
+    def release(self, needed_from: int, *, in_hand_at: int | None = None) -> None:
+        """What lies before `needed_from` is not needed any more, but for the batch in hand, which begins at `in_hand_at`.
+
+        Segments that hold nothing else wait for `take_released`; the newest one stays.
+        """
+        kept: deque[Segment] = deque()
+        while len(self._segments) > 1:
+            segment = self._segments.popleft()
+            if segment.end > needed_from or (in_hand_at is not None and segment.start <= in_hand_at < segment.end):
+                kept.append(segment)
+            else:
+                self._let_go(segment)
+        self._segments.extendleft(reversed(kept))
 
     def take_released(self) -> list[Segment]:
         """Segments that `remove_segments` may delete; the caller has them alone."""
@@ -109,7 +144,12 @@ class Journal:
             self._let_go(self._segments.popleft())
 
     def close(self) -> None:
-        """Closes the files and leaves them where they are."""
+        """Closes the files and leaves them where they are, but for those that are released."""
+        while self._segments:
+            os.close(self._segments.popleft().descriptor)
+
+    def disown(self) -> None:
+        """In a forked child: closes what is the parent's."""
         for segment in (*self._segments, *self._released):
             os.close(segment.descriptor)
         self._segments.clear()
@@ -123,6 +163,11 @@ class Journal:
         self._segment_is_left = False
         return segment
 
+    def _drop_empty_segment(self) -> None:
+        """On a full disk every try may get as far as a new file: they must not add up."""
+        if self._segments and self._segments[-1].start == self._segments[-1].end:
+            self._let_go(self._segments.pop())
+
     def _fail(self, reason: str) -> bool:
         self.error = reason
         self._retry_at = monotonic() + RETRY_S
@@ -131,10 +176,18 @@ class Journal:
     def _let_go(self, segment: Segment) -> None:
         self.bytes -= segment.end - segment.start
         self._released.append(segment)
+        # There may be room again.
+        self._retry_at = 0.0
 
 
-def remove_segments(segments: list[Segment]) -> None:
-    """Deletes the files. Blocks for as long as the file system takes; call it in a thread."""
+def remove_segments(segments: list[Segment]) -> list[Segment]:
+    """Deletes the files and returns those that could not be. Blocks for a moment; call it in a thread."""
+    left: list[Segment] = []
     for segment in segments:
-        os.close(segment.descriptor)
-        segment.path.unlink(missing_ok=True)
+        try:
+            segment.path.unlink(missing_ok=True)
+        except OSError:
+            left.append(segment)
+        else:
+            os.close(segment.descriptor)
+    return left

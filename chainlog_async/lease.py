@@ -6,15 +6,19 @@ it when the owner ends, however it ends. Everything here blocks for a moment; ca
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows has no flock
     fcntl = None  # type: ignore[assignment]  # asked about before each use
+
+logger = logging.getLogger("chainlog_async")
 
 LOCK_SUFFIX = ".lock"
 SEGMENT_SUFFIX = ".jsonl"
@@ -33,6 +37,7 @@ class Lease:
         self.folder = folder
         self.writer_id = writer_id
         self._descriptor: int | None = descriptor
+        _leases.add(self)
 
     def is_in_place(self) -> bool:
         """Whether the lock file is still where others look for it."""
@@ -55,6 +60,15 @@ class Lease:
         finally:
             os.close(descriptor)
 
+    def disown(self) -> None:
+        """In a forked child: a copy of the descriptor would keep the lock when the owner has died."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+
 
 def take_lease(folder: Path, writer_id: str) -> Lease:
     """A lease under an id that nobody else has. Raises `OSError` when there can be no lock."""
@@ -70,14 +84,46 @@ def take_lease(folder: Path, writer_id: str) -> Lease:
     raise OSError(f"another process holds the lock of writer {writer_id}")
 
 
-def take_dead_leases(folder: Path) -> Iterator[Lease]:
-    """Leases of writers that are dead, one at a time; those of the living, or of another taker, are passed over."""
+def take_dead_leases(folder: Path, on_problem: Callable[[str], None] = logger.warning) -> Iterator[Lease]:
+    """Leases of writers that are dead, one at a time; those of the living, or of another taker, are passed over.
+
+    `on_problem` is told of a writer whose lock cannot be asked. Raises `OSError` when the folder cannot be read.
+    """
     if fcntl is None or not folder.is_dir():
         return
-    for writer_id in sorted({path.name.split(".")[0] for path in folder.iterdir() if _is_ours(path)}):
-        lease = _try_lock(folder, writer_id)
-        if lease is not None:
-            yield lease
+    for writer_id in writers_in(folder):
+        try:
+            lease = _try_lock(folder, writer_id)
+        except OSError as error:
+            on_problem(f"the journal of a writer before this one cannot be taken over: {error}")
+        else:
+            if lease is not None:
+                yield lease
+
+
+def writers_in(folder: Path) -> list[str]:
+    """The ids of all writers that have a lock or a journal there, living and dead. Raises `OSError`."""
+    return sorted({path.name.split(".")[0] for path in folder.iterdir() if _is_ours(path)})
+
+
+def is_held(folder: Path, writer_id: str) -> bool:
+    """Whether that writer lives, or somebody replays its journal. Makes no file. Raises `OSError`.
+
+    A starter that looks for dead writers in the same microseconds may take a dead one for living.
+    """
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(_lock_path(folder, writer_id), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def segment_path(folder: Path, writer_id: str, start: int) -> Path:
@@ -114,3 +160,12 @@ def _lock_path(folder: Path, writer_id: str) -> Path:
 
 def _is_ours(path: Path) -> bool:
     return path.suffix in (LOCK_SUFFIX, SEGMENT_SUFFIX)
+
+
+def _after_fork_in_child() -> None:
+    for lease in list(_leases):
+        lease.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

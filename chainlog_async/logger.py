@@ -51,14 +51,15 @@ class RequestLogger:
             max_batch_rows=settings.max_batch_size,
             drop_oldest=settings.on_full == "drop_oldest",
         )
-        self._store = Store(connection, settings, on_reopen=on_reopen)
+        self._on_reopen = on_reopen
+        self._store = Store(connection, settings, on_reopen=self._note_reopened)
         stream = Stream(self._queue, settings)
         self._writer = Writer(
             self._condition,
             self._queue,
             self._store,
             stream,
-            Maintenance(self._condition, self._queue, self._store, stream, settings),
+            Maintenance(self._condition, self._store, settings),
             max_batch_size=settings.max_batch_size,
             flush_interval_ms=settings.flush_interval_ms,
             shutdown_timeout_ms=settings.shutdown_timeout_ms,
@@ -129,6 +130,11 @@ class RequestLogger:
         """Takes in nothing more and asks the writer to drain and end; returns at once."""
         self._queue.close()
         self._writer.stop()
+
+    async def _note_reopened(self) -> None:
+        self._condition.note_reopened()
+        if self._on_reopen is not None:
+            await self._on_reopen()
 
     def _submit(self, entry: RequestLogEntry, *, watch: bool = False) -> int:
         try:

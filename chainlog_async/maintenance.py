@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from .condition import Condition
 from .entry import now_ms
-from .errors import ChainlogError
 from .faults import Fault, classify, errorname
-from .queue import EntryQueue
+from .finishing import in_thread
 from .retention import Retention
 from .store import Store, wal_bytes
-from .stream import Stream
 
 if TYPE_CHECKING:
     from .settings import Settings
-
-logger = logging.getLogger("chainlog_async")
 
 TICK_S = 1.0
 """Time between two rounds, in seconds."""
 
 
 class Maintenance:
-    """Rounds that are short, and never raise."""
+    """Rounds that are short, and that nothing but a damaged file can end early."""
 
-    def __init__(
-        self, condition: Condition, queue: EntryQueue, store: Store, stream: Stream, settings: Settings
-    ) -> None:
+    def __init__(self, condition: Condition, store: Store, settings: Settings) -> None:
         self._condition = condition
-        self._queue = queue
         self._store = store
-        self._stream = stream
         self._wal_limit = settings.wal_limit_bytes
-        self._retention = Retention(store, settings)
+        self._retention = Retention(settings)
         self._next_at = monotonic() + TICK_S
 
     def due_in_s(self) -> float:
@@ -46,25 +34,28 @@ class Maintenance:
         return self._next_at - monotonic()
 
     async def run_if_due(self) -> None:
-        """One round. What goes wrong is reported, and tried again in the next."""
+        """One round. What goes wrong is reported, and tried again in the next; raises only where the file is damaged."""
         if self.due_in_s() > 0:
             return
         self._next_at = monotonic() + TICK_S
-        self._queue.report_journal()
         try:
             await self._store.follow_file()
-            await self._stream.follow_folder()
             await self._look_after_wal()
-            more_to_prune = await self._retention.prune_slice(now_ms())
-        except (sqlite3.Error, ChainlogError, OSError) as error:
-            if classify(error) is not Fault.BUSY:
-                self._condition.note_error(f"{error} ({errorname(error)})")
+            more_to_prune = await self._retention.prune_slice(self._store.connection, now_ms())
+        except Exception as error:
+            # Entries are written all the same.
+            fault = classify(error)
+            if fault is Fault.DAMAGED:
+                raise
+            if fault is not Fault.BUSY:
+                self._condition.note_upkeep(f"{error} ({errorname(error)})")
             return
+        self._condition.note_upkeep(None)
         if more_to_prune:
             self._next_at = monotonic()
 
     async def _look_after_wal(self) -> None:
-        size = await to_thread.run_sync(wal_bytes, self._store.path)
+        size = await in_thread(wal_bytes, self._store.path)
         if size <= self._wal_limit:
             self._condition.note_wal(size)
             return

@@ -6,6 +6,8 @@ Everything here blocks; call it in a thread.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +20,11 @@ except ImportError:  # pragma: no cover  # Windows has no flock
 
 FileIdentity = tuple[int, int]
 """Device and inode: which file it is, whatever its name."""
+
+Logs = tuple[FileIdentity | None, ...]
+"""Which files belong to a database, in the order of `LOG_SUFFIXES`."""
+
+LOG_SUFFIXES = ("-wal", "-shm")
 
 
 def file_identity(path: Path) -> FileIdentity | None:
@@ -35,26 +42,63 @@ def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
     Raises `OSError`. Several processes see the damage at once; a lock lets one of them act, and `damaged` tells the
     others that the file at the path is a new one.
     """
+    with _alone(path):
+        if file_identity(path) != damaged or damaged is None:
+            return None
+        target = _free_name(path, "corrupt")
+        # The log first: a database without its log would be opened as if nothing were missing.
+        for suffix in (*LOG_SUFFIXES, ""):
+            source = Path(f"{path}{suffix}")
+            if source.exists():
+                source.rename(f"{target}{suffix}")
+        return target
+
+
+def logs_of(path: Path) -> Logs:
+    """Which files are the database's -wal and -shm."""
+    return tuple(file_identity(Path(f"{path}{suffix}")) for suffix in LOG_SUFFIXES)
+
+
+def set_logs_aside(path: Path, file: FileIdentity | None, logs: Logs) -> Path | None:
+    """Renames the -wal and -shm of a database that is at its path no more; beside another one they would ruin it.
+
+    `file` and `logs` are what was open. Returns the name they have now, but for its suffix, or None when there was
+    nothing to do. Raises `OSError`.
+    """
+    if not _left_behind(path, logs):
+        return None
+    with _alone(path):
+        left = _left_behind(path, logs)
+        if not left or file_identity(path) == file:
+            return None
+        target = _free_name(path, "replaced")
+        for suffix in left:
+            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
+        return target
+
+
+def _left_behind(path: Path, logs: Logs) -> list[str]:
+    now = zip(LOG_SUFFIXES, logs, logs_of(path), strict=True)
+    return [suffix for suffix, log, there in now if log is not None and there == log]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, and for no longer than it lives."""
     folder = journal_folder(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder / "quarantine", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if file_identity(path) != damaged or damaged is None:
-            return None
-        target = _free_name(path)
-        # The log first: a database without its log would be opened as if nothing were missing.
-        for suffix in ("-wal", "-shm", ""):
-            source = Path(f"{path}{suffix}")
-            if source.exists():
-                source.rename(f"{target}{suffix}")
-        return target
+        yield
     finally:
         os.close(descriptor)
 
 
-def _free_name(path: Path) -> Path:
-    stem = f"{path}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+def _free_name(path: Path, why: str) -> Path:
+    stem = f"{path}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1_000))]
-    return next(Path(name) for name in names if not Path(name).exists())
+    return next(
+        Path(name) for name in names if not any(Path(f"{name}{suffix}").exists() for suffix in (*LOG_SUFFIXES, ""))
+    )

@@ -26,7 +26,7 @@ from .statistics import Statistics
 
 logger = logging.getLogger("chainlog_async")
 
-DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost"]
+DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
 
 
 class EntryQueue:
@@ -40,7 +40,8 @@ class EntryQueue:
             drop_oldest=drop_oldest,
             on_ready=self.wake_writer,
         )
-        # Reentrant: a finalizer that the garbage collector runs in here may log a request of its own.
+        # Reentrant: a finalizer or a signal handler that runs in here may log a request of its own, or ask for the
+        # books, and must not wait for itself.
         self._lock = threading.RLock()
         self._submitted = self._accepted = self._written = self._replayed = self._torn = 0
         self._batches = 0
@@ -67,6 +68,7 @@ class EntryQueue:
 
         Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
         """
+        is_nested = self._is_inside
         with self._lock:
             if self._forked:
                 raise ForkedError(
@@ -76,6 +78,13 @@ class EntryQueue:
             if self._closed:
                 self._dropped["closed"] += 1
                 raise ClosedError("the log is shut down; log before it is closed, or open a new one")
+            if is_nested:
+                # The call underneath is in the middle of changing what this one would change as well.
+                self._dropped["nested"] += 1
+                raise QueueFullError(
+                    "a finalizer or signal handler logged while this thread was busy in the log itself; "
+                    "let it hand its entry to the event loop instead (call_soon_threadsafe)"
+                )
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
@@ -99,7 +108,13 @@ class EntryQueue:
 
     def report(self, reason: str, detail: str) -> None:
         """Logs a refusal, at most once per period."""
-        self._reporter.warn(reason, detail)
+        if not self._is_inside:
+            self._reporter.warn(reason, detail)
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether this very thread is in the middle of a call already, and was interrupted there."""
+        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks
 
     # -- the writer's side ---------------------------------------------------------------------------------------
 
@@ -157,9 +172,17 @@ class EntryQueue:
                 self._backlog.journal = new_journal()
 
     def note_no_journal(self, reason: str) -> None:
-        """There should be a journal, and there is none."""
+        """There should be a journal, and there is none; lines go to memory until `begin_segment`."""
         with self._lock:
             self._no_journal = reason
+            if self._backlog.journal is not None:
+                self._backlog.journal.suspend(reason)
+
+    @property
+    def newest_segment(self) -> Segment | None:
+        """The file that lines are written to, if there is one."""
+        with self._lock:
+            return self._backlog.journal.newest if self._backlog.journal is not None else None
 
     def take(self) -> Batch | None:
         """The oldest batch; the same one again until it is settled."""
@@ -173,6 +196,12 @@ class EntryQueue:
                     self._dropped["journal_lost"] += lost
                 self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
                 self._tell_waiters()
+
+    @property
+    def in_hand(self) -> Batch | None:
+        """The batch that was taken and is not settled."""
+        with self._lock:
+            return self._backlog.in_hand
 
     def report_journal(self) -> None:
         """Says once when the journal fails, and once when it is back."""
@@ -190,17 +219,14 @@ class EntryQueue:
             journal = self._backlog.journal
             return journal.take_released() if journal else []
 
-    def end_journal(self) -> list[Segment]:
-        """After the drain: closes the journal, and returns its segments when nothing in them is needed any more."""
+    def end_journal(self) -> None:
+        """After the drain: closes the journal; when nothing in it is needed any more, its segments are released."""
         with self._lock:
             journal = self._backlog.journal
-            if journal is None:
-                return []
-            if self._backlog.rows:
+            if journal is not None:
+                if not self._backlog.rows:
+                    journal.release_all()
                 journal.close()
-                return []
-            journal.release_all()
-            return journal.take_released()
 
     def settle(self, batch: Batch) -> None:
         """The batch in hand, or its first part, is committed."""
@@ -345,7 +371,7 @@ class EntryQueue:
         self._loop = None
         if self._backlog.journal is not None:
             # Closing does not unlock what the parent holds; keeping it open would, in a child that outlives it.
-            self._backlog.journal.close()
+            self._backlog.journal.disown()
             self._backlog.journal = None
 
 

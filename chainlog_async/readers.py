@@ -58,7 +58,8 @@ class ReaderPool:
                 if healthy and not self._closed and generation == self._generation:
                     self._idle.append(connection)
                 else:
-                    await self._discard(connection)
+                    # A query that was cancelled still runs in the thread, and closing would wait for its end.
+                    await close_connection(connection, interrupting=True)
 
     async def aclose(self) -> None:
         """Closes what is idle; a query that is under way closes its own connection at its end."""
@@ -84,11 +85,6 @@ class ReaderPool:
                 raise self._read_error(error) from error
             raise
         return connection
-
-    async def _discard(self, connection: aiosqlite.Connection) -> None:
-        # A query that was cancelled still runs in the thread; closing would wait for it.
-        await connection.interrupt()
-        await close_connection(connection)
 
     def _read_error(self, error: sqlite3.Error) -> DatabaseError:
         return DatabaseError(f"{self._path} cannot be read: {error} ({errorname(error)})")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-from anyio import CancelScope, to_thread
+from typing import Protocol
 
 from .backlog import MAX_BLOCK_BYTES, Batch
-from .committer import Committer
+from .committer import Books, Committer
 from .entry import check_line
 from .errors import InvalidEntryError
+from .finishing import finish, in_thread
 from .lease import Lease, segments_of
 from .queue import EntryQueue
 from .store import Store
@@ -22,36 +21,101 @@ from .stream import Stream
 
 logger = logging.getLogger("chainlog_async")
 
+Commit = Callable[[Batch, Books], Awaitable[None]]
+"""Returns when every row of the batch is committed or rejected, and the books know."""
+
+
+class Counter(Protocol):
+    """Who counts what is replayed, as it happens."""
+
+    def note_replayed(self, rows: int, torn: int = 0) -> None:
+        """So many more entries are committed, and so many lines were found unfinished."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What was done with journals of dead writers."""
+
+    journals: int = 0
+    rows: int = 0
+    """Entries committed."""
+    rejected: int = 0
+    """Entries put aside in `rejected_entries`."""
+    torn: int = 0
+    """Unfinished lines."""
+
+    def __add__(self, other: Replayed) -> Replayed:
+        return Replayed(
+            self.journals + other.journals,
+            self.rows + other.rows,
+            self.rejected + other.rejected,
+            self.torn + other.torn,
+        )
+
 
 async def replay_dead_writers(
-    stream: Stream, store: Store, committer: Committer, queue: EntryQueue, *, max_batch_rows: int
+    stream: Stream,
+    store: Store,
+    committer: Committer,
+    queue: EntryQueue,
+    *,
+    max_batch_rows: int,
+    on_unreadable: Callable[[str], None],
 ) -> None:
     """Takes over every journal whose writer is dead, commits what is not committed yet, and deletes it.
 
-    A kill or a cancellation in the middle leaves the rest to the next taker. Raises `OSError` or `sqlite3.Error`.
+    A kill or a cancellation in the middle leaves the rest to the next taker. One that cannot be read is left to it,
+    too, for it must not keep the living from being written. Raises `sqlite3.Error` or `DatabaseError`.
     """
-    leases = await stream.take_dead()
+    dead = await stream.take_dead(on_unreadable)
+    try:
+        while dead:
+            lease = dead.pop()
+            try:
+                await replay([lease], store, committer.commit, queue, max_batch_rows=max_batch_rows)
+            except OSError as error:
+                on_unreadable(f"the journal of a writer before this one, {lease.writer_id}, stays as it is: {error}")
+    finally:
+        await release_all(dead)
+
+
+async def replay(
+    leases: list[Lease], store: Store, commit: Commit, counter: Counter, *, max_batch_rows: int
+) -> Replayed:
+    """The same with leases that were taken already; each is released in the end. Raises what `commit` raises, too."""
+    total = Replayed()
     try:
         while leases:
-            await _replay(leases[-1], store, committer, queue, max_batch_rows)
+            await _replay(leases[-1], store, commit, counter, total, max_batch_rows)
             lease = leases.pop()
-            await to_thread.run_sync(partial(lease.release, remove=True))
+            await in_thread(lease.release, remove=True)
     finally:
-        with CancelScope(shield=True):
-            for lease in leases:
-                await to_thread.run_sync(partial(lease.release, remove=False))
+        await release_all(leases)
+    return total
 
 
-async def _replay(lease: Lease, store: Store, committer: Committer, queue: EntryQueue, max_batch_rows: int) -> None:
+async def release_all(leases: list[Lease]) -> None:
+    """Leaves what belongs to them to the next taker."""
+    await finish(_release_all(leases))
+
+
+async def _release_all(leases: list[Lease]) -> None:
+    while leases:
+        await in_thread(leases.pop().release, remove=False)
+
+
+async def _replay(
+    lease: Lease, store: Store, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
+) -> None:
     journal = DeadJournal(lease, await store.position(lease.writer_id), max_batch_rows=max_batch_rows)
-    books = _ReplayBooks(queue)
+    books = _ReplayBooks(counter)
     while part := await journal.next_part():
         if isinstance(part, Damaged):
             await store.reject(part.batch, part.error)
             books.rejected += 1
         else:
-            await committer.commit(part, books)
-    queue.note_replayed(0, journal.torn)
+            await commit(part, books)
+    counter.note_replayed(0, journal.torn)
     # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
     await journal.delete()
     await store.forget_position(lease.writer_id)
@@ -63,17 +127,21 @@ async def _replay(lease: Lease, store: Store, committer: Committer, queue: Entry
             books.rejected,
             journal.torn,
         )
+    total.journals += 1
+    total.rows += books.rows
+    total.rejected += books.rejected
+    total.torn += journal.torn
 
 
 class _ReplayBooks:
-    def __init__(self, queue: EntryQueue) -> None:
-        self._queue = queue
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
         self.rows = 0
         self.rejected = 0
 
     def settle(self, batch: Batch) -> None:
         self.rows += batch.rows
-        self._queue.note_replayed(batch.rows)
+        self._counter.note_replayed(batch.rows)
 
     def reject(self, batch: Batch, error: Exception) -> None:
         self.rejected += batch.rows
@@ -100,28 +168,36 @@ class DeadJournal:
 
     async def next_part(self) -> Batch | Damaged | None:
         """The next lines to commit, or None at the end. Raises `OSError`."""
-        return await to_thread.run_sync(next, self._parts, None)
+        return await in_thread(next, self._parts, None)
 
     async def delete(self) -> None:
         """After everything was committed. Raises `OSError`."""
-        await to_thread.run_sync(self._unlink)
+        await in_thread(self._unlink)
 
     def _unlink(self) -> None:
         for _, path in segments_of(self._lease.folder, self.writer_id):
             path.unlink(missing_ok=True)
 
     def _read(self, position: int) -> Iterator[Batch | Damaged]:
-        for start, path in segments_of(self._lease.folder, self.writer_id):
-            yield from self._read_segment(start, path, max(position, start))
+        segments = segments_of(self._lease.folder, self.writer_id)
+        ends = [start for start, _ in segments[1:]] + [None]
+        for (start, path), end in zip(segments, ends, strict=True):
+            # What a write that failed left behind, the next segment has again.
+            yield from self._read_segment(start, path, max(position, start), end)
 
-    def _read_segment(self, start: int, path: Path, position: int) -> Iterator[Batch | Damaged]:
+    def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Iterator[Batch | Damaged]:
         with path.open("rb", buffering=MAX_BLOCK_BYTES) as file:
-            if position - start >= os.fstat(file.fileno()).st_size:
+            length = os.fstat(file.fileno()).st_size
+            left = (length if end is None else min(end - start, length)) - (position - start)
+            if left <= 0:
                 return
             file.seek(position - start)
             lines: list[bytes] = []
             size = 0
             for line in file:
+                left -= len(line)
+                if left < 0:
+                    break
                 if not line.endswith(b"\n"):
                     self.torn += 1
                     break

@@ -6,16 +6,18 @@ import logging
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import TASK_STATUS_IGNORED, AsyncContextManagerMixin, CancelScope
+from anyio import TASK_STATUS_IGNORED, AsyncContextManagerMixin
 from anyio.abc import TaskStatus
 
 from .database import close_connection
 from .entry import RequestLogEntry
 from .errors import ClosedError
 from .faults import errorname
+from .finishing import finish
 from .logger import RequestLogger
 from .statistics import Health, Statistics
 from .store import open_or_quarantine
@@ -56,7 +58,10 @@ class ChainLog(AsyncContextManagerMixin):
         try:
             async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
                 try:
-                    await tasks.start(request_logger.run)
+                    # Not tasks.start(): it waits for ever when the end of asyncio.run cancels the task before it began.
+                    started = _Started()
+                    tasks.start_soon(partial(request_logger.run, task_status=started))
+                    await started.event.wait()
                     yield self
                 except BaseException as error:  # noqa: BLE001  # raised again below
                     # Raised in here, the task group would wrap it: a gateway's ValueError has to stay one.
@@ -131,10 +136,23 @@ class ChainLog(AsyncContextManagerMixin):
         try:
             yield request_logger
         finally:
-            with CancelScope(shield=True):
-                await usage.aclose()
-                await _checkpoint(request_logger.connection)
-                await close_connection(request_logger.connection)
+            await finish(_close(usage, request_logger))
+
+
+class _Started:
+    """The writer's word that entries are journaled from now on."""
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()
+
+
+async def _close(usage: UsageAggregator, request_logger: RequestLogger) -> None:
+    await usage.aclose()
+    await _checkpoint(request_logger.connection)
+    await close_connection(request_logger.connection)
 
 
 async def _checkpoint(connection: aiosqlite.Connection) -> None:

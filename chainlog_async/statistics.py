@@ -21,7 +21,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     ``invalid``: a value that cannot be stored. ``queue_full``: no room. ``closed``: handed in after shutdown.
     ``rejected``: refused by the database itself, and kept in its table ``rejected_entries``. ``shutdown``: waiting in
-    memory when shutdown ran out of time. ``journal_lost``: somebody cut or deleted the journal of a running process.
+    memory when shutdown ran out of time. ``journal_lost``: somebody cut the journal of a running process. ``nested``:
+    handed in by a finalizer or signal handler that had interrupted the log itself.
     """
     pending_bytes: int
     """Size of the pending entries' lines, in bytes."""

@@ -7,20 +7,21 @@ store opens the path again.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiosqlite
 import anyio
-from anyio import CancelScope, to_thread
 
 from .backlog import Batch
 from .database import close_connection, initialize_database
 from .entry import line_as_json, now_ms
-from .errors import NotADatabaseError
-from .faults import Fault, errorname
-from .quarantine import FileIdentity, file_identity, move_away
+from .errors import DatabaseError
+from .faults import Fault, classify, errorname
+from .finishing import finish, in_thread
+from .quarantine import FileIdentity, Logs, file_identity, logs_of, move_away, set_logs_aside
 from .schema import migrate_schema
 
 if TYPE_CHECKING:
@@ -61,18 +62,18 @@ async def open_database(settings: Settings) -> aiosqlite.Connection:
 
 async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
     """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
-    damaged = await to_thread.run_sync(file_identity, settings.db_path)
+    damaged = await in_thread(file_identity, settings.db_path)
     try:
         return await open_database(settings)
-    except NotADatabaseError:
-        if settings.on_corrupt != "quarantine":
+    except DatabaseError as error:
+        if settings.on_corrupt != "quarantine" or classify(error) is not Fault.DAMAGED:
             raise
     await _quarantine(settings.db_path, damaged)
     return await open_database(settings)
 
 
 async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
-    moved_to = await to_thread.run_sync(move_away, path, damaged)
+    moved_to = await in_thread(move_away, path, damaged)
     if moved_to is not None:
         logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)
 
@@ -92,6 +93,9 @@ class Store:
         self._settings = settings
         self._on_reopen = on_reopen
         self._file: FileIdentity | None = None
+        self._logs: Logs = (None, None)
+        self._suspect: FileIdentity | None = None
+        self._is_left = False
 
     async def locate(self) -> Path:
         """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
@@ -99,7 +103,8 @@ class Store:
         await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, LONGEST_BUSY_MS):d}")
         ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
         self.path = Path(str(file))
-        self._file = await to_thread.run_sync(file_identity, self.path)
+        self._file = self._suspect = await in_thread(file_identity, self.path)
+        self._logs = await in_thread(logs_of, self.path)
         return self.path
 
     async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -117,6 +122,7 @@ class Store:
         A batch that is committed already is passed over by the database, so after an error or a cancellation the
         same batch is simply sent again. Raises `sqlite3.Error`.
         """
+        await self._require_file()
         payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
         # Autocommit: the statement is the transaction. Waiting for the GIL is what a batch costs on a busy loop, so
         # there is one hand-over and one step (docs/design.md, "One statement per batch").
@@ -124,25 +130,33 @@ class Store:
 
     async def reject(self, batch: Batch, error: Exception) -> None:
         """Puts a batch of one row away in `rejected_entries`, position included. Raises `sqlite3.Error`."""
+        await self._require_file()
         reason = f"{error} ({errorname(error)})"
         entry = line_as_json(batch.lines.rstrip(b"\n"))
         await self.connection.execute_fetchall(_REJECT, (batch.writer_id, batch.end, now_ms(), reason, entry))
 
     async def position(self, writer_id: str) -> int:
         """How far that writer's stream is committed, in bytes; 0 when nothing is. Raises `sqlite3.Error`."""
-        rows = list(await self.connection.execute_fetchall(_POSITION, (writer_id,)))
-        return int(rows[0][0]) if rows else 0
+        await self._require_file()
+        return await self._position(writer_id)
 
     async def forget_position(self, writer_id: str) -> None:
         """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
         await self.connection.execute_fetchall(_FORGET, (writer_id,))
 
-    async def interrupt(self, batch: Batch) -> bool:
-        """Ends the statement that may still be running, and tells whether the batch was committed all the same."""
-        with CancelScope(shield=True, deadline=anyio.current_time() + GRACE_S):
-            await self.connection.interrupt()
-            return await self.position(batch.writer_id) >= batch.end
-        return False
+    async def interrupt(self, batch: Batch) -> int | None:
+        """Ends the statement that may still be running, and tells how far the batch's stream is committed then.
+
+        None when the database does not answer: the batch may be committed yet.
+        """
+        with anyio.move_on_after(GRACE_S):
+            try:
+                await self.connection.interrupt()
+                return await self._position(batch.writer_id)
+            except (sqlite3.Error, ValueError):
+                # It did answer, so the statement is over.
+                return 0
+        return None
 
     async def recover(self, fault: Fault) -> None:
         """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
@@ -151,34 +165,60 @@ class Store:
         """
         if fault is Fault.DAMAGED:
             if self._settings.on_corrupt == "quarantine":
-                await _quarantine(self.path, self._file)
+                await _quarantine(self.path, self._suspect)
             else:
-                while not await self.file_was_replaced():  # noqa: ASYNC110  # the file system sets no event
+                while not await in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
                     await anyio.sleep(LOOK_S)
             await self._reopen()
         elif fault in (Fault.STORAGE, Fault.UNKNOWN):
             await self._reopen()
+        else:
+            await self.follow_file()
 
     async def follow_file(self) -> None:
         """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
-        if await self.file_was_replaced():
-            logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
+        if self._is_left or await in_thread(file_identity, self.path) != self._file:
+            if not self._is_left:
+                logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
             await self._reopen()
 
-    async def file_was_replaced(self) -> bool:
-        """Whether the path leads to another file than the one that is open, or to none."""
-        return await to_thread.run_sync(file_identity, self.path) != self._file
+    def _was_mended(self) -> bool:
+        """Whether somebody has put another file in the place of the damaged one, or moved all of it away."""
+        file = file_identity(self.path)
+        if file is None:
+            # Whoever moves one file after the other away must not find a new database between them.
+            return logs_of(self.path) != self._logs or self._logs == (None, None)
+        return file != self._suspect
+
+    async def _require_file(self) -> None:
+        """What is committed to a file that is gone would be lost with it. Raises like `recover`."""
+        if self._is_left:
+            await self._reopen()
+
+    async def _position(self, writer_id: str) -> int:
+        rows = list(await self.connection.execute_fetchall(_POSITION, (writer_id,)))
+        return int(rows[0][0]) if rows else 0
 
     async def _reopen(self) -> None:
-        settings = self._settings.model_copy(update={"db_path": self.path})
-        connection = await open_database(settings)
+        file = await in_thread(file_identity, self.path)
+        self._is_left = file != self._file
+        if self._is_left and (logs := await in_thread(set_logs_aside, self.path, self._file, self._logs)):
+            logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
+        try:
+            connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
+        except DatabaseError:
+            self._suspect = file
+            raise
         # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
         old, self.connection = self.connection, connection
-        with CancelScope(shield=True):
-            await close_connection(old)
-            await self.locate()
-            if self._on_reopen is not None:
-                await self._on_reopen()
+        self._is_left = False
+        await finish(self._renew(old))
+
+    async def _renew(self, old: aiosqlite.Connection) -> None:
+        await close_connection(old, interrupting=True)
+        await self.locate()
+        if self._on_reopen is not None:
+            await self._on_reopen()
 
 
 def wal_bytes(path: Path) -> int:

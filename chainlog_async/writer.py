@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from time import monotonic
 
 import anyio
-from anyio import TASK_STATUS_IGNORED, CancelScope, to_thread
+from anyio import TASK_STATUS_IGNORED, CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
 from .committer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Committer
 from .condition import Condition
 from .errors import ChainlogError
 from .faults import errorname
+from .finishing import finish, insist
 from .integrity import check_after_unclean_end
-from .journal import remove_segments
 from .maintenance import Maintenance
 from .queue import EntryQueue
 from .replay import replay_dead_writers
@@ -26,7 +25,7 @@ from .stream import Stream
 logger = logging.getLogger("chainlog_async")
 
 GRACE_S = 1.0
-"""How long shutdown tidies up after the drain, in seconds, when the database or the disk does not answer."""
+"""How long shutdown tries to leave nothing behind once everything is written, in seconds."""
 
 
 class Writer:
@@ -72,6 +71,7 @@ class Writer:
             task_status.started()
             async with anyio.create_task_group() as tasks:
                 with self._serving:
+                    tasks.start_soon(self._stream.look_after)
                     await self._serve(tasks)
                 tasks.cancel_scope.cancel()
         finally:
@@ -84,28 +84,44 @@ class Writer:
 
     async def _serve(self, tasks: TaskGroup) -> None:
         replayed = False
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
                 if not replayed:
-                    await replay_dead_writers(
-                        self._stream, self._store, self._committer, self._queue, max_batch_rows=self._max_batch_size
-                    )
+                    await self._replay(tasks)
                     replayed = True
-                    if self._stream.left_behind:
-                        tasks.start_soon(check_after_unclean_end, self._store.path, self._condition)
-                await self._wait_for_batch()
-                await self._write_next()
+                if await self._wait_for_batch():
+                    await self._write_next()
                 await self._maintenance.run_if_due()
+                pause_s = FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below
                 # Whatever it was: a log that stops for good because of one error is the worst of all.
-                self._condition.note_error(f"{error} ({errorname(error)})")
-                await anyio.sleep(FIRST_PAUSE_S)
+                await self._committer.note(error)
+                await anyio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _wait_for_batch(self) -> None:
-        """Returns when a batch is due: a full one, one that somebody waits for, or one that is old enough.
+    async def _replay(self, tasks: TaskGroup) -> None:
+        try:
+            await replay_dead_writers(
+                self._stream,
+                self._store,
+                self._committer,
+                self._queue,
+                max_batch_rows=self._max_batch_size,
+                on_unreadable=self._condition.note_leftover,
+            )
+        except (sqlite3.Error, ChainlogError):
+            raise
+        except Exception as error:  # noqa: BLE001  # what the dead have left must not keep the living from being written
+            self._condition.note_leftover(f"what writers before this one left was not replayed: {error!r}")
+        if self._stream.left_behind:
+            tasks.start_soon(check_after_unclean_end, self._store.path, self._condition)
+
+    async def _wait_for_batch(self) -> bool:
+        """True when a batch is due: a full one, one that somebody waits for, or one that is old enough.
 
         The interval counts from the batch before, so a lone entry after a quiet spell goes at once, and a stream of
-        them makes one commit per interval. Returns also when maintenance is due.
+        them makes one commit per interval. False when it is maintenance that is due.
         """
         queue = self._queue
         while True:
@@ -114,10 +130,10 @@ class Writer:
             if queue.pending:
                 due_in_s = self._taken_at + self._flush_interval_s - monotonic()
                 if due_in_s <= 0 or queue.has_full_batch or queue.someone_waits:
-                    return
+                    return True
                 wait_s = min(wait_s, due_in_s)
-            elif wait_s <= 0:
-                return
+            if wait_s <= 0:
+                return False
             with anyio.move_on_after(wait_s):
                 await queue.wake.wait()
 
@@ -126,24 +142,24 @@ class Writer:
         if batch:
             self._taken_at = monotonic()
             await self._committer.commit(batch, self._queue)
-            await self._stream.remove_released()
+            await self._stream.remove_committed()
 
     async def _shut_down(self) -> None:
         """Drains under the deadline, even when the task is cancelled over and over; then puts things in order."""
         deadline = anyio.current_time() + self._shutdown_timeout_s
-        cancelled: asyncio.CancelledError | None = None
-        done = False
-        while not done:
+
+        async def drain() -> None:
+            with CancelScope(deadline=deadline):
+                await self._drain()
+
+        async def drain_and_tidy_up() -> None:
             try:
-                with CancelScope(shield=True, deadline=deadline):
-                    await self._drain()
-                with CancelScope(shield=True, deadline=max(deadline, anyio.current_time()) + GRACE_S):
-                    await self._tidy_up()
-                done = True
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+                await insist(drain)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
+                self._condition.note_error(f"{error} ({errorname(error)})")
+            await insist(self._tidy_up)
+
+        await finish(drain_and_tidy_up())
 
     async def _drain(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -153,9 +169,7 @@ class Writer:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _tidy_up(self) -> None:
-        batch = self._queue.take()
-        if batch and await self._store.interrupt(batch):
-            self._queue.settle(batch)
+        fate_is_known = await self._learn_fate()
         abandoned = self._queue.abandon()
         kept = self._queue.pending
         if abandoned or kept:
@@ -167,14 +181,31 @@ class Writer:
                 kept,
                 self._condition.last_error,
             )
+        self._queue.end_journal()
         forget = False
+        with anyio.move_on_after(GRACE_S):
+            is_cleared = await self._stream.remove_committed()
+            forget = fate_is_known and not kept and is_cleared and await self._forget()
+        # Where the last statement may be committed yet, the lock ends with the process: whoever replays the journal
+        # before could do so twice.
+        await self._stream.close(forget=forget, keep_lock=not fate_is_known)
+
+    async def _learn_fate(self) -> bool:
+        """After a drain that was cut off: what became of the batch in hand. False when the database does not say."""
+        batch = self._queue.in_hand
+        if batch is None:
+            return True
+        position = await self._store.interrupt(batch)
+        if position is not None and (done := batch.part_before(position)).rows:
+            self._queue.settle(done)
+        return position is not None
+
+    async def _forget(self) -> bool:
+        """Once everything is committed and its journal deleted. False when the database is not to be had."""
         try:
-            await to_thread.run_sync(remove_segments, self._queue.end_journal())
-            if not kept:
-                await self._store.forget_position(self._stream.writer_id)
-                forget = True
-        except (OSError, sqlite3.Error, ChainlogError, ValueError) as error:
+            await self._store.forget_position(self._stream.writer_id)
+        except (sqlite3.Error, ValueError) as error:
             # Nothing is lost: the lock file stays, and the next start tidies up.
-            logger.warning("the journal was not cleared at shutdown: %s (%s)", error, errorname(error))
-        finally:
-            await self._stream.close(forget=forget)
+            logger.warning("the writer was not signed off at shutdown: %s (%s)", error, errorname(error))
+            return False
+        return True

@@ -28,6 +28,7 @@ def version_of(path: Path) -> int:
 def apply(path: Path, steps: Iterable[Migration], *, number: bool = True) -> None:
     """Run migrations without the code that is under test; without their numbers, as a kill of 429chain leaves them."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         for step in steps:
             for statement in step.statements:
                 connection.execute(statement)
@@ -45,15 +46,21 @@ def make_original(path: Path, version: int) -> Path:
 
 def schema_of(path: Path) -> dict[str, Rows]:
     """Give every table with its columns and indexes, by meaning rather than by its text, and every trigger's table."""
-    names = query(path, "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE '%sqlite%'")
-    schema: dict[str, Rows] = {}
-    for kind, table in names:
-        schema[f"{kind} {table}"] = query(path, f"PRAGMA table_xinfo({table})")
-        for _, index, unique, origin, partial in query(path, f"PRAGMA index_list({table})"):
-            columns = query(path, f"PRAGMA index_xinfo({index})")
-            schema[f"index {index} of {table}"] = [(unique, origin, partial), *columns]
-    for name, table in query(path, "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
-        schema[f"trigger {name} of {table}"] = []
+    with closing(sqlite3.connect(path)) as connection:
+
+        def ask(sql: str) -> Rows:
+            return connection.execute(sql).fetchall()
+
+        schema: dict[str, Rows] = {}
+        for kind, table in ask(
+            "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+        ):
+            schema[f"{kind} {table}"] = ask(f"PRAGMA table_xinfo({table})")
+            for _, index, unique, origin, partial in ask(f"PRAGMA index_list({table})"):
+                columns = ask(f"PRAGMA index_xinfo({index})")
+                schema[f"index {index} of {table}"] = [(unique, origin, partial), *columns]
+        for name, table in ask("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
+            schema[f"trigger {name} of {table}"] = []
     return schema
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +18,7 @@ from interrupting import HOWS, How, cancel_at_every_step
 from threads import lasting_workers, workers
 
 from chainlog_async import initialize_database, migrate_schema
+from chainlog_async import database as database_module
 from chainlog_async.database import close_connection, open_reader
 from chainlog_async.errors import (
     ChainlogError,
@@ -155,6 +158,26 @@ async def test_closing_twice_is_no_error(tmp_path: Path) -> None:
     connection = await initialize_database(tmp_path / "o.db")
     await close_connection(connection)
     await close_connection(connection)
+
+
+# Whose loop has gone by the time the disk answers: aiosqlite's thread has nobody to tell.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_closing_does_not_wait_for_a_dead_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread that does not answer is given up after a while, and keeps neither event loop nor interpreter alive."""
+    monkeypatch.setattr(database_module, "CLOSE_TIMEOUT_S", 0.05)
+    disk_answers = threading.Event()
+
+    async def open_and_close() -> None:
+        connection = await initialize_database(tmp_path / "o.db")
+        connection._tx.put_nowait((None, disk_answers.wait))
+        await close_connection(connection)
+
+    asyncio.run(open_and_close())
+    assert caplog.messages == ["the database could not be closed in 0.05 s; its disk does not answer"]
+    assert {thread.daemon for thread in workers()} == {True}
+    disk_answers.set()
 
 
 # Failing

@@ -79,9 +79,21 @@ def bent(field: str, value: object) -> RequestLogEntry:
 
 
 WRONG_TYPES = [
-    *[(name, value) for name in NAMES for value in (None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, object())],
-    *[(name, value) for name in NAMES for value in (Colour.RED, uuid.UUID(int=7), datetime.date(2026, 1, 1), Hostile())],
-    *[(name, value) for name in COUNTS for value in (None, "3", b"3", True, False, 3.0, 3.5, math.nan, decimal.Decimal(3), [3])],
+    *[
+        (name, value)
+        for name in NAMES
+        for value in (None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, object())
+    ],
+    *[
+        (name, value)
+        for name in NAMES
+        for value in (Colour.RED, uuid.UUID(int=7), datetime.date(2026, 1, 1), Hostile())
+    ],
+    *[
+        (name, value)
+        for name in COUNTS
+        for value in (None, "3", b"3", True, False, 3.0, 3.5, math.nan, decimal.Decimal(3), [3])
+    ],
     *[("total_tokens", value) for value in ("3", b"3", True, False, 3.0, 3.5, math.nan, math.inf, object())],
     *[("timestamp", value) for value in (None, "3", True, 1.5, datetime.datetime.now(datetime.UTC), Hostile())],
     *[("latency_ms", value) for value in (None, "3", b"3", True, False, decimal.Decimal("1.5"), [], object())],
@@ -173,7 +185,11 @@ def test_an_entry_does_not_change() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *[(name, value) for name in NAMES for value in ("", "x" * MAX_NAME_CHARS, "😀" * MAX_NAME_CHARS, Text("mine"), Provider.GROQ)],
+        *[
+            (name, value)
+            for name in NAMES
+            for value in ("", "x" * MAX_NAME_CHARS, "😀" * MAX_NAME_CHARS, Text("mine"), Provider.GROQ)
+        ],
         *[(name, value) for name in COUNTS for value in (0, MAX_COUNT, Number(7))],
         *[("total_tokens", value) for value in (None, 0, MAX_COUNT, Number(7))],
         *[("timestamp", value) for value in (0, MAX_TIMESTAMP_MS)],
@@ -204,7 +220,26 @@ def half_up(latency_ms: float) -> int:
 names = st.text(st.characters(), max_size=MAX_NAME_CHARS + 1)
 counts = st.integers(min_value=-1, max_value=MAX_COUNT)
 texts_worth_trying = st.sampled_from(
-    ['"', "'", "\\", "\n", "\r\n", "\t", "\x7f", "\x01", "\\u0000", "\\n", "😀🏽", "é", "\ufeff", "\u2028", "\U0010ffff", "[1,2]", "null", "%s"]
+    [
+        '"',
+        "'",
+        "\\",
+        "\n",
+        "\r\n",
+        "\t",
+        "\x7f",
+        "\x01",
+        "\\u0000",
+        "\\n",
+        "😀🏽",
+        "é",
+        "\ufeff",
+        "\u2028",
+        "\U0010ffff",
+        "[1,2]",
+        "null",
+        "%s",
+    ]
 )
 entries = st.builds(
     RequestLogEntry,
@@ -215,10 +250,15 @@ entries = st.builds(
     prompt_tokens=counts,
     completion_tokens=counts,
     total_tokens=st.none() | counts,
-    latency_ms=st.floats() | st.integers(min_value=0, max_value=10_000_000) | st.integers(0, 80_000).map(lambda n: n / 8),
+    latency_ms=st.floats()
+    | st.integers(min_value=0, max_value=10_000_000)
+    | st.integers(0, 80_000).map(lambda n: n / 8),
     http_status=st.integers(min_value=99, max_value=600),
     attempts=counts,
-    error_message=st.none() | st.text(st.characters()) | texts_worth_trying | st.text(min_size=1).map(lambda text: text * 5_000),
+    error_message=st.none()
+    | st.text(st.characters())
+    | texts_worth_trying
+    | st.text(min_size=1).map(lambda text: text * 5_000),
 )
 
 
@@ -282,7 +322,18 @@ def test_whatever_is_accepted_is_stored_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("latency_ms", "whole"),
-    [(0.0, 0), (0.49, 0), (0.5, 1), (1.49, 1), (1.5, 2), (2.5, 3), (3.5, 4), (2.4999, 2), (1e12 - 0.5, 10**12), (12, 12)],
+    [
+        (0.0, 0),
+        (0.49, 0),
+        (0.5, 1),
+        (1.49, 1),
+        (1.5, 2),
+        (2.5, 3),
+        (3.5, 4),
+        (2.4999, 2),
+        (1e12 - 0.5, 10**12),
+        (12, 12),
+    ],
 )
 def test_latency_is_rounded_half_up(tmp_path: Path, latency_ms: float, whole: int) -> None:
     """A half goes up, always; not to the even neighbour, as Python's and SQLite's round would have it."""
@@ -306,7 +357,9 @@ def test_a_bad_value_costs_that_entry_only(tmp_path: Path, field: str) -> None:
     """The good neighbours of a bad entry are stored, and the bad one is counted as invalid."""
     db_path = tmp_path / "log.db"
     with opened(settings_for(db_path)) as (chainlog, portal):
-        accepted = [chainlog.log_request(each) for each in (entry(), bent(field, "\0"), entry(), bent(field, b"x"), entry())]
+        accepted = [
+            chainlog.log_request(each) for each in (entry(), bent(field, "\0"), entry(), bent(field, b"x"), entry())
+        ]
         portal.call(chainlog.flush)
         statistics = chainlog.statistics()
     assert accepted == [True, False, True, False, True]
@@ -407,7 +460,12 @@ def test_what_is_not_json_is_refused(data: bytes | str) -> None:
         entry_from_json(data)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*SNAKE, *CAMEL, "x"]), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*SNAKE, *CAMEL, "x"]), inner),
+    )
+)
 def test_any_json_value_is_an_entry_or_refused(value: object) -> None:
     """No JSON value raises anything but `InvalidEntryError`, while it is read or encoded."""
     try:

@@ -17,7 +17,7 @@ import pytest
 from blockbuster import BlockBuster
 from factories import insert_as_original, original_row
 from interrupting import HOWS, How, Steps, cancel_at_every_step
-from schemas import apply, make_original, query, schema_of, statements_of, summary_of, summary_of_rows, version_of
+from schemas import apply, make_original, query, schema_of, statements_of, summary_of, version_of
 
 from chainlog_async import initialize_database, migrate_schema
 from chainlog_async import schema as schema_module
@@ -27,6 +27,7 @@ from chainlog_async.schema import APPLICATION_ID, Migration, latest_version, mig
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [original_row(timestamp=number, attempts=number % 3) for number in range(300)]
+SUMMARY = (300, 100, 300 * 250)
 
 
 def starting(*arguments: object) -> list[int]:
@@ -61,12 +62,12 @@ FROM: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture
-def schema_at(tmp_path: Path) -> list[object]:
+@pytest.fixture(scope="module")
+def schema_at(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The schema after no step, after the first, after the second …"""
     schemas: list[object] = []
     for version in range(latest_version() + 1):
-        path = tmp_path / f"reference-{version}.db"
+        path = tmp_path_factory.mktemp("reference") / f"{version}.db"
         apply(path, migrations()[:version])
         schemas.append(schema_of(path))
     return schemas
@@ -108,7 +109,7 @@ async def test_a_migration_can_be_cancelled_anywhere(how: How, tmp_path: Path, s
 # Killed
 
 
-@pytest.mark.parametrize("state", FROM)
+@pytest.mark.parametrize("state", ["nothing", "version 2"])
 async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema_at: list[object]) -> None:
     """Killed at any statement, a process leaves a whole version with every row, and the next start completes it."""
     template, folder = tmp_path / "template", tmp_path / "killed"
@@ -126,7 +127,7 @@ async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema
         assert await migrate_schema(connection) == latest_version()
         await close_connection(connection)
         assert query(path, "SELECT COUNT(*) FROM request_logs") == [(300 if state == "version 2" else 0,)]
-        assert summary_of(path) == summary_of_rows(path) or state != "version 2"
+        assert summary_of(path) == ([SUMMARY] if state == "version 2" else [(0, 0, 0)])
         assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert versions == sorted(versions)
     assert set(versions) == set(range(versions[0], latest_version() + 1))
@@ -144,7 +145,7 @@ def test_eight_processes_start_at_once(state: str, tmp_path: Path, schema_at: li
         assert starting("together", path, 8) == [0] * 8
         assert version_of(path) == latest_version()
         assert schema_of(path) == schema_at[-1]
-        assert summary_of(path) == ([(300, 100, 300 * 250)] if state == "version 2" else [(0, 0, 0)])
+        assert summary_of(path) == ([SUMMARY] if state == "version 2" else [(0, 0, 0)])
         assert query(path, "PRAGMA integrity_check") == [("ok",)]
 
 

@@ -12,11 +12,25 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 from factories import entry
 from interrupting import HOWS, How, Steps, Stepwise, cancel_at_every_step
-from writing_tools import Locked, check_law, check_totals, in_memory, locked_soon, models, query, settings_for, stored, until, warnings_of
+from writing_tools import (
+    PATIENCE_S,
+    Locked,
+    check_law,
+    check_totals,
+    in_memory,
+    locked_soon,
+    models,
+    query,
+    settings_for,
+    stored,
+    until,
+    warnings_of,
+)
 
-from chainlog_async import ChainLog
+from chainlog_async import ChainLog, RequestLogger
 from chainlog_async.errors import ClosedError
 from chainlog_async.settings import Settings
 
@@ -47,9 +61,7 @@ async def check_drained(chainlog: ChainLog, count: int = COUNT) -> None:
 @pytest.fixture(params=[False, True], ids=["memory", "journal"])
 def slow_settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """Nothing is written but for a full batch or at the end; with a journal, and without."""
-    return settings_for(
-        tmp_path / "log.db", flush_interval_ms=60_000, max_batch_size=64, journal=bool(request.param)
-    )
+    return settings_for(tmp_path / "log.db", flush_interval_ms=60_000, max_batch_size=64, journal=bool(request.param))
 
 
 async def test_leaving_the_block_writes_what_waits(slow_settings: Settings) -> None:
@@ -150,7 +162,9 @@ asyncio.run(main())
 
 def test_an_interrupted_process_writes_what_waits(tmp_path: Path) -> None:
     """Ctrl-C ends a gateway with KeyboardInterrupt, and not before its log is drained."""
-    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path / "log.db")], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path / "log.db")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"logged\n"
         process.send_signal(signal.SIGINT)
@@ -162,17 +176,9 @@ def test_an_interrupted_process_writes_what_waits(tmp_path: Path) -> None:
 # Whenever it ends
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database of the newest version, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "log.db"
-
-    async def make() -> None:
-        async with ChainLog(in_memory(path)):
-            pass
-
-    asyncio.run(make())
-    return path
+async def _make(db_path: Path) -> None:
+    async with ChainLog(in_memory(db_path)):
+        pass
 
 
 async def _use(chainlog: ChainLog) -> None:
@@ -220,11 +226,11 @@ class Life:
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("journal", [False, True], ids=["memory", "journal"])
 async def test_cancelled_at_any_step_nothing_accepted_is_lost(
-    tmp_path: Path, template: Path, how: How, journal: bool
+    tmp_path: Path, database: Path, how: How, journal: bool
 ) -> None:
     """Cancelled at its first await, its second and so on, the log writes what it accepted, once, and leaves nothing open."""
     (tmp_path / "life").mkdir()
-    life = Life(tmp_path / "life", template, journal=journal)
+    life = Life(tmp_path / "life", database, journal=journal)
 
     async def work(step: int) -> None:
         await _use(life.begin(step))
@@ -233,11 +239,15 @@ async def test_cancelled_at_any_step_nothing_accepted_is_lost(
         await asyncio.to_thread(life.check, outcome.step)
 
 
+# anyio's own wrapper around a task of the log's may be cancelled before it has begun.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("journal", [False, True], ids=["memory", "journal"])
-def test_everything_cancelled_at_any_step_loses_nothing_accepted(tmp_path: Path, template: Path, journal: bool) -> None:
+def test_everything_cancelled_at_any_step_loses_nothing_accepted(tmp_path: Path, journal: bool) -> None:
     """The same when every task of the event loop is cancelled at once, as the end of `asyncio.run` does it."""
     (tmp_path / "life").mkdir()
-    life = Life(tmp_path / "life", template, journal=journal)
+    database = tmp_path / "template.db"
+    asyncio.run(_make(database))
+    life = Life(tmp_path / "life", database, journal=journal)
     step, reached = 0, True
     while reached:
         step += 1
@@ -247,11 +257,14 @@ def test_everything_cancelled_at_any_step_loses_nothing_accepted(tmp_path: Path,
 
 
 async def _cancel_everything_at(step: int, life: Life) -> bool:
-    own = asyncio.current_task()
+    own, run_writer = asyncio.current_task(), RequestLogger.run
 
     def cancel_all() -> None:
         for task in asyncio.all_tasks() - {own}:
             task.cancel()
+
+    async def run_stepwise(logger: RequestLogger, *, task_status: TaskStatus[None]) -> None:
+        await Stepwise(run_writer(logger, task_status=task_status), steps)
 
     async def run() -> None:
         await Stepwise(_use(life.begin(step)), steps)
@@ -259,7 +272,9 @@ async def _cancel_everything_at(step: int, life: Life) -> bool:
     steps = Steps(step, cancel_all)
     with pytest.MonkeyPatch.context() as monkeypatch:
         steps.watch_statements(monkeypatch)
-        await asyncio.wait((asyncio.ensure_future(run()),))
+        monkeypatch.setattr(RequestLogger, "run", run_stepwise)
+        _, unfinished = await asyncio.wait((asyncio.ensure_future(run()),), timeout=PATIENCE_S)
+    assert not unfinished, f"cancelled at step {step}, it never ended"
     return steps.reached
 
 
@@ -298,9 +313,7 @@ async def test_what_the_journal_has_is_not_lost_by_a_late_shutdown(tmp_path: Pat
     assert await stored(db_path) == names(50)
 
 
-async def test_no_time_for_shutdown_still_says_what_was_lost(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_time_for_shutdown_still_says_what_was_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a timeout of 0 what waits is given up at once, counted, and one line in the log says how much that is."""
     db_path = tmp_path / "log.db"
     chainlog = ChainLog(in_memory(db_path, shutdown_timeout_ms=0, flush_interval_ms=60_000))
@@ -332,7 +345,6 @@ async def test_a_lock_that_ends_in_time_costs_nothing(tmp_path: Path) -> None:
 async def _release_later(chainlog: ChainLog, lock: Locked) -> None:
     retries = chainlog.statistics().retries
     await until(lambda: chainlog.statistics().retries > retries)
-    assert chainlog.log_request(entry()) is False
     await asyncio.to_thread(lock.release)
 
 

@@ -98,9 +98,7 @@ class Locked:
     """The write lock, held by another connection until `release`."""
 
     def __init__(self, db_path: Path) -> None:
-        self._connection = sqlite3.connect(
-            db_path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(db_path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         self._connection.execute("BEGIN IMMEDIATE")
 
     def release(self) -> None:
@@ -130,7 +128,9 @@ async def locked_soon(db_path: Path) -> AsyncIterator[Callable[[], Awaitable[Non
         yield hold
 
 
-REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON request_logs WHEN NEW.model LIKE 'refused%' BEGIN SELECT RAISE({}); END"
+REFUSE = (
+    "CREATE TRIGGER refuse BEFORE INSERT ON request_logs WHEN NEW.model LIKE 'refused%' BEGIN SELECT RAISE({}); END"
+)
 
 
 async def refuse_rows(db_path: Path) -> None:

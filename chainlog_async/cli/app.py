@@ -15,11 +15,16 @@ import click
 from chainlog_async import __version__
 from chainlog_async.errors import ChainlogError
 
+from .backing_up import backup
+from .checking import check, rebuild
 from .importing import import_command
+from .journals import journal
 from .logs import log_to_stderr
 from .maintenance import migrate
 from .options import examples
+from .pruning import prune, vacuum
 from .reading import recent, usage
+from .rejected import rejected
 from .render import plain
 from .serve import serve
 
@@ -95,7 +100,21 @@ def chainlog() -> None:
     """
 
 
-for command in (serve, import_command, usage, recent, migrate):
+_COMMANDS = (
+    serve,
+    import_command,
+    usage,
+    recent,
+    migrate,
+    check,
+    rebuild,
+    backup,
+    prune,
+    vacuum,
+    journal,
+    rejected,
+)
+for command in _COMMANDS:
     chainlog.add_command(command)
 
 

@@ -25,6 +25,12 @@ CREATE TABLE writer_positions (
   position INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- RAISE(FAIL) in a trigger of somebody's ends a statement and commits what it did so far. A row here refers to nothing,
+-- so SQLite commits no batch that ends before it is deleted again.
+CREATE TABLE unfinished_batches (
+  summary_id INTEGER NOT NULL REFERENCES usage_summary (id) DEFERRABLE INITIALLY DEFERRED
+);
+
 -- A view only to hang the trigger on: one INSERT here is one batch, whole or not at all.
 CREATE VIEW batches (writer_id, start_position, end_position, lines) AS
 SELECT NULL, NULL, NULL, NULL WHERE FALSE;
@@ -40,6 +46,8 @@ BEGIN
     SELECT 1 FROM writer_positions WHERE writer_id = NEW.writer_id AND position > NEW.start_position
   );
 
+  INSERT INTO unfinished_batches (summary_id) VALUES (0);
+
   INSERT INTO request_logs (
     timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, total_tokens,
     latency_ms, http_status, attempts, error_message
@@ -52,4 +60,6 @@ BEGIN
 
   INSERT INTO writer_positions (writer_id, position) VALUES (NEW.writer_id, NEW.end_position)
   ON CONFLICT (writer_id) DO UPDATE SET position = excluded.position;
+
+  DELETE FROM unfinished_batches;
 END;

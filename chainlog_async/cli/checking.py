@@ -1,0 +1,118 @@
+"""``chainlog check`` and ``chainlog rebuild``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from chainlog_async.checking import CheckReport, check_database
+from chainlog_async.rebuilding import rebuild_totals
+from chainlog_async.totals import Difference, Value
+
+from .long_work import run_long_work
+from .options import Source, examples, json_option, settings_options
+from .render import counted, duration, number, output, plain, print_json
+from .table import Column, Table
+
+_DIFFERENCE_COLUMNS = (Column("table"), Column("of", elastic=True), Column("column"))
+
+
+@click.command(
+    short_help="Look for damage, and for totals that are not right.",
+    epilog=examples(
+        "chainlog check                            every page, every index, every total",
+        "chainlog check --quick || mail -s 'chainlog' ops@example.org < /dev/null",
+        "chainlog check --json | jq .differences",
+    ),
+)
+@click.option("--quick", is_flag=True, help="Do not compare the indexes with the rows: several times faster.")
+@json_option("one object with ok, damage, differences and the numbers of rows")
+@settings_options
+@click.pass_context
+def check(ctx: click.Context, source: Source, quick: bool, as_json: bool) -> None:
+    """Look for damage in the file, and whether the totals are what the rows and the pruned requests add up to.
+
+    It looks at one state of the database while the gateway goes on writing, and holds nobody up. But as long as it
+    looks, the write-ahead log cannot start afresh: it grows by what is written meanwhile, and shrinks afterwards.
+
+    Exit codes: 0 all is well, 1 damage or a wrong total was found, or there is nothing to look at.
+    """
+    settings = source.load()
+    report = run_long_work(
+        lambda progress: check_database(
+            settings.db_path, quick=quick, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
+        ),
+        if_stopped="nothing was found out",
+    )
+    if as_json:
+        print_json(report)
+    else:
+        _tell_check(report)
+    ctx.exit(0 if report.ok else 1)
+
+
+def _tell_check(report: CheckReport) -> None:
+    name = plain(report.database)
+    if report.damage:
+        click.echo(f"{name} is damaged:")
+        for finding in report.damage:
+            click.echo(f"  {plain(finding)}")
+        click.echo("keep a copy of it, then put a backup or a recovered file (sqlite3 FILE .recover) in its place")
+    if report.differences:
+        click.echo(f"{name} has {_numbers(report.differences)} in its totals; chainlog rebuild puts them right:")
+        _print_differences(report.differences, kept="says", counted="should say")
+    if report.ok:
+        rows = counted(report.rows or 0, "request", "requests")
+        click.echo(
+            f"{name} is sound, and its totals are those of {rows} and {number(report.pruned_rows or 0)} pruned ones "
+            f"({duration(report.seconds * 1000)})"
+        )
+
+
+@click.command(
+    short_help="Put the totals right.",
+    epilog=examples(
+        "chainlog check || chainlog rebuild        when check has found wrong totals",
+        "chainlog rebuild --json | jq .mended",
+    ),
+)
+@json_option("one object with what was mended")
+@settings_options
+def rebuild(source: Source, as_json: bool) -> None:
+    """Make the totals anew from the rows and from what was pruned, which stays in them.
+
+    It is one transaction, looked over before it is committed: a kill leaves everything as it was. Nobody else can
+    write meanwhile (a second or two for a million requests); a gateway keeps its entries in its journal.
+
+    Exit codes: 0 the totals are right now, 1 they could not be put right and are as they were.
+    """
+    settings = source.load()
+    report = run_long_work(
+        lambda progress: rebuild_totals(
+            settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
+        ),
+        if_stopped="the totals are as they were",
+    )
+    if as_json:
+        print_json(report)
+    elif report.mended:
+        click.echo(f"put {_numbers(report.mended)} right in the totals of {plain(report.database)}:")
+        _print_differences(report.mended, kept="said", counted="says now")
+    else:
+        click.echo(f"the totals of {plain(report.database)} were right already ({duration(report.seconds * 1000)})")
+
+
+def _numbers(differences: Sequence[Difference]) -> str:
+    return counted(len(differences), "wrong number", "wrong numbers")
+
+
+def _print_differences(differences: Sequence[Difference], *, kept: str, counted: str) -> None:
+    columns = (*_DIFFERENCE_COLUMNS, Column(kept, right=True), Column(counted, right=True))
+    Table(output(), columns).print(
+        [(one.table, one.name or "", one.column, _figure(one.kept), _figure(one.counted)) for one in differences]
+    )
+
+
+def _figure(value: Value) -> str:
+    return "nothing" if value is None else number(value) if isinstance(value, int) else str(value)

@@ -1,0 +1,165 @@
+"""Pruning by hand: the same small deletions that the writer's retention makes, until nothing is too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiosqlite
+import anyio
+import msgspec
+
+from .entry import now_ms
+from .slices import END_OF_TIME, Slices, file_bytes, give_back, is_incremental, number, used_bytes
+from .upkeep import Progress, no_progress, open_for_reading, open_for_upkeep
+
+ROWS = "SELECT COUNT(*) FROM request_logs"
+ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may stay; 0 sets no bound."""
+
+    max_age_ms: int = 0
+    max_rows: int = 0
+    max_bytes: int = 0
+    """Size of the database without its free pages."""
+
+    def __bool__(self) -> bool:
+        return any((self.max_age_ms, self.max_rows, self.max_bytes))
+
+
+class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `prune_database` deleted, or `plan_pruning` found to delete."""
+
+    database: str
+    dry_run: bool
+    deleted: int
+    """Requests that are gone, or would be; they stay in the totals."""
+    rows: int
+    """Requests that are left, or would be."""
+    bytes_before: int
+    """Size of the database in bytes, free pages included."""
+    bytes_after: int
+    free_bytes: int
+    """What of it is free for new rows."""
+    can_shrink: bool
+    """Whether free pages can go back to the file system without a VACUUM."""
+    seconds: float
+
+
+async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
+    """What `prune_database` would delete; changes nothing. By size it can only be estimated.
+
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and so on.
+    """
+    began = monotonic()
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        await connection.execute_fetchall("BEGIN")
+        rows = await number(connection, ROWS)
+        deleted = await _count_too_many(connection, limits, rows, now_ms())
+        size = await file_bytes(connection)
+        return PruneReport(
+            database=str(path),
+            dry_run=True,
+            deleted=deleted,
+            rows=rows - deleted,
+            bytes_before=size,
+            bytes_after=size,
+            free_bytes=size - await used_bytes(connection),
+            can_shrink=await is_incremental(connection),
+            seconds=round(monotonic() - began, 3),
+        )
+
+
+async def prune_database(
+    path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> PruneReport:
+    """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
+
+    Each deletion is a transaction of about `slices.SLICE_S` seconds, after which others get as long to write. The
+    totals stay. An error, a cancellation or a kill in the middle leaves what is deleted deleted, and the rest.
+
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
+    """
+    began = monotonic()
+    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        run = _Run(connection, on_progress)
+        bytes_before = await file_bytes(connection)
+        await run.prune(limits, now_ms())
+        await run.give_back()
+        # The file itself only becomes smaller when the write-ahead log is moved into it.
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+        size = await file_bytes(connection)
+        return PruneReport(
+            database=str(path),
+            dry_run=False,
+            deleted=run.deleted,
+            rows=await number(connection, ROWS),
+            bytes_before=bytes_before,
+            bytes_after=size,
+            free_bytes=size - await used_bytes(connection),
+            can_shrink=await is_incremental(connection),
+            seconds=round(monotonic() - began, 3),
+        )
+
+
+class _Run:
+    def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
+        self._connection = connection
+        self._on_progress = on_progress
+        self._slices = Slices()
+        self._expected = 0
+        self.deleted = 0
+
+    async def prune(self, limits: Limits, now: int) -> None:
+        rows = await number(self._connection, ROWS)
+        self._expected = await _count_too_many(self._connection, limits, rows, now)
+        if limits.max_age_ms:
+            await self._delete(rows, before=now - limits.max_age_ms)
+        if limits.max_rows:
+            await self._delete(await number(self._connection, ROWS) - limits.max_rows)
+        while limits.max_bytes and await used_bytes(self._connection) > limits.max_bytes:
+            if not await self._delete_slice(self._slices.rows):
+                break
+
+    async def give_back(self) -> None:
+        connection = self._connection
+        free = await number(connection, "PRAGMA freelist_count")
+        more = True
+        while more:
+            started = monotonic()
+            more = await give_back(connection, keep_pages=0)
+            left = await number(connection, "PRAGMA freelist_count")
+            self._on_progress("giving space back", max(free - left, 0), free)
+            await anyio.sleep(monotonic() - started)
+
+    async def _delete(self, rows: int, *, before: int = END_OF_TIME) -> None:
+        while rows > 0:
+            deleted = await self._delete_slice(rows, before=before)
+            if not deleted:
+                break
+            rows -= deleted
+
+    async def _delete_slice(self, rows: int, *, before: int = END_OF_TIME) -> int:
+        started = monotonic()
+        deleted = await self._slices.delete_oldest(self._connection, rows, before=before)
+        self.deleted += deleted
+        self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
+        # A writer that waits for the lock looks for it now and then, and has to find it free.
+        await anyio.sleep(monotonic() - started)
+        return deleted
+
+
+async def _count_too_many(connection: aiosqlite.Connection, limits: Limits, rows: int, now: int) -> int:
+    too_many = [0]
+    if limits.max_age_ms:
+        too_many.append(await number(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
+    if limits.max_rows:
+        too_many.append(rows - limits.max_rows)
+    if limits.max_bytes:
+        used = await used_bytes(connection)
+        too_many.append(rows * (used - limits.max_bytes) // used)
+    return min(max(too_many), rows)

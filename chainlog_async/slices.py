@@ -1,0 +1,85 @@
+"""Deleting the oldest rows and giving their pages back, a little at a time, so that nobody waits long for the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+import aiosqlite
+
+SLICE_S = 0.02
+"""How long one deletion may hold the write lock, about, in seconds; its number of rows is adapted to that."""
+
+FEWEST_ROWS, MOST_ROWS = 50, 10_000
+
+VACUUM_PAGES = 256
+"""How many pages are given back at once."""
+
+END_OF_TIME = 2**63 - 1
+
+PRUNE_OLDEST = """
+DELETE FROM request_logs WHERE id IN (
+  SELECT id FROM request_logs WHERE timestamp < ? ORDER BY timestamp, id LIMIT ?
+)
+"""
+
+
+class Slices:
+    """Deletions whose size follows from how long the ones before took."""
+
+    def __init__(self) -> None:
+        self.rows = 500
+        """Most rows of the next deletion."""
+
+    async def delete_oldest(self, connection: aiosqlite.Connection, at_most: int, *, before: int = END_OF_TIME) -> int:
+        """Deletes the oldest rows in one transaction of its own; returns how many went, 0 when none is left.
+
+        At most `at_most` of them, and only those from before the time `before` (ms since the epoch, UTC). The totals
+        stay, for a trigger adds what goes to the tables ``pruned_…``. Raises `sqlite3.Error`.
+        """
+        rows = min(at_most, self.rows)
+        started = monotonic()
+        await connection.execute_fetchall(PRUNE_OLDEST, (before, rows))
+        took_s = monotonic() - started
+        deleted = await number(connection, "SELECT changes()")
+        if deleted == self.rows:
+            faster = min(SLICE_S / max(took_s, 0.001), 2.0)
+            self.rows = int(min(max(self.rows * faster, FEWEST_ROWS), MOST_ROWS))
+        return deleted
+
+
+async def give_back(connection: aiosqlite.Connection, *, keep_pages: int) -> bool:
+    """Gives some free pages back to the file system, unless no more than `keep_pages` are free. True when it did.
+
+    A file that was made without auto_vacuum keeps them for new rows. Raises `sqlite3.Error`.
+    """
+    free = await number(connection, "PRAGMA freelist_count")
+    if free <= keep_pages or not await is_incremental(connection):
+        return False
+    pages = min(free - keep_pages, VACUUM_PAGES)
+    # Every page is a step of the statement, and `execute` takes but one step of a statement without columns;
+    # a script is run to its end.
+    await connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+    return True
+
+
+async def is_incremental(connection: aiosqlite.Connection) -> bool:
+    """Whether the file can be made smaller without a VACUUM. Raises `sqlite3.Error`."""
+    return await number(connection, "PRAGMA auto_vacuum") == 2
+
+
+async def file_bytes(connection: aiosqlite.Connection) -> int:
+    """Size of the database, in bytes; free pages count, the write-ahead log does not. Raises `sqlite3.Error`."""
+    return await number(connection, "PRAGMA page_count") * await number(connection, "PRAGMA page_size")
+
+
+async def used_bytes(connection: aiosqlite.Connection) -> int:
+    """The same without the free pages. Raises `sqlite3.Error`."""
+    pages = await number(connection, "PRAGMA page_count") - await number(connection, "PRAGMA freelist_count")
+    return pages * await number(connection, "PRAGMA page_size")
+
+
+async def number(connection: aiosqlite.Connection, sql: str, parameters: Sequence[object] = ()) -> int:
+    """The one whole number that a query answers. Raises `sqlite3.Error`."""
+    ((value,),) = await connection.execute_fetchall(sql, parameters)
+    return int(value)

@@ -1,0 +1,146 @@
+"""The totals as they are kept, and as they follow from the rows and from what was pruned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import aiosqlite
+import msgspec
+
+Value = int | float | str | None
+"""What a column of totals holds; a str only after somebody changed it by hand."""
+
+Totals = Mapping[Value, tuple[Value, ...]]
+"""The values of a table by provider or chain; the summary has but one line, under its id 1."""
+
+_USAGE_COLUMNS = (
+    "total_requests",
+    "total_tokens",
+    "total_prompt_tokens",
+    "total_completion_tokens",
+    "last_request_timestamp",
+)
+_SUMMARY_COLUMNS = ("total_requests", "waterfall_requests", "total_latency_ms")
+
+_KEPT_BY_PROVIDER = """
+SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+FROM usage_by_provider
+"""
+# The + keeps SQLite from walking along the index and looking every row up in the table: that takes four times as long.
+_COUNTED_BY_PROVIDER = """
+SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), MAX(last)
+FROM (
+  SELECT
+    provider_id, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
+    SUM(completion_tokens) AS completions, MAX(timestamp) AS last
+  FROM request_logs GROUP BY +provider_id
+  UNION ALL
+  SELECT
+    provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+  FROM pruned_by_provider
+)
+GROUP BY provider_id
+"""
+_STORE_BY_PROVIDER = """
+INSERT INTO usage_by_provider (
+  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_KEPT_SUMMARY = "SELECT id, total_requests, waterfall_requests, total_latency_ms FROM usage_summary"
+_COUNTED_SUMMARY = """
+SELECT
+  1,
+  COUNT(*) + (SELECT COALESCE(SUM(total_requests), 0) FROM pruned_summary),
+  COALESCE(SUM(attempts > 1), 0) + (SELECT COALESCE(SUM(waterfall_requests), 0) FROM pruned_summary),
+  COALESCE(SUM(latency_ms), 0) + (SELECT COALESCE(SUM(total_latency_ms), 0) FROM pruned_summary)
+FROM request_logs
+"""
+_STORE_SUMMARY = """
+INSERT INTO usage_summary (id, total_requests, waterfall_requests, total_latency_ms) VALUES (?, ?, ?, ?)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsTable:
+    """One of the tables that triggers keep."""
+
+    name: str
+    columns: tuple[str, ...]
+    kept: str
+    """Query for the key and the columns as they are."""
+    counted: str
+    """Query for the same as it should be; looks at every row."""
+    clear: str
+    store: str
+    """Statement that puts in the key and the columns."""
+
+
+def _by_chain(sql: str) -> str:
+    return sql.replace("provider_id", "chain_name").replace("by_provider", "by_chain")
+
+
+TABLES = (
+    TotalsTable(
+        "usage_by_provider",
+        _USAGE_COLUMNS,
+        _KEPT_BY_PROVIDER,
+        _COUNTED_BY_PROVIDER,
+        "DELETE FROM usage_by_provider",
+        _STORE_BY_PROVIDER,
+    ),
+    TotalsTable(
+        "usage_by_chain",
+        _USAGE_COLUMNS,
+        _by_chain(_KEPT_BY_PROVIDER),
+        _by_chain(_COUNTED_BY_PROVIDER),
+        "DELETE FROM usage_by_chain",
+        _by_chain(_STORE_BY_PROVIDER),
+    ),
+    TotalsTable(
+        "usage_summary", _SUMMARY_COLUMNS, _KEPT_SUMMARY, _COUNTED_SUMMARY, "DELETE FROM usage_summary", _STORE_SUMMARY
+    ),
+)
+
+
+class Difference(msgspec.Struct, frozen=True, rename="camel"):
+    """One number of the totals that is not what the rows and the pruned part add up to."""
+
+    table: str
+    name: str | None
+    """The provider or the chain; None in the summary."""
+    column: str
+    kept: Value
+    """What the table says; None where the whole line is missing."""
+    counted: Value
+    """What it should say; None where nothing was ever logged under that name."""
+
+
+async def read_totals(connection: aiosqlite.Connection, sql: str) -> Totals:
+    """What a `TotalsTable`'s query answers. Raises `sqlite3.Error`."""
+    rows = await connection.execute_fetchall(sql)
+    return {_value(row[0]): tuple(map(_value, tuple(row)[1:])) for row in rows}
+
+
+def compare(table: TotalsTable, kept: Totals, counted: Totals) -> Iterator[Difference]:
+    """Every number in which the two differ."""
+    nothing = (None,) * len(table.columns)
+    for key in sorted({*kept, *counted}, key=str):
+        pairs = zip(table.columns, kept.get(key, nothing), counted.get(key, nothing), strict=True)
+        for column, is_kept, is_counted in pairs:
+            if not _same(is_kept, is_counted):
+                yield Difference(table.name, key if isinstance(key, str) else None, column, is_kept, is_counted)
+
+
+def _same(left: Value, right: Value) -> bool:
+    if isinstance(left, float) or isinstance(right, float):
+        if isinstance(left, str) or isinstance(right, str) or left is None or right is None:
+            return False
+        # 429chain stores fractions of a millisecond; their sum depends a little on the order.
+        return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-6)
+    return left == right
+
+
+def _value(value: object) -> Value:
+    return value if value is None or isinstance(value, int | float | str) else repr(value)
