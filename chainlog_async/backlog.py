@@ -21,13 +21,19 @@ FEWEST_BLOCK_ROWS = 256
 """A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
 
 
+IN_MEMORY = -1
+
+
 @dataclass(slots=True)
 class Block:
     """Neighbouring lines that wait in the same place: one batch, or several small ones."""
 
     start: int
     end: int
-    journaled: bool
+    place: int
+    """`IN_MEMORY`, or where in the stream the journal's file begins that holds the lines."""
+    full_at: int
+    """The place in the stream from which on the block takes no more."""
     rows: int = 0
 
 
@@ -95,9 +101,17 @@ class Backlog:
         self._tail = 0
         self.rows = 0
         """Lines waiting, the batch in hand included."""
-        self.bytes = 0
-        """Their size in bytes."""
         self.peak_rows = 0
+        """Most lines that waited before some were let go."""
+        self.dropped_in_vain = 0
+        """How many older lines went before the last `QueueFullError`, and still there was no room."""
+
+    @property
+    def size(self) -> int:
+        """Size of the waiting lines, in bytes."""
+        return sum(block.end - block.start for block in self._blocks) + (
+            len(self._in_hand.lines) if self._in_hand else 0
+        )
 
     @property
     def in_hand(self) -> Batch | None:
@@ -123,23 +137,18 @@ class Backlog:
         """
         dropped = 0
         journal = self.journal
-        while not (journaled := journal is not None and journal.append(self._tail, line)):
-            if self._fits_in_memory(line):
-                self._memory.append(line)
-                self._memory_rows += 1
-                self._memory_bytes += len(line)
-                break
-            made_room = self._drop_first() if self._drop_oldest else 0
-            if not made_room:
-                raise QueueFullError(self._why_full())
-            dropped += made_room
-        block = self._block_for(journaled)
-        block.rows += 1
+        if journal is not None and journal.append(self._tail, line):
+            place = journal.segment_start
+        else:
+            dropped, place = self._make_room(line)
+        block = self._blocks[-1] if self._blocks else None
+        if block is None or block.place != place or block.rows >= self._max_block_rows or self._tail >= block.full_at:
+            block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES)
+            self._blocks.append(block)
         block.end = self._tail = self._tail + len(line)
-        self.bytes += len(line)
+        block.rows = rows = block.rows + 1
         self.rows += 1
-        self.peak_rows = max(self.peak_rows, self.rows)
-        if block.rows == 1 or block.rows % self._max_batch_rows == 0:
+        if rows == 1 or not rows % self._max_batch_rows:
             self._on_ready()
         return dropped
 
@@ -151,14 +160,14 @@ class Backlog:
         if self._in_hand is None and self._blocks:
             block = self._blocks[0]
             rows = min(block.rows, self._max_batch_rows)
-            if block.journaled and self.journal is not None:
+            if block.place != IN_MEMORY and self.journal is not None:
                 lines = self.journal.read(block.start, block.end)
                 if rows < block.rows:
                     lines = b"".join(lines.splitlines(keepends=True)[:rows])
             else:
                 lines = b"".join([self._memory.popleft() for _ in range(rows)])
             self._in_hand = Batch(self.writer_id, block.start, lines, rows)
-            self._in_hand_journaled = block.journaled
+            self._in_hand_journaled = block.place != IN_MEMORY
             block.start += len(lines)
             block.rows -= rows
             if not block.rows:
@@ -179,7 +188,7 @@ class Backlog:
     def drop_unreadable(self) -> int:
         """Gives up the oldest block. Returns how many lines that were."""
         block = self._blocks.popleft()
-        self._forget(block.rows, block.end - block.start, block.journaled)
+        self._forget(block.rows, block.end - block.start, block.place != IN_MEMORY)
         self._release()
         return block.rows
 
@@ -188,35 +197,36 @@ class Backlog:
         rows = self._memory_rows
         if self._in_hand is not None and not self._in_hand_journaled:
             self._in_hand = None
-        self._blocks = deque(block for block in self._blocks if block.journaled)
+        self._blocks = deque(block for block in self._blocks if block.place != IN_MEMORY)
         self._memory.clear()
         self._forget(self._memory_rows, self._memory_bytes, journaled=False)
         return rows
 
-    def _block_for(self, journaled: bool) -> Block:
-        block = self._blocks[-1] if self._blocks else None
-        if (
-            block is None
-            or self._is_full(block)
-            or block.journaled is not journaled
-            or (journaled and self.journal is not None and self.journal.newest_start > block.start)
-        ):
-            block = Block(self._tail, self._tail, journaled)
-            self._blocks.append(block)
-        return block
+    def _make_room(self, line: bytes) -> tuple[int, int]:
+        """Keeps the line in memory, or in the journal once older lines have gone. How many went, and where it is."""
+        dropped = 0
+        while self._memory_rows >= self._max_rows or self._memory_bytes + len(line) > self._max_bytes:
+            made_room = self._drop_first() if self._drop_oldest else 0
+            if not made_room:
+                self.dropped_in_vain = dropped
+                raise QueueFullError(self._why_full())
+            dropped += made_room
+            if self.journal is not None and self.journal.append(self._tail, line):
+                return dropped, self.journal.segment_start
+        self._memory.append(line)
+        self._memory_rows += 1
+        self._memory_bytes += len(line)
+        return dropped, IN_MEMORY
 
     def _is_full(self, block: Block) -> bool:
-        return block.rows >= self._max_block_rows or block.end - block.start >= MAX_BLOCK_BYTES
-
-    def _fits_in_memory(self, line: bytes) -> bool:
-        return self._memory_rows < self._max_rows and self._memory_bytes + len(line) <= self._max_bytes
+        return block.rows >= self._max_block_rows or block.end >= block.full_at
 
     def _drop_first(self) -> int:
         """Drops the oldest line, or the oldest block where lines are in the journal; not the batch in hand."""
         if not self._blocks:
             return 0
         block = self._blocks[0]
-        if block.journaled and self.journal is not None:
+        if block.place != IN_MEMORY:
             self._blocks.popleft()
             self._forget(block.rows, block.end - block.start, journaled=True)
             self._release()
@@ -236,8 +246,8 @@ class Backlog:
             self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
 
     def _forget(self, rows: int, size: int, journaled: bool) -> None:
+        self.peak_rows = max(self.peak_rows, self.rows)
         self.rows -= rows
-        self.bytes -= size
         if not journaled:
             self._memory_rows -= rows
             self._memory_bytes -= size

@@ -156,7 +156,12 @@ async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) 
 
 
 async def _open(connection: aiosqlite.Connection) -> None:
-    await connection
+    try:
+        await connection
+    except BaseException:
+        # It has been told to end, and would fail if the event loop were gone before it has.
+        await to_thread.run_sync(connection._thread.join)  # noqa: SLF001  # there is no public way
+        raise
 
 
 async def _refuse_others(path: Path, busy_timeout_ms: int) -> None:

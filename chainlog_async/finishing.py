@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -27,39 +26,26 @@ async def finish(work: Coroutine[object, object, T]) -> T:
     `asyncio.TaskGroup` use, goes through it. A statement that aiosqlite's thread has begun goes on all the same, so
     whoever stops waiting for it in the middle knows nothing about the connection any more.
     """
+    task = _Uncancelled(work)
     cancelled: asyncio.CancelledError | None = None
-    begun = False
-    while not begun:
-        task = asyncio.ensure_future(_await(work))
-        with CancelScope(shield=True):
-            while not task.done():
-                try:
-                    await asyncio.wait((task,))
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        # The end of `asyncio.run` cancels every task at once, this one before its first step, too.
-        begun = inspect.getcoroutinestate(work) != inspect.CORO_CREATED
+    with CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as error:
+                cancelled = error
     if cancelled is None:
         return task.result()
     # Looked at, or asyncio would report an error that nobody retrieved.
     raise cancelled from (None if task.cancelled() else task.exception())
 
 
-async def insist(work: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Does the work, and again from the beginning when it was cancelled on the way.
+class _Uncancelled(asyncio.Task[T]):
+    """A task that the end of `asyncio.run`, which cancels every task there is, waits for instead."""
 
-    For what goes on inside `finish`, where nobody cancels but the end of `asyncio.run`; the work bounds its time.
-    """
-    while True:
-        try:
-            await work()
-        except asyncio.CancelledError:
-            continue
-        return
-
-
-async def _await(work: Coroutine[object, object, T]) -> T:
-    return await work
+    def cancel(self, msg: object = None) -> bool:
+        """Heeds anyio alone, which names the scope: one inside the work, such as a deadline of its own."""
+        return msg is not None and super().cancel(msg)
 
 
 async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -29,6 +29,8 @@ class Segment:
     end: int
     path: Path
     descriptor: int
+    full_at: int
+    """The place in the stream where the next file begins at the latest."""
 
     def is_in_place(self) -> bool:
         """Whether the file is still where it was made. Blocks for a moment."""
@@ -39,10 +41,6 @@ class Segment:
         except OSError:
             # It was committed and closed meanwhile.
             return True
-
-    def takes(self, position: int, segment_bytes: int) -> bool:
-        """Whether the line at that place of the stream belongs in this file."""
-        return position == self.end and self.end - self.start < segment_bytes
 
 
 class Journal:
@@ -56,38 +54,57 @@ class Journal:
         self._segments: deque[Segment] = deque()
         self._released: list[Segment] = []
         self._retry_at = 0.0
-        self._segment_is_left = self._suspended = False
-        self.bytes = 0
-        """Size of the segments on disk, in bytes."""
+        self._suspended = False
+        # The file to go on with; None where a line has to look for its place first.
+        self._open: Segment | None = None
+        self.segment_start = -1
+        """Where in the stream the file begins that the last line went into."""
         self.error: str | None = None
         """Why lines cannot be journaled at the moment, or None."""
 
     @property
-    def newest_start(self) -> int:
-        """Where the segment that is being written begins."""
-        return self._segments[-1].start if self._segments else -1
+    def size(self) -> int:
+        """Size of the segments that are needed, in bytes."""
+        return sum(segment.end - segment.start for segment in self._segments)
 
     def append(self, position: int, line: bytes) -> bool:
         """Writes the line at that place of the stream. False when it cannot; the line is then not in the journal."""
-        if self.error is not None and (self._suspended or monotonic() < self._retry_at):
-            return False
+        segment = self._open
         size = len(line)
-        if self.bytes + size > self._max_bytes:
-            return self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
+        if segment is None or position != segment.end or position + size > segment.full_at:
+            segment = self._next_segment(position, size)
+            if segment is None:
+                return False
         try:
-            segment = self._segments[-1] if self._segments else None
-            if segment is None or self._segment_is_left or not segment.takes(position, self._segment_bytes):
-                segment = self._open_segment(position)
             # pwrite, not an appending write: what a failed write left half done is simply written over.
             if os.pwrite(segment.descriptor, line, position - segment.start) != size:
                 raise OSError("the disk took only a part of the line")
         except OSError as error:
             self._drop_empty_segment()
             return self._fail(f"{self._folder}: {error}")
-        segment.end += size
-        self.bytes += size
-        self.error = None
+        segment.end = position + size
         return True
+
+    def _next_segment(self, position: int, size: int) -> Segment | None:
+        if self.error is not None and (self._suspended or monotonic() < self._retry_at):
+            return None
+        if self.size + size > self._max_bytes:
+            self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
+            return None
+        path = segment_path(self._folder, self._writer_id, position)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            self._fail(f"{self._folder}: {error}")
+            return None
+        # A line that is larger than a segment gets one of its own; no segment takes the journal over its bound.
+        room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
+        segment = Segment(position, position, path, descriptor, position + room)
+        self._segments.append(segment)
+        self._open = segment
+        self.segment_start = position
+        self.error = None
+        return segment
 
     @property
     def newest(self) -> Segment | None:
@@ -96,7 +113,7 @@ class Journal:
 
     def leave_segment(self) -> None:
         """The next line begins a new file."""
-        self._segment_is_left = True
+        self._open = None
         self._suspended = False
         self._retry_at = 0.0
         self.error = None
@@ -105,6 +122,7 @@ class Journal:
         """Takes nothing in until `leave_segment`."""
         self.error = reason
         self._suspended = True
+        self._open = None
 
     def read(self, start: int, end: int) -> bytes:
         """The stream from `start` to `end`, which lie in one segment. Raises `OSError` when the file lost them."""
@@ -120,7 +138,7 @@ class Journal:
         return bytes(data)
 
     def release(self, needed_from: int, *, in_hand_at: int | None = None) -> None:
-        """What lies before `needed_from` is not needed any more, but for the batch in hand, which begins at `in_hand_at`.
+        """What lies before `needed_from` is not needed, but for the batch in hand, which begins at `in_hand_at`.
 
         Segments that hold nothing else wait for `take_released`; the newest one stays.
         """
@@ -155,14 +173,6 @@ class Journal:
         self._segments.clear()
         self._released.clear()
 
-    def _open_segment(self, start: int) -> Segment:
-        path = segment_path(self._folder, self._writer_id, start)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        segment = Segment(start, start, path, descriptor)
-        self._segments.append(segment)
-        self._segment_is_left = False
-        return segment
-
     def _drop_empty_segment(self) -> None:
         """On a full disk every try may get as far as a new file: they must not add up."""
         if self._segments and self._segments[-1].start == self._segments[-1].end:
@@ -171,10 +181,10 @@ class Journal:
     def _fail(self, reason: str) -> bool:
         self.error = reason
         self._retry_at = monotonic() + RETRY_S
+        self._open = None
         return False
 
     def _let_go(self, segment: Segment) -> None:
-        self.bytes -= segment.end - segment.start
         self._released.append(segment)
         # There may be room again.
         self._retry_at = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ class JournalInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Entries in them that are not in the database yet."""
     oldest_waiting: int | None
     """The timestamp of the first of these, in ms since the epoch, UTC."""
+    problem: str | None = None
+    """Why a part of it cannot be read; what is in that part is not counted."""
 
 
 class JournalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -189,30 +192,48 @@ def _look_at_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo
 
 def _look_at(folder: Path, writer_id: str, position: int) -> JournalInfo:
     alive = is_held(folder, writer_id)
+    found = segments_of(folder, writer_id)
+    ends = [*(start for start, _ in found[1:]), None]
     segments = size = waiting = 0
     oldest: int | None = None
-    for start, path in segments_of(folder, writer_id):
+    problem: str | None = None
+    for (start, path), end in zip(found, ends, strict=False):
         try:
-            with path.open("rb") as file:
-                file.seek(max(position - start, 0))
-                if not waiting:
-                    oldest = _timestamp(file.readline())
-                    file.seek(max(position - start, 0))
-                while block := file.read(MAX_BLOCK_BYTES):
-                    waiting += block.count(b"\n")
-                size += path.stat().st_size
-                segments += 1
+            lines, first = _count_lines(path, max(position - start, 0), None if end is None else end - start)
+            size += path.stat().st_size
         except FileNotFoundError:
             # Committed and deleted since the folder was listed.
             continue
+        except OSError as error:
+            problem = str(error)
+            continue
+        segments += 1
+        if lines and not waiting:
+            oldest = _timestamp(first)
+        waiting += lines
     return JournalInfo(
         writer_id=writer_id,
         alive=alive,
         segments=segments,
         bytes=size,
         waiting=waiting,
-        oldest_waiting=oldest if waiting else None,
+        oldest_waiting=oldest,
+        problem=problem,
     )
+
+
+def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes]:
+    """How many whole lines there are between two places of the file, and the first of them."""
+    with path.open("rb") as file:
+        file.seek(start)
+        first = file.readline()
+        file.seek(start)
+        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
+        lines = 0
+        while left > 0 and (block := file.read(min(left, MAX_BLOCK_BYTES))):
+            lines += block.count(b"\n")
+            left -= len(block)
+    return lines, first
 
 
 def _timestamp(line: bytes) -> int | None:

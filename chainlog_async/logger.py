@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 from .condition import Condition
 from .entry import RequestLogEntry, encode_line
 from .errors import ClosedError, InvalidEntryError, QueueFullError
+from .giving_way import GivingWay
 from .maintenance import Maintenance
 from .queue import EntryQueue
 from .redaction import Redactor
@@ -52,7 +53,9 @@ class RequestLogger:
             drop_oldest=settings.on_full == "drop_oldest",
         )
         self._on_reopen = on_reopen
+        self._put = self._queue.put
         self._store = Store(connection, settings, on_reopen=self._note_reopened)
+        self._giving_way = GivingWay(enabled=settings.give_way)
         stream = Stream(self._queue, settings)
         self._writer = Writer(
             self._condition,
@@ -60,9 +63,8 @@ class RequestLogger:
             self._store,
             stream,
             Maintenance(self._condition, self._store, settings),
-            max_batch_size=settings.max_batch_size,
-            flush_interval_ms=settings.flush_interval_ms,
-            shutdown_timeout_ms=settings.shutdown_timeout_ms,
+            self._giving_way,
+            settings,
         )
 
     @property
@@ -78,7 +80,7 @@ class RequestLogger:
         an entry. Raises `ForkedError` in a process that was forked after the log was opened.
         """
         try:
-            self._queue.put(encode_line(entry, self._redact) + b"\n")
+            self._put(encode_line(entry, self._redact) + b"\n")
         except InvalidEntryError as error:
             self._queue.refuse_invalid()
             self._queue.report("invalid", str(error))
@@ -116,7 +118,7 @@ class RequestLogger:
 
     def statistics(self) -> Statistics:
         """The books at this moment."""
-        return self._queue.statistics(self._condition)
+        return self._queue.statistics(self._condition, gave_way_ms=1_000 * self._giving_way.spent_s)
 
     def health(self) -> Health:
         """Whether entries reach the database."""

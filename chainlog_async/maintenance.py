@@ -34,7 +34,7 @@ class Maintenance:
         return self._next_at - monotonic()
 
     async def run_if_due(self) -> None:
-        """One round. What goes wrong is reported, and tried again in the next; raises only where the file is damaged."""
+        """One round. What goes wrong is reported and tried again in the next; raises where the file is damaged."""
         if self.due_in_s() > 0:
             return
         self._next_at = monotonic() + TICK_S

@@ -11,8 +11,11 @@ import anyio
 import msgspec
 
 from .entry import now_ms
-from .slices import END_OF_TIME, Slices, file_bytes, give_back, is_incremental, number, used_bytes
+from .slices import END_OF_TIME, Slices, file_bytes, give_back, is_incremental, number, rows_of_excess, used_bytes
 from .upkeep import Progress, no_progress, open_for_reading, open_for_upkeep
+
+SLICE_S = 0.1
+"""How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""
 
 ROWS = "SELECT COUNT(*) FROM request_logs"
 ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
@@ -79,7 +82,7 @@ async def prune_database(
 ) -> PruneReport:
     """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
 
-    Each deletion is a transaction of about `slices.SLICE_S` seconds, after which others get as long to write. The
+    Each deletion is a transaction of about `SLICE_S` seconds, after which others get as long to write. The
     totals stay. An error, a cancellation or a kill in the middle leaves what is deleted deleted, and the rest.
 
     Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
@@ -110,7 +113,7 @@ class _Run:
     def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
         self._connection = connection
         self._on_progress = on_progress
-        self._slices = Slices()
+        self._slices = Slices(SLICE_S)
         self._expected = 0
         self.deleted = 0
 
@@ -121,9 +124,9 @@ class _Run:
             await self._delete(rows, before=now - limits.max_age_ms)
         if limits.max_rows:
             await self._delete(await number(self._connection, ROWS) - limits.max_rows)
-        while limits.max_bytes and await used_bytes(self._connection) > limits.max_bytes:
-            if not await self._delete_slice(self._slices.rows):
-                break
+        rows = await number(self._connection, ROWS)
+        while limits.max_bytes and rows > 0 and (used := await used_bytes(self._connection)) > limits.max_bytes:
+            rows -= await self._delete_slice(min(rows, rows_of_excess(rows, used, limits.max_bytes)))
 
     async def give_back(self) -> None:
         connection = self._connection

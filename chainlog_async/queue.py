@@ -40,15 +40,14 @@ class EntryQueue:
             drop_oldest=drop_oldest,
             on_ready=self.wake_writer,
         )
-        # Reentrant: a finalizer or a signal handler that runs in here may log a request of its own, or ask for the
-        # books, and must not wait for itself.
-        self._lock = threading.RLock()
-        self._submitted = self._accepted = self._written = self._replayed = self._torn = 0
+        self._use_new_lock()
+        self._refused = self._accepted = self._written = self._replayed = self._torn = 0
         self._batches = 0
         self._dropped: Counter[DropReason] = Counter()
         self._last_commit_at: int | None = None
-        self._closed = self._forked = False
+        self._closed = self._forked = self._barred = False
         self._abandoned_from: int | None = None
+        self._in_hand_from = 1
         self._no_journal: str | None = None
         self._journal_failing = False
         self._waiting = 0
@@ -68,27 +67,16 @@ class EntryQueue:
 
         Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
         """
-        is_nested = self._is_inside
+        is_nested = self._is_owned()
         with self._lock:
-            if self._forked:
-                raise ForkedError(
-                    f"this log was opened before process {os.getpid()} was forked from its owner; open one of its own"
-                )
-            self._submitted += 1
-            if self._closed:
-                self._dropped["closed"] += 1
-                raise ClosedError("the log is shut down; log before it is closed, or open a new one")
-            if is_nested:
-                # The call underneath is in the middle of changing what this one would change as well.
-                self._dropped["nested"] += 1
-                raise QueueFullError(
-                    "a finalizer or signal handler logged while this thread was busy in the log itself; "
-                    "let it hand its entry to the event loop instead (call_soon_threadsafe)"
-                )
+            if is_nested or self._barred:
+                self._bar(is_nested)
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
+                self._refused += 1
                 self._dropped["queue_full"] += 1
+                self._count_oldest_dropped(self._backlog.dropped_in_vain)
                 raise
             self._accepted += 1
             number = self._accepted
@@ -100,21 +88,40 @@ class EntryQueue:
             self._reporter.warn("queue_full", "the oldest entries made room for newer ones", made_room)
         return number
 
+    def _bar(self, is_nested: bool) -> None:
+        if self._forked:
+            raise ForkedError(
+                f"this log was opened before process {os.getpid()} was forked from its owner; open one of its own"
+            )
+        self._refused += 1
+        if self._closed:
+            self._dropped["closed"] += 1
+            raise ClosedError("the log is shut down; log before it is closed, or open a new one")
+        if is_nested:
+            # The call underneath is in the middle of changing what this one would change as well.
+            self._dropped["nested"] += 1
+            raise QueueFullError(
+                "a finalizer or signal handler logged while this thread was busy in the log itself; "
+                "let it hand its entry to the event loop instead (call_soon_threadsafe)"
+            )
+
     def refuse_invalid(self) -> None:
         """Counts an entry that could not be encoded."""
         with self._lock:
-            self._submitted += 1
+            self._refused += 1
             self._dropped["invalid"] += 1
 
     def report(self, reason: str, detail: str) -> None:
         """Logs a refusal, at most once per period."""
-        if not self._is_inside:
+        if not self._is_owned():
             self._reporter.warn(reason, detail)
 
-    @property
-    def _is_inside(self) -> bool:
-        """Whether this very thread is in the middle of a call already, and was interrupted there."""
-        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks
+    def _use_new_lock(self) -> None:
+        # Reentrant: a finalizer or a signal handler that runs in here may log a request of its own, or ask for the
+        # books, and must not wait for itself.
+        self._lock = threading.RLock()
+        # Whether this very thread is in the middle of a call already, and was interrupted there.
+        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks
 
     # -- the writer's side ---------------------------------------------------------------------------------------
 
@@ -189,11 +196,14 @@ class EntryQueue:
         while True:
             try:
                 with self._lock:
+                    if self._backlog.in_hand is None:
+                        self._in_hand_from = self._accepted - self._backlog.rows + 1
                     return self._backlog.take()
             except OSError as error:
                 with self._lock:
                     lost = self._backlog.drop_unreadable()
                     self._dropped["journal_lost"] += lost
+                    self._fail_last_resolved(lost, EntryError(f"the entry was in the journal, which cannot be read: {error}"))
                 self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
                 self._tell_waiters()
 
@@ -232,6 +242,7 @@ class EntryQueue:
         """The batch in hand, or its first part, is committed."""
         with self._lock:
             self._backlog.settle(batch)
+            self._in_hand_from += batch.rows
             self._written += batch.rows
             self._batches += 1
             self._last_commit_at = now_ms()
@@ -240,10 +251,10 @@ class EntryQueue:
     def reject(self, batch: Batch, error: Exception) -> None:
         """The database refuses this batch of one row."""
         with self._lock:
-            number = self._resolved + 1
+            self._fail(self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}"))
             self._backlog.settle(batch)
+            self._in_hand_from += batch.rows
             self._dropped["rejected"] += batch.rows
-            self._fail(number, EntryRejectedError(f"the database refused the entry: {error}"))
         self._tell_waiters()
 
     def note_replayed(self, rows: int, torn: int = 0) -> None:
@@ -255,7 +266,7 @@ class EntryQueue:
     def close(self) -> None:
         """Takes in nothing more."""
         with self._lock:
-            self._closed = True
+            self._closed = self._barred = True
         self.wake_writer()
 
     def abandon(self) -> int:
@@ -307,6 +318,10 @@ class EntryQueue:
 
     @property
     def _resolved(self) -> int:
+        """The number of the newest entry that is, with all before it, committed or dropped."""
+        if self._backlog.in_hand is not None:
+            # Behind it others may have been dropped: their numbers say nothing about the batch in hand.
+            return self._in_hand_from - 1
         return self._accepted - self._backlog.rows
 
     def _tell_waiters(self) -> None:
@@ -315,11 +330,15 @@ class EntryQueue:
 
     def _count_oldest_dropped(self, count: int) -> None:
         self._dropped["queue_full"] += count
+        self._fail_last_resolved(count, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
+
+    def _fail_last_resolved(self, count: int, error: EntryError) -> None:
+        """Tells those who wait for one of the `count` entries that waited longest, which are dropped now."""
         if self._watched:
             # The batch in hand is older still, and is not what was dropped.
-            last = self._resolved + self._backlog.rows_in_hand
+            last = self._accepted - self._backlog.rows + self._backlog.rows_in_hand
             for number in range(last - count + 1, last + 1):
-                self._fail(number, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
+                self._fail(number, error)
 
     def _fail(self, number: int, error: EntryError) -> None:
         if number in self._watched:
@@ -327,23 +346,24 @@ class EntryQueue:
 
     # -- the books -----------------------------------------------------------------------------------------------
 
-    def statistics(self, condition: Condition) -> Statistics:
+    def statistics(self, condition: Condition, *, gave_way_ms: float) -> Statistics:
         """The books at this moment, consistent in themselves, with the writer's notes."""
         with self._lock:
             return Statistics(
-                submitted=self._submitted,
+                submitted=self._accepted + self._refused,
                 written=self._written,
                 pending=self._backlog.rows,
                 dropped={reason: count for reason, count in self._dropped.items() if count},
-                pending_bytes=self._backlog.bytes,
-                peak_pending=self._backlog.peak_rows,
+                pending_bytes=self._backlog.size,
+                peak_pending=max(self._backlog.peak_rows, self._backlog.rows),
                 batches=self._batches,
                 retries=condition.retries,
                 journal=self._journal_state,
-                journal_bytes=self._backlog.journal.bytes if self._backlog.journal else 0,
+                journal_bytes=self._backlog.journal.size if self._backlog.journal else 0,
                 journal_error=self.journal_error,
                 replayed=self._replayed,
                 torn=self._torn,
+                gave_way_ms=gave_way_ms,
                 last_commit_at=self._last_commit_at,
                 last_error=condition.last_error,
                 last_error_at=condition.last_error_at,
@@ -366,8 +386,8 @@ class EntryQueue:
 
     def disown(self) -> None:
         """In a forked child: the lock may be held by a thread that does not exist here."""
-        self._lock = threading.RLock()
-        self._forked = True
+        self._use_new_lock()
+        self._forked = self._barred = True
         self._loop = None
         if self._backlog.journal is not None:
             # Closing does not unlock what the parent holds; keeping it open would, in a child that outlives it.

@@ -180,8 +180,9 @@ class DeadJournal:
 
     def _read(self, position: int) -> Iterator[Batch | Damaged]:
         segments = segments_of(self._lease.folder, self.writer_id)
-        ends = [start for start, _ in segments[1:]] + [None]
-        for (start, path), end in zip(segments, ends, strict=True):
+        ends = [*(start for start, _ in segments[1:]), None]
+        # Of a writer that logged nothing there is a lock but no segment, and so an end too many.
+        for (start, path), end in zip(segments, ends, strict=False):
             # What a write that failed left behind, the next segment has again.
             yield from self._read_segment(start, path, max(position, start), end)
 

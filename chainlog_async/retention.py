@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from .slices import END_OF_TIME, Slices, give_back, number, used_bytes
+from .slices import END_OF_TIME, MOST_ROWS, Slices, give_back, number, rows_of_excess, used_bytes
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -26,6 +27,16 @@ SELECT COALESCE(MIN(
 OLDER_THAN = "SELECT EXISTS (SELECT 1 FROM request_logs WHERE timestamp < ?)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Excess:
+    rows: int
+    """So many of the oldest may go."""
+    before: int = END_OF_TIME
+    """But only those from before that time."""
+    is_estimate: bool = False
+    """Whether it takes another look to know that it was enough."""
+
+
 class Retention:
     """The writer's part: what the settings say is too much, a slice between two batches."""
 
@@ -40,22 +51,24 @@ class Retention:
 
         Raises `sqlite3.Error`.
         """
+        excess = await self._find_excess(connection, now)
         most = self._slices.rows
-        rows, before = await self._what_is_too_much(connection, now)
         # A file may be too large, or the totals wrong, without a row to delete: then there is nothing more to do.
-        deleted = await self._slices.delete_oldest(connection, rows, before=before) if rows else 0
+        deleted = (
+            0 if excess is None else await self._slices.delete_oldest(connection, excess.rows, before=excess.before)
+        )
         gave_back = await give_back(connection, keep_pages=VACUUM_ABOVE_PAGES)
-        return deleted == most or gave_back
+        return deleted == most or (deleted > 0 and excess is not None and excess.is_estimate) or gave_back
 
-    async def _what_is_too_much(self, connection: aiosqlite.Connection, now: int) -> tuple[int, int]:
-        """How many rows may be deleted at once, and from before which time they must be; no rows when all may stay."""
+    async def _find_excess(self, connection: aiosqlite.Connection, now: int) -> _Excess | None:
         if self._max_rows:
             too_many = await number(connection, ROWS_LEFT) - self._max_rows
             if too_many > 0:
-                return too_many, END_OF_TIME
-        if self._max_bytes and await used_bytes(connection) > self._max_bytes:
-            return self._slices.rows, END_OF_TIME
+                return _Excess(too_many)
+        if self._max_bytes and (used := await used_bytes(connection)) > self._max_bytes:
+            rows = rows_of_excess(await number(connection, ROWS_LEFT), used, self._max_bytes)
+            return _Excess(rows, is_estimate=True)
         too_old = now - self._max_age_ms
         if self._max_age_ms and await number(connection, OLDER_THAN, (too_old,)):
-            return self._slices.rows, too_old
-        return 0, END_OF_TIME
+            return _Excess(MOST_ROWS, before=too_old)
+        return None

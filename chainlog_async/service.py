@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chainlog_async")
 
+CHECKPOINT_TIMEOUT_S = 2.0
+"""Longest wait at shutdown for the write-ahead log to be moved into the database, in seconds; SQLite does it later."""
+
 
 class ChainLog(AsyncContextManagerMixin):
     """The request log of one gateway process.
@@ -47,6 +50,7 @@ class ChainLog(AsyncContextManagerMixin):
         self.settings: Settings = settings
         self._logger: RequestLogger | None = None
         self._usage: UsageAggregator | None = None
+        self._log_request = self._refuse
         self._is_open = False
 
     @asynccontextmanager
@@ -86,7 +90,7 @@ class ChainLog(AsyncContextManagerMixin):
 
     def log_request(self, entry: RequestLogEntry) -> bool:
         """See `RequestLogger.log_request`. Raises `ClosedError` when the log was never opened."""
-        return self._require_logger().log_request(entry)
+        return self._log_request(entry)
 
     def submit(self, entry: RequestLogEntry) -> None:
         """See `RequestLogger.submit`."""
@@ -117,6 +121,9 @@ class ChainLog(AsyncContextManagerMixin):
             return Health(status="failed", reasons=("the log is not open; use `async with ChainLog(settings)`",))
         return self._logger.health()
 
+    def _refuse(self, entry: RequestLogEntry) -> bool:
+        return self._require_logger().log_request(entry)
+
     def _require_logger(self) -> RequestLogger:
         if self._logger is None:
             raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
@@ -133,6 +140,7 @@ class ChainLog(AsyncContextManagerMixin):
             read_timeout_ms=settings.read_timeout_ms,
         )
         self._logger = request_logger = RequestLogger(connection, settings, on_reopen=usage.renew)
+        self._log_request = request_logger.log_request
         try:
             yield request_logger
         finally:
@@ -151,8 +159,10 @@ class _Started:
 
 async def _close(usage: UsageAggregator, request_logger: RequestLogger) -> None:
     await usage.aclose()
-    await _checkpoint(request_logger.connection)
-    await close_connection(request_logger.connection)
+    with anyio.move_on_after(CHECKPOINT_TIMEOUT_S):
+        await _checkpoint(request_logger.connection)
+    # Interrupting: a batch that shutdown gave up, or the checkpoint, may still be under way.
+    await close_connection(request_logger.connection, interrupting=True)
 
 
 async def _checkpoint(connection: aiosqlite.Connection) -> None:

@@ -139,6 +139,10 @@ class Settings(BaseSettings):
         le=60_000,
         description="Longest time in ms that an entry waits for others before it is written.",
     )
+    give_way: bool = Field(
+        default=True,
+        description="Whether a saturated event loop makes room for the writer's thread, with at most 2 % of its time.",
+    )
     on_full: Literal["drop_newest", "drop_oldest"] = Field(
         default="drop_newest",
         description="Which entry goes when the queue is full: the one just submitted, or the one waiting longest.",

@@ -8,7 +8,7 @@ from time import monotonic
 import aiosqlite
 
 SLICE_S = 0.02
-"""How long one deletion may hold the write lock, about, in seconds; its number of rows is adapted to that."""
+"""How long one deletion between two batches may take, about, in seconds; its number of rows is adapted to that."""
 
 FEWEST_ROWS, MOST_ROWS = 50, 10_000
 
@@ -27,7 +27,9 @@ DELETE FROM request_logs WHERE id IN (
 class Slices:
     """Deletions whose size follows from how long the ones before took."""
 
-    def __init__(self) -> None:
+    def __init__(self, slice_s: float = SLICE_S) -> None:
+        """`slice_s` is how long one may hold the write lock, about, in seconds."""
+        self._slice_s = slice_s
         self.rows = 500
         """Most rows of the next deletion."""
 
@@ -43,7 +45,7 @@ class Slices:
         took_s = monotonic() - started
         deleted = await number(connection, "SELECT changes()")
         if deleted == self.rows:
-            faster = min(SLICE_S / max(took_s, 0.001), 2.0)
+            faster = min(self._slice_s / max(took_s, 0.001), 2.0)
             self.rows = int(min(max(self.rows * faster, FEWEST_ROWS), MOST_ROWS))
         return deleted
 
@@ -77,6 +79,14 @@ async def used_bytes(connection: aiosqlite.Connection) -> int:
     """The same without the free pages. Raises `sqlite3.Error`."""
     pages = await number(connection, "PRAGMA page_count") - await number(connection, "PRAGMA freelist_count")
     return pages * await number(connection, "PRAGMA page_size")
+
+
+def rows_of_excess(rows: int, used: int, max_bytes: int) -> int:
+    """About how many of so many rows have to go for `used` bytes to become `max_bytes`; rather too few than too many.
+
+    But not so few that it would take for ever: rows share pages, and only an empty page counts.
+    """
+    return max(rows * (used - max_bytes) // used, FEWEST_ROWS)
 
 
 async def number(connection: aiosqlite.Connection, sql: str, parameters: Sequence[object] = ()) -> int:

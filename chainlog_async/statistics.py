@@ -48,6 +48,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Checkpoints that a reader kept from moving all of it."""
     wal_bytes: int
     """Size of the write-ahead log, in bytes, at most a second old."""
+    gave_way_ms: float
+    """How long the event loop has paused for the writer's thread, in ms in all; 0 on a loop that idles."""
     last_commit_at: int | None
     """When the last batch was committed, in ms since the epoch, UTC."""
     last_error: str | None

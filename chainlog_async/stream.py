@@ -89,7 +89,7 @@ class Stream:
         return not self._committed
 
     async def close(self, *, forget: bool, keep_lock: bool = False) -> None:
-        """Ends the stream. With `forget` nothing of it is needed any more, with `keep_lock` nobody may replay it yet."""
+        """Ends the stream. With `forget` nothing of it is needed, with `keep_lock` nobody may replay it yet."""
         lease, self._lease = self._lease, None
         try:
             if lease is not None and not keep_lock:

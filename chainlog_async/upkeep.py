@@ -6,10 +6,9 @@ Nothing here makes a file. A cancelled caller leaves no statement running and no
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import aiosqlite
 
@@ -19,12 +18,11 @@ from .faults import Fault, classify, errorname
 from .finishing import finish
 from .schema import check_readable, read_identity
 
+Progress = Callable[[str, int, int | None], None]
+"""Told how far long work is, on the event loop, now and then.
 
-class Progress(Protocol):
-    """Told how far long work is, on the event loop, now and then."""
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """`what` is done now; `done` of `total`, in whatever unit, or None where nobody knows."""
+What is being done; how much of it is done, in whatever unit; and how much there is, or None where nobody knows.
+"""
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:

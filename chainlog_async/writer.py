@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import TASK_STATUS_IGNORED, CancelScope
@@ -14,13 +15,17 @@ from .committer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Committer
 from .condition import Condition
 from .errors import ChainlogError
 from .faults import errorname
-from .finishing import finish, insist
+from .finishing import finish
+from .giving_way import GivingWay
 from .integrity import check_after_unclean_end
 from .maintenance import Maintenance
 from .queue import EntryQueue
 from .replay import replay_dead_writers
 from .store import Store
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 logger = logging.getLogger("chainlog_async")
 
@@ -38,10 +43,8 @@ class Writer:
         store: Store,
         stream: Stream,
         maintenance: Maintenance,
-        *,
-        max_batch_size: int,
-        flush_interval_ms: int,
-        shutdown_timeout_ms: int,
+        giving_way: GivingWay,
+        settings: Settings,
     ) -> None:
         self._condition = condition
         self._queue = queue
@@ -49,9 +52,10 @@ class Writer:
         self._stream = stream
         self._maintenance = maintenance
         self._committer = Committer(store, condition)
-        self._max_batch_size = max_batch_size
-        self._flush_interval_s = flush_interval_ms / 1_000
-        self._shutdown_timeout_s = shutdown_timeout_ms / 1_000
+        self._max_batch_size = settings.max_batch_size
+        self._flush_interval_s = settings.flush_interval_ms / 1_000
+        self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
+        self._giving_way = giving_way
         self._serving = CancelScope()
         self._taken_at = -self._flush_interval_s
 
@@ -90,9 +94,11 @@ class Writer:
                 if not replayed:
                     await self._replay(tasks)
                     replayed = True
-                if await self._wait_for_batch():
-                    await self._write_next()
-                await self._maintenance.run_if_due()
+                is_batch_due = await self._wait_for_batch()
+                with self._giving_way:
+                    if is_batch_due:
+                        await self._write_next()
+                    await self._maintenance.run_if_due()
                 pause_s = FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below
                 # Whatever it was: a log that stops for good because of one error is the worst of all.
@@ -146,20 +152,15 @@ class Writer:
 
     async def _shut_down(self) -> None:
         """Drains under the deadline, even when the task is cancelled over and over; then puts things in order."""
-        deadline = anyio.current_time() + self._shutdown_timeout_s
+        await finish(self._drain_and_tidy_up())
 
-        async def drain() -> None:
-            with CancelScope(deadline=deadline):
+    async def _drain_and_tidy_up(self) -> None:
+        try:
+            with anyio.move_on_after(self._shutdown_timeout_s):
                 await self._drain()
-
-        async def drain_and_tidy_up() -> None:
-            try:
-                await insist(drain)
-            except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
-                self._condition.note_error(f"{error} ({errorname(error)})")
-            await insist(self._tidy_up)
-
-        await finish(drain_and_tidy_up())
+        except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
+            self._condition.note_error(f"{error} ({errorname(error)})")
+        await self._tidy_up()
 
     async def _drain(self) -> None:
         pause_s = FIRST_PAUSE_S

@@ -1,11 +1,11 @@
 """Starts on databases in real processes; run as a script, in a process without threads that it can fork from.
 
-`starting.py kill TEMPLATE FOLDER`: for every statement of a start there is one process that is killed there, with a
-copy of the template in the folder, `1.db`, `2.db` and so on, until one runs through.
+`starting.py kill TEMPLATE FOLDER`: for every statement of a start that is more than a question there is one process
+that is killed there, with a copy of the template in the folder, `1.db`, `2.db` and so on, until one runs through.
 
 `starting.py together PATH COUNT`: that many processes start on one file at the same moment.
 
-Prints one line for each process: its number and how it ended.
+Writes one line for each process: its number and how it ended.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ async def _start(path: Path) -> None:
 
 
 def _kill_at(number: int) -> None:
-    """Lets the process die when SQLite begins the statement of that number."""
+    """Lets the process die when SQLite begins the statement of that number, those that only ask not counted."""
     statements = 0
 
-    def count(_: str) -> None:
+    def count(sql: str) -> None:
         nonlocal statements
-        statements += 1
+        # SQLite reports what runs inside a statement as a comment.
+        statements += not sql.lstrip().startswith(("SELECT", "--"))
         if statements == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -52,6 +53,8 @@ def _kill_at(number: int) -> None:
 
 
 def _fork(work: Callable[[], None]) -> int:
+    # Or the child would write it once more.
+    sys.stdout.flush()
     child = os.fork()
     if child:
         return child
@@ -60,7 +63,7 @@ def _fork(work: Callable[[], None]) -> int:
         work()
         code = 0
     except BaseException as error:  # noqa: BLE001  # reported; the parent sees the code
-        print(repr(error), file=sys.stderr)
+        sys.stderr.write(f"{error!r}\n")
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -83,7 +86,7 @@ def _kill(template: Path, folder: Path) -> None:
             asyncio.run(_start(path))
 
         code = _code(_fork(start_and_die))
-        print(number, code)
+        sys.stdout.write(f"{number} {code}\n")
 
 
 def _together(path: Path, count: int) -> None:
@@ -97,11 +100,10 @@ def _together(path: Path, count: int) -> None:
     children = [_fork(wait_and_start) for _ in range(count)]
     os.close(starter)
     for number, child in enumerate(children, 1):
-        print(number, _code(child))
+        sys.stdout.write(f"{number} {_code(child)}\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)
     if sys.argv[1] == "kill":
         _kill(Path(sys.argv[2]), Path(sys.argv[3]))
     else:

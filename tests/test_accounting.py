@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from writing_tools import PATIENCE_S, REFUSE, check_law, check_totals, execute, opened, query, settings_for, write_lock
@@ -131,15 +131,12 @@ class Bookkeeping(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.closed)
     def shut_down(self) -> None:
-        """With the database locked, that gives up what waits; everybody who waits is told."""
+        """There is little time for it, and with the database locked none: what waits is given up, and who waits is told."""
         self.log.close()
         self.closed = True
         statistics = self.chainlog.statistics()
         if not self.settings.journal:
             assert statistics.pending == 0
-        if not self.locked:
-            assert statistics.pending == 0
-            assert "shutdown" not in statistics.dropped
         self.check_writes(statistics)
 
     def check_writes(self, statistics: Statistics) -> None:
@@ -179,10 +176,12 @@ class Bookkeeping(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-Bookkeeping.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+Bookkeeping.TestCase.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
-class TestBookkeeping(Bookkeeping.TestCase):  # type: ignore[misc]  # hypothesis makes this class while it runs
+class TestBookkeeping(Bookkeeping.TestCase):  # type: ignore[misc,valid-type]  # made while it runs
     """Every entry is written, pending or dropped, in any sequence of calls, locks and shutdowns."""
 
 

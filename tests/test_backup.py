@@ -177,6 +177,33 @@ async def test_a_write_that_fails_leaves_nothing(database: Path, tmp_path: Path)
     assert not (tmp_path / "backup.db").exists()
 
 
+async def test_it_is_on_the_disk_before_it_has_its_name(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is synced after its last write and before the rename, and the folder after it."""
+    fill(database, 100)
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        done.append(f"sync {status.st_ino} {status.st_mtime_ns}")
+        fsync(descriptor)
+
+    def note_rename(path: Path, target: Path) -> Path:
+        done.append(f"rename to {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    target, folder = tmp_path / "backup.db", tmp_path
+    await backup_database(database, target)
+    file, folder_status = target.stat(), folder.stat()
+    assert done[:2] == [f"sync {file.st_ino} {file.st_mtime_ns}", "rename to backup.db"]
+    assert done[2].startswith(f"sync {folder_status.st_ino} ")
+    assert len(done) == 3
+
+
 async def test_two_at_once_do_not_share_a_file(database: Path, tmp_path: Path) -> None:
     """While one backup works on a target, another to the same one is refused; afterwards nothing is in its way."""
     target = tmp_path / "backup.db"

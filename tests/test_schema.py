@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import ORIGINAL_INSERT, insert_as_original, original_row
+from factories import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 from schemas import (
     apply,
     make_original,
@@ -32,6 +32,11 @@ from chainlog_async.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_versi
 ROWS = "SELECT * FROM request_logs ORDER BY id"
 
 
+def contents(path: Path) -> bytes:
+    """Give every byte of the file."""
+    return path.read_bytes()
+
+
 async def start(path: Path) -> int:
     """Open and migrate a database, and give its version."""
     connection = await initialize_database(path)
@@ -41,7 +46,7 @@ async def start(path: Path) -> int:
         await close_connection(connection)
 
 
-def random_rows(count: int) -> list[tuple[object, ...]]:
+def random_rows(count: int) -> list[OriginalRow]:
     """Give rows of four providers and three chains, not in the order of their time."""
     rng = random.Random(429)
     return [
@@ -53,7 +58,7 @@ def random_rows(count: int) -> list[tuple[object, ...]]:
             completion_tokens=rng.randrange(900),
             latency_ms=rng.randrange(9000),
             attempts=rng.randrange(4),
-            error_message=rng.choice([None, "it's \"bad\"\n🙈"]),
+            error_message=rng.choice([None, 'it\'s "bad"\n🙈']),
         )
         for _ in range(count)
     ]
@@ -63,7 +68,7 @@ def random_rows(count: int) -> list[tuple[object, ...]]:
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    """Each file of the folder is one step, and they count 1, 2, 3 …"""
+    """Each file of the folder is one step, and they count from 1 without a gap."""
     folder = Path(schema_module.__file__).parent / "migrations"
     assert [f"{step.version:04d}_{step.name}.sql" for step in migrations()] == sorted(p.name for p in folder.iterdir())
     assert [step.version for step in migrations()] == list(range(1, latest_version() + 1))
@@ -83,7 +88,7 @@ def test_a_damaged_package_is_noticed(
     (tmp_path / "migrations").mkdir()
     for name, script in files.items():
         (tmp_path / "migrations" / name).write_text(script)
-    monkeypatch.setattr(schema_module.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(MigrationError, match=complaint):
         migrations.__wrapped__()
 
@@ -99,11 +104,11 @@ async def test_a_new_database_gets_the_newest_version(tmp_path: Path) -> None:
 async def test_a_second_migration_changes_nothing(database: Path) -> None:
     """Migrating what is up to date writes nothing at all."""
     connection = await initialize_database(database)
-    before = database.read_bytes()
+    before = contents(database)
     assert await migrate_schema(connection) == latest_version()
     assert connection.total_changes == 0
     await close_connection(connection)
-    assert database.read_bytes() == before
+    assert contents(database) == before
 
 
 @pytest.mark.parametrize("version", range(1, latest_version()))
@@ -130,9 +135,7 @@ def test_our_first_steps_make_the_schema_of_the_original(
     assert schema_of(ours) == schema_of(copy_of_original(version))
 
 
-def test_our_triggers_count_like_those_of_the_original(
-    copy_of_original: Callable[[int], Path], tmp_path: Path
-) -> None:
+def test_our_triggers_count_like_those_of_the_original(copy_of_original: Callable[[int], Path], tmp_path: Path) -> None:
     """The same rows, whatever their order, give the same totals in our database and in 429chain's own."""
     theirs, ours = copy_of_original(2), make_original(tmp_path / "ours.db", 2)
     with closing(sqlite3.connect(theirs)) as connection, connection:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from chainlog_async.database import close_connection
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError
 from chainlog_async.schema import APPLICATION_ID, Migration, latest_version, migrations
 
+# Hundreds of starts, each of which waits for the disk: seconds on an idle machine, minutes on a busy one.
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [original_row(timestamp=number, attempts=number % 3) for number in range(300)]
 SUMMARY = (300, 100, 300 * 250)
@@ -38,7 +42,7 @@ def starting(*arguments: object) -> list[int]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=240,
     )
     assert not done.stderr
     return [int(line.split()[1]) for line in done.stdout.splitlines()]
@@ -64,7 +68,7 @@ FROM: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="module")
 def schema_at(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """The schema after no step, after the first, after the second …"""
+    """The schema after no step, after the first, after the second, and so on."""
     schemas: list[object] = []
     for version in range(latest_version() + 1):
         path = tmp_path_factory.mktemp("reference") / f"{version}.db"
@@ -156,7 +160,7 @@ async def test_another_process_migrates_at_any_moment(state: str, tmp_path: Path
     for number in count(1):
         path = tmp_path / f"{number}.db"
         FROM[state](path)
-        steps = Steps(number, lambda path=path: overtake(path))
+        steps = Steps(number, partial(overtake, path))
         with pytest.MonkeyPatch.context() as monkeypatch:
             steps.watch_statements(monkeypatch)
             connection = await initialize_database(path)
@@ -241,10 +245,9 @@ async def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, schem
     """Whichever statement of a step fails, the database is as it was before that step, and goes on from there."""
     for index, place in broken_steps():
         path = tmp_path / f"{index}-{place}.db"
-        steps = broken(index, place)
         connection = await initialize_database(path)
         with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(schema_module, "migrations", lambda steps=steps: steps)
+            monkeypatch.setattr(schema_module, "migrations", partial(broken, index, place))
             with pytest.raises(MigrationError, match=rf"migration {index + 1} .*still at version {index}"):
                 await migrate_schema(connection)
         assert not connection.in_transaction

@@ -23,7 +23,6 @@ from writing_tools import (
     in_memory,
     locked_soon,
     models,
-    query,
     settings_for,
     stored,
     until,
@@ -44,7 +43,7 @@ def names(count: int = COUNT) -> list[str]:
 
 def log_all(chainlog: ChainLog, count: int = COUNT) -> None:
     """Logs one entry for each name; all are accepted."""
-    assert all([chainlog.log_request(entry(model=model)) for model in names(count)])
+    assert [chainlog.log_request(entry(model=model)) for model in names(count)] == [True] * count
 
 
 async def check_drained(chainlog: ChainLog, count: int = COUNT) -> None:
@@ -115,13 +114,17 @@ async def test_a_failing_neighbour_writes_what_waits(slow_settings: Settings) ->
     """When another task of the group fails, the log is cancelled with it, and drains."""
     chainlog = ChainLog(slow_settings)
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_serve(chainlog))
-            await until(lambda: chainlog.health().status == "ok")
-            log_all(chainlog)
-            raise RuntimeError("the neighbour's")
+        await _fail_beside(chainlog)
     assert [str(error) for error in caught.value.exceptions] == ["the neighbour's"]
     await check_drained(chainlog)
+
+
+async def _fail_beside(chainlog: ChainLog) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_serve(chainlog))
+        await until(lambda: chainlog.health().status == "ok")
+        log_all(chainlog)
+        raise RuntimeError("the neighbour's")
 
 
 async def _serve(chainlog: ChainLog) -> None:
@@ -228,7 +231,7 @@ class Life:
 async def test_cancelled_at_any_step_nothing_accepted_is_lost(
     tmp_path: Path, database: Path, how: How, journal: bool
 ) -> None:
-    """Cancelled at its first await, its second and so on, the log writes what it accepted, once, and leaves nothing open."""
+    """Cancelled at its first await, its second and so on, the log writes what it accepted, and leaves nothing open."""
     (tmp_path / "life").mkdir()
     life = Life(tmp_path / "life", database, journal=journal)
 
@@ -332,13 +335,11 @@ async def test_a_lock_that_ends_in_time_costs_nothing(tmp_path: Path) -> None:
     """When the lock is let go before the deadline, shutdown writes everything."""
     db_path = tmp_path / "log.db"
     chainlog = ChainLog(in_memory(db_path, busy_timeout_ms=1, shutdown_timeout_ms=20_000))
-    lock: Locked | None = None
-    async with asyncio.TaskGroup() as tasks:
-        async with chainlog:
-            lock = await asyncio.to_thread(Locked, db_path)
-            log_all(chainlog, 50)
-            await until(lambda: chainlog.statistics().retries >= 1)
-            tasks.create_task(_release_later(chainlog, lock))
+    async with asyncio.TaskGroup() as tasks, chainlog:
+        lock = await asyncio.to_thread(Locked, db_path)
+        log_all(chainlog, 50)
+        await until(lambda: chainlog.statistics().retries >= 1)
+        tasks.create_task(_release_later(chainlog, lock))
     await check_drained(chainlog, 50)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_threads_that_log_at_once_lose_nothing(tmp_path: Path, journal: bool) ->
             accepted[number] += chainlog.log_request(entry(model=f"t{number}-{each}"))
 
     with opened(settings_for(db_path, journal=journal)) as (chainlog, _):
-        _together([lambda number=number: log_all(number, chainlog) for number in range(THREADS)])
+        _together([partial(log_all, number, chainlog) for number in range(THREADS)])
     assert accepted == [ENTRIES] * THREADS
     statistics = chainlog.statistics()
     assert (statistics.submitted, statistics.written, statistics.dropped) == (THREADS * ENTRIES, THREADS * ENTRIES, {})
@@ -152,7 +153,7 @@ async def test_a_log_handler_may_log_a_request(tmp_path: Path) -> None:
 
 
 def test_a_finalizer_may_log_a_request(tmp_path: Path) -> None:
-    """An object that the garbage collector ends in the middle of `log_request` may log a request of its own."""
+    """An object that the garbage collector ends in the middle of `log_request` may call it: written, or counted."""
     finalized = 0
 
     class Ending:
@@ -173,8 +174,12 @@ def test_a_finalizer_may_log_a_request(tmp_path: Path) -> None:
         finally:
             gc.set_threshold(*thresholds)
         gc.collect()
-    assert finalized == 300
-    assert len(models(tmp_path / "log.db")) == 600
+    statistics = chainlog.statistics()
+    check_law(statistics)
+    assert statistics.submitted == 600
+    assert (statistics.written, statistics.pending) == (300 + finalized, 0)
+    assert set(statistics.dropped) <= {"nested"}
+    assert models(tmp_path / "log.db").count("from a finalizer") == finalized
 
 
 # Forks
@@ -219,7 +224,7 @@ def _expect_forked(call: Callable[[RequestLogEntry], object]) -> None:
 @fork
 @needs_fork
 async def test_a_forked_child_is_told_that_the_log_is_not_its_own(tmp_path: Path) -> None:
-    """In the child `log_request` and `submit` raise `ForkedError`; the parent goes on undisturbed, and counts nothing."""
+    """In the child `log_request` and `submit` raise `ForkedError`; the parent goes on, and counts nothing."""
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
         await chainlog.write(entry(model="before"))
         chainlog.log_request(entry(model="waiting"))
@@ -352,12 +357,17 @@ asyncio.run(main())
 """
 
 
+def _start(program: str, db_path: Path) -> subprocess.Popen[bytes]:
+    # Not asyncio's kind: its `wait` waits for the child as well, which has the same pipes.
+    command = [sys.executable, "-W", "ignore", "-c", program, str(db_path)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
 @needs_fork
 async def test_a_child_does_not_keep_its_dead_parents_journal(tmp_path: Path) -> None:
     """When the parent dies and a child of it lives on, the next start takes over what the parent had accepted."""
     db_path = tmp_path / "log.db"
-    command = [sys.executable, "-W", "ignore", "-c", OUTLIVED, str(db_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with _start(OUTLIVED, db_path) as process:
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == b"forked\n"
         await asyncio.to_thread(process.wait)

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from factories import insert_as_original, original_row
+from interrupting import How
 
 from chainlog_async import RequestLogEntry, initialize_database, migrate_schema
 from chainlog_async.checking import CheckReport, check_database
@@ -21,6 +22,9 @@ from chainlog_async.entry import encode_line
 
 T0 = 1_772_400_000_000
 """When the oldest row of `fill` ended, in ms since the epoch; each further one is a second younger."""
+
+HARDEST: tuple[How, ...] = ("task after the answer", "task again and again")
+"""The ways of cancelling that are hardest to get right, where trying all of them would take too long."""
 
 
 def fill(path: Path, count: int, *, first: int = 0, padding: int = 0) -> None:

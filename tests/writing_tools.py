@@ -1,19 +1,19 @@
-"""What the tests of writing share: a database looked at from outside, a lock held by somebody else, a wait for a state."""
+"""What the tests of writing share: a look at the database from outside, somebody else's lock, a wait for a state."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from factories import entry
 
-from chainlog_async import ChainLog, Statistics
+from chainlog_async import ChainLog, RequestLogEntry, Statistics
 from chainlog_async.settings import Settings
 
 PATIENCE_S = 20.0
@@ -61,9 +61,7 @@ def check_law(statistics: Statistics) -> None:
 def check_totals(db_path: Path) -> None:
     """What the triggers added up is what the rows add up to, and the file is sound. Blocks."""
     sums = "COUNT(*), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens), MAX(timestamp)"
-    totals = (
-        "total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp"  # one line
-    )
+    totals = "total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp"
     for table, key in (("usage_by_provider", "provider_id"), ("usage_by_chain", "chain_name")):
         kept = query(db_path, f"SELECT {key}, {totals} FROM {table} ORDER BY {key}")
         assert kept == query(db_path, f"SELECT {key}, {sums} FROM request_logs GROUP BY {key} ORDER BY {key}")
@@ -138,6 +136,23 @@ async def refuse_rows(db_path: Path) -> None:
     await asyncio.to_thread(execute, db_path, REFUSE.format("ABORT, 'no such row here'"))
 
 
+def names(start: int, stop: int) -> list[str]:
+    """Models that tell entries apart."""
+    return [f"m{number}" for number in range(start, stop)]
+
+
+def log_all(chainlog: ChainLog, models: list[str]) -> list[bool]:
+    """Logs one entry for each."""
+    return [chainlog.log_request(entry(model=model)) for model in models]
+
+
+async def outcomes(chainlog: ChainLog, entries: list[RequestLogEntry]) -> list[asyncio.Task[None]]:
+    """Writes all of them at once; the tasks have begun, in order, and have not ended."""
+    tasks = [asyncio.create_task(chainlog.write(each)) for each in entries]
+    await asyncio.sleep(0)
+    return tasks
+
+
 @contextmanager
 def opened(settings: Settings) -> Iterator[tuple[ChainLog, BlockingPortal]]:
     """A log that runs in a thread of its own, for a test that is no coroutine."""
@@ -145,16 +160,13 @@ def opened(settings: Settings) -> Iterator[tuple[ChainLog, BlockingPortal]]:
         yield chainlog, portal
 
 
-def connection_threads() -> list[threading.Thread]:
-    """The threads of aiosqlite connections that are still there."""
-    return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+def disk_error() -> None:
+    """Raises what SQLite raises when a disk fails."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR"
+    raise error
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the library warned of."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("chainlog_async")]
-
-
-def named(names: Sequence[str]) -> list[str]:
-    """A list to compare with, whatever kind of sequence it was."""
-    return list(names)

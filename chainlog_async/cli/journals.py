@@ -44,7 +44,7 @@ def journal(ctx: click.Context, source: Source, as_json: bool) -> None:
     An entry waits until it is in the database. Behind a living writer that is a moment; what a dead one left is
     written when the next gateway or service starts, or by chainlog journal replay. Nothing is changed here.
 
-    Exit codes: 0 done, 1 there is neither a database nor a journal, or the journals cannot be read.
+    Exit codes: 0 done, 1 there is neither a database nor a journal, or a journal cannot be read.
     """
     if names_command(ctx):
         return
@@ -54,6 +54,7 @@ def journal(ctx: click.Context, source: Source, as_json: bool) -> None:
         print_json(report)
     else:
         _tell(report)
+    ctx.exit(1 if any(one.problem for one in report.journals) else 0)
 
 
 def _tell(report: JournalReport) -> None:
@@ -77,6 +78,9 @@ def _tell(report: JournalReport) -> None:
             for one in report.journals
         ]
     )
+    for one in report.journals:
+        if one.problem:
+            click.echo(f"error: a part of {one.writer_id} cannot be read: {plain(one.problem)}", err=True)
 
 
 @journal.command(
@@ -107,9 +111,12 @@ def replay(ctx: click.Context, source: Source, as_json: bool) -> None:
 
 
 def _tell_replay(report: ReplayReport) -> None:
-    journals = counted(report.journals, "journal", "journals")
-    entries = counted(report.written, "entry", "entries")
-    click.echo(f"wrote {entries} from {journals} of dead writers to {plain(report.database)}")
+    if report.journals:
+        journals = counted(report.journals, "journal", "journals")
+        entries = counted(report.written, "entry", "entries")
+        click.echo(f"wrote {entries} from {journals} of dead writers to {plain(report.database)}")
+    else:
+        click.echo(f"no dead writer has left a journal beside {plain(report.database)}")
     if report.rejected:
         click.echo(f"put aside {counted(report.rejected, 'entry', 'entries')}: see chainlog rejected")
     if report.torn:

@@ -47,7 +47,7 @@ def prune(
 ) -> None:
     """Delete the oldest requests now; they stay in the totals.
 
-    Several bounds hold together; without any, those of the settings do. Requests go in slices of some milliseconds
+    Several bounds hold together; without any, those of the settings do. Requests go in slices of a tenth of a second
     each, beside a gateway that goes on writing. Their space goes back to the file system where the file allows it: a
     file that 429chain made keeps it for new requests until chainlog vacuum was run once.
 

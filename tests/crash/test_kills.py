@@ -1,0 +1,41 @@
+"""A small torture: writers that are killed at random moments lose and double nothing; `make torture` is the large one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TORTURE = Path(__file__).with_name("torture.py")
+
+
+def torture(folder: Path, *arguments: str) -> str:
+    """Runs it in a process of its own, which has no threads and can fork."""
+    path = os.pathsep.join([str(TORTURE.parents[1]), str(TORTURE.parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, TORTURE, "--folder", folder, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "scenario", ["under load", "starting", "migrating", "replaying", "rotating", "pruning", "four writers"]
+)
+def test_killed_writers_lose_and_double_nothing(tmp_path: Path, scenario: str) -> None:
+    """Whenever the kill lands, the next start has every accepted entry once, and totals that equal the rows."""
+    output = torture(tmp_path, "--kills", "10", "--soak-s", "0", "--only", scenario)
+    assert "BROKEN" not in output
+
+
+def test_a_short_soak_keeps_the_books(tmp_path: Path) -> None:
+    """After locks, a full disk, an unwritable journal and kills, all at random, the accounting law holds."""
+    assert "law kept" in torture(tmp_path, "--kills", "0", "--soak-s", "6")

@@ -1,0 +1,314 @@
+"""Kills writers at random moments and looks whether anything was lost or doubled; run as a script.
+
+`torture.py --kills 200 --soak-s 600` is the whole; every number can be smaller. Ends with a table and, where a promise
+was broken, with exit code 1. `--seed` repeats the choices, not the moments at which the system runs a process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from factories import insert_as_original, original_row
+from life import Plan, count_acks, log_until_killed, recover, start
+from schemas import make_original
+from soak import soak
+from verify import Finding, verify
+
+from chainlog_async.lease import journal_folder
+
+
+@dataclass
+class Result:
+    """One line of the table."""
+
+    name: str
+    kills: int = 0
+    entries: int = 0
+    lost: int = 0
+    doubled: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, other: Result | Finding) -> None:
+        """That, too."""
+        self.entries += other.entries
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.problems += other.problems
+
+
+class Scenario:
+    """Lives on one file, and their ends."""
+
+    def __init__(self, name: str, folder: Path, *, show: Callable[[str], None], **settings: object) -> None:
+        self.result = Result(name)
+        self.pruned = "retention_rows" in settings
+        self.show = show
+        self.born = 0
+        self._latest = Finding()
+        (folder / "acks").mkdir(parents=True)
+        self.plan = Plan(folder / "log.db", folder / "acks", settings=settings)
+
+    def begin(self, **changes: object) -> int:
+        """Forks a writer."""
+        self.born += 1
+        name, plan = f"life{self.born:05d}", replace(self.plan, **changes)  # type: ignore[arg-type]  # Plan's own fields
+        return start(lambda: asyncio.run(log_until_killed(plan, name)))
+
+    def begin_recovery(self) -> int:
+        """Forks a start that ends by itself."""
+        return start(lambda: asyncio.run(recover(self.plan)))
+
+    def kill(self, child: int) -> None:
+        """SIGKILL, unless it is gone already: that is a failure of its own, but for a recovery that was through."""
+        os.kill(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == -signal.SIGKILL:
+            self.result.kills += 1
+        elif code:
+            self.result.problems.append(f"a process ended by itself, with {code}")
+        self.show(f"{self.result.name}: {self.result.kills} kills")
+
+    def recover(self) -> None:
+        """Lets a start go through, and looks at what it leaves behind."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.begin_recovery(), 0)[1])
+        if code:
+            self.result.problems.append(f"a recovery ended with {code}")
+        finding = verify(self.plan.db_path, self.plan.acks, pruned=self.pruned)
+        self._latest = finding
+        if finding.problems:
+            self.bank()
+            self.start_afresh()
+
+    def bank(self) -> None:
+        """What was found last is final."""
+        self.result.add(self._latest)
+        self._latest = Finding()
+
+    def start_afresh(self, database: Path | None = None) -> None:
+        """Forgets everything but the result, and goes on with that database or with none."""
+        self.bank()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.plan.db_path}{suffix}").unlink(missing_ok=True)
+        shutil.rmtree(journal_folder(self.plan.db_path), ignore_errors=True)
+        for path in self.plan.acks.iterdir():
+            path.unlink()
+        if database is not None:
+            shutil.copy(database, self.plan.db_path)
+
+    def time_of(self, child: int) -> float:
+        """How long that process takes to its end, in seconds."""
+        began = time.monotonic()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            self.result.problems.append(f"a recovery ended with {code}")
+        return time.monotonic() - began
+
+    def accepted(self) -> int:
+        """Of the newest life."""
+        return count_acks(self.plan.acks / f"life{self.born:05d}")
+
+    def wait_for(self, entries: int, child: int) -> None:
+        """Returns when the newest life has got as far as that."""
+        while self.accepted() < entries:
+            if os.waitpid(child, os.WNOHANG) != (0, 0):
+                raise SystemExit(f"{self.result.name}: a writer ended by itself")
+            time.sleep(0.001)
+
+
+def under_load(scenario: Scenario, kills: int) -> None:
+    """At any moment of a writer's work; sometimes the one that recovers is killed as well."""
+    while scenario.result.kills < kills:
+        child = scenario.begin()
+        scenario.wait_for(1, child)
+        time.sleep(random.expovariate(1 / 0.08))
+        scenario.kill(child)
+        while random.random() < 0.3:
+            child = scenario.begin_recovery()
+            time.sleep(random.uniform(0, 0.15))
+            scenario.kill(child)
+        scenario.recover()
+
+
+def starting(scenario: Scenario, kills: int) -> None:
+    """Between the start of the process and its first entries, on a fresh file and on one with a dead journal."""
+    while scenario.result.kills < kills:
+        if random.random() < 0.3:
+            scenario.recover()
+            scenario.start_afresh()
+        child = scenario.begin()
+        time.sleep(random.uniform(0, 0.12))
+        scenario.kill(child)
+        if random.random() < 0.5:
+            scenario.recover()
+
+
+def migrating(scenario: Scenario, kills: int) -> None:
+    """In the middle of bringing a file of 429chain's, with rows, up to date."""
+    original = make_original(scenario.plan.db_path.with_name("original.db"), 2)
+    insert_as_original(original, (original_row(model=f"old{number}") for number in range(30_000)))
+    while scenario.result.kills < kills:
+        scenario.start_afresh(original)
+        child = scenario.begin()
+        time.sleep(random.uniform(0, 0.4))
+        scenario.kill(child)
+        scenario.recover()
+
+
+def replaying(scenario: Scenario, kills: int) -> None:
+    """While a large journal of a dead writer is written."""
+    took_s = 0.3
+    while scenario.result.kills < kills:
+        _leave_backlog(scenario, 10_000)
+        for _ in range(random.randint(1, 4)):
+            child = scenario.begin_recovery()
+            time.sleep(random.uniform(0, took_s))
+            scenario.kill(child)
+        took_s = max(scenario.time_of(scenario.begin_recovery()), 0.05)
+        scenario.recover()
+
+
+def _leave_backlog(scenario: Scenario, entries: int) -> None:
+    """A writer that cannot write, and is killed."""
+    if not scenario.plan.db_path.exists():
+        scenario.recover()
+    release, hold = os.pipe()
+    holder = start(partial(_hold_lock, scenario.plan.db_path, release, hold))
+    os.close(release)
+    child = scenario.begin(burst=500)
+    scenario.wait_for(entries, child)
+    scenario.kill(child)
+    os.close(hold)
+    os.waitpid(holder, 0)
+
+
+def _hold_lock(db_path: Path, release: int, hold: int) -> None:
+    import sqlite3
+
+    os.close(hold)
+    connection = sqlite3.connect(db_path, timeout=60, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    os.read(release, 1)
+    connection.execute("ROLLBACK")
+
+
+def together(scenario: Scenario, kills: int) -> None:
+    """Four writers on one file, each killed when its time has come, and followed by the next."""
+    alive: dict[int, float] = {}
+    while scenario.result.kills < kills:
+        while len(alive) < 4:
+            alive[scenario.begin()] = time.monotonic() + 0.15 + random.expovariate(1 / 0.3)
+        child = min(alive, key=lambda child: alive[child])
+        time.sleep(max(alive.pop(child) - time.monotonic(), 0))
+        scenario.kill(child)
+        if scenario.result.kills % 20 == 0:
+            _end_all(scenario, alive)
+    _end_all(scenario, alive)
+
+
+def _end_all(scenario: Scenario, alive: dict[int, float]) -> None:
+    for child in alive:
+        scenario.kill(child)
+    alive.clear()
+    scenario.recover()
+
+
+Work = Callable[[Scenario, int], None]
+
+SCENARIOS: dict[str, tuple[Work, float, dict[str, object]]] = {
+    "under load": (under_load, 1.0, {}),
+    "starting": (starting, 0.25, {}),
+    "migrating": (migrating, 0.25, {}),
+    "replaying": (replaying, 0.25, {}),
+    "rotating": (under_load, 0.25, {"journal_segment_bytes": 16 * 1024, "journal_max_bytes": 1024 * 1024}),
+    "pruning": (under_load, 0.25, {"retention_rows": 300}),
+    "four writers": (together, 0.5, {}),
+}
+"""What is done, what part of the kills it gets, and with which settings."""
+
+
+def main() -> int:
+    """Does what the arguments say; 0 when every promise was kept."""
+    arguments = _arguments()
+    random.seed(arguments.seed)
+    # Hundreds of writers would each say what the one before it left.
+    logging.disable()
+    print(f"seed {arguments.seed}", flush=True)
+    results: list[Result] = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="chainlog-torture-", dir=arguments.folder) as folder:
+        for name, (work, share, settings) in SCENARIOS.items():
+            kills = round(arguments.kills * share)
+            if kills and (not arguments.only or name in arguments.only):
+                scenario = Scenario(name, Path(folder) / name.replace(" ", "-"), show=_progress(began), **settings)
+                work(scenario, kills)
+                scenario.recover()
+                scenario.bank()
+                results.append(scenario.result)
+        if arguments.soak_s:
+            kills, finding, soaked = soak(Path(folder) / "soak", arguments.soak_s, _progress(began))
+            print(soaked)
+            results.append(Result("soak", kills))
+            results[-1].add(finding)
+    print("\r\x1b[K" if sys.stdout.isatty() else "", end="")
+    return _report(results, time.monotonic() - began)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="how often writers are killed under load")
+    parser.add_argument("--soak-s", type=float, default=600, help="how long the soak lasts, in seconds; 0 for none")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--only", action="append", choices=[*SCENARIOS], help="this scenario alone; may be repeated")
+    parser.add_argument("--folder", help="where the databases go; a temporary folder otherwise")
+    return parser.parse_args()
+
+
+def _progress(began: float) -> Callable[[str], None]:
+    last = 0.0
+
+    def show(text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{now - began:6.0f} s  {text}", end="", flush=True)
+        elif now - last > 10:
+            print(f"{now - began:6.0f} s  {text}", flush=True)
+            last = now
+
+    return show
+
+
+def _report(results: list[Result], took_s: float) -> int:
+    print(f"{'':14}{'kills':>8}{'entries':>12}{'lost':>8}{'doubled':>10}")
+    total = Result("together")
+    for result in results:
+        _print(result)
+        total.kills += result.kills
+        total.add(result)
+    _print(total)
+    print(f"took {took_s:.0f} s")
+    problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
+    for problem in problems[:20]:
+        print(f"BROKEN {problem}")
+    return 1 if problems or total.lost or total.doubled else 0
+
+
+def _print(result: Result) -> None:
+    print(f"{result.name:14}{result.kills:8,}{result.entries:12,}{result.lost:8,}{result.doubled:10,}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

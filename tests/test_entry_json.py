@@ -1,0 +1,104 @@
+"""What is promised about entries in JSON: both ways of writing names are read, and what is wrong is named."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chainlog_async import RequestLogEntry
+from chainlog_async.entry import encode_line, entry_from_json, entry_from_mapping
+from chainlog_async.errors import InvalidEntryError
+
+SNAKE = {
+    "timestamp": 1_760_000_000_000,
+    "chain_name": "default",
+    "provider_id": "groq",
+    "model": "llama-3.3-70b",
+    "prompt_tokens": 11,
+    "completion_tokens": 7,
+    "total_tokens": 18,
+    "latency_ms": 412.5,
+    "http_status": 200,
+    "attempts": 2,
+    "error_message": "first try: 429",
+}
+CAMEL = {
+    "timestamp": 1_760_000_000_000,
+    "chainName": "default",
+    "providerId": "groq",
+    "model": "llama-3.3-70b",
+    "promptTokens": 11,
+    "completionTokens": 7,
+    "totalTokens": 18,
+    "latencyMs": 412.5,
+    "httpStatus": 200,
+    "attempts": 2,
+    "errorMessage": "first try: 429",
+}
+
+
+def refusal(value: object) -> str:
+    """Why a JSON value is no entry."""
+    with pytest.raises(InvalidEntryError) as caught:
+        entry_from_mapping(value)
+    return str(caught.value)
+
+
+def test_both_ways_of_writing_names_are_read() -> None:
+    """snake_case, camelCase and a mixture of both are the same entry."""
+    expected = RequestLogEntry(**SNAKE)  # type: ignore[arg-type]  # a mapping of mixed values
+    assert entry_from_json(msgspec.json.encode(SNAKE)) == expected
+    assert entry_from_json(msgspec.json.encode(CAMEL).decode()) == expected
+    mixed = {name: SNAKE[name] for name in list(SNAKE)[:5]} | {name: CAMEL[name] for name in list(CAMEL)[5:]}
+    assert entry_from_mapping(mixed) == expected
+
+
+def test_an_unknown_field_is_named_with_its_neighbour() -> None:
+    """A misspelt field is refused, with the name that was probably meant; anything else with the names there are."""
+    assert "'promt_tokens'; did you mean 'prompt_tokens'?" in refusal({**SNAKE, "promt_tokens": 1})
+    assert "'completionTokes'; did you mean 'completionTokens'?" in refusal({**CAMEL, "completionTokes": 1})
+    assert "known are timestamp, chain_name" in refusal({**SNAKE, "zzz": 1})
+    assert len(refusal({**SNAKE, "z" * 1_000_000: 1})) < 1_000
+
+
+def test_missing_fields_are_named() -> None:
+    """What must be given and is not is listed."""
+    assert refusal({}) == "missing fields: chain_name, provider_id, model, latency_ms, http_status"
+    assert refusal({name: value for name, value in CAMEL.items() if name != "latencyMs"}) == "missing field: latency_ms"
+
+
+def test_a_field_given_in_both_ways_is_refused() -> None:
+    """One field in camelCase and in snake_case together leave open which is meant."""
+    assert refusal({**SNAKE, "chainName": "another"}) == "field 'chain_name' is given twice"
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 1.5, "text", [], [SNAKE]], ids=lambda value: ascii(value)[:24])
+def test_only_an_object_is_an_entry(value: object) -> None:
+    """Any other JSON value is refused for what it is."""
+    assert "an entry is a JSON object, not " in refusal(value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"{} {}", b"\xff", b"{'a': 1}", "{\ud800}", b"[" * 100_000], ids=lambda value: ascii(value)[:24]
+)
+def test_what_is_not_json_is_refused(data: bytes | str) -> None:
+    """Broken JSON, broken UTF-8 and nesting without end raise the same error as a bad entry."""
+    with pytest.raises(InvalidEntryError, match="not"):
+        entry_from_json(data)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*SNAKE, *CAMEL, "x"]), inner),
+    )
+)
+def test_any_json_value_is_an_entry_or_refused(value: object) -> None:
+    """No JSON value raises anything but `InvalidEntryError`, while it is read or encoded."""
+    try:
+        encode_line(entry_from_mapping(value))
+    except InvalidEntryError:
+        return

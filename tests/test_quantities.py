@@ -1,0 +1,82 @@
+"""Durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from chainlog_async.quantities import parse_bytes, parse_duration, size_text
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("30d", 30 * DAY_MS),
+        ("2w", 14 * DAY_MS),
+        ("12h", 12 * 3_600_000),
+        ("90m", 5_400_000),
+        ("90 min", 5_400_000),
+        ("45s", 45_000),
+        ("250ms", 250),
+        ("1d12h", 36 * 3_600_000),
+        ("1.5 H", 5_400_000),
+    ],
+)
+def test_a_duration_is_read(text: str, ms: int) -> None:
+    """Numbers with units add up to milliseconds."""
+    assert parse_duration(text) == ms
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "d", "30 days", "-1d", "1d,2h", "1e3s", "d30", "1d 2", "٣d", "9" * 40 + "d"]
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """A number without a unit, an unknown unit and anything else is an error that shows how it is done."""
+    with pytest.raises(ValueError, match="such as 90m, 12h, 30d or 2w"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1048576", 1_048_576),
+        ("2GB", 2 * 10**9),
+        ("2 gb", 2 * 10**9),
+        ("500 kB", 500_000),
+        ("1.5GiB", 3 * 2**29),
+        ("2G", 2 * 2**30),
+        ("7B", 7),
+        ("1T", 2**40),
+        ("10MiB", 10 * 2**20),
+    ],
+)
+def test_a_size_is_read(text: str, size: int) -> None:
+    """MB are millions, MiB and M are 1024 times 1024."""
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "2 bytes", "-1", "2GiBB", "5i", "5ib", "1e9", "0x10", "2,5GB", "9" * 40])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """Anything else is an error that shows how it is done."""
+    with pytest.raises(ValueError, match=r"such as 500MB, 2GB or 1\.5GiB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1_000, "1.00 kB"),
+        (12_345, "12.3 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.00 MB"),
+        (2_500_000_000, "2.50 GB"),
+        (10**16, "10000 TB"),
+    ],
+)
+def test_a_size_is_shown_in_three_figures(size: int, text: str) -> None:
+    """It is as short as a person wants it."""
+    assert size_text(size) == text
