@@ -1,7 +1,7 @@
 """The load: a closed loop of keep-alive connections, in a process of its own, as cheap as Python can be.
 
-``python -m benchmarks.load PORT CONNECTIONS WARMUP_S SECONDS FD``; says when it begins to count, and at the end what it
-saw. It asks nobody but 127.0.0.1, and ends by itself.
+``python -m benchmarks.load PORT CONNECTIONS SECONDS… FD`` has a phase of each length, and says what it saw in each. It asks
+nobody but 127.0.0.1, and ends by itself.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import sys
-from time import perf_counter
+from time import perf_counter, process_time
 
 import msgspec
 
@@ -29,83 +29,77 @@ ENDING = b"}}"
 
 
 class Load(msgspec.Struct):
-    """What the clients saw."""
+    """What the clients saw in one phase."""
 
     requests: int
-    seconds: float
+    began_at: float
+    """`perf_counter`, in seconds."""
+    ended_at: float
     p50_ms: float
     p99_ms: float
     p999_ms: float
     cpu_share: float
-    """CPU time of this process to the time it ran: far below 1, or the load is what limits."""
+    """CPU time of this process to the time that passed: far below 1, or the load is what limits."""
 
 
-class Began(msgspec.Struct):
-    """The counting has begun."""
+class Clients:
+    """The connections. Every one sends its next request when it has its answer."""
 
-    at: float
-    """`perf_counter`, in seconds."""
+    def __init__(self, port: int, connections: int) -> None:
+        """Raises `OSError`."""
+        self._poll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        self._sent_at: dict[int, float] = {}
+        self._unfinished: dict[int, bytes] = {}
+        for _ in range(connections):
+            connection = socket.create_connection(("127.0.0.1", port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets[connection.fileno()] = connection
+            self._poll.register(connection, select.EPOLLIN)
+        for descriptor, connection in self._sockets.items():
+            self._sent_at[descriptor] = perf_counter()
+            connection.sendall(REQUEST)
 
-
-def run(port: int, connections: int, warmup_s: float, seconds: float, answers: Answers) -> Load:
-    """Every connection sends its next request when it has its answer. Raises `OSError`."""
-    from time import process_time
-
-    poll = select.epoll()
-    sockets: dict[int, socket.socket] = {}
-    sent_at: dict[int, float] = {}
-    for _ in range(connections):
-        connection = socket.create_connection(("127.0.0.1", port))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sockets[connection.fileno()] = connection
-        poll.register(connection, select.EPOLLIN)
-    for descriptor, connection in sockets.items():
-        sent_at[descriptor] = perf_counter()
-        connection.sendall(REQUEST)
-    unfinished: dict[int, bytes] = {}
-    latencies: list[float] = []
-    begins = perf_counter() + warmup_s
-    ends = begins + seconds
-    cpu, began = 0.0, False
-    while (now := perf_counter()) < ends:
-        if not began and now >= begins:
-            began, begins, ends, cpu = True, now, now + seconds, process_time()
-            latencies.clear()
-            answers.send(Began(begins))
-        for descriptor, _ in poll.poll(1.0):
-            connection = sockets[descriptor]
-            data = connection.recv(65_536)
-            if not data:
-                raise OSError("the gateway closed a connection")
-            if not data.endswith(ENDING):
-                unfinished[descriptor] = unfinished.get(descriptor, b"") + data
-                continue
-            if not unfinished.pop(descriptor, data).startswith(b"HTTP/1.1 200"):
-                raise OSError(f"the gateway answered {data[:60]!r}")
-            now = perf_counter()
-            latencies.append(now - sent_at[descriptor])
-            sent_at[descriptor] = now
-            connection.send(REQUEST)
-    took = perf_counter() - begins
-    cpu = process_time() - cpu
-    answers.send(Began(perf_counter()))
-    latencies.sort()
-    return Load(
-        len(latencies),
-        took,
-        percentile(latencies, 0.5) * 1e3,
-        percentile(latencies, 0.99) * 1e3,
-        percentile(latencies, 0.999) * 1e3,
-        cpu / took,
-    )
+    def run(self, seconds: float) -> Load:
+        """Goes on for that long. Raises `OSError`."""
+        latencies: list[float] = []
+        began, cpu = perf_counter(), process_time()
+        while (now := perf_counter()) < began + seconds:
+            for descriptor, _ in self._poll.poll(1.0):
+                connection = self._sockets[descriptor]
+                data = connection.recv(65_536)
+                if not data:
+                    raise OSError("the gateway closed a connection")
+                if not data.endswith(ENDING):
+                    self._unfinished[descriptor] = self._unfinished.get(descriptor, b"") + data
+                    continue
+                if not self._unfinished.pop(descriptor, data).startswith(b"HTTP/1.1 200"):
+                    raise OSError(f"the gateway answered {data[:60]!r}")
+                now = perf_counter()
+                latencies.append(now - self._sent_at[descriptor])
+                self._sent_at[descriptor] = now
+                connection.send(REQUEST)
+        ended = perf_counter()
+        latencies.sort()
+        return Load(
+            len(latencies),
+            began,
+            ended,
+            percentile(latencies, 0.5) * 1e3,
+            percentile(latencies, 0.99) * 1e3,
+            percentile(latencies, 0.999) * 1e3,
+            (process_time() - cpu) / (ended - began),
+        )
 
 
 def main() -> None:
-    """Answers once when it begins, once when it ends, and then with a `Load`."""
-    port, connections, warmup_s, seconds = sys.argv[1:5]
+    """Answers with a `Load` at the end of every phase; their lengths are the arguments."""
+    port, connections, *phases = sys.argv[1:-1]
     answers = Answers()
     try:
-        answers.send(run(int(port), int(connections), float(warmup_s), float(seconds), answers))
+        clients = Clients(int(port), int(connections))
+        for seconds in phases:
+            answers.send(clients.run(float(seconds)))
     except (OSError, ValueError) as error:
         answers.refuse(error)
 

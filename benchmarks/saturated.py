@@ -1,8 +1,9 @@
 """A gateway that is 100 % busy: what of its log is in the database, how late, and what the logging costs it.
 
 The gateway (`subject.py`), the load (`load.py`) and this, which looks at the database from outside, are three
-processes. What is persisted is what another SQLite connection sees at the moment when the load ends, before anything
-is drained.
+processes. A gateway first answers without logging for a while, then with it, so that what the logging costs is seen
+within one process, seconds apart. What is persisted is what another SQLite connection sees at the moment when the load
+ends, before anything is drained.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter, sleep
@@ -18,23 +19,22 @@ from typing import Self
 
 import msgspec
 
-from .common import Effort, Spread, folder, percentile, ratios, say
+from .common import Effort, Spread, folder, percentile, say
 from .strategies import STRATEGIES
-from .subject import Counter, Report
+from .load import Load
+from .subject import Board, Report
 from .worker import Worker, WorkerError
 
 CONNECTIONS = 50
-WARMUP_S = 1.0
+WARMUP_S = 0.5
 SAMPLE_S = 0.005
-
-BASE = "no logging"
 
 SUBJECTS = {
     "uvicorn, asyncio": ("uvicorn", "asyncio"),
     "uvicorn, uvloop": ("uvicorn", "uvloop"),
-    "plain Python, asyncio": ("10000", "asyncio"),
-    "plain Python, uvloop": ("10000", "uvloop"),
-    "plain Python, a quarter of the work": ("2500", "asyncio"),
+    "plain Python, asyncio": ("25000", "asyncio"),
+    "plain Python, uvloop": ("25000", "uvloop"),
+    "plain Python, a quarter of the work": ("6000", "asyncio"),
 }
 """With each, how far the plain loop counts per request."""
 
@@ -50,12 +50,17 @@ class Trial(msgspec.Struct):
     age_max_s: float
     lag_p50_ms: float
     lag_p99_ms: float
-    lag_max_ms: float
+    lag_added_ms: float
+    """The 99th percentile of the loop's lag, less the one before the logging began."""
     loop_cpu: float
     """CPU time of the loop's thread to the time that passed; near 1, or it was not saturated."""
     latency_p50_ms: float = 0.0
     latency_p99_ms: float = 0.0
     load_cpu: float = 0.0
+    requests_ratio: float = 0.0
+    """Requests/s as a share of what the same process answered before the logging began."""
+    latency_ratio: float = 0.0
+    """The 99th percentile of latency to that before the logging began; of the loop's lag where nobody asks."""
     statistics: dict[str, object] | None = None
 
     @property
@@ -80,12 +85,9 @@ class SaturatedResult(msgspec.Struct):
     loop_cpu: Spread | None = None
     load_cpu: Spread | None = None
     latency_p99_ms: Spread | None = None
-    requests_ratio: Spread | None = None
-    """Requests/s as a share of the same round's without logging."""
-    latency_ratio: Spread | None = None
-    """The 99th percentile of latency to the same round's without logging; of the loop's lag where nobody asks."""
     lag_added_ms: Spread | None = None
-    """The 99th percentile of the loop's lag, less the same round's without logging."""
+    requests_ratio: Spread | None = None
+    latency_ratio: Spread | None = None
     trials: list[Trial] = []
 
 
@@ -102,8 +104,9 @@ class Sampler:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._counter = Counter(path / "offered")
+        self.board = Board(path / "board")
         self.times: list[float] = []
+        self.requests: list[int] = []
         self.offered: list[int] = []
         self.persisted: list[int] = []
         self._ended = threading.Event()
@@ -123,13 +126,19 @@ class Sampler:
             while not self._ended.wait(SAMPLE_S):
                 # In this order, so that a row that comes in between is missing rather than there too early.
                 ((persisted,),) = connection.execute("SELECT total_requests FROM usage_summary").fetchall()
-                self.offered.append(self._counter.value)
+                self.requests.append(self.board.requests)
+                self.offered.append(self.board.offered)
                 self.persisted.append(persisted)
                 self.times.append(perf_counter())
 
     def at(self, moment: float) -> int:
         """The index of the last look before the moment."""
         return max(bisect_left(self.times, moment) - 1, 0)
+
+    def rate(self, begins: float, ends: float) -> float:
+        """Requests per second between the two moments."""
+        first, last = self.at(begins), self.at(ends)
+        return (self.requests[last] - self.requests[first]) / (self.times[last] - self.times[first])
 
     def ages(self, begins: float, ends: float) -> list[float]:
         """At every look, how long the oldest entry that is not persisted has waited, sorted, in seconds."""
@@ -157,12 +166,12 @@ def run(effort: Effort) -> Saturated:
             say(f"  saturated loop, round {turn + 1} of {effort.rounds}: {subject}")
             for strategy in strategies[turn:] + strategies[:turn]:
                 try:
-                    trial = _trial(kind, loop, strategy, effort.load_s)
+                    trial = _trial(kind, loop, strategy, effort)
                     trials.setdefault((subject, strategy), []).append(trial)
                 except WorkerError as error:
                     errors[subject, strategy] = str(error)
     results = [
-        _result(subject, strategy, trials, errors.get((subject, strategy)))
+        _result(subject, strategy, trials.get((subject, strategy), []), errors.get((subject, strategy)))
         for subject in SUBJECTS
         for strategy in strategies
         if (subject, strategy) in trials or (subject, strategy) in errors
@@ -170,50 +179,44 @@ def run(effort: Effort) -> Saturated:
     return Saturated(results, effort.load_s)
 
 
-def _trial(kind: str, loop: str, strategy: str, seconds: float) -> Trial:
+def _trial(kind: str, loop: str, strategy: str, effort: Effort) -> Trial:
+    phases = (WARMUP_S, effort.load_s / 2, WARMUP_S, effort.load_s)
     with folder() as path:
-        (path / "offered").write_bytes(bytes(8))
+        (path / "board").write_bytes(bytes(Board.SIZE))
         with Worker("benchmarks.subject", kind, loop, strategy, str(path)) as subject:
             port = subject.hear(int)
             with Sampler(path) as sampler:
-                load, begins, ends = _load(port, seconds) if kind == "uvicorn" else _wait(seconds)
+                drive = _load(port, phases) if kind == "uvicorn" else _wait(phases)
+                _, before = next(drive), next(drive)
+                sampler.board.begin_logging()
+                warming, logged = next(drive), next(drive)
             report = subject.end(Report)
-    return _judge(sampler, report, load, begins, ends)
+    return _judge(sampler, report, before, warming, logged)
 
 
-class _Load(msgspec.Struct):
-    requests: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    cpu_share: float = 0.0
+def _load(port: int, phases: Sequence[float]) -> Iterator[Load]:
+    lengths = [str(seconds) for seconds in phases]
+    with Worker("benchmarks.load", str(port), str(CONNECTIONS), *lengths) as load:
+        for _ in phases:
+            yield load.hear(Load)
 
 
-class _Moment(msgspec.Struct):
-    at: float
+def _wait(phases: Sequence[float]) -> Iterator[Load]:
+    for seconds in phases:
+        began = perf_counter()
+        sleep(seconds)
+        yield Load(0, began, perf_counter(), 0.0, 0.0, 0.0, 0.0)
 
 
-def _load(port: int, seconds: float) -> tuple[_Load, float, float]:
-    with Worker("benchmarks.load", str(port), str(CONNECTIONS), str(WARMUP_S), str(seconds)) as load:
-        begins, ends = load.hear(_Moment).at, load.hear(_Moment).at
-        return load.hear(_Load), begins, ends
-
-
-def _wait(seconds: float) -> tuple[_Load, float, float]:
-    sleep(WARMUP_S)
-    begins = perf_counter()
-    sleep(seconds)
-    return _Load(), begins, perf_counter()
-
-
-def _judge(sampler: Sampler, report: Report, load: _Load, begins: float, ends: float) -> Trial:
-    first, last = sampler.at(begins), sampler.at(ends)
-    ages = sampler.ages(begins, ends)
-    probes = [probe for probe in report.probes if begins <= probe.at <= ends]
-    if len(probes) < 2:
-        raise WorkerError("the event loop was hardly ever free to look at itself")
-    lags = sorted(probe.late_s * 1e3 for probe in probes)
+def _judge(sampler: Sampler, report: Report, before: Load, warming: Load, logged: Load) -> Trial:
+    last = sampler.at(logged.ended_at)
+    # From the first entry on: what came while it warmed up may wait as well.
+    ages = sampler.ages(warming.began_at, logged.ended_at)
+    lags_before, _ = _lags(report, before)
+    lags, loop_cpu = _lags(report, logged)
+    tail, tail_before = (logged.p99_ms, before.p99_ms) if logged.p99_ms else (percentile(lags, 0.99), percentile(lags_before, 0.99))
     return Trial(
-        requests_per_s=(sampler.offered[last] - sampler.offered[first]) / (sampler.times[last] - sampler.times[first]),
+        requests_per_s=sampler.rate(logged.began_at, logged.ended_at),
         offered=sampler.offered[last],
         persisted=sampler.persisted[last],
         age_p50_s=percentile(ages, 0.5),
@@ -221,28 +224,33 @@ def _judge(sampler: Sampler, report: Report, load: _Load, begins: float, ends: f
         age_max_s=ages[-1],
         lag_p50_ms=percentile(lags, 0.5),
         lag_p99_ms=percentile(lags, 0.99),
-        lag_max_ms=lags[-1],
-        loop_cpu=(probes[-1].cpu_s - probes[0].cpu_s) / (probes[-1].at - probes[0].at),
-        latency_p50_ms=load.p50_ms,
-        latency_p99_ms=load.p99_ms,
-        load_cpu=load.cpu_share,
+        lag_added_ms=percentile(lags, 0.99) - percentile(lags_before, 0.99),
+        loop_cpu=loop_cpu,
+        latency_p50_ms=logged.p50_ms,
+        latency_p99_ms=logged.p99_ms,
+        load_cpu=logged.cpu_share,
+        requests_ratio=sampler.rate(logged.began_at, logged.ended_at) / sampler.rate(before.began_at, before.ended_at),
+        latency_ratio=tail / tail_before,
         statistics=report.statistics,
     )
 
 
-def _result(
-    subject: str, strategy: str, trials: dict[tuple[str, str], list[Trial]], error: str | None
-) -> SaturatedResult:
-    own = trials.get((subject, strategy), [])
-    base = trials.get((subject, BASE), [])
-    if error is not None or not own or len(base) != len(own):
-        return SaturatedResult(subject, strategy, error=error or "there is nothing to compare it with", trials=own)
+def _lags(report: Report, phase: Load) -> tuple[list[float], float]:
+    """The loop's lags in that phase, sorted, in ms, and the share of the time that its thread worked."""
+    probes = [probe for probe in report.probes if phase.began_at <= probe.at <= phase.ended_at]
+    if len(probes) < 2:
+        raise WorkerError("the event loop was hardly ever free to look at itself")
+    busy = (probes[-1].cpu_s - probes[0].cpu_s) / (probes[-1].at - probes[0].at)
+    return sorted(probe.late_s * 1e3 for probe in probes), busy
+
+
+def _result(subject: str, strategy: str, trials: list[Trial], error: str | None) -> SaturatedResult:
+    if error is not None or not trials:
+        return SaturatedResult(subject, strategy, error=error or "there was no trial", trials=trials)
 
     def spread(field: str) -> Spread:
-        return Spread.of(_values(own, field))
+        return Spread.of([float(getattr(trial, field)) for trial in trials])
 
-    tail = "latency_p99_ms" if own[0].latency_p99_ms else "lag_p99_ms"
-    lag_added = [one.lag_p99_ms - other.lag_p99_ms for one, other in zip(own, base, strict=True)]
     return SaturatedResult(
         subject,
         strategy,
@@ -253,15 +261,11 @@ def _result(
         age_max_s=spread("age_max_s"),
         lag_p50_ms=spread("lag_p50_ms"),
         lag_p99_ms=spread("lag_p99_ms"),
+        lag_added_ms=spread("lag_added_ms"),
         loop_cpu=spread("loop_cpu"),
         load_cpu=spread("load_cpu"),
         latency_p99_ms=spread("latency_p99_ms"),
-        requests_ratio=ratios(_values(own, "requests_per_s"), _values(base, "requests_per_s")),
-        latency_ratio=ratios(_values(own, tail), _values(base, tail)),
-        lag_added_ms=Spread.of(lag_added),
-        trials=own,
+        requests_ratio=spread("requests_ratio"),
+        latency_ratio=spread("latency_ratio"),
+        trials=trials,
     )
-
-
-def _values(trials: Sequence[Trial], field: str) -> list[float]:
-    return [float(getattr(trial, field)) for trial in trials]

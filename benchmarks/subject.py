@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from importlib import import_module
+from itertools import repeat
 from mmap import mmap
 from pathlib import Path
 from time import perf_counter, time_ns
@@ -41,30 +42,50 @@ class Report(msgspec.Struct):
     """This library's, where it is the strategy."""
 
 
-class Counter:
-    """How many records were offered, for another process to read at any time."""
+class Board:
+    """Numbers that this process and the one that measures it both see, at any time and without asking."""
+
+    SIZE = 24
 
     def __init__(self, path: Path) -> None:
         with path.open("r+b") as file:
-            self._map = mmap(file.fileno(), 8)
+            self._map = mmap(file.fileno(), self.SIZE)
         self._cells = memoryview(self._map).cast("Q")
 
-    def add_one(self) -> None:
-        """One more was offered."""
-        self._cells[0] += 1
+    @property
+    def requests(self) -> int:
+        """Requests answered so far, logged or not."""
+        return self._cells[0]
 
     @property
-    def value(self) -> int:
-        """How many so far."""
-        return self._cells[0]
+    def offered(self) -> int:
+        """Records offered to the strategy so far."""
+        return self._cells[1]
+
+    @property
+    def is_logging(self) -> bool:
+        """Whether requests are logged: at first they are not, which is what the rest is compared with."""
+        return bool(self._cells[2])
+
+    def begin_logging(self) -> None:
+        """From now on they are."""
+        self._cells[2] = 1
+
+    def log(self, strategy: Strategy, row: Row) -> None:
+        """One more request was answered."""
+        cells = self._cells
+        cells[0] += 1
+        if cells[2]:
+            strategy.log(row)
+            cells[1] += 1
 
 
 class Gateway:
     """Answers chat completions and logs each: what a gateway does besides waiting for a provider."""
 
-    def __init__(self, strategy: Strategy, counter: Counter) -> None:
+    def __init__(self, strategy: Strategy, board: Board) -> None:
         self._strategy = strategy
-        self._counter = counter
+        self._board = board
         self._rows = sample_rows(1_000)
         self._number = 0
         self.app = Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
@@ -79,8 +100,7 @@ class Gateway:
         answer["id"] = f"chatcmpl-{self._number}"
         answer["model"] = asked["model"]
         answer["usage"] = {"prompt_tokens": row[4], "completion_tokens": row[5], "total_tokens": row[6]}
-        self._strategy.log(row)
-        self._counter.add_one()
+        self._board.log(self._strategy, row)
         return JSONResponse(answer, headers={"x-provider": row[2]})
 
 
@@ -102,7 +122,7 @@ _PROVIDERS_ANSWER = json.dumps(
 ).encode()
 
 
-async def _serve(strategy: Strategy, counter: Counter, answers: Answers) -> None:
+async def _serve(strategy: Strategy, board: Board, answers: Answers) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -110,12 +130,12 @@ async def _serve(strategy: Strategy, counter: Counter, answers: Answers) -> None
 
     # uvicorn makes the socket itself: on one of socket.create_server, asyncio would leave Nagle's algorithm on. Its
     # parser is the one that a plain installation has.
-    app = Gateway(strategy, counter).app
+    app = Gateway(strategy, board).app
     config = uvicorn.Config(app, port=0, http="h11", lifespan="off", log_level="warning", access_log=False)
     await Server(config).serve()
 
 
-async def _spin(strategy: Strategy, counter: Counter, answers: Answers, work: int) -> None:
+async def _spin(strategy: Strategy, board: Board, answers: Answers, work: int) -> None:
     """Clients that count for a while per request, in four slices."""
     rows = sample_rows(1_000)
 
@@ -124,24 +144,25 @@ async def _spin(strategy: Strategy, counter: Counter, answers: Answers, work: in
             for _ in range(4):
                 _count(work // 4)
                 await asyncio.sleep(0)
-            row = rows[counter.value % len(rows)]
-            strategy.log((time_ns() // 1_000_000, *row[1:]))
-            counter.add_one()
+            row = rows[board.requests % len(rows)]
+            board.log(strategy, (time_ns() // 1_000_000, *row[1:]))
 
     answers.send(0)
     await asyncio.gather(*[client() for _ in range(CLIENTS)])
 
 
-def _count(times: int) -> int:
-    """Work of a fixed amount, not for a fixed time: time that passes while another thread has the GIL is no work."""
-    total = 0
-    for number in range(times):
-        total += number
-    return total
+def _count(times: int) -> None:
+    """Work of a fixed amount, not for a fixed time: time that passes while another thread has the GIL is no work.
+
+    It makes no objects, so that it takes the same time whatever else is in memory.
+    """
+    flag = True
+    for _ in repeat(None, times):
+        flag = not flag
 
 
 async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> None:
-    counter = Counter(path / "offered")
+    board = Board(path / "board")
     await make_database(path / "log.db")
     strategy = STRATEGIES[strategy_name](path / "log.db")
     await strategy.open()
@@ -156,9 +177,9 @@ async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
     async with probing(probes):
         if kind == "uvicorn":
-            await _serve(strategy, counter, answers)
+            await _serve(strategy, board, answers)
         else:
-            await _spin(strategy, counter, answers, int(kind))
+            await _spin(strategy, board, answers, int(kind))
 
 
 def main() -> None:

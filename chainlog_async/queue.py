@@ -203,7 +203,9 @@ class EntryQueue:
                 with self._lock:
                     lost = self._backlog.drop_unreadable()
                     self._dropped["journal_lost"] += lost
-                    self._fail_last_resolved(lost, EntryError(f"the entry was in the journal, which cannot be read: {error}"))
+                    self._fail_last_resolved(
+                        lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
+                    )
                 self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
                 self._tell_waiters()
 

@@ -6,16 +6,17 @@ import logging
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import anyio
-from anyio import TASK_STATUS_IGNORED, AsyncContextManagerMixin
+from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from .database import close_connection
 from .entry import RequestLogEntry
-from .errors import ClosedError
+from .errors import ClosedError, DatabaseError
 from .faults import errorname
 from .finishing import finish
 from .logger import RequestLogger
@@ -34,7 +35,7 @@ CHECKPOINT_TIMEOUT_S = 2.0
 """Longest wait at shutdown for the write-ahead log to be moved into the database, in seconds; SQLite does it later."""
 
 
-class ChainLog(AsyncContextManagerMixin):
+class ChainLog:
     """The request log of one gateway process.
 
     ``async with ChainLog(settings) as chainlog`` opens and migrates the database and runs the writer; leaving it
@@ -53,26 +54,41 @@ class ChainLog(AsyncContextManagerMixin):
         self._log_request = self._refuse
         self._is_open = False
 
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[ChainLog]:
+    async def __aenter__(self) -> Self:
         if self._is_open:
             raise ClosedError("this log is open already; use the open one, or make a second ChainLog")
         self._is_open = True
-        body_error: BaseException | None = None
+        self._context = self._opened()
         try:
-            async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
-                try:
-                    # Not tasks.start(): it waits for ever when the end of asyncio.run cancels the task before it began.
-                    started = _Started()
-                    tasks.start_soon(partial(request_logger.run, task_status=started))
-                    await started.event.wait()
-                    yield self
-                except BaseException as error:  # noqa: BLE001  # raised again below
-                    # Raised in here, the task group would wrap it: a gateway's ValueError has to stay one.
-                    body_error = error
-                request_logger.stop()
+            await self._context.__aenter__()
+        except BaseException:
+            self._is_open = False
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._context.__aexit__(exc_type, exc, traceback)
         finally:
             self._is_open = False
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[None]:
+        """Written as a generator, so that a task group which is entered is left, whatever fails in between."""
+        body_error: BaseException | None = None
+        async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
+            try:
+                # Not tasks.start(): it waits for ever when the end of asyncio.run cancels the task before it began.
+                start = _Start(self.settings.db_path)
+                tasks.start_soon(start.run, request_logger)
+                await start.done()
+                yield
+            except BaseException as error:  # noqa: BLE001  # raised again below
+                # Raised in here, the task group would wrap it: a gateway's ValueError has to stay one.
+                body_error = error
+            request_logger.stop()
         if body_error is not None:
             raise body_error
 
@@ -147,14 +163,37 @@ class ChainLog(AsyncContextManagerMixin):
             await finish(_close(usage, request_logger))
 
 
-class _Started:
-    """The writer's word that entries are journaled from now on."""
+class _Start:
+    """The writer's start, and what became of it."""
 
-    def __init__(self) -> None:
-        self.event = anyio.Event()
+    def __init__(self, db_path: Path) -> None:
+        self._db_path = db_path
+        self._event = anyio.Event()
+        self._error: Exception | None = None
+
+    async def run(self, request_logger: RequestLogger) -> None:
+        """The writer; an error of its start goes to whoever waits for `done`."""
+        try:
+            await request_logger.run(task_status=self)
+        except Exception as error:
+            if self._event.is_set():
+                raise
+            self._error = error
+            self._event.set()
 
     def started(self, value: None = None) -> None:
-        self.event.set()
+        """The writer's word that entries are journaled from now on."""
+        self._event.set()
+
+    async def done(self) -> None:
+        """Returns once the writer has started. Raises `DatabaseError` when it could not."""
+        await self._event.wait()
+        if isinstance(self._error, sqlite3.Error):
+            raise DatabaseError(
+                f"{self._db_path}: the writer could not start: {self._error} ({errorname(self._error)})"
+            ) from self._error
+        if self._error is not None:
+            raise self._error
 
 
 async def _close(usage: UsageAggregator, request_logger: RequestLogger) -> None:

@@ -131,7 +131,7 @@ class Bookkeeping(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.closed)
     def shut_down(self) -> None:
-        """There is little time for it, and with the database locked none: what waits is given up, and who waits is told."""
+        """With little time for it, or none while the database is locked; whoever waits is told."""
         self.log.close()
         self.closed = True
         statistics = self.chainlog.statistics()

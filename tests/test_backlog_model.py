@@ -119,7 +119,7 @@ class BacklogModel(RuleBasedStateMachine):
         """Called when the writer is woken."""
         self.ready += 1
 
-    @rule(length=st.integers(0, 900), count=st.integers(1, 8))
+    @rule(length=st.integers(0, 900), count=st.sampled_from([1, 3, 8, 30]))
     def append(self, length: int, count: int) -> None:
         """Some entries, with an error message of that length."""
         for _ in range(count):
@@ -204,9 +204,11 @@ class BacklogModel(RuleBasedStateMachine):
         torn = len(self.backlog.journal._segments) * 1_200
         assert size <= MAX_JOURNAL_BYTES + torn
 
-    @rule()
-    def restart(self) -> None:
+    @rule(tidied=st.booleans())
+    def restart(self, tidied: bool) -> None:
         """A kill: what is in the files has every journaled line that waits, once and in order, and nothing committed."""
+        if tidied and self.with_journal:
+            self.remove_released()
         replayed = [line for batch in self.replay() for line in batch.lines.splitlines(keepends=True)]
         assert len(replayed) == len(set(replayed))
         waiting = [line.text for line in self.pending if line.journaled]

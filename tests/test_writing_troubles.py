@@ -25,6 +25,7 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
+from chainlog_async.backlog import Batch
 from chainlog_async.errors import (
     ClosedError,
     EntryAbandonedError,
@@ -32,6 +33,7 @@ from chainlog_async.errors import (
     InvalidEntryError,
     QueueFullError,
 )
+from chainlog_async.store import Store
 
 # Bad rows and locks
 
@@ -94,6 +96,33 @@ async def test_a_batch_of_bad_rows_alone_holds_nothing_up(tmp_path: Path) -> Non
         await chainlog.write(entry(model="good"))
         assert chainlog.statistics().dropped == {"rejected": 50}
         assert await stored(db_path) == ["good"]
+
+
+async def test_a_refusal_that_shutdown_cuts_short_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When shutdown begins between a refusal and its entry in the books, the row is rejected, and who waits is told."""
+    db_path = tmp_path / "log.db"
+    reject = Store.reject
+    refused = asyncio.Event()
+
+    async def reject_and_linger(store: Store, batch: Batch, error: Exception) -> None:
+        await reject(store, batch, error)
+        refused.set()
+        # Long enough to be cut off by a shutdown that has begun; short for one that waits for it.
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(Store, "reject", reject_and_linger)
+    chainlog = ChainLog(settings_for(db_path))
+    async with chainlog:
+        await refuse_rows(db_path)
+        (write,) = await outcomes(chainlog, [entry(model="refused")])
+        await refused.wait()
+    with pytest.raises(EntryRejectedError):
+        await write
+    statistics = chainlog.statistics()
+    assert (statistics.written, statistics.dropped) == (0, {"rejected": 1})
+    assert await stored(db_path) == []
 
 
 async def test_a_flush_does_not_learn_what_a_write_waits_for(tmp_path: Path) -> None:

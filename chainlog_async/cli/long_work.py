@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 import anyio
@@ -43,14 +44,14 @@ async def _run(work: Callable[[ProgressCallback], Awaitable[T]], if_stopped: str
         TimeElapsedColumn(),
         console=errors(),
         transient=True,
-        disable=not on_terminal(error=True),
     )
     task = bar.add_task("starting", total=None)
 
     def show(what: str, done: int, total: int | None) -> None:
         bar.update(task, description=what, completed=done, total=total)
 
-    with bar:
+    # Elsewhere than on a terminal, older releases of rich would print an empty line for a bar that shows nothing.
+    with bar if on_terminal(error=True) else nullcontext():
         async with signals_to(stop):
             with scope:
                 return await work(show)
