@@ -1,0 +1,78 @@
+"""A loop that never idles lets the writer's thread go on; one that idles is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster
+from factories import entry
+from writing_tools import settings_for
+
+from chainlog_async import ChainLog, giving_way
+from chainlog_async.giving_way import GivingWay
+
+
+async def _compute_until(done: asyncio.Event, limit_s: float) -> None:
+    """Keeps the loop busy, as a saturated gateway does: many short callbacks, and no wait."""
+    end = time.monotonic() + limit_s
+    while not done.is_set() and time.monotonic() < end:
+        slice_end = time.perf_counter() + 20e-6
+        while time.perf_counter() < slice_end:
+            pass
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def _pauses_are_allowed(guard: BlockBuster) -> None:
+    """The pause is a blocking call on the loop, by design."""
+    guard.deactivate()
+
+
+async def test_a_busy_loop_pauses_within_its_bound() -> None:
+    """While somebody waits for a thread, a busy loop pauses, and not for more than its share of a second."""
+    way = GivingWay(enabled=True)
+    with way:
+        await _compute_until(asyncio.Event(), 0.3)
+    assert 0 < way.spent_s < giving_way.MAX_SHARE + 0.01
+
+
+async def test_an_idle_loop_never_pauses() -> None:
+    """A loop that waits for something has nothing to give."""
+    way = GivingWay(enabled=True)
+    with way:
+        await asyncio.to_thread(time.sleep, 0.1)
+    assert way.spent_s == 0
+
+
+async def test_nobody_waits_nothing_happens() -> None:
+    """Outside the context, a busy loop is left alone."""
+    way = GivingWay(enabled=True)
+    with way:
+        pass
+    await _compute_until(asyncio.Event(), 0.05)
+    assert way.spent_s == 0
+
+
+async def test_it_can_be_switched_off() -> None:
+    """With ``give_way: false`` a busy loop is left alone always."""
+    way = GivingWay(enabled=False)
+    with way:
+        await _compute_until(asyncio.Event(), 0.05)
+    assert way.spent_s == 0
+
+
+async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> None:
+    """Beside a loop that is never idle, an entry is committed, and the cost of that is in the statistics."""
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+        done = asyncio.Event()
+        busy = asyncio.create_task(_compute_until(done, 50))
+        for _ in range(5):
+            await chainlog.write(entry())
+        done.set()
+        await busy
+        books = chainlog.statistics()
+        assert books.written == 5
+        assert books.gave_way_ms >= 0
