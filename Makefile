@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format clean
+.PHONY: help run test check format bench bench-quick clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-16s%s\n", $$1, $$2 }'
@@ -31,8 +31,14 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes; the first time 3 more)
+	@.venv-bench/bin/python -m benchmarks
+
+bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
+	@.venv-bench/bin/python -m benchmarks --quick
+
 clean: ## Remove environments, caches and builds; databases stay
-	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched last, so an installation that was interrupted is done again.
@@ -45,6 +51,18 @@ $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
 	@$(INSTALL) '.[server,dev]'
 	@touch $@ $(VENV)/.server-installed
+
+# Peers have an environment of their own. One that cannot be installed is named, and the tables say so too.
+BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2
+
+.venv-bench/.installed: pyproject.toml Makefile
+	@$(MAKE) --no-print-directory .venv-bench/.server-installed VENV=.venv-bench
+	@for peer in $(BENCH_PEERS); do \
+		echo "Installing $$peer into .venv-bench ..."; \
+		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" || \
+			echo "$$peer cannot be installed; the benchmarks go on without it." >&2; \
+	done
+	@touch $@
 
 # A venv that could not be finished (Debian leaves out ensurepip) must not look like one the next time.
 $(BIN)/python:

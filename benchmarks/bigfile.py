@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -40,7 +39,7 @@ def big_file(rows: int) -> Path:
             leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover)
         asyncio.run(make_database(unfinished))
         _fill(unfinished, rows)
-        os.replace(unfinished, path)
+        unfinished.replace(path)
         say(f"  made in {perf_counter() - started:.0f} s")
     return path
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -53,13 +52,13 @@ class Caller(ABC):
     async def drain(self) -> None:
         """Returns when nothing waits any more."""
 
-    def hold(self) -> None:
+    def hold(self) -> None:  # noqa: B027  # some have nothing to hold
         """From now on, what is handed over waits."""
 
-    def let_go(self) -> None:
+    def let_go(self) -> None:  # noqa: B027  # the same
         """The end of `hold`."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  # some have neither
         """Ends threads and tasks."""
 
 
@@ -156,7 +155,7 @@ class StandardLogging(Caller):
         self._logger.info("request", extra=_attributes(row))
 
     async def drain(self) -> None:
-        while not self._records.empty():
+        while not self._records.empty():  # noqa: ASYNC110  # the standard library's queue sets no event
             await asyncio.sleep(0.001)
 
     def hold(self) -> None:

@@ -10,8 +10,9 @@ import sys
 import tracemalloc
 from collections.abc import Sequence
 from functools import partial
-from time import perf_counter, perf_counter_ns
-from typing import Any
+from pathlib import Path
+from time import perf_counter, perf_counter_ns, thread_time
+from typing import Any, Self
 
 import msgspec
 
@@ -34,6 +35,8 @@ class CallRound(msgspec.Struct):
     p50: float
     p99: float
     p999: float
+    loop_us: float
+    """CPU time of the event loop's thread, µs per request, from the first record of a burst until nothing waits."""
     build_entry: float = 0.0
     """A `RequestLogEntry` from values at hand; only for this library."""
 
@@ -45,7 +48,7 @@ class Memory(msgspec.Struct):
     """As Python's allocator counts."""
     entries: int
     resident_bytes_per_entry: float
-    """Growth of the whole process, once more as many entries wait as before."""
+    """Growth of the whole process over the first half of them."""
 
 
 class CallerResult(msgspec.Struct):
@@ -58,6 +61,7 @@ class CallerResult(msgspec.Struct):
     p50: Spread | None = None
     p99: Spread | None = None
     p999: Spread | None = None
+    loop_us: Spread | None = None
     build_entry: Spread | None = None
     memory: Memory | None = None
     ratio_hand_over: Spread | None = None
@@ -106,7 +110,7 @@ class _Workers(dict[str, Worker]):
         arguments = (str(effort.caller_s), str(effort.waiting))
         super().__init__({name: Worker("benchmarks.callers_cost", name, *arguments) for name in names})
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,6 +134,7 @@ def _result(
         p50=spread("p50"),
         p99=spread("p99"),
         p999=spread("p999"),
+        loop_us=spread("loop_us"),
         build_entry=spread("build_entry") if rounds[0].build_entry else None,
         memory=memory.get(name),
         ratio_hand_over=ratios([one.hand_over for one in rounds], [one.hand_over for one in ours]) if ours else None,
@@ -161,7 +166,9 @@ async def _work() -> None:
 async def _round(caller: Any, rows: list[Row], seconds: float, *, builds_entries: bool) -> CallRound:
     await _bursts(caller, rows, seconds / 10, _hand_over_burst)
     hand_over = await _bursts(caller, rows, seconds * 0.3, _hand_over_burst)
+    cpu_s = thread_time()
     both = await _bursts(caller, rows, seconds * 0.3, _both_burst)
+    cpu_s = thread_time() - cpu_s
     calls: list[int] = []
     await _bursts(caller, rows, seconds * 0.4, partial(_timed_burst, calls=calls))
     overhead = _clock_overhead()
@@ -172,6 +179,7 @@ async def _round(caller: Any, rows: list[Row], seconds: float, *, builds_entries
         p50=percentile(ordered, 0.5),
         p99=percentile(ordered, 0.99),
         p999=percentile(ordered, 0.999),
+        loop_us=cpu_s / (len(both) * len(rows)) * 1e6,
         build_entry=_build_entry(rows) if builds_entries else 0.0,
     )
 
@@ -233,31 +241,32 @@ def _build_entry(rows: list[Row]) -> float:
 
 
 async def _memory(caller: Any, rows: list[Row], waiting: int) -> Memory:
-    """Hands over while nothing is taken out: a first half, then the other, to see whether the cost stays the same."""
+    """Hands over while nothing is taken out: first as the process grows, then as Python's allocator counts."""
     caller.hold()
     half = waiting // 2
     try:
-        tracemalloc.start()
         gc.collect()
+        resident = _resident()
+        for number in range(half):
+            caller.build_and_hand_over(rows[number % len(rows)])
+        resident = _resident() - resident
+        tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
         for number in range(half):
             caller.build_and_hand_over(rows[number % len(rows)])
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        resident = _resident()
-        for number in range(half):
-            caller.build_and_hand_over(rows[number % len(rows)])
-        grown = _resident() - resident
     finally:
         caller.let_go()
     await caller.drain()
-    return Memory((after - before) / half, waiting, grown / half)
+    return Memory((after - before) / half, waiting, resident / half)
 
 
 def _resident() -> int:
-    """Most memory that the process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Memory that the process has, in bytes."""
+    status = Path("/proc/self/statm").read_text(encoding="ascii")
+    return int(status.split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

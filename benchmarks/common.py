@@ -91,7 +91,7 @@ FULL = Effort(
     rounds=3,
     caller_s=0.6,
     throughput_rows=100_000,
-    load_s=6.0,
+    load_s=4.0,
     sizes=(10_000, 1_000_000, 10_000_000),
     reads=2_000,
     waiting=1_000_000,
@@ -101,9 +101,9 @@ QUICK = Effort(
     rounds=2,
     caller_s=0.15,
     throughput_rows=20_000,
-    load_s=2.5,
+    load_s=2.0,
     sizes=(10_000, 100_000),
-    reads=300,
+    reads=400,
     waiting=100_000,
 )
 

@@ -1,7 +1,7 @@
 """The load: a closed loop of keep-alive connections, in a process of its own, as cheap as Python can be.
 
-``python -m benchmarks.load PORT CONNECTIONS SECONDS… FD`` has a phase of each length, and says what it saw in each. It asks
-nobody but 127.0.0.1, and ends by itself.
+``python -m benchmarks.load PORT CONNECTIONS SECONDS… FD`` has a phase of each length, and says what it saw in each. It
+asks nobody but 127.0.0.1, and ends by itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The process whose event loop is saturated: a gateway under uvicorn, or a loop of plain Python that is never idle.
 
-KIND is "uvicorn", or how far the plain loop counts per request. ``python -m benchmarks.subject KIND LOOP STRATEGY FOLDER FD``; answers with its port, and at the end with a `Report`.
+``python -m benchmarks.subject KIND LOOP STRATEGY FOLDER FD``; KIND is "uvicorn", or how far the plain loop counts per
+request. It answers with its port, and at the end with a `Report`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib import import_module
 from itertools import repeat
 from mmap import mmap
 from pathlib import Path
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Any
 
 import msgspec

@@ -121,7 +121,7 @@ def _ours(*, journal: bool) -> Contender:
             for _ in range(count // BATCH):
                 for entry in entries:
                     chainlog.log_request(entry)
-                while chainlog.statistics().pending > MOST_PENDING:
+                while chainlog.statistics().pending > MOST_PENDING:  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(0.001)
             await chainlog.flush()
             return perf_counter() - started
@@ -180,7 +180,7 @@ async def _work() -> None:
     contender, _ = CONTENDERS[name]
     rows = sample_rows(BATCH)
 
-    async def handle(command: str) -> ThroughputRound:
+    async def handle(_: str) -> ThroughputRound:
         with folder() as path:
             thread, process = thread_time(), process_time()
             took = await contender(path / "log.db", rows, count)

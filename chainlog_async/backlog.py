@@ -152,6 +152,11 @@ class Backlog:
             self._on_ready()
         return dropped
 
+    def try_journal(self) -> None:
+        """After a failure: finds out whether the journal can be written again."""
+        if self.journal is not None:
+            self.journal.try_again(self._tail)
+
     def take(self) -> Batch | None:
         """The oldest batch: the one in hand if there is one, else the first lines that wait, a full batch or not.
 
@@ -227,6 +232,9 @@ class Backlog:
             return 0
         block = self._blocks[0]
         if block.place != IN_MEMORY:
+            if self.journal is None or not self.journal.is_at_bound:
+                # The disk or the folder is in trouble: giving up what is safe would make room for nothing.
+                return 0
             self._blocks.popleft()
             self._forget(block.rows, block.end - block.start, journaled=True)
             self._release()

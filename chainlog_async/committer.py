@@ -14,6 +14,8 @@ from .condition import Condition
 from .entry import check_line
 from .errors import InvalidEntryError
 from .faults import Fault, classify, errorname
+from .finishing import finish
+from .giving_way import GivingWay
 from .store import Store
 
 logger = logging.getLogger("chainlog_async")
@@ -38,9 +40,11 @@ class Books(Protocol):
 class Committer:
     """Tries until a batch is settled; finds the row that the database refuses."""
 
-    def __init__(self, store: Store, condition: Condition) -> None:
+    def __init__(self, store: Store, condition: Condition, giving_way: GivingWay) -> None:
         self._store = store
         self._condition = condition
+        self._giving_way = giving_way
+        self._refused: dict[tuple[str, int], Exception] = {}
 
     async def commit(self, batch: Batch, books: Books) -> None:
         """Returns when every row is committed or rejected, however long that takes. Cancel it to give up.
@@ -62,13 +66,20 @@ class Committer:
         parts = [batch]
         while parts:
             part = parts.pop()
+            refused = self._refused.get((part.writer_id, part.end)) if part.rows == 1 else None
+            if refused is not None:
+                # It may be put aside already, and then a commit would be passed over and look like success.
+                if not await finish(self._reject(part, refused, books)):
+                    return _joined(part, parts)
+                continue
             try:
-                await self._store.commit(part)
+                with self._giving_way:
+                    await self._store.commit(part)
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch has to be kept
                 if part.rows > 1 and _names_a_row(error, part):
                     parts.extend(reversed(part.split()))
                 elif _names_a_row(error, part):
-                    if not await self._reject(part, error, books):
+                    if not await finish(self._reject(part, error, books)):
                         return _joined(part, parts)
                 else:
                     self._condition.note_retry()
@@ -80,6 +91,8 @@ class Committer:
         return None
 
     async def _reject(self, row: Batch, error: Exception, books: Books) -> bool:
+        """Puts the row aside and books it, both or neither."""
+        self._refused = {(row.writer_id, row.end): error}
         try:
             await self._store.reject(row, error)
         except Exception as second_error:  # noqa: BLE001  # the same
@@ -87,6 +100,7 @@ class Committer:
             self._condition.note_retry()
             await self.note(second_error)
             return False
+        self._refused = {}
         books.reject(row, error)
         return True
 

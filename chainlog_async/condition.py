@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from typing import Literal
 
@@ -17,11 +18,26 @@ https://www.sqlite.org/wal.html#walresetbug
 """
 
 
+_SQLITE_NOTE = f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update it to 3.51.3 or newer"
+
+_warned_of_sqlite = False
+
+logger = logging.getLogger("chainlog_async")
+
+
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     """Whether this release of SQLite has the bug."""
     if version >= FIXED_IN[0]:
         return False
     return not any(version[:2] == fixed[:2] and version >= fixed for fixed in FIXED_IN)
+
+
+def warn_once_of_sqlite() -> None:
+    """Logs a warning when this release of SQLite has the bug; once in the life of a process."""
+    global _warned_of_sqlite  # noqa: PLW0603  # as long as the process
+    if not _warned_of_sqlite and has_wal_reset_bug(sqlite3.sqlite_version_info):
+        _warned_of_sqlite = True
+        logger.warning("%s", _SQLITE_NOTE)
 
 
 class Condition:
@@ -70,7 +86,8 @@ class Condition:
 
     def note_reopened(self) -> None:
         """Another file is open now."""
-        self._integrity = None
+        self._integrity = self._damage = None
+        self._failing = False
 
     def note_upkeep(self, detail: str | None) -> None:
         """What keeps the rounds between batches from being done, or None when one went well."""
@@ -119,9 +136,8 @@ class Condition:
         if journal_error is not None:
             degraded.append(f"entries wait in memory and would not survive a kill: {journal_error}")
         status: Literal["ok", "degraded", "failed"] = "failed" if failed else "degraded" if degraded else "ok"
-        notes = [f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update it to 3.51.3 or newer"]
         return Health(
             status=status,
             reasons=(*failed, *degraded),
-            notes=tuple(notes) if has_wal_reset_bug(sqlite3.sqlite_version_info) else (),
+            notes=(_SQLITE_NOTE,) if has_wal_reset_bug(sqlite3.sqlite_version_info) else (),
         )

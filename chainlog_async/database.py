@@ -28,6 +28,9 @@ logger = logging.getLogger("chainlog_async")
 CACHE_KIB = 64_000
 """SQLite's page cache per writer, in KiB; the original's choice."""
 
+OLDEST_SQLITE = (3, 38, 0)
+"""The first release with the operator ``->>``, which batches are taken apart with."""
+
 READER_CACHE_KIB = 8_000
 """SQLite's page cache per reader, in KiB."""
 
@@ -55,6 +58,7 @@ async def initialize_database(
     `WalUnavailableError` where write-ahead logging is not to be had (a file in memory, a network file system), and
     `DatabaseError` when the file cannot be opened. No connection is left open then.
     """
+    _require_sqlite(sqlite3.sqlite_version_info)
     if str(db_path) in ("", ":memory:"):
         raise WalUnavailableError(
             f"db_path is {str(db_path)!r}, a database in memory, which its readers could not see; name a file"
@@ -75,6 +79,14 @@ async def initialize_database(
             raise _open_error(path, error) from error
         raise
     return connection
+
+
+def _require_sqlite(version: tuple[int, int, int]) -> None:
+    if version < OLDEST_SQLITE:
+        raise DatabaseError(
+            f"SQLite is {'.'.join(map(str, version))}, and chainlog-async needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use a Python that was built with it"
+        )
 
 
 async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> aiosqlite.Connection:

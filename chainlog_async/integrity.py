@@ -27,5 +27,6 @@ async def check_after_unclean_end(path: Path, condition: Condition) -> None:
             return
         finding = error
     if finding != "ok":
-        condition.note_integrity(str(finding))
-        logger.error("%s: quick_check found: %s", path, finding)
+        detail = "; ".join(str(finding).splitlines())
+        condition.note_integrity(detail)
+        logger.error("%s: quick_check found: %s", path, detail)

@@ -20,6 +20,9 @@ from .lease import segment_path
 RETRY_S = 1.0
 """After a failed write, how long entries stay in memory before the journal is tried again, in seconds."""
 
+PROBE = bytes(4096)
+"""What is written, and cut off again, to find out whether there is room."""
+
 
 @dataclass(slots=True)
 class Segment:
@@ -54,7 +57,7 @@ class Journal:
         self._segments: deque[Segment] = deque()
         self._released: list[Segment] = []
         self._retry_at = 0.0
-        self._suspended = False
+        self._suspended = self._is_at_bound = False
         # The file to go on with; None where a line has to look for its place first.
         self._open: Segment | None = None
         self.segment_start = -1
@@ -78,17 +81,32 @@ class Journal:
         try:
             # pwrite, not an appending write: what a failed write left half done is simply written over.
             if os.pwrite(segment.descriptor, line, position - segment.start) != size:
-                raise OSError("the disk took only a part of the line")
+                raise OSError("the disk took only a part of the line; it is full, or a quota is used up")
         except OSError as error:
             self._drop_empty_segment()
             return self._fail(f"{self._folder}: {error}")
         segment.end = position + size
         return True
 
+    def try_again(self, position: int) -> None:
+        """After a failure: finds out whether the next line could be written, which would go to that place."""
+        if self.error is None:
+            return
+        segment = self._next_segment(position, len(PROBE))
+        if segment is not None:
+            try:
+                # A full disk still makes files, and finds no room for what is in them.
+                os.pwrite(segment.descriptor, PROBE, 0)
+                os.ftruncate(segment.descriptor, 0)
+            except OSError as error:
+                self._drop_empty_segment()
+                self._fail(f"{self._folder}: {error}")
+
     def _next_segment(self, position: int, size: int) -> Segment | None:
         if self.error is not None and (self._suspended or monotonic() < self._retry_at):
             return None
-        if self.size + size > self._max_bytes:
+        self._is_at_bound = self.size + size > self._max_bytes
+        if self._is_at_bound:
             self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
             return None
         path = segment_path(self._folder, self._writer_id, position)
@@ -105,6 +123,11 @@ class Journal:
         self.segment_start = position
         self.error = None
         return segment
+
+    @property
+    def is_at_bound(self) -> bool:
+        """Whether it is ``journal_max_bytes`` that keeps the next line out."""
+        return self._is_at_bound
 
     @property
     def newest(self) -> Segment | None:

@@ -18,6 +18,7 @@ from .condition import Condition
 from .database import close_connection
 from .errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from .finishing import in_thread
+from .giving_way import GivingWay
 from .lease import Lease, is_held, journal_folder, segments_of, take_dead_leases, writers_in
 from .replay import Replayed, release_all, replay
 from .store import Store, open_database
@@ -143,7 +144,7 @@ class _ByHand:
 
     async def run(self, store: Store, max_batch_rows: int) -> None:
         folder = journal_folder(await store.locate())
-        committer = Committer(store, self._condition)
+        committer = Committer(store, self._condition, GivingWay(enabled=False))
         self.note_replayed(0)
         leases: list[Lease] = []
         try:

@@ -158,7 +158,8 @@ class EntryQueue:
     @property
     def has_full_batch(self) -> bool:
         """Whether a batch of the largest size is waiting."""
-        return self._backlog.has_full_block
+        with self._lock:
+            return self._backlog.has_full_block
 
     @property
     def someone_waits(self) -> bool:
@@ -216,7 +217,9 @@ class EntryQueue:
             return self._backlog.in_hand
 
     def report_journal(self) -> None:
-        """Says once when the journal fails, and once when it is back."""
+        """Tries a journal that has failed, and says once when it fails, and once when it is back."""
+        with self._lock:
+            self._backlog.try_journal()
         error = self.journal_error
         if (error is not None) is not self._journal_failing:
             self._journal_failing = error is not None
@@ -288,6 +291,11 @@ class EntryQueue:
     # -- waiting -------------------------------------------------------------------------------------------------
 
     @property
+    def is_forked(self) -> bool:
+        """Whether this process inherited the queue from its parent."""
+        return self._forked
+
+    @property
     def accepted(self) -> int:
         """The number of the newest entry that was accepted."""
         return self._accepted
@@ -298,6 +306,8 @@ class EntryQueue:
         Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
         entry what kept it out of the database.
         """
+        if self._forked:
+            self._bar(is_nested=False)
         self._waiting += 1
         try:
             while self._resolved < number:

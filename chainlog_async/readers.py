@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import aiosqlite
 import anyio
 
 from .database import close_connection, open_reader
-from .errors import ClosedError, DatabaseError, QueryTimeoutError
+from .errors import ClosedError, DatabaseError, ForkedError, QueryTimeoutError
 from .faults import errorname
 from .finishing import finish
 from .schema import check_readable, read_identity
@@ -25,6 +26,7 @@ class ReaderPool:
         self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
     ) -> None:
         self._path = Path(db_path)
+        self._process = os.getpid()
         self._busy_timeout_ms = busy_timeout_ms
         self._read_timeout_s = read_timeout_ms / 1_000
         self._free = anyio.CapacityLimiter(max_readers)
@@ -35,8 +37,12 @@ class ReaderPool:
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[type_of_row]:
         """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
 
-        Raises `DatabaseError` when the database cannot be read, and `ClosedError` after `aclose`.
+        Raises `DatabaseError` when the database cannot be read, `ClosedError` after `aclose`, `ForkedError` in a child.
         """
+        if os.getpid() != self._process:
+            raise ForkedError(
+                "these readers were opened before this process was forked from their owner; open your own"
+            )
         async with self._free:
             if self._closed:
                 raise ClosedError("the readers are closed; ask before the log is shut down, or open a UsageAggregator")

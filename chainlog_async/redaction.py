@@ -19,10 +19,10 @@ PATTERNS: tuple[str, ...] = (
     r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}",
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?",
     # Keys by their place: after "Bearer", after "api key", before the host of a URL, in its query.
-    rf"(?i:(?<=bearer )|(?<=basic )){_WORD}{{6,}}",
-    rf"(?i:(?<=api_key=)|(?<=api-key=)|(?<=apikey=)|(?<=[?&]key=)|(?<=token=)){_WORD}{{6,}}",
-    rf"(?i:(?<=api-key: )|(?<=api_key: )|(?<=api-key\": \")|(?<=api_key\": \")|(?<=apikey\": \")){_WORD}{{6,}}",
-    r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",
+    rf"(?i:\b(?P<scheme>bearer|basic)\s{{1,4}}){_WORD}{{6,}}",
+    rf"(?i:(?P<name>\b(?:x-)?(?:api[-_]?key|access[-_]?token|auth[-_]?token|secret|password)[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?)){_WORD}{{6,}}",
+    rf"(?i:(?P<query>[?&](?:key|token)=)){_WORD}{{6,}}",
+    r"(?P<url>\b[a-z][a-z0-9+.-]{1,15}://)[^\s@\"'<>]{1,200}(?=@)",
 )
 """What is blotted out without being asked for; each is linear in the length of the text."""
 
@@ -36,4 +36,12 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text with every secret replaced by ``[redacted]``."""
-        return self._secret.sub(REDACTED, text)
+        return self._secret.sub(_blot, text)
+
+
+def _blot(secret: re.Match[str]) -> str:
+    """Keeps the word that gave the secret away: readers want to know what was there."""
+    groups = secret.groupdict()
+    if groups["scheme"]:
+        return f"{groups['scheme']} {REDACTED}"
+    return (groups["name"] or groups["query"] or groups["url"] or "") + REDACTED

@@ -89,6 +89,12 @@ async def replay(
             await _replay(leases[-1], store, commit, counter, total, max_batch_rows)
             lease = leases.pop()
             await in_thread(lease.release, remove=True)
+    except BaseException:
+        # A statement that was cancelled may run yet, and commit when the next taker is done and has forgotten the
+        # position. Where the database does not say that it is over, the lock ends with this process.
+        if not await finish(store.settle_down()) and leases:
+            leases.pop()
+        raise
     finally:
         await release_all(leases)
     return total

@@ -18,7 +18,7 @@ from .database import close_connection
 from .entry import RequestLogEntry
 from .errors import ClosedError, DatabaseError
 from .faults import errorname
-from .finishing import finish
+from .finishing import finish, in_thread
 from .logger import RequestLogger
 from .statistics import Health, Statistics
 from .store import open_or_quarantine
@@ -150,7 +150,8 @@ class ChainLog:
         settings = self.settings
         connection = await open_or_quarantine(settings)
         self._usage = usage = UsageAggregator(
-            settings.db_path,
+            # Absolute, for a gateway may change its working directory later.
+            await in_thread(settings.db_path.absolute),
             busy_timeout_ms=settings.busy_timeout_ms,
             max_readers=settings.max_readers,
             read_timeout_ms=settings.read_timeout_ms,

@@ -62,6 +62,8 @@ async def open_database(settings: Settings) -> aiosqlite.Connection:
 
 async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
     """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
+    # The file itself, not a link to it: its -wal and its journal are beside the file.
+    settings = settings.model_copy(update={"db_path": await in_thread(settings.db_path.resolve)})
     damaged = await in_thread(file_identity, settings.db_path)
     try:
         return await open_database(settings)
@@ -144,6 +146,18 @@ class Store:
         """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
         await self.connection.execute_fetchall(_FORGET, (writer_id,))
 
+    async def settle_down(self) -> bool:
+        """Ends the statement that may still be running. False when the database does not answer in time."""
+        with anyio.move_on_after(GRACE_S):
+            try:
+                await self.connection.interrupt()
+                await self.query("SELECT 1")
+            except (sqlite3.Error, ValueError):
+                # It did answer, so the statement is over.
+                return True
+            return True
+        return False
+
     async def interrupt(self, batch: Batch) -> int | None:
         """Ends the statement that may still be running, and tells how far the batch's stream is committed then.
 
@@ -180,6 +194,7 @@ class Store:
         if self._is_left or await in_thread(file_identity, self.path) != self._file:
             if not self._is_left:
                 logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
+            self._is_left = True
             await self._reopen()
 
     def _was_mended(self) -> bool:

@@ -127,7 +127,9 @@ class Stream:
 
     async def _remove_committed(self) -> None:
         segments, self._committed = self._committed, []
-        self._committed += await in_thread(remove_segments, segments)
+        left = await in_thread(remove_segments, segments)
+        # Not in one line: the list that is added to must not be the one from before the wait.
+        self._committed += left
 
     def _note_no_journal(self, error: OSError) -> None:
         if self._enabled:

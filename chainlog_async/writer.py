@@ -12,7 +12,7 @@ from anyio import TASK_STATUS_IGNORED, CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
 from .committer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Committer
-from .condition import Condition
+from .condition import Condition, warn_once_of_sqlite
 from .errors import ChainlogError
 from .faults import errorname
 from .finishing import finish
@@ -51,7 +51,7 @@ class Writer:
         self._store = store
         self._stream = stream
         self._maintenance = maintenance
-        self._committer = Committer(store, condition)
+        self._committer = Committer(store, condition, giving_way)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
@@ -72,6 +72,7 @@ class Writer:
             await self._stream.open(await self._store.locate())
             self._queue.attach()
             self._condition.running = True
+            warn_once_of_sqlite()
             task_status.started()
             async with anyio.create_task_group() as tasks:
                 with self._serving:
@@ -94,10 +95,9 @@ class Writer:
                 if not replayed:
                     await self._replay(tasks)
                     replayed = True
-                is_batch_due = await self._wait_for_batch()
+                if await self._wait_for_batch():
+                    await self._write_next()
                 with self._giving_way:
-                    if is_batch_due:
-                        await self._write_next()
                     await self._maintenance.run_if_due()
                 pause_s = FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below

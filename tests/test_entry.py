@@ -76,11 +76,20 @@ def bent(field: str, value: object) -> RequestLogEntry:
     return entry(**{field: value})
 
 
+class Thing:
+    """Something that no field takes; its name is the same in every process, as pytest-xdist needs."""
+
+    def __repr__(self) -> str:
+        return "thing"
+
+
+THING = Thing()
+
 WRONG_TYPES = [
     *[
         (name, value)
         for name in NAMES
-        for value in (None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, object())
+        for value in (None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, THING)
     ],
     *[(name, value) for name in NAMES for value in (Colour.RED, uuid.UUID(int=7), dt.date(2026, 1, 1), Hostile())],
     *[
@@ -88,9 +97,9 @@ WRONG_TYPES = [
         for name in COUNTS
         for value in (None, "3", b"3", True, False, 3.0, 3.5, math.nan, decimal.Decimal(3), [3])
     ],
-    *[("total_tokens", value) for value in ("3", b"3", True, False, 3.0, 3.5, math.nan, math.inf, object())],
+    *[("total_tokens", value) for value in ("3", b"3", True, False, 3.0, 3.5, math.nan, math.inf, THING)],
     *[("timestamp", value) for value in (None, "3", True, 1.5, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), Hostile())],
-    *[("latency_ms", value) for value in (None, "3", b"3", True, False, decimal.Decimal("1.5"), [], object())],
+    *[("latency_ms", value) for value in (None, "3", b"3", True, False, decimal.Decimal("1.5"), [], THING)],
     *[("http_status", value) for value in (None, "200", b"200", True, 200.0, 200.5, [200])],
     *[("error_message", value) for value in (3, 1.5, True, b"timeout", ["timeout"], ValueError("timeout"), Hostile())],
 ]
@@ -123,7 +132,7 @@ def test_a_value_that_cannot_be_stored_is_refused_by_name(field: str, value: obj
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, "entry", {}, [1, "c", "p", "m", 0, 0, None, 1.0, 200, 1, None], object()], ids=name_of
+    "value", [None, 3, "entry", {}, [1, "c", "p", "m", 0, 0, None, 1.0, 200, 1, None], THING], ids=name_of
 )
 def test_what_is_no_entry_is_refused(value: object) -> None:
     """Something that is no entry at all is refused like a bad one, and the error says what it is."""

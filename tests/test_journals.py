@@ -93,6 +93,21 @@ async def test_the_dead_are_replayed_once_and_are_gone(database: Path) -> None:
     assert (await clean(database)).rows == 2_503
 
 
+async def test_a_writer_that_died_before_its_first_entry_holds_nobody_up(database: Path) -> None:
+    """Of it there is a lock and no journal; by hand and at a start, the others are replayed and the lock goes."""
+    for name in (DEAD, OTHER):
+        leave_journal(database, DEAD, []).unlink()
+        leave_journal(database, OTHER, [entry(model=name)])
+        if name == DEAD:
+            report = await replay_journals(settings_for(database))
+            assert (report.journals, report.written, report.problems) == (2, 1, ())
+        else:
+            async with ChainLog(settings_for(database)) as chainlog:
+                await chainlog.write(entry(model="new"))
+        assert files_in(folder_of(database)) == []
+    assert models(database) == [DEAD, OTHER, "new"]
+
+
 async def test_what_the_database_refuses_is_put_aside(database: Path) -> None:
     """A row that a trigger refuses, and a line that is none, cost the others nothing."""
     segment = leave_journal(database, DEAD, [entry(model=name) for name in ("a", "refused", "b")])

@@ -42,6 +42,13 @@ def test_a_providers_key_is_blotted_out(secret: str) -> None:
         ("POST https://user:hunter2@host/v1 failed", f"POST https://{REDACTED}@host/v1 failed"),
         ("GET https://host/v1?key=abcdef123&x=1", f"GET https://host/v1?key={REDACTED}&x=1"),
         ('{"api_key": "abcdef123"}', f'{{"api_key": "{REDACTED}"}}'),
+        ('{"api_key":"abcdef1234567890"}', f'{{"api_key":"{REDACTED}"}}'),
+        ("{'api_key': 'abcdef1234567890'}", f"{{'api_key': '{REDACTED}'}}"),
+        ("X-Api-Key:abcdef123", f"X-Api-Key:{REDACTED}"),
+        ("redis://:hunter2@host/0", f"redis://{REDACTED}@host/0"),
+        ("https://token123@host/", f"https://{REDACTED}@host/"),
+        ("postgres://user:p/w@host", f"postgres://{REDACTED}@host"),
+        ("Bearer  abc123def456", f"Bearer {REDACTED}"),
         ("x-api-key: abcdef123", f"x-api-key: {REDACTED}"),
     ],
 )

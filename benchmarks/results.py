@@ -1,0 +1,40 @@
+"""Everything that one run found, as it is kept in results.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .callers_cost import CallersCost
+from .common import Machine
+from .imports import Imports
+from .reads import Reads
+from .saturated import Saturated
+from .scale import Scale
+from .throughput import Throughput
+
+
+class Target(msgspec.Struct):
+    """What was promised, and what was found."""
+
+    name: str
+    bound: str
+    found: str
+    verdict: Literal["met", "missed", "not measured"]
+
+
+class Results(msgspec.Struct):
+    """One run; a part that was not asked for is missing."""
+
+    machine: Machine
+    version: str
+    quick: bool
+    took_s: float = 0.0
+    callers_cost: CallersCost | None = None
+    throughput: Throughput | None = None
+    saturated: Saturated | None = None
+    reads: Reads | None = None
+    scale: Scale | None = None
+    imports: Imports | None = None
+    targets: list[Target] = []

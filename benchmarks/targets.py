@@ -1,0 +1,105 @@
+"""What the library promises of its speed, held against what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .callers_cost import CallersCost
+from .common import Spread
+from .imports import Imports
+from .reads import HOP, ORIGINAL, Reads
+from .results import Results, Target
+from .saturated import Saturated
+from .throughput import OURS, Throughput
+
+
+def judge(results: Results) -> list[Target]:
+    """One line per promise, for the parts that were measured."""
+    targets: list[Target] = []
+    if results.callers_cost is not None:
+        targets += _callers(results.callers_cost)
+    if results.throughput is not None:
+        targets += _throughput(results.throughput)
+    if results.saturated is not None:
+        targets += _saturated(results.saturated)
+    if results.reads is not None:
+        targets += _reads(results.reads)
+    if results.imports is not None:
+        targets += _imports(results.imports)
+    return targets
+
+
+def _at_most(name: str, value: float | None, bound: float, unit: str = "") -> Target:
+    if value is None:
+        return Target(name, f"<= {bound:g}{unit}", "-", "not measured")
+    return Target(name, f"<= {bound:g}{unit}", f"{value:.3g}{unit}", "met" if value <= bound else "missed")
+
+
+def _at_least(name: str, value: float | None, bound: float, unit: str = "") -> Target:
+    if value is None:
+        return Target(name, f">= {bound:g}{unit}", "-", "not measured")
+    return Target(name, f">= {bound:g}{unit}", f"{value:.3g}{unit}", "met" if value >= bound else "missed")
+
+
+def _median(spread: Spread | None) -> float | None:
+    return None if spread is None else spread.median
+
+
+def _callers(cost: CallersCost) -> Iterator[Target]:
+    ours = {one.name: one for one in cost.contenders if one.name.startswith("chainlog")}
+    for name, bound in (("chainlog, journal off", 1.0), ("chainlog, journal on", 2.0)):
+        call = ours[name].hand_over
+        yield _at_most(f"log_request ({name})", None if call is None else call.median / 1e3, bound, " µs")
+    for peer in cost.contenders:
+        if peer.name in ours:
+            continue
+        for what, field in (("handing over", "hand_over"), ("with its building", "both"), ("loop in all", "loop_us")):
+            own: Spread | None = getattr(ours["chainlog, journal on"], field)
+            other: Spread | None = getattr(peer, field)
+            ratio = None if own is None or other is None else other.median / own.median
+            yield _at_least(f"{what}: {peer.name} to chainlog, journal on", ratio, 1.0, " x")
+    build = ours["chainlog, journal on"].build_entry
+    yield _at_most("building an entry", None if build is None else build.median / 1e3, 0.3, " µs")
+    for name, one in ours.items():
+        memory = None if one.memory is None else max(one.memory.bytes_per_entry, one.memory.resident_bytes_per_entry)
+        yield _at_most(f"memory per waiting entry ({name})", memory, 400, " bytes")
+
+
+def _throughput(throughput: Throughput) -> Iterator[Target]:
+    by_name = {one.name: one for one in throughput.contenders}
+    share = by_name[OURS].share_of_limit
+    yield _at_least("idle throughput to bare sqlite3, journal on", None if share is None else share.median, 0.85)
+    rows = by_name["aiosqlite, row by row"].to_ours
+    yield _at_least("idle throughput to aiosqlite row by row", None if rows is None else 1 / rows.median, 4, " x")
+
+
+def _saturated(saturated: Saturated) -> Iterator[Target]:
+    oldest_s = 2 * saturated.flush_interval_s + 0.5
+    for one in saturated.results:
+        if not one.strategy.startswith("chainlog"):
+            continue
+        where = f"{one.subject}, {one.strategy}"
+        yield _at_least(f"persisted at the end ({where})", _median(one.share), 0.97)
+        yield _at_most(f"oldest entry, p99 ({where})", _median(one.age_p99_s), oldest_s, " s")
+        yield _at_least(f"requests/s kept ({where})", _median(one.requests_ratio), 0.97)
+        if one.latency_p99_ms is not None and one.latency_p99_ms.median:
+            yield _at_most(f"p99 latency ({where})", _median(one.latency_ratio), 1.05, " x")
+
+
+def _reads(reads: Reads) -> Iterator[Target]:
+    sizes = sorted({one.rows for one in reads.results})
+    if len(sizes) < 2:
+        return
+    p50 = {(one.rows, one.question): one for one in reads.results}
+    for question in dict.fromkeys(one.question for one in reads.results):
+        if question in (HOP, ORIGINAL):
+            continue
+        small, large = p50[sizes[0], question], p50[sizes[-1], question]
+        name = f"{question} at {sizes[-1]:,} rows"
+        yield _at_most(f"{name} to {sizes[0]:,}", large.p50.median / small.p50.median, 1.5, " x")
+        yield _at_most(f"{name}, less the thread hop", large.without_hop.median / 1e3, 1.0, " ms")
+
+
+def _imports(imports: Imports) -> Iterator[Target]:
+    yield _at_most("importing the package", imports.milliseconds.median, 150, " ms")
+    yield _at_most("memory of the import", imports.megabytes.median, 25, " MB")

@@ -1,0 +1,302 @@
+"""The journal's own faults: deleted, cut, full, not to be written, not to be read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from factories import entry
+from fault_tools import (
+    immutable,
+    journal_files,
+    leave_dead_journal,
+    log_and_store,
+    open_descriptors,
+    until_health,
+)
+from writing_tools import (
+    check_law,
+    check_totals,
+    locked,
+    log_all,
+    models,
+    names,
+    opened,
+    outcomes,
+    settings_for,
+    stored,
+    until,
+    warnings_of,
+)
+
+from chainlog_async import ChainLog
+from chainlog_async.errors import EntryError
+from chainlog_async.lease import journal_folder, take_dead_leases
+
+SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
+
+
+def newest_segment(db_path: Path) -> Path:
+    """The file that the only writer there is writes to."""
+    return sorted(journal_folder(db_path).glob("*.jsonl"))[-1]
+
+
+async def test_a_deleted_journal_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With entries waiting in it the folder is deleted: they are written all the same, and newer ones are safe again."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 500))
+            await until(lambda: chainlog.statistics().retries >= 1)
+            await asyncio.to_thread(shutil.rmtree, journal_folder(db_path))
+            await until(lambda: any("deleted while in use" in line for line in warnings_of(caplog)))
+            log_all(chainlog, names(500, 600))
+            assert newest_segment(db_path).read_bytes().count(b"\n") == 100
+            # The lock is held anew, so nobody takes the living for dead.
+            assert await asyncio.to_thread(lambda: list(take_dead_leases(journal_folder(db_path)))) == []
+        await chainlog.flush()
+        assert await stored(db_path) == names(0, 600)
+        assert chainlog.statistics().dropped == {}
+        assert await until_health(chainlog, "ok") == ""
+    assert journal_files(db_path) == []
+
+
+async def test_a_deleted_segment_is_followed_by_a_new_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the file alone is deleted, what waits in it is written all the same, and a new file is begun."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 50))
+            before = newest_segment(db_path)
+            before.unlink()
+            await until(lambda: any("a new one is begun" in line for line in warnings_of(caplog)))
+            log_all(chainlog, names(50, 60))
+            assert newest_segment(db_path) != before
+        await chainlog.flush()
+        assert await stored(db_path) == names(0, 60)
+    assert journal_files(db_path) == []
+
+
+async def test_a_journal_cut_by_somebody_is_noticed(tmp_path: Path) -> None:
+    """Entries whose lines are gone are counted as lost, whoever waits for one is told, and the others are written."""
+    db_path = tmp_path / "log.db"
+    settings = settings_for(db_path, busy_timeout_ms=1, max_batch_size=10, flush_interval_ms=60_000)
+    async with ChainLog(settings) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 10))
+            await until(lambda: chainlog.statistics().retries >= 1)
+            tasks = await outcomes(chainlog, [entry(model=model) for model in names(10, 600)])
+            os.truncate(newest_segment(db_path), 30_000)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        failed = [isinstance(result, EntryError) for result in results]
+        statistics = chainlog.statistics()
+        check_law(statistics)
+        assert statistics.dropped == {"journal_lost": failed.count(True)}
+        assert failed == sorted(failed)
+        assert 0 < failed.count(True) < 590
+        kept = [model for model, lost in zip(names(10, 600), failed, strict=True) if not lost]
+        await chainlog.write(entry(model="after"))
+        assert await stored(db_path) == [*names(0, 10), *kept, "after"]
+
+
+async def test_a_journal_that_cannot_be_written_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries wait in memory, statistics and health say so, one line is logged; and it returns by itself."""
+    caplog.set_level(logging.INFO, logger="chainlog_async")
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1, **SMALL)) as chainlog:
+        await log_and_store(chainlog, 0, 5)
+        assert chainlog.statistics().journal == "on"
+        async with locked(db_path):
+            with immutable(journal_folder(db_path)):
+                log_all(chainlog, names(5, 1_000))
+                await until(lambda: any("journal cannot be written" in line for line in warnings_of(caplog)))
+                statistics = chainlog.statistics()
+                assert statistics.journal == "failing"
+                assert str(journal_folder(db_path)) in str(statistics.journal_error)
+                assert any("would not survive a kill" in reason for reason in chainlog.health().reasons)
+                assert statistics.pending == 995
+                log_all(chainlog, names(1_000, 1_500))
+            await until(lambda: "the journal is written again" in warnings_of(caplog))
+            assert chainlog.statistics().journal == "on"
+            log_all(chainlog, names(1_500, 1_600))
+        await chainlog.flush()
+        assert await stored(db_path) == names(0, 1_600)
+        assert chainlog.statistics().dropped == {}
+        assert await until_health(chainlog, "ok") == ""
+    assert len([line for line in warnings_of(caplog) if "journal cannot be written" in line]) == 1
+    assert journal_files(db_path) == []
+
+
+async def test_a_journal_at_its_bound_spills_into_memory(tmp_path: Path) -> None:
+    """At `journal_max_bytes` entries wait in memory, at its bounds they are refused, and all of it passes by itself."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1, max_queue_size=200, **SMALL)) as chainlog:
+        async with locked(db_path):
+            accepted = log_all(chainlog, names(0, 4_000))
+            statistics = chainlog.statistics()
+            assert statistics.journal_bytes <= SMALL["journal_max_bytes"]
+            assert "journal_max_bytes" in str(statistics.journal_error)
+            assert accepted == [True] * statistics.pending + [False] * (4_000 - statistics.pending)
+            assert len(open_descriptors(journal_folder(db_path))) <= 3 + 256 // 16
+            check_law(statistics)
+        await chainlog.flush()
+        await until(lambda: chainlog.statistics().journal == "on")
+        assert await stored(db_path) == names(0, accepted.count(True))
+        assert await until_health(chainlog, "ok") == ""
+        assert chainlog.log_request(entry())
+        assert chainlog.statistics().journal == "on"
+
+
+async def test_the_oldest_make_room_in_the_journal_too(tmp_path: Path) -> None:
+    """With `drop_oldest` what makes room is a part of the journal, not all of it; the batch in hand is kept on disk."""
+    db_path = tmp_path / "log.db"
+    settings = settings_for(
+        db_path, busy_timeout_ms=1, max_queue_size=10, max_batch_size=10, on_full="drop_oldest", **SMALL
+    )
+    async with ChainLog(settings) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 10))
+            await until(lambda: chainlog.statistics().retries >= 1)
+            assert all(log_all(chainlog, names(10, 6_000)))
+            statistics = chainlog.statistics()
+            check_law(statistics)
+            assert statistics.pending > 1_000
+            await until(lambda: len(list(journal_folder(db_path).glob("*.jsonl"))) <= 1 + 256 // 16)
+            size = sum(path.stat().st_size for path in journal_folder(db_path).glob("*.jsonl"))
+            assert size <= SMALL["journal_max_bytes"]
+            oldest = min(journal_folder(db_path).glob("*.jsonl"))
+            assert b'"m0"' in oldest.read_bytes()
+        await chainlog.flush()
+        found = await stored(db_path)
+        assert found == names(0, 10) + names(6_000 - (statistics.pending - 10), 6_000)
+
+
+async def test_a_journal_of_tiny_batches_costs_little_memory(tmp_path: Path) -> None:
+    """However small the batches, thousands of waiting entries are a handful of blocks."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1, max_batch_size=1, shutdown_timeout_ms=0)) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 20_000))
+            assert len(chainlog._require_logger()._queue._backlog._blocks) < 100
+
+
+async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) -> None:
+    """Committed files that stay on disk are deleted later, and their rows never come twice; not even after a restart."""
+    db_path = tmp_path / "log.db"
+    folder = journal_folder(db_path)
+    async with ChainLog(settings_for(db_path, **SMALL)) as chainlog:
+        log_all(chainlog, names(0, 300))
+        with immutable(folder):
+            await chainlog.flush()
+            log_all(chainlog, names(300, 305))
+            await chainlog.flush()
+            assert len(list(folder.glob("*.jsonl"))) >= 2
+        await until(lambda: len(list(folder.glob("*.jsonl"))) == 1)
+        log_all(chainlog, names(305, 700))
+        folder_fault = immutable(folder)
+        await asyncio.to_thread(folder_fault.__enter__)
+        await chainlog.flush()
+    left = list(folder.glob("*.jsonl"))
+    await asyncio.to_thread(folder_fault.__exit__, None, None, None)
+    assert left
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await chainlog.write(entry(model="next"))
+        assert chainlog.statistics().replayed == 0
+    assert await stored(db_path) == [*names(0, 700), "next"]
+    assert journal_files(db_path) == []
+    await asyncio.to_thread(check_totals, db_path)
+
+
+async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its whole lines are written, a torn last one is counted, one that is no entry is put aside, and all is deleted."""
+    db_path = tmp_path / "log.db"
+    leave_dead_journal(db_path, names(0, 50), tail=b'[1,"half a li')
+    leave_dead_journal(db_path, names(50, 60), tail=b"no entry\n")
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await chainlog.write(entry(model="new"))
+        statistics = chainlog.statistics()
+        assert (statistics.replayed, statistics.torn) == (60, 1)
+        found = await stored(db_path)
+        assert found[-1] == "new"
+        assert sorted(found[:-1]) == sorted(names(0, 60))
+    assert journal_files(db_path) == []
+    assert any("50 entries were written from its journal" in line for line in warnings_of(caplog))
+
+
+async def test_a_journal_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
+    """Of two dead writers' journals one cannot be read: the other is replayed, new entries are written, health tells."""
+    db_path = tmp_path / "log.db"
+    leave_dead_journal(db_path, names(0, 5))
+    unreadable = leave_dead_journal(db_path, [])
+    unreadable.unlink()
+    unreadable.mkdir()
+    locked_away = leave_dead_journal(db_path, [])
+    locked_away.with_name(locked_away.name.split(".")[0] + ".lock").mkdir()
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await chainlog.write(entry(model="new"))
+        assert await stored(db_path) == [*names(0, 5), "new"]
+        reason = await until_health(chainlog, "degraded")
+        assert "chainlog journal replay" in reason
+    assert unreadable.is_dir()
+    assert locked_away.exists()
+
+
+async def test_a_gateway_that_uses_up_its_threads_does_not_stop_the_log(tmp_path: Path) -> None:
+    """With every thread of anyio's busy, as slow synchronous endpoints keep them, entries are written all the same."""
+    import anyio.to_thread
+
+    let_go = threading.Event()
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog, anyio.create_task_group() as tasks:
+        for _ in range(45):
+            tasks.start_soon(anyio.to_thread.run_sync, let_go.wait)
+        await until(lambda: anyio.to_thread.current_default_thread_limiter().available_tokens == 0)
+        try:
+            for number in range(5):
+                await asyncio.wait_for(chainlog.write(entry(model=f"m{number}")), 10)
+                await asyncio.sleep(0.05)
+        finally:
+            let_go.set()
+    assert await stored(tmp_path / "log.db") == names(0, 5)
+
+
+def test_a_signal_handler_may_log(tmp_path: Path) -> None:
+    """One that interrupts the log itself is refused and counted; whatever was accepted is written, once and in order."""
+    names_of_main = [f"main{number}" for number in range(30_000)]
+    accepted: dict[str, list[str]] = {"main": [], "signal": []}
+    db_path = tmp_path / "log.db"
+    with opened(settings_for(db_path, max_batch_size=50)) as (chainlog, portal):
+
+        def log(who: str, number: int) -> None:
+            if chainlog.log_request(entry(model=f"{who}{number}", provider_id=who)):
+                accepted[who].append(f"{who}{number}")
+
+        def handle(signum: int, frame: FrameType | None) -> None:
+            log("signal", signum and next(numbers))
+
+        numbers = iter(range(1_000_000))
+        before = signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+        try:
+            for number in range(30_000):
+                log("main", number)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        portal.call(chainlog.flush)
+        statistics = chainlog.statistics()
+    check_law(statistics)
+    assert statistics.written == len(accepted["main"]) + len(accepted["signal"])
+    found = models(db_path)
+    assert [model for model in found if model.startswith("main")] == accepted["main"] == names_of_main
+    # A handler may be interrupted by the next one between its entry and its note of it.
+    assert sorted(model for model in found if model.startswith("signal")) == sorted(accepted["signal"])
+    assert set(statistics.dropped) <= {"nested"}

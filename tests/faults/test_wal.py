@@ -1,0 +1,100 @@
+"""The write-ahead log: bounded, watched while somebody reads, and small again afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from factories import entry
+from fault_tools import until_health
+from writing_tools import log_all, names, settings_for, stored, until
+
+from chainlog_async import ChainLog
+from chainlog_async.condition import has_wal_reset_bug
+
+LIMIT = 64 * 1024
+
+
+def wal_size(db_path: Path) -> int:
+    """Size of the log on disk, in bytes."""
+    return Path(f"{db_path}-wal").stat().st_size
+
+
+async def test_a_slow_reader_is_noticed_and_the_log_shrinks_once_it_goes(tmp_path: Path) -> None:
+    """While a reader pins an old state health is degraded and says so; when it goes, the log is cut to its limit."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, wal_limit_bytes=LIMIT)) as chainlog:
+        await chainlog.write(entry())
+        with closing(sqlite3.connect(db_path, isolation_level=None, check_same_thread=False)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT COUNT(*) FROM request_logs").fetchone()
+            for start in range(0, 6_000, 500):
+                log_all(chainlog, names(start, start + 500))
+                await chainlog.flush()
+            reason = await until_health(chainlog, "degraded")
+            assert "end that reader" in reason
+            statistics = chainlog.statistics()
+            assert statistics.wal_bytes > 4 * LIMIT
+            assert statistics.checkpoints_partial >= 1
+            assert len(await stored(db_path)) == 6_001
+            reader.execute("COMMIT")
+        await until(lambda: chainlog.statistics().checkpoints_complete >= 1)
+        # The log is begun anew with the next commit, and cut then.
+        await chainlog.write(entry())
+        await until(lambda: chainlog.statistics().wal_bytes <= LIMIT + 32 * 1024)
+        assert wal_size(db_path) <= LIMIT + 32 * 1024
+        assert await until_health(chainlog, "ok") == ""
+
+
+async def test_without_a_slow_reader_the_log_stays_small(tmp_path: Path) -> None:
+    """Many thousands of rows leave a log of a few megabytes, which is SQLite's own habit, and health is ok throughout."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        for start in range(0, 30_000, 3_000):
+            log_all(chainlog, names(start, start + 3_000))
+            await chainlog.flush()
+            assert chainlog.health().status == "ok"
+        assert await asyncio.to_thread(wal_size, db_path) < 8 * 1024 * 1024
+    # At the end nobody else has it open: it is moved into the database.
+    assert not Path(f"{db_path}-wal").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "has_bug"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 44, 9), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 0), True),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+        ((4, 0, 0), False),
+    ],
+)
+def test_versions_of_sqlite_with_the_wal_reset_bug_are_known(version: tuple[int, int, int], has_bug: bool) -> None:
+    """3.7.0 to 3.51.2 have it, but for the lines in which it was mended."""
+    assert has_wal_reset_bug(version) is has_bug
+
+
+@pytest.mark.parametrize(("version", "notes"), [((3, 51, 2), 1), ((3, 51, 3), 0)])
+async def test_health_tells_of_an_sqlite_with_the_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: tuple[int, int, int], notes: int
+) -> None:
+    """It is a note, not a failure: health stays ok; and it is logged once, however often a log is opened."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    monkeypatch.setattr("chainlog_async.condition._warned_of_sqlite", False)
+    for _ in range(2):
+        async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+            health = chainlog.health()
+            assert health.status == "ok"
+            assert len(health.notes) == notes
+    lines = [record for record in caplog.records if "WAL-reset bug" in record.getMessage()]
+    assert len(lines) == notes
