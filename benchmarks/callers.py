@@ -73,6 +73,8 @@ class Chainlog(Caller):
             journal=self.journal,
             max_queue_size=max(self._waiting, 100_000),
             max_queue_bytes=4 * 2**30,
+            # After the memory was measured, a million entries wait.
+            shutdown_timeout_ms=0,
         )
         self._stack = AsyncExitStack()
         self._log = await self._stack.enter_async_context(ChainLog(settings))

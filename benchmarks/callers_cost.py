@@ -259,7 +259,6 @@ async def _memory(caller: Any, rows: list[Row], waiting: int) -> Memory:
         tracemalloc.stop()
     finally:
         caller.let_go()
-    await caller.drain()
     return Memory((after - before) / half, waiting, resident / half)
 
 

@@ -29,12 +29,15 @@ CONNECTIONS = 50
 WARMUP_S = 0.5
 SAMPLE_S = 0.005
 
+SHORTER = "6000"
+"""How far the plain loop counts for a request that is a quarter as long as the others."""
+
 SUBJECTS = {
     "uvicorn, asyncio": ("uvicorn", "asyncio"),
     "uvicorn, uvloop": ("uvicorn", "uvloop"),
     "plain Python, asyncio": ("25000", "asyncio"),
     "plain Python, uvloop": ("25000", "uvloop"),
-    "plain Python, shorter requests": ("6000", "asyncio"),
+    "plain Python, shorter requests": (SHORTER, "asyncio"),
 }
 """With each, how far the plain loop counts per request."""
 
@@ -59,6 +62,8 @@ class Trial(msgspec.Struct):
     load_cpu: float = 0.0
     requests_ratio: float = 0.0
     """Requests/s as a share of what the same process answered before the logging began."""
+    cpu_ratio: float = 0.0
+    """The same by the CPU time of the loop's thread per request: what other processes take away does not count."""
     latency_ratio: float = 0.0
     """The 99th percentile of latency to that before the logging began; of the loop's lag where nobody asks."""
     statistics: dict[str, object] | None = None
@@ -87,6 +92,7 @@ class SaturatedResult(msgspec.Struct):
     latency_p99_ms: Spread | None = None
     lag_added_ms: Spread | None = None
     requests_ratio: Spread | None = None
+    cpu_ratio: Spread | None = None
     latency_ratio: Spread | None = None
     trials: list[Trial] = []
 
@@ -183,7 +189,7 @@ def run(effort: Effort) -> Saturated:
 def _rounds(effort: Effort, kind: str, loop: str) -> int:
     """The gateways are what counts; the plain loops show the same with less noise."""
     if effort.quick:
-        return int(kind == "uvicorn" or loop == "asyncio")
+        return int(loop == "asyncio" and kind != SHORTER)
     return effort.rounds if kind == "uvicorn" else effort.rounds - 1
 
 
@@ -220,13 +226,15 @@ def _judge(sampler: Sampler, report: Report, before: Load, warming: Load, logged
     last = sampler.at(logged.ended_at)
     # From the first entry on: what came while it warmed up may wait as well.
     ages = sampler.ages(warming.began_at, logged.ended_at)
-    lags_before, _ = _lags(report, before)
+    lags_before, loop_cpu_before = _lags(report, before)
     lags, loop_cpu = _lags(report, logged)
     tail, tail_before = (
         (logged.p99_ms, before.p99_ms) if logged.p99_ms else (percentile(lags, 0.99), percentile(lags_before, 0.99))
     )
+    rate_before = sampler.rate(before.began_at, before.ended_at)
+    rate = sampler.rate(logged.began_at, logged.ended_at)
     return Trial(
-        requests_per_s=sampler.rate(logged.began_at, logged.ended_at),
+        requests_per_s=rate,
         offered=sampler.offered[last],
         persisted=sampler.persisted[last],
         age_p50_s=percentile(ages, 0.5),
@@ -239,7 +247,8 @@ def _judge(sampler: Sampler, report: Report, before: Load, warming: Load, logged
         latency_p50_ms=logged.p50_ms,
         latency_p99_ms=logged.p99_ms,
         load_cpu=logged.cpu_share,
-        requests_ratio=sampler.rate(logged.began_at, logged.ended_at) / sampler.rate(before.began_at, before.ended_at),
+        requests_ratio=rate / rate_before,
+        cpu_ratio=(loop_cpu_before / rate_before) / (loop_cpu / rate),
         latency_ratio=tail / tail_before,
         statistics=report.statistics,
     )
@@ -276,6 +285,7 @@ def _result(subject: str, strategy: str, trials: list[Trial], error: str | None)
         load_cpu=spread("load_cpu"),
         latency_p99_ms=spread("latency_p99_ms"),
         requests_ratio=spread("requests_ratio"),
+        cpu_ratio=spread("cpu_ratio"),
         latency_ratio=spread("latency_ratio"),
         trials=trials,
     )

@@ -156,6 +156,7 @@ def _saturated(saturated: Saturated) -> Iterator[str]:
         "max",
         "requests/s",
         "kept",
+        "by CPU",
         "p99 latency, ms",
         "ratio",
         "lag added, ms",
@@ -173,6 +174,7 @@ def _saturated(saturated: Saturated) -> Iterator[str]:
                 _median(one.age_max_s),
                 _median(one.requests_per_s),
                 _percent(one.requests_ratio),
+                _percent(one.cpu_ratio),
                 _median(one.latency_p99_ms) if one.latency_p99_ms and one.latency_p99_ms.median else NOTHING,
                 _median(one.latency_ratio),
                 _median(one.lag_added_ms),
@@ -182,8 +184,9 @@ def _saturated(saturated: Saturated) -> Iterator[str]:
             if one.subject == subject
         ]
         yield from _table(f"3. Saturated loop: {subject}, {saturated.seconds:g} s", head, rows)
-    yield "kept: requests/s with logging to those of the same process seconds before, without; ratio: the same of the"
-    yield "p99 latency, or of the loop's lag where nobody asks. loop busy: CPU of its thread; below 90 % it had rests."
+    yield "kept: requests/s with logging to those of the same process seconds before, without; by CPU: the same by what"
+    yield "a request takes of its loop's CPU. ratio: the same of the p99 latency, or of the loop's lag where nobody asks."
+    yield "loop busy: CPU of the loop's thread; below 90 %, other processes took the processor away."
 
 
 def _reads(reads: Reads) -> Iterator[str]:

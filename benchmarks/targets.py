@@ -82,6 +82,7 @@ def _saturated(saturated: Saturated) -> Iterator[Target]:
         yield _at_least(f"persisted at the end ({where})", _median(one.share), 0.97)
         yield _at_most(f"oldest entry, p99 ({where})", _median(one.age_p99_s), oldest_s, " s")
         yield _at_least(f"requests/s kept ({where})", _median(one.requests_ratio), 0.97)
+        yield _at_least(f"requests kept per CPU second ({where})", _median(one.cpu_ratio), 0.97)
         if one.latency_p99_ms is not None and one.latency_p99_ms.median:
             yield _at_most(f"p99 latency ({where})", _median(one.latency_ratio), 1.05, " x")
 

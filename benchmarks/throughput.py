@@ -144,8 +144,9 @@ def run(effort: Effort) -> Throughput:
     """Lets every contender write in every round, into a database of its own."""
     rounds: dict[str, list[ThroughputRound]] = {name: [] for name in CONTENDERS}
     errors: dict[str, str] = {}
-    for turn in range(2 * effort.rounds + 1):
-        say(f"  throughput, round {turn + 1} of {2 * effort.rounds + 1}")
+    turns = 2 * effort.rounds - 1
+    for turn in range(turns):
+        say(f"  throughput, round {turn + 1} of {turns}")
         for name, (_, fewer) in CONTENDERS.items():
             rows = effort.throughput_rows // fewer
             with Worker("benchmarks.throughput", name, str(rows)) as worker:

@@ -6,6 +6,7 @@ them are started first; then each gets its turn in every round, and waits for it
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -109,6 +110,8 @@ class Answers:
 
     def __init__(self) -> None:
         self._descriptor = int(sys.argv[-1])
+        # What it has to say of SQLite's version, and of entries that are given up in the end, is no news here.
+        logging.getLogger("chainlog_async").setLevel(logging.CRITICAL)
 
     def send(self, value: object) -> None:
         """Answers the command."""

@@ -22,7 +22,8 @@ _SQLITE_NOTE = f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update i
 
 _warned_of_sqlite = False
 
-logger = logging.getLogger("chainlog_async")
+sqlite_logger = logging.getLogger("chainlog_async.sqlite")
+"""A name of its own, so that commands which are over in a second can leave the warning to the service."""
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
@@ -37,7 +38,7 @@ def warn_once_of_sqlite() -> None:
     global _warned_of_sqlite  # noqa: PLW0603  # as long as the process
     if not _warned_of_sqlite and has_wal_reset_bug(sqlite3.sqlite_version_info):
         _warned_of_sqlite = True
-        logger.warning("%s", _SQLITE_NOTE)
+        sqlite_logger.warning("%s", _SQLITE_NOTE)
 
 
 class Condition:

@@ -106,7 +106,7 @@ class RequestLogger:
         the entry had to make room for a newer one, `EntryAbandonedError` when shutdown did not get to it. When the
         call is cancelled, the entry is written all the same.
         """
-        await self._queue.until_resolved(self._submit(entry, watch=True))
+        await self._queue.until_resolved(self._submit(entry, watch=True), watched=True)
 
     async def flush(self) -> None:
         """Returns when everything accepted before the call is committed.

@@ -300,7 +300,7 @@ class EntryQueue:
         """The number of the newest entry that was accepted."""
         return self._accepted
 
-    async def until_resolved(self, number: int) -> None:
+    async def until_resolved(self, number: int, *, watched: bool = False) -> None:
         """Returns once the entry of that number and all before it are committed or counted as dropped.
 
         Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
@@ -319,7 +319,8 @@ class EntryQueue:
                 await self._progress.wait()
         finally:
             self._waiting -= 1
-            error = self._watched.pop(number, None)
+            # A flush may wait for the same number, and must not take the news from who watches it.
+            error = self._watched.pop(number, None) if watched else None
         if error is not None:
             raise error
         if self._abandoned_from is not None and number >= self._abandoned_from:

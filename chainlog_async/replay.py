@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -115,12 +115,15 @@ async def _replay(
 ) -> None:
     journal = DeadJournal(lease, await store.position(lease.writer_id), max_batch_rows=max_batch_rows)
     books = _ReplayBooks(counter)
-    while part := await journal.next_part():
-        if isinstance(part, Damaged):
-            await store.reject(part.batch, part.error)
-            books.rejected += 1
-        else:
-            await commit(part, books)
+    try:
+        while part := await journal.next_part():
+            if isinstance(part, Damaged):
+                await store.reject(part.batch, part.error)
+                books.rejected += 1
+            else:
+                await commit(part, books)
+    finally:
+        await journal.close()
     counter.note_replayed(0, journal.torn)
     # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
     await journal.delete()
@@ -176,6 +179,10 @@ class DeadJournal:
         """The next lines to commit, or None at the end. Raises `OSError`."""
         return await in_thread(next, self._parts, None)
 
+    async def close(self) -> None:
+        """Closes the file that is being read."""
+        await in_thread(self._parts.close)
+
     async def delete(self) -> None:
         """After everything was committed. Raises `OSError`."""
         await in_thread(self._unlink)
@@ -184,7 +191,7 @@ class DeadJournal:
         for _, path in segments_of(self._lease.folder, self.writer_id):
             path.unlink(missing_ok=True)
 
-    def _read(self, position: int) -> Iterator[Batch | Damaged]:
+    def _read(self, position: int) -> Generator[Batch | Damaged]:
         segments = segments_of(self._lease.folder, self.writer_id)
         ends = [*(start for start, _ in segments[1:]), None]
         # Of a writer that logged nothing there is a lock but no segment, and so an end too many.
@@ -192,7 +199,7 @@ class DeadJournal:
             # What a write that failed left behind, the next segment has again.
             yield from self._read_segment(start, path, max(position, start), end)
 
-    def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Iterator[Batch | Damaged]:
+    def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:
         with path.open("rb", buffering=MAX_BLOCK_BYTES) as file:
             length = os.fstat(file.fileno()).st_size
             left = (length if end is None else min(end - start, length)) - (position - start)

@@ -148,10 +148,12 @@ class ChainLog:
     @asynccontextmanager
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
         settings = self.settings
+        # Absolute, for a gateway may change its working directory later.
+        db_path = await in_thread(settings.db_path.absolute)
         connection = await open_or_quarantine(settings)
+        # Nothing is awaited from here on, or a cancellation would leave the connection open.
         self._usage = usage = UsageAggregator(
-            # Absolute, for a gateway may change its working directory later.
-            await in_thread(settings.db_path.absolute),
+            db_path,
             busy_timeout_ms=settings.busy_timeout_ms,
             max_readers=settings.max_readers,
             read_timeout_ms=settings.read_timeout_ms,

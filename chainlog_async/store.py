@@ -227,11 +227,14 @@ class Store:
         # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
         old, self.connection = self.connection, connection
         self._is_left = False
-        await finish(self._renew(old))
+        await finish(self._renew(old, file))
 
-    async def _renew(self, old: aiosqlite.Connection) -> None:
+    async def _renew(self, old: aiosqlite.Connection, file: FileIdentity | None) -> None:
         await close_connection(old, interrupting=True)
         await self.locate()
+        if file is not None:
+            # Should there be another one by now, the next round finds that out.
+            self._file = self._suspect = file
         if self._on_reopen is not None:
             await self._on_reopen()
 

@@ -90,9 +90,9 @@ class Stream:
 
     async def close(self, *, forget: bool, keep_lock: bool = False) -> None:
         """Ends the stream. With `forget` nothing of it is needed, with `keep_lock` nobody may replay it yet."""
-        lease, self._lease = self._lease, None
         try:
-            if lease is not None and not keep_lock:
+            if self._lease is not None and not keep_lock:
+                lease, self._lease = self._lease, None
                 await in_thread(lease.release, remove=forget)
         except OSError as error:
             logger.warning("the lock of this writer was not removed: %s", error)

@@ -171,6 +171,18 @@ class Writer:
 
     async def _tidy_up(self) -> None:
         fate_is_known = await self._learn_fate()
+        self._give_up_the_rest()
+        forget = False
+        try:
+            with anyio.move_on_after(GRACE_S):
+                is_cleared = await self._stream.remove_committed()
+                forget = fate_is_known and not self._queue.pending and is_cleared and await self._forget()
+        finally:
+            # Where the last statement may be committed yet, the lock ends with the process: whoever replays the
+            # journal before could do so twice.
+            await self._stream.close(forget=forget, keep_lock=not fate_is_known)
+
+    def _give_up_the_rest(self) -> None:
         abandoned = self._queue.abandon()
         kept = self._queue.pending
         if abandoned or kept:
@@ -183,20 +195,17 @@ class Writer:
                 self._condition.last_error,
             )
         self._queue.end_journal()
-        forget = False
-        with anyio.move_on_after(GRACE_S):
-            is_cleared = await self._stream.remove_committed()
-            forget = fate_is_known and not kept and is_cleared and await self._forget()
-        # Where the last statement may be committed yet, the lock ends with the process: whoever replays the journal
-        # before could do so twice.
-        await self._stream.close(forget=forget, keep_lock=not fate_is_known)
 
     async def _learn_fate(self) -> bool:
         """After a drain that was cut off: what became of the batch in hand. False when the database does not say."""
         batch = self._queue.in_hand
         if batch is None:
             return True
-        position = await self._store.interrupt(batch)
+        try:
+            position = await self._store.interrupt(batch)
+        except Exception as error:  # noqa: BLE001  # whatever it was, nothing is known then
+            self._condition.note_error(f"{error} ({errorname(error)})")
+            position = None
         if position is not None and (done := batch.part_before(position)).rows:
             self._queue.settle(done)
         return position is not None

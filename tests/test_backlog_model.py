@@ -89,9 +89,7 @@ class BacklogModel(RuleBasedStateMachine):
         self.committed = 0
         self.gone: dict[bytes, str] = {}
 
-    @initialize(
-        max_batch_rows=st.sampled_from([1, 2, 5, 300]), drop_oldest=st.booleans(), with_journal=st.booleans()
-    )
+    @initialize(max_batch_rows=st.sampled_from([1, 2, 5, 300]), drop_oldest=st.booleans(), with_journal=st.booleans())
     def begin(self, max_batch_rows: int, drop_oldest: bool, with_journal: bool) -> None:
         """Small bounds, so that all of them are met."""
         self.drop_oldest = drop_oldest
@@ -224,7 +222,9 @@ class BacklogModel(RuleBasedStateMachine):
 
     def replay(self) -> list[Batch]:
         """What the next start would commit."""
-        dead = DeadJournal(Lease(self.folder, WRITER, os.open(self.folder, os.O_RDONLY)), self.committed, max_batch_rows=3)
+        dead = DeadJournal(
+            Lease(self.folder, WRITER, os.open(self.folder, os.O_RDONLY)), self.committed, max_batch_rows=3
+        )
         parts = list(dead._read(self.committed))
         dead._lease.disown()
         position = self.committed

@@ -85,12 +85,10 @@ class Thing:
 
 THING = Thing()
 
+NO_NAMES: list[object] = [None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, THING]
+NO_LATENCIES: list[object] = [None, "3", b"3", True, False, decimal.Decimal("1.5"), [], THING]
 WRONG_TYPES = [
-    *[
-        (name, value)
-        for name in NAMES
-        for value in (None, 3, 1.5, True, b"groq", bytearray(b"groq"), ["groq"], {}, THING)
-    ],
+    *[(name, value) for name in NAMES for value in NO_NAMES],
     *[(name, value) for name in NAMES for value in (Colour.RED, uuid.UUID(int=7), dt.date(2026, 1, 1), Hostile())],
     *[
         (name, value)
@@ -99,7 +97,7 @@ WRONG_TYPES = [
     ],
     *[("total_tokens", value) for value in ("3", b"3", True, False, 3.0, 3.5, math.nan, math.inf, THING)],
     *[("timestamp", value) for value in (None, "3", True, 1.5, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), Hostile())],
-    *[("latency_ms", value) for value in (None, "3", b"3", True, False, decimal.Decimal("1.5"), [], THING)],
+    *[("latency_ms", value) for value in NO_LATENCIES],
     *[("http_status", value) for value in (None, "200", b"200", True, 200.0, 200.5, [200])],
     *[("error_message", value) for value in (3, 1.5, True, b"timeout", ["timeout"], ValueError("timeout"), Hostile())],
 ]

@@ -300,22 +300,6 @@ async def test_shutdown_ends_in_time(tmp_path: Path, busy_timeout_ms: int) -> No
     assert await stored(db_path) == []
 
 
-async def test_what_the_journal_has_is_not_lost_by_a_late_shutdown(tmp_path: Path) -> None:
-    """With a journal, what shutdown did not get to stays pending in the books, and the next start writes it."""
-    db_path = tmp_path / "log.db"
-    settings = settings_for(db_path, shutdown_timeout_ms=100)
-    chainlog = ChainLog(settings)
-    async with locked_soon(db_path) as hold:
-        async with chainlog:
-            await hold()
-            log_all(chainlog, 50)
-        statistics = chainlog.statistics()
-        assert (statistics.written, statistics.pending, statistics.dropped) == (0, 50, {})
-    async with ChainLog(settings) as second:
-        await until(lambda: second.statistics().replayed == 50)
-    assert await stored(db_path) == names(50)
-
-
 async def test_no_time_for_shutdown_still_says_what_was_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a timeout of 0 what waits is given up at once, counted, and one line in the log says how much that is."""
     db_path = tmp_path / "log.db"
@@ -355,8 +339,9 @@ from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 
 async def main():
-    chainlog = ChainLog(Settings(db_path=sys.argv[1], shutdown_timeout_ms=300, busy_timeout_ms=60_000, journal=False))
-    async with chainlog:
+    journal = sys.argv[2] == "True"
+    settings = Settings(db_path=sys.argv[1], journal=journal, shutdown_timeout_ms=300, busy_timeout_ms=60_000)
+    async with ChainLog(settings) as chainlog:
         print("open", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         for number in range(20):
@@ -369,21 +354,31 @@ asyncio.run(main())
 """
 
 
-def test_a_process_ends_while_another_holds_the_lock(tmp_path: Path) -> None:
-    """The whole process is gone soon after `shutdown_timeout_ms`: no thread of a connection holds it up."""
+@pytest.mark.parametrize("journal", [False, True], ids=["memory", "journal"])
+async def test_a_process_ends_while_another_holds_the_lock(tmp_path: Path, journal: bool) -> None:
+    """It is gone soon after `shutdown_timeout_ms`; what is in its journal is written at the next start."""
     db_path = tmp_path / "log.db"
-    command = [sys.executable, "-c", HELD_UP, str(db_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    answer, took_s = await asyncio.to_thread(_held_up, db_path, journal)
+    assert answer == ("0 20 {}\n" if journal else "0 0 {'shutdown': 20}\n")
+    assert took_s < 6
+    assert await stored(db_path) == []
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await until(lambda: chainlog.statistics().replayed == (20 if journal else 0))
+    assert await stored(db_path) == (names(20) if journal else [])
+
+
+def _held_up(db_path: Path, journal: bool) -> tuple[str, float]:
+    """What the process says that is held up, and how long it takes to end, in seconds."""
+    command = [sys.executable, "-c", HELD_UP, str(db_path), str(journal)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"open\n"
+        assert process.stdout.readline() == "open\n"
         lock = Locked(db_path)
         try:
             began = time.monotonic()
-            output, _ = process.communicate(b"go\n", timeout=20)
+            answer, _ = process.communicate("go\n", timeout=PATIENCE_S)
             took_s = time.monotonic() - began
         finally:
             lock.release()
     assert process.returncode == 0
-    assert output == b"0 0 {'shutdown': 20}\n"
-    assert took_s < 6
-    assert models(db_path) == []
+    return answer, took_s

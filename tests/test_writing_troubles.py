@@ -125,17 +125,24 @@ async def test_a_refusal_that_shutdown_cuts_short_is_no_success(
     assert await stored(db_path) == []
 
 
-async def test_a_flush_does_not_learn_what_a_write_waits_for(tmp_path: Path) -> None:
-    """With a flush right behind it, a write of a bad row is told all the same, and the flush is not."""
+async def test_a_flush_does_not_learn_what_a_write_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush that comes just when a row was refused is over, and does not take the news from who waits for the row."""
     db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
+    reject = Store.reject
+    flushes: list[asyncio.Task[None]] = []
+
+    async def reject_and_flush(store: Store, batch: Batch, error: Exception) -> None:
+        await reject(store, batch, error)
+        # Its turn comes before that of the write, which is only woken once the row is in the books.
+        flushes.append(asyncio.create_task(chainlog.flush()))
+
+    monkeypatch.setattr(Store, "reject", reject_and_flush)
+    async with ChainLog(settings_for(db_path)) as chainlog:
         await refuse_rows(db_path)
-        async with locked(db_path):
-            (write,) = await outcomes(chainlog, [entry(model="refused")])
-            flushes = [asyncio.create_task(chainlog.flush()) for _ in range(3)]
-            await until(lambda: chainlog.statistics().retries >= 1)
-        results = await asyncio.gather(*flushes, write, return_exceptions=True)
-        assert [type(result) for result in results] == [type(None)] * 3 + [EntryRejectedError]
+        with pytest.raises(EntryRejectedError):
+            await chainlog.write(entry(model="refused"))
+        (flush,) = flushes
+        await flush
 
 
 async def test_a_locked_database_delays_and_loses_nothing(tmp_path: Path) -> None:

@@ -125,4 +125,6 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     log_to_stderr(logging.WARNING)
+    # What is wrong with the machine's SQLite is for the service to say, not for each command.
+    logging.getLogger("chainlog_async.sqlite").setLevel(logging.ERROR)
     chainlog.main(prog_name="chainlog")

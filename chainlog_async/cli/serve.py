@@ -41,6 +41,7 @@ def serve(source: Source, host: str | None, port: int | None) -> None:
     server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = source.load(**({"server": server} if server else {}))
     log_to_stderr(logging.INFO, with_time=True)
+    logging.getLogger("chainlog_async.sqlite").setLevel(logging.WARNING)
     anyio.run(functools.partial(run_server, settings, announce=_announce))
     click.echo("stopped")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from fault_tools import another_process_holds, beside, until_health
 from writing_tools import check_law, check_totals, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.errors import DatabaseError, NotADatabaseError
+
+from .fault_tools import another_process_holds, beside, until_health
 
 
 async def test_a_lock_for_seconds_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +45,9 @@ async def test_a_lock_for_seconds_loses_nothing(tmp_path: Path, monkeypatch: pyt
 async def test_a_locked_database_is_never_quarantined(tmp_path: Path, database: Path) -> None:
     """Neither while it runs nor at its start does the log take a lock for damage."""
     settings = settings_for(database, on_corrupt="quarantine", busy_timeout_ms=50)
-    async with ChainLog(settings) as chainlog:
-        async with another_process_holds(database):
-            log_all(chainlog, names(0, 3))
-            await until(lambda: chainlog.statistics().retries >= 3)
+    async with ChainLog(settings) as chainlog, another_process_holds(database):
+        log_all(chainlog, names(0, 3))
+        await until(lambda: chainlog.statistics().retries >= 3)
     # In this mode nobody else can even read.
     async with another_process_holds(database, "PRAGMA locking_mode = EXCLUSIVE"):
         with pytest.raises(DatabaseError, match="SQLITE_BUSY") as caught:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from fault_tools import (
+from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
+
+from chainlog_async import ChainLog
+from chainlog_async.errors import DatabaseError, NotADatabaseError
+from chainlog_async.lease import LOCK_SUFFIX, journal_folder
+
+from .fault_tools import (
     beside,
     copy_of,
     journal_files,
@@ -21,11 +27,6 @@ from fault_tools import (
     overwrite_pages,
     until_health,
 )
-from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
-
-from chainlog_async import ChainLog
-from chainlog_async.errors import DatabaseError, NotADatabaseError
-from chainlog_async.lease import LOCK_SUFFIX, journal_folder
 
 TEXT = b"this is a shopping list, and was never a database\n" * 100
 

@@ -13,22 +13,11 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from fault_tools import (
-    beside,
-    copy_of,
-    immutable,
-    journal_files,
-    log_and_store,
-    open_descriptors,
-    tmpfs,
-    until_health,
-)
 from writing_tools import (
     PATIENCE_S,
     check_law,
     check_totals,
     log_all,
-    models,
     names,
     settings_for,
     stored,
@@ -38,6 +27,17 @@ from writing_tools import (
 
 from chainlog_async import ChainLog
 from chainlog_async.schema import APPLICATION_ID
+
+from .fault_tools import (
+    beside,
+    copy_of,
+    immutable,
+    journal_files,
+    log_and_store,
+    open_descriptors,
+    tmpfs,
+    until_health,
+)
 
 
 @asynccontextmanager

@@ -9,10 +9,11 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from factories import entry
-from fault_tools import fill, log_and_store, tmpfs, until_health
 from writing_tools import check_law, check_totals, log_all, names, settings_for, stored, until, warnings_of
 
 from chainlog_async import ChainLog, RequestLogEntry, database, store
+
+from .fault_tools import fill, log_and_store, tmpfs, until_health
 
 
 class PageLimit:
@@ -38,9 +39,7 @@ class PageLimit:
 
 
 @pytest.mark.parametrize("journal", [False, True], ids=["memory", "journal"])
-async def test_a_full_database_keeps_everything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: bool
-) -> None:
+async def test_a_full_database_keeps_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: bool) -> None:
     """SQLITE_FULL: the batch is kept, health is degraded and names it, and everything is written once there is room."""
     limit = PageLimit()
     monkeypatch.setattr(store, "initialize_database", limit.initialize)

@@ -13,14 +13,6 @@ from types import FrameType
 
 import pytest
 from factories import entry
-from fault_tools import (
-    immutable,
-    journal_files,
-    leave_dead_journal,
-    log_and_store,
-    open_descriptors,
-    until_health,
-)
 from writing_tools import (
     check_law,
     check_totals,
@@ -39,6 +31,15 @@ from writing_tools import (
 from chainlog_async import ChainLog
 from chainlog_async.errors import EntryError
 from chainlog_async.lease import journal_folder, take_dead_leases
+
+from .fault_tools import (
+    immutable,
+    journal_files,
+    leave_dead_journal,
+    log_and_store,
+    open_descriptors,
+    until_health,
+)
 
 SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from fault_tools import leave_dead_journal
 from writing_tools import REFUSE, check_law, check_totals, execute, names, query, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.entry import entry_from_json
+
+from .fault_tools import leave_dead_journal
 
 RAISES = ["ABORT, 'not this one'", "ROLLBACK, 'not this one'", "FAIL, 'not this one'"]
 
@@ -65,7 +66,11 @@ async def test_a_rejected_row_is_kept_whole(tmp_path: Path, errorname: str) -> N
     """`rejected_entries` has SQLite's name for the error, and the entry as JSON that can be read back as it was."""
     db_path = tmp_path / "log.db"
     bad = entry(
-        model="refused", error_message='with "quotes", \n a new line and 😀', latency_ms=1.5, total_tokens=None, attempts=3
+        model="refused",
+        error_message='with "quotes", \n a new line and 😀',
+        latency_ms=1.5,
+        total_tokens=None,
+        attempts=3,
     )
     async with ChainLog(settings_for(db_path)) as chainlog:
         await chainlog.write(entry(model="refused first"))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from fault_tools import until_health
 from writing_tools import log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.condition import has_wal_reset_bug
+
+from .fault_tools import until_health
 
 LIMIT = 64 * 1024
 
@@ -86,7 +87,11 @@ def test_versions_of_sqlite_with_the_wal_reset_bug_are_known(version: tuple[int,
 
 @pytest.mark.parametrize(("version", "notes"), [((3, 51, 2), 1), ((3, 51, 3), 0)])
 async def test_health_tells_of_an_sqlite_with_the_bug(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: tuple[int, int, int], notes: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    version: tuple[int, int, int],
+    notes: int,
 ) -> None:
     """It is a note, not a failure: health stays ok; and it is logged once, however often a log is opened."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
