@@ -3,24 +3,28 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+TORTURE_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick clean
+.PHONY: help run test torture check format bench bench-quick clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the folder it is installed into,"
-	@echo "  PYTEST_ARGS='-k settings' the tests."
+	@echo "  PYTEST_ARGS='-k settings' the tests, TORTURE_ARGS='--kills 50 --soak-s 60' how much torture."
 
 run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
 	@$(BIN)/chainlog serve --config config.example.yaml
 
 test: $(VENV)/.dev-installed ## Install what tests need and run them
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
+	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)
 
 check: $(VENV)/.dev-installed ## Check formatting, lint and types
 	@$(BIN)/ruff format --check .
@@ -30,6 +34,9 @@ check: $(VENV)/.dev-installed ## Check formatting, lint and types
 format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+torture: $(VENV)/.dev-installed ## Kill writers hundreds of times and soak for 10 minutes; about 15 minutes
+	@$(BIN)/python tests/crash/torture.py
 
 bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes; the first time 3 more)
 	@.venv-bench/bin/python -m benchmarks

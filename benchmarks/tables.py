@@ -184,8 +184,8 @@ def _saturated(saturated: Saturated) -> Iterator[str]:
             if one.subject == subject
         ]
         yield from _table(f"3. Saturated loop: {subject}, {saturated.seconds:g} s", head, rows)
-    yield "kept: requests/s with logging to those of the same process seconds before, without; by CPU: the same by what"
-    yield "a request takes of its loop's CPU. ratio: the same of the p99 latency, or of the loop's lag where nobody asks."
+    yield "kept: requests/s with logging to those of the same process just before, without; by CPU: the same by what"
+    yield "a request takes of its loop's CPU. ratio: that of the p99 latency, or of the lag where nobody asks."
     yield "loop busy: CPU of the loop's thread; below 90 %, other processes took the processor away."
 
 

@@ -111,22 +111,24 @@ async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> a
     return connection
 
 
-async def close_connection(connection: aiosqlite.Connection, *, interrupting: bool = False) -> None:
+async def close_connection(
+    connection: aiosqlite.Connection, *, interrupting: bool = False, timeout_s: float = CLOSE_TIMEOUT_S
+) -> None:
     """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's.
 
-    Waits for the statement that is still running, or ends it when `interrupting`; but after `CLOSE_TIMEOUT_S` seconds
-    the thread, which a dead disk may hold for ever, is left to the end of the process.
+    Waits for the statement that is still running, or ends it when `interrupting`; but after `timeout_s` seconds the
+    thread, which a dead disk may hold for ever, is left to the end of the process.
     """
-    await finish(_close(connection, interrupting))
+    await finish(_close(connection, interrupting, timeout_s))
 
 
-async def _close(connection: aiosqlite.Connection, interrupting: bool) -> None:
+async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s: float) -> None:
     # A future rather than the coroutine `connection.close()`: as a task that never ends, that would keep `asyncio.run`
     # from ending as well.
     closing = connection.stop() if _is_open(connection) else None
     if closing is None:
         return
-    deadline = monotonic() + CLOSE_TIMEOUT_S
+    deadline = monotonic() + timeout_s
     while not closing.done() and (left_s := deadline - monotonic()) > 0:
         if interrupting:
             # Again and again, for a statement that the thread has yet to begin does not notice.
@@ -135,7 +137,7 @@ async def _close(connection: aiosqlite.Connection, interrupting: bool) -> None:
             left_s = min(left_s, INTERRUPT_EVERY_S)
         await asyncio.wait((closing,), timeout=left_s)
     if not closing.done():
-        logger.error("the database could not be closed in %g s; its disk does not answer", CLOSE_TIMEOUT_S)
+        logger.error("the database could not be closed in %g s; its disk does not answer", timeout_s)
     elif (error := closing.exception()) is not None:
         logger.warning("closing the database failed: %s (%s)", error, errorname(error))
 

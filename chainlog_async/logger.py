@@ -72,6 +72,11 @@ class RequestLogger:
         """The writer's connection; another one than at first when the file was replaced meanwhile."""
         return self._store.connection
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the database did not answer when the writer asked it for the last time."""
+        return self._store.is_stuck
+
     def log_request(self, entry: RequestLogEntry) -> bool:
         """Takes in the entry and returns at once, from any thread.
 

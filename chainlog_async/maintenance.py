@@ -40,6 +40,7 @@ class Maintenance:
         self._next_at = monotonic() + TICK_S
         try:
             await self._store.follow_file()
+            trouble = await self._save_deleted_wal()
             await self._look_after_wal()
             more_to_prune = await self._retention.prune_slice(self._store.connection, now_ms())
         except Exception as error:
@@ -50,9 +51,20 @@ class Maintenance:
             if fault is not Fault.BUSY:
                 self._condition.note_upkeep(f"{error} ({errorname(error)})")
             return
-        self._condition.note_upkeep(None)
+        self._condition.note_upkeep(trouble)
         if more_to_prune:
             self._next_at = monotonic()
+
+    async def _save_deleted_wal(self) -> str | None:
+        """Moves what is in a write-ahead log that somebody deleted into the database; says what to do about it."""
+        if not await self._store.wal_was_deleted():
+            return None
+        # To open the path again would mend it for one process and ruin it for two, whose logs would be different files.
+        await self._store.numbers("PRAGMA wal_checkpoint(PASSIVE)")
+        return (
+            f"{self._store.path}-wal was deleted while in use, and nobody else can read the database; nothing is lost, "
+            "but stop every process that has it open, then start them again"
+        )
 
     async def _look_after_wal(self) -> None:
         size = await in_thread(wal_bytes, self._store.path)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chainlog_async")
 
+STUCK_TIMEOUT_S = 0.5
+"""Longest wait for a connection to close whose database did not answer a moment ago, in seconds."""
+
 CHECKPOINT_TIMEOUT_S = 2.0
 """Longest wait at shutdown for the write-ahead log to be moved into the database, in seconds; SQLite does it later."""
 
@@ -201,6 +204,9 @@ class _Start:
 
 async def _close(usage: UsageAggregator, request_logger: RequestLogger) -> None:
     await usage.aclose()
+    if request_logger.is_stuck:
+        await close_connection(request_logger.connection, interrupting=True, timeout_s=STUCK_TIMEOUT_S)
+        return
     with anyio.move_on_after(CHECKPOINT_TIMEOUT_S):
         await _checkpoint(request_logger.connection)
     # Interrupting: a batch that shutdown gave up, or the checkpoint, may still be under way.

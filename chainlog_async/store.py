@@ -98,6 +98,8 @@ class Store:
         self._logs: Logs = (None, None)
         self._suspect: FileIdentity | None = None
         self._is_left = False
+        self.is_stuck = False
+        """Whether the database did not answer in time when it was asked for the last time."""
 
     async def locate(self) -> Path:
         """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
@@ -156,6 +158,7 @@ class Store:
                 # It did answer, so the statement is over.
                 return True
             return True
+        self.is_stuck = True
         return False
 
     async def interrupt(self, batch: Batch) -> int | None:
@@ -170,6 +173,7 @@ class Store:
             except (sqlite3.Error, ValueError):
                 # It did answer, so the statement is over.
                 return 0
+        self.is_stuck = True
         return None
 
     async def recover(self, fault: Fault) -> None:
@@ -196,6 +200,11 @@ class Store:
                 logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
             self._is_left = True
             await self._reopen()
+
+    async def wal_was_deleted(self) -> bool:
+        """Whether the write-ahead log that the connection writes to is not beside the database any more."""
+        (log, *_), (now, *_) = self._logs, await in_thread(logs_of, self.path)
+        return log is not None and now != log and not self._is_left
 
     def _was_mended(self) -> bool:
         """Whether somebody has put another file in the place of the damaged one, or moved all of it away."""

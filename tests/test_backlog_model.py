@@ -203,7 +203,7 @@ class BacklogModel(RuleBasedStateMachine):
 
     @rule(tidied=st.booleans())
     def restart(self, tidied: bool) -> None:
-        """A kill: what is in the files has every journaled line that waits, once and in order, and nothing committed."""
+        """A kill: the files have every journaled line that waits, once and in order, and nothing that is committed."""
         if tidied and self.with_journal:
             self.remove_released()
         replayed = [line for batch in self.replay() for line in batch.lines.splitlines(keepends=True)]
@@ -294,5 +294,5 @@ def make_line(number: int, length: int) -> bytes:
 BacklogModel.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
 
 
-class TestBacklog(BacklogModel.TestCase):  # type: ignore[misc]  # hypothesis makes this class while it runs
+class TestBacklog(BacklogModel.TestCase):  # type: ignore[misc,valid-type]  # hypothesis makes this class while it runs
     """In order, exactly once, within its bounds, and found again after a kill, whatever the disk does."""

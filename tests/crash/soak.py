@@ -61,7 +61,7 @@ async def live_on(plan: Plan, commands: int, report: Path) -> None:
     """The writer that is never killed: logs, obeys the commands full, free and end, and reports every half second."""
     limits = Limits()
     database.CACHE_KIB = CACHE_KIB
-    store.initialize_database = limits.initialize
+    store.initialize_database = limits.initialize  # type: ignore[attr-defined]  # the process is the soak's own
     os.set_blocking(commands, False)
     async with ChainLog(plan.make_settings()) as chainlog:
         logging = Logging(chainlog, plan.acks, "steady")

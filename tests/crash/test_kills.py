@@ -1,4 +1,4 @@
-"""A small torture: writers that are killed at random moments lose and double nothing; `make torture` is the large one."""
+"""A small torture: writers killed at random moments lose and double nothing. `make torture` is the large one."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ def main() -> int:
     random.seed(arguments.seed)
     # Hundreds of writers would each say what the one before it left.
     logging.disable()
-    print(f"seed {arguments.seed}", flush=True)
+    say(f"seed {arguments.seed}")
     results: list[Result] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chainlog-torture-", dir=arguments.folder) as folder:
@@ -259,10 +259,10 @@ def main() -> int:
                 results.append(scenario.result)
         if arguments.soak_s:
             kills, finding, soaked = soak(Path(folder) / "soak", arguments.soak_s, _progress(began))
-            print(soaked)
+            say(soaked)
             results.append(Result("soak", kills))
             results[-1].add(finding)
-    print("\r\x1b[K" if sys.stdout.isatty() else "", end="")
+    say("\r\x1b[K" if sys.stdout.isatty() else "", end="")
     return _report(results, time.monotonic() - began)
 
 
@@ -276,6 +276,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Tells whoever watches, at once."""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
 def _progress(began: float) -> Callable[[str], None]:
     last = 0.0
 
@@ -283,31 +289,31 @@ def _progress(began: float) -> Callable[[str], None]:
         nonlocal last
         now = time.monotonic()
         if sys.stdout.isatty():
-            print(f"\r\x1b[K{now - began:6.0f} s  {text}", end="", flush=True)
+            say(f"\r\x1b[K{now - began:6.0f} s  {text}", end="")
         elif now - last > 10:
-            print(f"{now - began:6.0f} s  {text}", flush=True)
+            say(f"{now - began:6.0f} s  {text}")
             last = now
 
     return show
 
 
 def _report(results: list[Result], took_s: float) -> int:
-    print(f"{'':14}{'kills':>8}{'entries':>12}{'lost':>8}{'doubled':>10}")
+    say(f"{'':14}{'kills':>8}{'entries':>12}{'lost':>8}{'doubled':>10}")
     total = Result("together")
     for result in results:
         _print(result)
         total.kills += result.kills
         total.add(result)
     _print(total)
-    print(f"took {took_s:.0f} s")
+    say(f"took {took_s:.0f} s")
     problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
     for problem in problems[:20]:
-        print(f"BROKEN {problem}")
+        say(f"BROKEN {problem}")
     return 1 if problems or total.lost or total.doubled else 0
 
 
 def _print(result: Result) -> None:
-    print(f"{result.name:14}{result.kills:8,}{result.entries:12,}{result.lost:8,}{result.doubled:10,}")
+    say(f"{result.name:14}{result.kills:8,}{result.entries:12,}{result.lost:8,}{result.doubled:10,}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ SELECT 'summary', SUM(requests) FROM (
 ) HAVING SUM(requests) <> 0
 """
 LEFTOVERS = """
-SELECT 'rejected_entries', COUNT(*) FROM rejected_entries UNION ALL SELECT 'unfinished_batches', COUNT(*) FROM unfinished_batches
+SELECT 'rejected_entries', COUNT(*) FROM rejected_entries
+UNION ALL SELECT 'unfinished_batches', COUNT(*) FROM unfinished_batches
 """
 
 
@@ -91,6 +92,6 @@ def _check_lives(connection: sqlite3.Connection, acks: Path, finding: Finding, *
         finding.doubled += doubled
         if lost or doubled or not is_right:
             finding.problems.append(
-                f"{path.name}: {told.accepted} accepted, {stored} in the totals (tokens {tokens}), {len(numbers)} rows, "
-                f"{len(set(numbers))} of them different; {lost} lost, {doubled} doubled"
+                f"{path.name}: {told.accepted} accepted, {stored} in the totals (tokens {tokens}), {len(numbers)} "
+                f"rows, {len(set(numbers))} of them different; {lost} lost, {doubled} doubled"
             )

@@ -1,4 +1,4 @@
-"""What holds for every fault: the writer looks around and tries again within milliseconds, so that nobody has to wait."""
+"""What holds for every fault: the writer looks around and tries again within milliseconds, so nobody has to wait."""
 
 from __future__ import annotations
 

@@ -156,12 +156,17 @@ def open_descriptors(folder: Path) -> list[str]:
     found = []
     for link in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith(str(folder)):
             found.append(target)
     return sorted(found)
+
+
+def beside_it(db_path: Path, suffix: str) -> Path:
+    """The database's -wal or -shm; with an empty suffix itself."""
+    return db_path.with_name(db_path.name + suffix)
 
 
 def remove_database(db_path: Path) -> None:

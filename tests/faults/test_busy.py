@@ -16,7 +16,7 @@ from .fault_tools import another_process_holds, beside, until_health
 
 
 async def test_a_lock_for_seconds_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another process holds the lock entries wait in order, reads go on, and health says why nothing is written."""
+    """While another process holds the lock entries wait in order, reads go on, and health says what is the matter."""
     monkeypatch.setattr("chainlog_async.committer.LONGEST_PAUSE_S", 0.5)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, max_batch_size=40, busy_timeout_ms=50)) as chainlog:
@@ -42,7 +42,7 @@ async def test_a_lock_for_seconds_loses_nothing(tmp_path: Path, monkeypatch: pyt
     await asyncio.to_thread(check_totals, db_path)
 
 
-async def test_a_locked_database_is_never_quarantined(tmp_path: Path, database: Path) -> None:
+async def test_a_locked_database_is_never_quarantined(database: Path) -> None:
     """Neither while it runs nor at its start does the log take a lock for damage."""
     settings = settings_for(database, on_corrupt="quarantine", busy_timeout_ms=50)
     async with ChainLog(settings) as chainlog, another_process_holds(database):

@@ -31,7 +31,7 @@ async def replay(chainlog: ChainLog, db_path: Path) -> None:
         await chainlog.write(entry(model="m20"))
 
 
-async def reopen(chainlog: ChainLog, db_path: Path) -> None:
+async def reopen(chainlog: ChainLog, _db_path: Path) -> None:
     """The connection has to be replaced."""
     async with chainlog:
         log_all(chainlog, names(0, 10))
@@ -68,7 +68,7 @@ async def test_cancelled_at_any_step_of_a_fault_all_is_kept(
     db_path.parent.mkdir()
     lives: list[ChainLog] = []
 
-    async def live(step: int) -> None:
+    async def live(_step: int) -> None:
         shutil.copy(database, db_path)
         settings = settings_for(db_path, max_batch_size=5, busy_timeout_ms=1, shutdown_timeout_ms=2_000)
         lives.append(ChainLog(settings))

@@ -14,12 +14,13 @@ import pytest
 from factories import entry
 from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
 
-from chainlog_async import ChainLog
+from chainlog_async import ChainLog, integrity
 from chainlog_async.errors import DatabaseError, NotADatabaseError
 from chainlog_async.lease import LOCK_SUFFIX, journal_folder
 
 from .fault_tools import (
     beside,
+    beside_it,
     copy_of,
     journal_files,
     leave_dead_journal,
@@ -32,7 +33,7 @@ TEXT = b"this is a shopping list, and was never a database\n" * 100
 
 
 async def test_overwritten_pages_stop_the_writing_and_nothing_else(tmp_path: Path) -> None:
-    """CORRUPT: health is failed with the remedy, the journal keeps collecting, and a good file makes it go on by itself."""
+    """CORRUPT: health is failed with the remedy, the journal keeps collecting, and with a good file all goes on."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 200)
@@ -95,7 +96,7 @@ async def test_moving_everything_away_makes_it_go_on(tmp_path: Path) -> None:
         await until(lambda: looks.count >= 3)
         assert not db_path.exists()
         for suffix in ("-wal", "-shm"):
-            Path(f"{db_path}{suffix}").rename(tmp_path / f"away.db{suffix}")
+            beside_it(db_path, suffix).rename(tmp_path / f"away.db{suffix}")
         await chainlog.flush()
         assert await stored(db_path) == names(0, 100)
         assert await until_health(chainlog, "ok") == ""
@@ -159,7 +160,7 @@ async def test_a_text_file_is_no_database(tmp_path: Path, on_corrupt: str, caplo
 
 @pytest.mark.parametrize("on_corrupt", ["fail", "quarantine"])
 async def test_a_text_file_in_the_databases_place_stops_the_writing(tmp_path: Path, on_corrupt: str) -> None:
-    """The same while the log runs: nothing goes to the file that was replaced, and the text file is left or set aside."""
+    """The same while the log runs: nothing goes to the file that was replaced, and the text is left or set aside."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, on_corrupt=on_corrupt)) as chainlog:
         await log_and_store(chainlog, 0, 10)
@@ -236,7 +237,7 @@ asyncio.run(main())
 
 
 async def test_two_processes_see_the_damage_at_once(tmp_path: Path) -> None:
-    """One of them moves the file away, once; both go on in the new one, and what they logged afterwards is all there."""
+    """One of them moves the file away, once; both go on in the new one, and all that they logged then is there."""
     db_path = tmp_path / "log.db"
     pipe = asyncio.subprocess.PIPE
     writers = [
@@ -306,20 +307,16 @@ def _spoil_old_rows(db_path: Path) -> None:
         file.write(b"\xff" * int(page_size))
 
 
-async def test_a_sound_database_passes_the_check(
-    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_sound_database_passes_the_check(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unclean end of a sound file health stays ok; after a clean end nothing is checked at all."""
-    from chainlog_async import writer
-
     checked: list[Path] = []
-    check = writer.check_after_unclean_end
+    check = integrity.check_after_unclean_end
 
     async def counted(path: Path, *rest: object) -> None:
         await check(path, *rest)  # type: ignore[arg-type]  # handed on
         checked.append(path)
 
-    monkeypatch.setattr(writer, "check_after_unclean_end", counted)
+    monkeypatch.setattr("chainlog_async.writer.check_after_unclean_end", counted)
     async with ChainLog(settings_for(database)) as chainlog:
         await chainlog.write(entry())
     assert checked == []

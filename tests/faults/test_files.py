@@ -30,6 +30,7 @@ from chainlog_async.schema import APPLICATION_ID
 
 from .fault_tools import (
     beside,
+    beside_it,
     copy_of,
     immutable,
     journal_files,
@@ -96,7 +97,7 @@ async def test_a_deleted_database_is_made_again(tmp_path: Path, suffixes: list[s
         await log_and_store(chainlog, 0, 50)
         async with reopening(chainlog):
             for suffix in suffixes:
-                Path(f"{db_path}{suffix}").unlink()
+                beside_it(db_path, suffix).unlink()
         await log_and_store(chainlog, 0, 50)
         assert chainlog.statistics().dropped == {}
         assert await until_health(chainlog, "ok") == ""
@@ -105,7 +106,7 @@ async def test_a_deleted_database_is_made_again(tmp_path: Path, suffixes: list[s
 
 
 async def test_a_database_replaced_by_a_copy_is_followed(tmp_path: Path) -> None:
-    """A copy moved into the database's place is written to from then on; the old file's write-ahead log is set aside."""
+    """A copy moved into the database's place is written to from then on; the old write-ahead log is set aside."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 50)
@@ -160,7 +161,7 @@ async def test_permissions_taken_away_are_waited_for(tmp_path: Path) -> None:
     db_path = folder / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 5)
-        with immutable(db_path), immutable(Path(f"{db_path}-wal")), immutable(folder):
+        with immutable(db_path), immutable(beside_it(db_path, "-wal")), immutable(folder):
             log_all(chainlog, names(5, 300))
             await until(lambda: chainlog.statistics().retries >= 3)
             statistics = chainlog.statistics()
@@ -208,7 +209,7 @@ async def test_a_failing_disk_is_waited_for(tmp_path: Path) -> None:
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, max_batch_size=200)) as chainlog:
         await log_and_store(chainlog, 0, 5)
-        with no_file_beyond(Path(f"{db_path}-wal").stat().st_size + 4_096):
+        with no_file_beyond(beside_it(db_path, "-wal").stat().st_size + 4_096):
             log_all(chainlog, names(5, 4_000))
             await until(lambda: "SQLITE_IOERR" in str(chainlog.statistics().last_error))
             await until(lambda: chainlog.statistics().retries >= 3)
@@ -233,7 +234,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 
 async def test_a_missing_table_is_waited_for(tmp_path: Path) -> None:
-    """An error that is no row's fault rejects none: with its view gone the batch waits, and a reopened file mends it."""
+    """An error that is no row's fault rejects none: with its view gone the batch waits until the view is back."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 5)

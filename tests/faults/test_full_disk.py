@@ -67,7 +67,7 @@ async def test_a_full_database_keeps_everything(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_a_full_disk_is_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With no room for database, write-ahead log or journal, entries wait in memory; with room, all goes on by itself."""
+    """With no room for database, log or journal, entries wait in memory; when there is room, all goes on by itself."""
     caplog.set_level(logging.INFO, logger="chainlog_async")
     with tmpfs(tmp_path / "disk", size="3m") as disk:
         db_path = disk / "log.db"

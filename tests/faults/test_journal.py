@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+import anyio.to_thread
 import pytest
 from factories import entry
 from writing_tools import (
@@ -46,11 +47,11 @@ SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
 
 def newest_segment(db_path: Path) -> Path:
     """The file that the only writer there is writes to."""
-    return sorted(journal_folder(db_path).glob("*.jsonl"))[-1]
+    return max(journal_folder(db_path).glob("*.jsonl"))
 
 
 async def test_a_deleted_journal_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With entries waiting in it the folder is deleted: they are written all the same, and newer ones are safe again."""
+    """With entries waiting in it the folder is deleted: they are written all the same, and newer ones are safe."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
         async with locked(db_path):
@@ -184,14 +185,14 @@ async def test_the_oldest_make_room_in_the_journal_too(tmp_path: Path) -> None:
 async def test_a_journal_of_tiny_batches_costs_little_memory(tmp_path: Path) -> None:
     """However small the batches, thousands of waiting entries are a handful of blocks."""
     db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path, busy_timeout_ms=1, max_batch_size=1, shutdown_timeout_ms=0)) as chainlog:
-        async with locked(db_path):
-            log_all(chainlog, names(0, 20_000))
-            assert len(chainlog._require_logger()._queue._backlog._blocks) < 100
+    settings = settings_for(db_path, busy_timeout_ms=1, max_batch_size=1, shutdown_timeout_ms=0)
+    async with ChainLog(settings) as chainlog, locked(db_path):
+        log_all(chainlog, names(0, 20_000))
+        assert len(chainlog._require_logger()._queue._backlog._blocks) < 100
 
 
 async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) -> None:
-    """Committed files that stay on disk are deleted later, and their rows never come twice; not even after a restart."""
+    """Committed files that stay on disk are deleted later, and their rows never come twice, not even by a restart."""
     db_path = tmp_path / "log.db"
     folder = journal_folder(db_path)
     async with ChainLog(settings_for(db_path, **SMALL)) as chainlog:
@@ -218,7 +219,7 @@ async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) 
 
 
 async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its whole lines are written, a torn last one is counted, one that is no entry is put aside, and all is deleted."""
+    """Its whole lines are written, a torn last one is counted, one that is no entry put aside, and all is deleted."""
     db_path = tmp_path / "log.db"
     leave_dead_journal(db_path, names(0, 50), tail=b'[1,"half a li')
     leave_dead_journal(db_path, names(50, 60), tail=b"no entry\n")
@@ -234,7 +235,7 @@ async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: 
 
 
 async def test_a_journal_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
-    """Of two dead writers' journals one cannot be read: the other is replayed, new entries are written, health tells."""
+    """Where one dead writer's journal cannot be read, the other's is replayed and new entries are written."""
     db_path = tmp_path / "log.db"
     leave_dead_journal(db_path, names(0, 5))
     unreadable = leave_dead_journal(db_path, [])
@@ -253,12 +254,10 @@ async def test_a_journal_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> 
 
 async def test_a_gateway_that_uses_up_its_threads_does_not_stop_the_log(tmp_path: Path) -> None:
     """With every thread of anyio's busy, as slow synchronous endpoints keep them, entries are written all the same."""
-    import anyio.to_thread
-
     let_go = threading.Event()
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog, anyio.create_task_group() as tasks:
         for _ in range(45):
-            tasks.start_soon(anyio.to_thread.run_sync, let_go.wait)
+            tasks.start_soon(_wait_in_thread, let_go)
         await until(lambda: anyio.to_thread.current_default_thread_limiter().available_tokens == 0)
         try:
             for number in range(5):
@@ -269,8 +268,12 @@ async def test_a_gateway_that_uses_up_its_threads_does_not_stop_the_log(tmp_path
     assert await stored(tmp_path / "log.db") == names(0, 5)
 
 
+async def _wait_in_thread(let_go: threading.Event) -> None:
+    await anyio.to_thread.run_sync(let_go.wait)
+
+
 def test_a_signal_handler_may_log(tmp_path: Path) -> None:
-    """One that interrupts the log itself is refused and counted; whatever was accepted is written, once and in order."""
+    """One that interrupts the log itself is refused and counted; what was accepted is written, once and in order."""
     names_of_main = [f"main{number}" for number in range(30_000)]
     accepted: dict[str, list[str]] = {"main": [], "signal": []}
     db_path = tmp_path / "log.db"
@@ -280,8 +283,8 @@ def test_a_signal_handler_may_log(tmp_path: Path) -> None:
             if chainlog.log_request(entry(model=f"{who}{number}", provider_id=who)):
                 accepted[who].append(f"{who}{number}")
 
-        def handle(signum: int, frame: FrameType | None) -> None:
-            log("signal", signum and next(numbers))
+        def handle(_signum: int, _frame: FrameType | None) -> None:
+            log("signal", next(numbers))
 
         numbers = iter(range(1_000_000))
         before = signal.signal(signal.SIGALRM, handle)

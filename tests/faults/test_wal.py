@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from factories import entry
-from writing_tools import log_all, names, settings_for, stored, until
+from writing_tools import check_totals, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.condition import has_wal_reset_bug
 
-from .fault_tools import until_health
+from .fault_tools import beside_it, until_health
 
 LIMIT = 64 * 1024
 
 
 def wal_size(db_path: Path) -> int:
     """Size of the log on disk, in bytes."""
-    return Path(f"{db_path}-wal").stat().st_size
+    return beside_it(db_path, "-wal").stat().st_size
 
 
 async def test_a_slow_reader_is_noticed_and_the_log_shrinks_once_it_goes(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ async def test_a_slow_reader_is_noticed_and_the_log_shrinks_once_it_goes(tmp_pat
 
 
 async def test_without_a_slow_reader_the_log_stays_small(tmp_path: Path) -> None:
-    """Many thousands of rows leave a log of a few megabytes, which is SQLite's own habit, and health is ok throughout."""
+    """Many thousands of rows leave a log of a few megabytes, which is SQLite's own habit, and health stays ok."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         for start in range(0, 30_000, 3_000):
@@ -60,7 +62,42 @@ async def test_without_a_slow_reader_the_log_stays_small(tmp_path: Path) -> None
             assert chainlog.health().status == "ok"
         assert await asyncio.to_thread(wal_size, db_path) < 8 * 1024 * 1024
     # At the end nobody else has it open: it is moved into the database.
-    assert not Path(f"{db_path}-wal").exists()
+    assert not beside_it(db_path, "-wal").exists()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from chainlog_async import ChainLog, RequestLogEntry, maintenance
+from chainlog_async.settings import Settings
+
+maintenance.TICK_S = 0.02
+
+async def main():
+    async with ChainLog(Settings(db_path=sys.argv[1])) as chainlog:
+        for number in range(200):
+            chainlog.log_request(RequestLogEntry(
+                chain_name="c", provider_id="p", model=f"m{number}", latency_ms=1, http_status=200))
+            if number == 100:
+                await chainlog.flush()
+                os.unlink(sys.argv[1] + "-wal")
+        await chainlog.flush()
+        while not any("-wal was deleted" in reason for reason in chainlog.health().reasons):
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_deleted_log_is_saved_into_the_database(tmp_path: Path) -> None:
+    """What was committed to a -wal that somebody deleted is in the database a moment later, and outlives a kill."""
+    db_path = tmp_path / "log.db"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(db_path))
+    assert await asyncio.wait_for(process.wait(), 40) == -signal.SIGKILL
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await chainlog.write(entry(model="next"))
+    assert await stored(db_path) == [*names(0, 200), "next"]
+    await asyncio.to_thread(check_totals, db_path)
 
 
 @pytest.mark.parametrize(
