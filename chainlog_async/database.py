@@ -112,14 +112,14 @@ async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> a
 
 
 async def close_connection(
-    connection: aiosqlite.Connection, *, interrupting: bool = False, timeout_s: float = CLOSE_TIMEOUT_S
+    connection: aiosqlite.Connection, *, interrupting: bool = False, timeout_s: float | None = None
 ) -> None:
     """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's.
 
-    Waits for the statement that is still running, or ends it when `interrupting`; but after `timeout_s` seconds the
-    thread, which a dead disk may hold for ever, is left to the end of the process.
+    Waits for the statement that is still running, or ends it when `interrupting`; but after `timeout_s` seconds
+    (`CLOSE_TIMEOUT_S` by default) the thread, which a dead disk may hold for ever, is left to the end of the process.
     """
-    await finish(_close(connection, interrupting, timeout_s))
+    await finish(_close(connection, interrupting, CLOSE_TIMEOUT_S if timeout_s is None else timeout_s))
 
 
 async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s: float) -> None:
