@@ -35,9 +35,6 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-torture: $(VENV)/.dev-installed ## Kill writers hundreds of times and soak for 10 minutes; about 15 minutes
-	@$(BIN)/python tests/crash/torture.py
-
 bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes; the first time 3 more)
 	@.venv-bench/bin/python -m benchmarks
 

@@ -84,14 +84,19 @@ def take_lease(folder: Path, writer_id: str) -> Lease:
     raise OSError(f"another process holds the lock of writer {writer_id}")
 
 
-def take_dead_leases(folder: Path, on_problem: Callable[[str], None] = logger.warning) -> Iterator[Lease]:
+def take_dead_leases(
+    folder: Path, on_problem: Callable[[str], None] = logger.warning, *, but: str = ""
+) -> Iterator[Lease]:
     """Leases of writers that are dead, one at a time; those of the living, or of another taker, are passed over.
 
+    So is the writer `but`: who looks knows of itself that it lives, even when somebody has deleted its lock file.
     `on_problem` is told of a writer whose lock cannot be asked. Raises `OSError` when the folder cannot be read.
     """
     if fcntl is None or not folder.is_dir():
         return
     for writer_id in writers_in(folder):
+        if writer_id == but:
+            continue
         try:
             lease = _try_lock(folder, writer_id)
         except OSError as error:

@@ -123,7 +123,10 @@ class Stream:
         self._queue.begin_segment(self._new_journal if self._enabled else None)
 
     async def _take_dead(self, problems: list[str]) -> None:
-        await in_thread(lambda: self._dead.extend(take_dead_leases(self._folder, problems.append)))
+        await in_thread(self._look_for_dead, problems)
+
+    def _look_for_dead(self, problems: list[str]) -> None:
+        self._dead.extend(take_dead_leases(self._folder, problems.append, but=self.writer_id))
 
     async def _remove_committed(self) -> None:
         segments, self._committed = self._committed, []

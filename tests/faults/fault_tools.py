@@ -82,8 +82,10 @@ def immutable(path: Path) -> Iterator[None]:
     if os.getuid() != 0:
         before = path.stat().st_mode
         path.chmod(0o500 if path.is_dir() else 0o400)
-        yield
-        path.chmod(before)
+        try:
+            yield
+        finally:
+            path.chmod(before)
         return
     done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -86,6 +86,38 @@ async def test_a_deleted_segment_is_followed_by_a_new_one(tmp_path: Path, caplog
     assert journal_files(db_path) == []
 
 
+async def test_a_deleted_lock_is_taken_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the lock file alone is deleted, another is made and held before anybody can take the living for dead."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 50))
+            (lock,) = journal_folder(db_path).glob("*.lock")
+            lock.unlink()
+            await until(lambda: any("deleted while in use" in line for line in warnings_of(caplog)))
+            assert lock.exists()
+            assert await asyncio.to_thread(lambda: list(take_dead_leases(journal_folder(db_path)))) == []
+            log_all(chainlog, names(50, 60))
+        await chainlog.flush()
+        assert await stored(db_path) == names(0, 60)
+        assert await until_health(chainlog, "ok") == ""
+    assert journal_files(db_path) == []
+
+
+async def test_a_writer_never_takes_itself_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer whose lock file was deleted just before it looks for dead ones leaves its own journal alone."""
+    monkeypatch.setattr("chainlog_async.stream.LOOK_S", 3_600)
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
+        async with locked(db_path):
+            log_all(chainlog, names(0, 50))
+            (lock,) = journal_folder(db_path).glob("*.lock")
+            lock.unlink()
+            assert await chainlog._require_logger()._writer._stream.take_dead(pytest.fail) == []
+        await chainlog.flush()
+        assert await stored(db_path) == names(0, 50)
+
+
 async def test_a_journal_cut_by_somebody_is_noticed(tmp_path: Path) -> None:
     """Entries whose lines are gone are counted as lost, whoever waits for one is told, and the others are written."""
     db_path = tmp_path / "log.db"
