@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .database import initialize_database
-from .entry import RequestLogEntry
+from .entry import Attempt, RequestLogEntry
 from .errors import ChainlogError
 from .logger import RequestLogger
 from .schema import migrate_schema
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 __all__ = [
+    "Attempt",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

@@ -7,20 +7,25 @@ decoded again by a strict decoder, so whatever is in a line can be stored.
 from __future__ import annotations
 
 import difflib
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
+from .cleaning import MAX_ERROR_CHARS, cleaned
 from .errors import InvalidEntryError
 from .redaction import Redactor
 
 MAX_NAME_CHARS = 256
-"""Longest chain, provider or model name, in characters."""
+"""Longest chain, provider, model or caller name, and longest request id, in characters."""
 
-MAX_ERROR_CHARS = 4096
-"""Longest error text that is kept, in characters; what is longer is cut and ends in an ellipsis."""
+MAX_ATTEMPTS = 100
+"""Longest attempt trail."""
+
+MAX_COST_USD = 1_000_000_000
+"""Largest cost of a request, in US dollars."""
 
 MAX_COUNT = 1_000_000_000_000
 """Largest number of tokens, milliseconds of latency or attempts; nine million such rows still add up in 64 bits."""
@@ -32,6 +37,19 @@ MAX_TIMESTAMP_MS = 253_402_300_799_999
 def now_ms() -> int:
     """Milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try of the chain: which provider was asked, and what came of it. Judged with the entry it is part of."""
+
+    provider_id: str
+    model: str
+    http_status: int | None = None
+    """Status the provider sent, 100 to 599; None when it sent none: refused connection, timeout."""
+    latency_ms: float | None = None
+    """From the try to its end, in ms."""
+    error_message: str | None = None
+    """Why it failed; without secrets, and cut after `MAX_ERROR_CHARS` characters."""
 
 
 class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -59,15 +77,44 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     http_status: int
     """Status the client got, 100 to 599."""
     attempts: int = 1
-    """How many entries of the chain were tried."""
+    """How many entries of the chain were tried; at least the length of `attempt_trail`."""
     error_message: str | None = None
-    """Why it failed; cut after `MAX_ERROR_CHARS` characters."""
+    """Why it failed; without secrets, and cut after `MAX_ERROR_CHARS` characters."""
+    request_id: str | None = None
+    """The gateway's own id of the request, to find it again."""
+    caller: str | None = None
+    """Who asked: a key's alias, a team or a user; never the key itself."""
+    ttft_ms: float | None = None
+    """Time to first token, in ms; rounded half up when stored."""
+    cost_usd: float | None = None
+    """What it cost, in US dollars, 0 to `MAX_COST_USD`."""
+    streamed: bool | None = None
+    """Whether the answer was streamed."""
+    cached_tokens: int | None = None
+    """How many of the prompt's tokens the provider read from its cache."""
+    metadata: Mapping[str, object] | None = None
+    """Anything else worth keeping, as JSON of at most 4096 bytes; strings are kept without secrets."""
+    attempt_trail: Sequence[Attempt] | None = None
+    """Every try of the chain in order, the last being the one that answered, or failed for good."""
 
 
 BACKSLASH = ord("\\")
 
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Duration = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
+_ErrorText = Annotated[str, msgspec.Meta(max_length=MAX_ERROR_CHARS)]
+
+
+class _AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What an attempt in a line must hold: the fields of `Attempt` with their bounds."""
+
+    provider_id: _Name
+    model: _Name
+    http_status: _Status | None = None
+    latency_ms: _Duration | None = None
+    error_message: _ErrorText | None = None
 
 
 class _Line(msgspec.Struct, array_like=True, gc=False):
@@ -80,10 +127,18 @@ class _Line(msgspec.Struct, array_like=True, gc=False):
     prompt_tokens: _Count
     completion_tokens: _Count
     total_tokens: _Count | None
-    latency_ms: Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
-    http_status: Annotated[int, msgspec.Meta(ge=100, le=599)]
+    latency_ms: _Duration
+    http_status: _Status
     attempts: _Count
     error_message: str | None = None
+    request_id: _Name | None = None
+    caller: _Name | None = None
+    ttft_ms: _Duration | None = None
+    cost_usd: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST_USD)] | None = None
+    streamed: bool | None = None
+    cached_tokens: _Count | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
+    attempt_trail: Annotated[list[_AttemptOfLine], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
 
 
 _FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
@@ -107,14 +162,14 @@ _decode_json = msgspec.json.Decoder().decode
 
 
 def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor()) -> bytes:  # noqa: B008  # immutable
-    """The entry as one line of JSON, an array, without the newline; its error message without secrets.
+    """The entry as one line of JSON, an array, without the newline; its messages and metadata without secrets.
 
     Raises `InvalidEntryError` when a value cannot be stored: wrong type, out of range, NaN, a NUL or a lone
     surrogate in a text, a name that is too long.
     """
     try:
-        if entry.error_message is not None:
-            entry = _with_clean_error(entry, redact)
+        if entry.error_message is not None or entry.attempt_trail is not None or entry.metadata is not None:
+            entry = cleaned(entry, redact)
         line = _encode(entry)
         checked = _decode_line(line)
         # msgspec writes bytes as base64 text and NaN as null: two wrong types that look right in the line.
@@ -122,6 +177,13 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             _require_texts(entry)
         if entry.total_tokens is not None and checked.total_tokens is None:
             raise InvalidEntryError(f"total_tokens is {entry.total_tokens!r}; give a whole number, or None for the sum")
+        if (
+            entry.request_id is not None
+            or entry.caller is not None
+            or entry.ttft_ms is not None
+            or entry.cost_usd is not None
+        ):
+            _require_details(entry, checked)
         # Only a line with an escape can hold a NUL, and most have none. Looking for the number is nine times as fast as
         # looking for the byte string (measured on Python 3.11).
         if BACKSLASH in line:
@@ -180,11 +242,23 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
             raise InvalidEntryError(f"unknown field {_short(name)}{_did_you_mean(str(name))}")
         if field in fields:
             raise InvalidEntryError(f"field {field!r} is given twice")
-        fields[field] = item
+        fields[field] = _attempts(item) if field == "attempt_trail" else item
     missing = [name for name in _FIELDS if name in _REQUIRED and name not in fields]
     if missing:
         raise InvalidEntryError(f"missing field{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
     return RequestLogEntry(**fields)  # type: ignore[arg-type]  # judged when it is encoded, like any other entry
+
+
+def _attempts(trail: object) -> object:
+    """Attempts under snake_case names; what is no list of objects is judged with the rest of the entry."""
+    if not isinstance(trail, list):
+        return trail
+    return [
+        {_ATTEMPT_FIELD_OF_NAME.get(name, name): item for name, item in attempt.items()}
+        if isinstance(attempt, dict)
+        else attempt
+        for attempt in trail
+    ]
 
 
 def _camel(name: str) -> str:
@@ -192,7 +266,12 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-_FIELD_OF_NAME = {alias: name for name in _FIELDS for alias in (name, _camel(name))}
+def _aliases(names: Sequence[str]) -> dict[str, str]:
+    return {alias: name for name in names for alias in (name, _camel(name))}
+
+
+_FIELD_OF_NAME = _aliases(_FIELDS)
+_ATTEMPT_FIELD_OF_NAME = _aliases(Attempt.__struct_fields__)
 
 
 def _short(name: object) -> str:
@@ -210,17 +289,6 @@ def _json_type(value: object) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
-def _with_clean_error(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
-    message = entry.error_message
-    if not isinstance(message, str):
-        raise InvalidEntryError(f"error_message is {type(message).__name__}; give a str or None")
-    # A secret may begin before the cut and end after it.
-    clean = redact(message[: 2 * MAX_ERROR_CHARS])
-    if len(clean) > MAX_ERROR_CHARS:
-        clean = clean[: MAX_ERROR_CHARS - 1] + "…"
-    return entry if clean == message else msgspec.structs.replace(entry, error_message=clean)
-
-
 def _require_texts(entry: RequestLogEntry) -> None:
     for name in ("chain_name", "provider_id", "model"):
         value: object = getattr(entry, name)
@@ -228,11 +296,28 @@ def _require_texts(entry: RequestLogEntry) -> None:
             raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str")
 
 
+def _require_details(entry: RequestLogEntry, checked: _Line) -> None:
+    """The same two wrong types, bytes and NaN, in the optional fields."""
+    for name in ("request_id", "caller"):
+        value: object = getattr(entry, name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str or None")
+    for name in ("ttft_ms", "cost_usd"):
+        if getattr(entry, name) is not None and getattr(checked, name) is None:
+            raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give a number, or None")
+
+
 def _refuse_nul(checked: _Line) -> None:
-    for name in ("chain_name", "provider_id", "model", "error_message"):
-        value: str | None = getattr(checked, name)
-        if value is not None and "\0" in value:
-            raise InvalidEntryError(f"{name} holds a NUL character; SQLite would cut the text there")
+    for name in ("chain_name", "provider_id", "model", "error_message", "request_id", "caller"):
+        _refuse_nul_in(name, getattr(checked, name))
+    for attempt in checked.attempt_trail or ():
+        _refuse_nul_in("provider_id of an attempt", attempt.provider_id)
+        _refuse_nul_in("model of an attempt", attempt.model)
+
+
+def _refuse_nul_in(name: str, value: str | None) -> None:
+    if value is not None and "\0" in value:
+        raise InvalidEntryError(f"{name} holds a NUL character; SQLite would cut the text there")
 
 
 def _blame(entry: object, error: Exception) -> str:
@@ -249,7 +334,9 @@ def _blame(entry: object, error: Exception) -> str:
 
 def _explain(error: Exception) -> str:
     """Says the field's name, where msgspec says the place by its index in the array; people know the field's name."""
-    text = str(error)
-    for index, name in enumerate(_FIELDS):
-        text = text.replace(f" - at `$[{index}]`", f" for {name}")
-    return text.replace("`", "")
+
+    def name_of(place: re.Match[str]) -> str:
+        index = int(place[1])
+        return f" for {_FIELDS[index] if index < len(_FIELDS) else place[1]}{place[2]}"
+
+    return re.sub(r" - at `\$\[(\d+)\]([^`]*)`", name_of, str(error)).replace("`", "")

@@ -14,6 +14,7 @@ import chainlog_async
 from chainlog_async import errors
 
 PUBLIC = [
+    "Attempt",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

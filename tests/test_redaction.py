@@ -7,7 +7,8 @@ import time
 import pytest
 from factories import entry
 
-from chainlog_async.entry import MAX_ERROR_CHARS, encode_line
+from chainlog_async.cleaning import MAX_ERROR_CHARS
+from chainlog_async.entry import encode_line
 from chainlog_async.redaction import REDACTED, Redactor
 
 SECRETS = [

@@ -210,7 +210,7 @@ async def test_the_original_killed_in_its_second_migration(tmp_path: Path, datab
     rows = query(path, ROWS)
     assert version_of(path) == 1
     assert await start(path) == latest_version()
-    assert query(path, ROWS) == rows
+    assert [row[: len(rows[0])] for row in query(path, ROWS)] == rows
     assert schema_of(path) == schema_of(database)
 
 
