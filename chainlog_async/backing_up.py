@@ -23,8 +23,9 @@ from .disk import Need, needs_of, require_room
 from .errors import NotADatabaseError
 from .finishing import in_thread
 from .partial import PartialFile
+from .progress import Progress, no_progress
 from .slices import used_bytes
-from .upkeep import Progress, no_progress, open_for_reading
+from .upkeep import open_for_reading
 
 LOOK_S = 0.1
 """How often the size of the copy is looked at, in seconds."""

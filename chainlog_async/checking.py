@@ -10,9 +10,10 @@ import aiosqlite
 import msgspec
 
 from .faults import Fault, classify, errorname
+from .progress import Progress, no_progress
 from .slices import number
 from .totals import TABLES, Difference, compare, read_totals
-from .upkeep import Progress, no_progress, open_for_reading
+from .upkeep import open_for_reading
 
 ROWS = "SELECT COUNT(*) FROM request_logs"
 PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_summary"

@@ -20,9 +20,10 @@ from .errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from .finishing import in_thread
 from .giving_way import GivingWay
 from .lease import Lease, is_held, journal_folder, segments_of, take_dead_leases, writers_in
+from .progress import Progress, no_progress
 from .replay import Replayed, release_all, replay
 from .store import Store, open_database
-from .upkeep import Progress, named_errors, no_progress, open_for_reading
+from .upkeep import named_errors, open_for_reading
 
 if TYPE_CHECKING:
     from .settings import Settings

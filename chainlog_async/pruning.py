@@ -11,8 +11,9 @@ import anyio
 import msgspec
 
 from .entry import now_ms
+from .progress import Progress, no_progress
 from .slices import END_OF_TIME, Slices, file_bytes, give_back, is_incremental, number, rows_of_excess, used_bytes
-from .upkeep import Progress, no_progress, open_for_reading, open_for_upkeep
+from .upkeep import open_for_reading, open_for_upkeep
 
 SLICE_S = 0.1
 """How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""

@@ -9,8 +9,9 @@ import aiosqlite
 import msgspec
 
 from .errors import DatabaseError
+from .progress import Progress, no_progress
 from .totals import TABLES, Difference, Totals, TotalsTable, compare, read_totals
-from .upkeep import Progress, no_progress, open_for_upkeep, write_transaction
+from .upkeep import open_for_upkeep, write_transaction
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

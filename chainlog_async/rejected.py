@@ -12,8 +12,9 @@ import msgspec
 from .entry import encode_line, entry_from_json
 from .errors import InvalidEntryError
 from .faults import Fault, classify, errorname
+from .progress import Progress, no_progress
 from .redaction import Redactor
-from .upkeep import Progress, no_progress, open_for_reading, open_for_upkeep, write_transaction
+from .upkeep import open_for_reading, open_for_upkeep, write_transaction
 
 LIST = "SELECT id, rejected_at, error, entry FROM rejected_entries ORDER BY id DESC LIMIT ?"
 IDS = "SELECT id FROM rejected_entries ORDER BY id"

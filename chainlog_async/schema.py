@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 
 import aiosqlite
@@ -14,6 +14,7 @@ import aiosqlite
 from .errors import ForeignDatabaseError, MigrationError, NewerDatabaseError, OlderDatabaseError
 from .faults import errorname
 from .finishing import finish
+from .progress import LoggedProgress, Progress
 
 APPLICATION_ID = 0x636C6F67
 """What `PRAGMA application_id` says in our databases: "clog" in ASCII."""
@@ -37,6 +38,9 @@ _ORIGINAL_COLUMNS = frozenset(
         "attempts",
     }
 )
+
+SLICE_ROWS = 200_000
+"""How many rows of the log one statement of a migration looks at, where it has the parameters for it."""
 
 # One statement, so that all of it is from one moment: read one after the other, the answers would be from before and
 # from after a migration that another process commits in between, and its new file would pass for somebody else's.
@@ -95,8 +99,10 @@ def latest_version() -> int:
     return len(migrations())
 
 
-async def migrate_schema(connection: aiosqlite.Connection) -> int:
+async def migrate_schema(connection: aiosqlite.Connection, *, on_progress: Progress | None = None) -> int:
     """Brings the database to the newest schema and returns its version. Does nothing when it is there already.
+
+    A large file takes minutes; `on_progress` is told how far it is, without it the log.
 
     Each step and its number are one transaction, so a kill leaves the version before or the one after. Processes
     that start together wait for each other, as long as the connection's busy timeout allows.
@@ -104,12 +110,13 @@ async def migrate_schema(connection: aiosqlite.Connection) -> int:
     Raises `ForeignDatabaseError` or `NewerDatabaseError` before anything is touched, and `MigrationError` when a
     step fails, be it for want of the lock; the database is then as it was before that step.
     """
+    on_progress = on_progress or LoggedProgress()
     try:
         identity = await read_identity(connection)
         check_identity(identity)
         while identity.version < latest_version():
             # Left in the middle, the transaction would stay open.
-            await finish(_take_one_step(connection))
+            await finish(_take_one_step(connection, on_progress))
             identity = await read_identity(connection)
     except sqlite3.Error as error:
         raise MigrationError(
@@ -156,14 +163,14 @@ def check_readable(identity: Identity, name: str) -> None:
         )
 
 
-async def _take_one_step(connection: aiosqlite.Connection) -> None:
+async def _take_one_step(connection: aiosqlite.Connection, on_progress: Progress) -> None:
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
         # Another process may have got here first: what was read before the lock is worth nothing now.
         identity = await read_identity(connection)
         check_identity(identity)
         if identity.version < latest_version():
-            await _apply(connection, migrations()[identity.version], identity)
+            await _apply(connection, migrations()[identity.version], identity, on_progress)
         await connection.execute_fetchall("COMMIT")
     finally:
         # Some errors, SQLITE_FULL among them, end the transaction by themselves; a second ROLLBACK would hide them.
@@ -171,12 +178,13 @@ async def _take_one_step(connection: aiosqlite.Connection) -> None:
             await connection.execute_fetchall("ROLLBACK")
 
 
-async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Identity) -> None:
+async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Identity, on_progress: Progress) -> None:
     # 429chain adds the column and then sets the version, without a transaction: a kill in between left it half done.
     half_done = step.name == "error_message" and "error_message" in identity.columns
     try:
         for statement in () if half_done else step.statements:
-            await connection.execute_fetchall(statement)
+            on_progress(f"migration {step.version} ({step.name})", 0, None)
+            await _run(connection, statement, partial(on_progress, f"migration {step.version} ({step.name})"))
         await connection.execute_fetchall(f"PRAGMA user_version = {step.version:d}")
         if step.version > ORIGINAL_VERSION:
             await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID:d}")
@@ -185,6 +193,17 @@ async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Id
             f"migration {step.version} ({step.name}) failed: {error} ({errorname(error)}); "
             f"the database is still at version {identity.version}: free the cause and start again"
         ) from error
+
+
+async def _run(connection: aiosqlite.Connection, statement: str, on_progress: Callable[[int, int], None]) -> None:
+    if ":after" not in statement:
+        await connection.execute_fetchall(statement)
+        return
+    # The whole of a large log in one statement could not say how far it is.
+    ((first, last),) = await connection.execute_fetchall("SELECT MIN(id), MAX(id) FROM request_logs")
+    for after in range(first - 1, last, SLICE_ROWS) if last is not None else ():
+        await connection.execute_fetchall(statement, {"after": after, "until": after + SLICE_ROWS})
+        on_progress(after + SLICE_ROWS - first, last - first)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ Nothing here makes a file. A cancelled caller leaves no statement running and no
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -17,16 +17,6 @@ from .errors import DatabaseError, NotADatabaseError
 from .faults import Fault, classify, errorname
 from .finishing import finish
 from .schema import check_readable, read_identity
-
-Progress = Callable[[str, int, int | None], None]
-"""Told how far long work is, on the event loop, now and then.
-
-What is being done; how much of it is done, in whatever unit; and how much there is, or None where nobody knows.
-"""
-
-
-def no_progress(what: str, done: int, total: int | None) -> None:
-    """For a caller that does not want to be told."""
 
 
 @asynccontextmanager

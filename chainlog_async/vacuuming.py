@@ -10,8 +10,9 @@ import msgspec
 
 from .disk import Need, needs_of, require_room, temporary_folder
 from .finishing import in_thread
+from .progress import Progress, no_progress
 from .slices import file_bytes, is_incremental, used_bytes
-from .upkeep import Progress, no_progress, open_for_reading, open_for_upkeep
+from .upkeep import open_for_reading, open_for_upkeep
 
 LOG_OVERHEAD = 1.01
 """A page in the write-ahead log has a header of 24 bytes."""

@@ -31,9 +31,14 @@ def apply(path: Path, steps: Iterable[Migration], *, number: bool = True) -> Non
         connection.execute("PRAGMA synchronous = OFF")
         for step in steps:
             for statement in step.statements:
-                connection.execute(statement)
+                run(connection, statement)
             if number:
                 connection.execute(f"PRAGMA user_version = {step.version}")
+
+
+def run(connection: sqlite3.Connection, statement: str) -> None:
+    """Run one statement of a migration; where it looks at the log in slices, at all of it at once."""
+    connection.execute(statement, {"after": -1, "until": 2**62} if ":after" in statement else ())
 
 
 def make_original(path: Path, version: int) -> Path:

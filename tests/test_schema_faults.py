@@ -18,7 +18,7 @@ import pytest
 from blockbuster import BlockBuster
 from factories import insert_as_original, original_row
 from interrupting import HOWS, How, Steps, cancel_at_every_step
-from schemas import apply, make_original, query, schema_of, statements_of, summary_of, version_of
+from schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
 
 from chainlog_async import initialize_database, migrate_schema
 from chainlog_async import schema as schema_module
@@ -178,7 +178,7 @@ def overtake(path: Path) -> None:
         ((version,),) = other.execute("PRAGMA user_version")
         for step in migrations()[version:]:
             for statement in step.statements:
-                other.execute(statement)
+                run(other, statement)
         other.execute(f"PRAGMA user_version = {latest_version()}")
         other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         other.execute("COMMIT")
@@ -268,6 +268,6 @@ async def test_a_full_disk_leaves_the_version_before(at_version_2: Path) -> None
     assert not connection.in_transaction
     assert version_of(at_version_2) == 2
     assert statements_of(at_version_2) == before
-    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 100}")
+    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 1_000}")
     assert await migrate_schema(connection) == latest_version()
     await close_connection(connection)

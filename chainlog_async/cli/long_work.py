@@ -12,7 +12,7 @@ import click
 from anyio import CancelScope
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from chainlog_async.upkeep import Progress as ProgressCallback
+from chainlog_async.progress import Progress as ProgressCallback
 
 from .render import errors, on_terminal
 from .signals import signals_to

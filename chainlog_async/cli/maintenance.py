@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import anyio
 import click
 import msgspec
 
 from chainlog_async.database import close_connection, initialize_database
+from chainlog_async.progress import Progress
 from chainlog_async.schema import migrate_schema, read_identity
 from chainlog_async.settings import Settings
 
+from .long_work import run_long_work
 from .options import Source, examples, json_option, settings_options
 from .render import plain, print_json
 
@@ -38,7 +39,11 @@ def migrate(source: Source, as_json: bool) -> None:
     A database of 429chain is taken over with its rows and totals, and 429chain can go on writing to it. The gateway or
     service does the same when it starts. Every step is one transaction, and doing it twice does nothing.
     """
-    report = anyio.run(_migrate, source.load())
+    settings = source.load()
+    report = run_long_work(
+        lambda on_progress: _migrate(settings, on_progress),
+        if_stopped="the database is at the version of the last step that was finished: run it again to go on",
+    )
     if as_json:
         print_json(report)
         return
@@ -51,7 +56,7 @@ def migrate(source: Source, as_json: bool) -> None:
         click.echo(f"migrated {name} from schema version {report.from_version} to {report.to_version}")
 
 
-async def _migrate(settings: Settings) -> MigrationReport:
+async def _migrate(settings: Settings, on_progress: Progress) -> MigrationReport:
     connection = await initialize_database(
         settings.db_path,
         busy_timeout_ms=settings.busy_timeout_ms,
@@ -60,6 +65,7 @@ async def _migrate(settings: Settings) -> MigrationReport:
     )
     try:
         before = (await read_identity(connection)).version
-        return MigrationReport(str(settings.db_path), before, await migrate_schema(connection))
+        after = await migrate_schema(connection, on_progress=on_progress)
+        return MigrationReport(str(settings.db_path), before, after)
     finally:
         await close_connection(connection)
