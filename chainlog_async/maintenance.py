@@ -1,4 +1,4 @@
-"""What the writer does between batches, about once a second: look after the files, prune, give space back."""
+"""What the writer does between batches, about once a second: look after the files, prune, give space back, add up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .entry import now_ms
 from .faults import Fault, classify, errorname
 from .finishing import in_thread
 from .retention import Retention
+from .rollups import Rollups
 from .store import Store, wal_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Maintenance:
         self._store = store
         self._wal_limit = settings.wal_limit_bytes
         self._retention = Retention(settings)
+        self._rollups = Rollups()
         self._next_at = monotonic() + TICK_S
 
     def due_in_s(self) -> float:
@@ -42,7 +44,8 @@ class Maintenance:
             await self._store.follow_file()
             trouble = await self._save_deleted_wal()
             await self._look_after_wal()
-            more_to_prune = await self._retention.prune_slice(self._store.connection, now_ms())
+            more_to_do = await self._retention.prune_slice(self._store.connection, now_ms())
+            more_to_do |= await self._rollups.advance(self._store.connection, now_ms())
         except Exception as error:
             # Entries are written all the same.
             fault = classify(error)
@@ -52,7 +55,7 @@ class Maintenance:
                 self._condition.note_upkeep(f"{error} ({errorname(error)})")
             return
         self._condition.note_upkeep(trouble)
-        if more_to_prune:
+        if more_to_do:
             self._next_at = monotonic()
 
     async def _save_deleted_wal(self) -> str | None:

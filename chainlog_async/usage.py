@@ -8,7 +8,10 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from .provider_health import ProviderHealth, provider_health
 from .readers import ReaderPool
+from .usage_over_time import EVERYTHING, GroupBy, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
+from .window import Window
 
 T = TypeVar("T")
 
@@ -32,6 +35,29 @@ ONE_CHAIN = _CHAINS + " WHERE chain_name = ?"
 RECENT = _ROWS + " ORDER BY timestamp DESC, id DESC LIMIT ?"
 AFTER_ID = _ROWS + " WHERE id > ? ORDER BY id LIMIT ?"
 SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM usage_summary WHERE id = 1"
+
+MAX_NAMES = 1_000
+"""Most names of one kind that `get_names` gives."""
+
+CHAIN_NAMES = "SELECT chain_name FROM usage_by_chain ORDER BY total_requests DESC, chain_name LIMIT ?"
+PROVIDER_NAMES = "SELECT provider_id FROM usage_by_provider ORDER BY total_requests DESC, provider_id LIMIT ?"
+# From one name to the next along the index, however many rows have it.
+MODEL_NAMES = """
+WITH RECURSIVE names (name) AS (
+  SELECT MIN(model) FROM request_logs
+  UNION ALL
+  SELECT (SELECT MIN(model) FROM request_logs WHERE model > name) FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL LIMIT ?
+"""
+CALLER_NAMES = """
+WITH RECURSIVE names (name) AS (
+  SELECT MIN(caller) FROM request_logs WHERE caller IS NOT NULL
+  UNION ALL
+  SELECT (SELECT MIN(caller) FROM request_logs WHERE caller > name) FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL LIMIT ?
+"""
 
 
 class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
@@ -84,6 +110,17 @@ class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
     """Requests that took more than one attempt."""
     avg_latency_ms: int
     """Mean latency in ms, rounded half up; 0 when nothing was logged."""
+
+
+class Names(msgspec.Struct, frozen=True):
+    """The names that requests in the log go by."""
+
+    chains: tuple[str, ...]
+    """The most used first, as `providers`."""
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    """In alphabetical order, as `callers`."""
+    callers: tuple[str, ...]
 
 
 class _Sums(msgspec.Struct):
@@ -161,6 +198,49 @@ class UsageAggregator:
         (sums,) = await self._all(_Sums, SUMMARY)
         average = (2 * sums.latency_ms + sums.requests) // (2 * sums.requests) if sums.requests else 0
         return SummaryStats(sums.requests, sums.waterfalls, int(average))
+
+    async def get_usage(
+        self,
+        window: Window,
+        *,
+        by: GroupBy | None = None,
+        where: UsageFilter = EVERYTHING,
+        max_groups: int = 20,
+        fill: bool = False,
+    ) -> list[UsagePoint]:
+        """What was used in each step of the window, in all or by group, by step and then the largest group first.
+
+        Groups beyond the `max_groups` largest are added up. Steps without a request are left out unless `fill`.
+        Raises `ValueError` for a window or a number of groups that cannot be.
+        """
+        return await UsageQuestion(self._readers, window, by, where, max_groups).usage(fill=fill)
+
+    async def get_latency(
+        self,
+        window: Window,
+        *,
+        by: GroupBy | None = None,
+        where: UsageFilter = EVERYTHING,
+        max_groups: int = 20,
+        fill: bool = False,
+    ) -> list[LatencyPoint]:
+        """Percentiles and rates, otherwise the same."""
+        return await UsageQuestion(self._readers, window, by, where, max_groups).latency(fill=fill)
+
+    async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
+        """How often each model of each provider answered, refused or failed, in the window as a whole.
+
+        Raises `ValueError` for a window that cannot be.
+        """
+        return await provider_health(self._readers, window)
+
+    async def get_names(self) -> Names:
+        """What can be filtered by: at most `MAX_NAMES` of each kind."""
+        chains, providers, models, callers = [
+            tuple(str(name) for (name,) in await self._readers.fetch(query, (MAX_NAMES,)))
+            for query in (CHAIN_NAMES, PROVIDER_NAMES, MODEL_NAMES, CALLER_NAMES)
+        ]
+        return Names(chains, providers, models, callers)
 
     async def _all(self, row_type: type[T], sql: str, *parameters: object) -> list[T]:
         return [row_type(*row) for row in await self._readers.fetch(sql, parameters)]

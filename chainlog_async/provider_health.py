@@ -1,0 +1,70 @@
+"""How often each provider really answers, from every try of every chain."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .finishing import in_thread
+from .readers import ReaderPool
+from .window import Window
+
+
+class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The tries of one model of one provider in a window."""
+
+    provider_id: str
+    model: str
+    attempts: int
+    successes: int
+    rate_limited: int
+    """Refused with status 429."""
+    failures: int
+    """Failed otherwise; a client that went away (499) is neither a success nor a failure."""
+    refusal_rate: float
+    """Share of attempts that were refused with 429, 0 to 1."""
+    failure_rate: float
+    """Share of attempts that failed otherwise, 0 to 1."""
+    last_error: str | None
+    """Text of the last try that was refused or failed, its first 500 characters."""
+    last_error_status: int | None
+    """Its status; None when the provider sent none, or nothing failed."""
+    last_error_at: int | None
+    """When that was, in ms since the epoch, UTC."""
+
+
+# MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
+PROVIDER_HEALTH = """
+SELECT
+  provider_id, model, SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures),
+  last_error, last_error_status, MAX(last_error_at)
+FROM attempt_buckets
+WHERE start >= ? AND start < ?
+GROUP BY provider_id, model
+ORDER BY SUM(tries) DESC, provider_id, model
+"""
+
+
+class _Tries(msgspec.Struct, array_like=True):
+    provider_id: str
+    model: str
+    attempts: int
+    successes: int
+    rate_limited: int
+    failures: int
+    last_error: str | None
+    last_error_status: int | None
+    last_error_at: int | None
+
+
+async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderHealth]:
+    """Every provider and model that was tried in the window, the most often tried first. `step` plays no part."""
+    edges = await in_thread(window.edges)
+    rows = await readers.fetch(PROVIDER_HEALTH, (edges[0], edges[-1]))
+    return [
+        ProviderHealth(
+            **msgspec.structs.asdict(tries),
+            refusal_rate=tries.rate_limited / tries.attempts,
+            failure_rate=tries.failures / tries.attempts,
+        )
+        for tries in (msgspec.convert(row, _Tries, strict=False) for row in rows)
+    ]

@@ -1,0 +1,327 @@
+"""Usage and latency over time equal an independent computation from the rows, whatever is rolled up and however."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from factories import entry, insert_as_original, original_row
+from schemas import query
+from writing_tools import settings_for, until
+
+from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
+from chainlog_async.database import close_connection, initialize_database
+from chainlog_async.durations import RELATIVE_ERROR
+from chainlog_async.rollups import GRACE_MS, Rollups
+from chainlog_async.usage_over_time import GroupBy, UsageFilter, UsagePoint
+from chainlog_async.window import Step, Window
+
+DAY_MS = 86_400_000
+START = int(datetime(2026, 3, 27, tzinfo=UTC).timestamp()) * 1_000
+"""Two days before the clocks of Europe go forward."""
+END = START + 5 * DAY_MS
+
+FILTERS = [
+    UsageFilter(),
+    UsageFilter(chain="c1"),
+    UsageFilter(provider="p2"),
+    UsageFilter(model="m0"),
+    UsageFilter(caller="team-1"),
+    UsageFilter(caller=""),
+    UsageFilter(chain="c0", provider="p1"),
+    UsageFilter(provider="p2", caller="team-0"),
+    UsageFilter(chain="nothing"),
+]
+BYS: list[GroupBy | None] = [None, "chain", "provider", "model", "caller"]
+
+
+def random_entries(count: int, seed: int = 1) -> list[RequestLogEntry]:
+    """Requests of five days, most of them in bursts, with every field that is added up."""
+    rng = random.Random(seed)
+    entries = []
+    for _ in range(count):
+        latency = rng.lognormvariate(6, 1.5) if rng.random() < 0.9 else float(rng.randrange(12))
+        details = rng.random() < 0.7
+        entries.append(
+            entry(
+                timestamp=START + int(5 * DAY_MS * rng.random() ** 2),
+                chain_name=f"c{rng.randrange(2)}",
+                provider_id=f"p{rng.randrange(3)}",
+                model=f"m{rng.randrange(2)}",
+                prompt_tokens=rng.randrange(2_000),
+                completion_tokens=rng.randrange(500),
+                latency_ms=latency,
+                http_status=rng.choice([200, 200, 200, 429, 500, 400]),
+                attempts=rng.choice([1, 1, 2]),
+                caller=rng.choice([None, "team-0", "team-1"]),
+                cached_tokens=rng.randrange(100) if details else None,
+                ttft_ms=latency / 3 if details else None,
+                cost_usd=rng.random() if details else None,
+            )
+        )
+    return entries
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RequestLogEntry]]:
+    """A database with 3,000 requests, of which nothing is rolled up."""
+    path = tmp_path_factory.mktemp("usage") / "log.db"
+    entries = random_entries(3_000)
+    asyncio.run(log_without_rolling_up(path, entries))
+    return path, entries
+
+
+async def log_without_rolling_up(path: Path, entries: Iterable[RequestLogEntry]) -> None:
+    """Store entries so fast, or with the background work put off so long, that buckets are all there is."""
+    async with ChainLog(settings_for(path)) as chainlog:
+        chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
+        for one in entries:
+            chainlog.submit(one)
+
+
+async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: Rollups | None = None, steps: int = 10**9) -> None:
+    """Do what the writer does in the background, as if it were `now`, in as many steps at the most."""
+    rollups = taker or Rollups()
+    connection = await initialize_database(path)
+    try:
+        while steps and await rollups.advance(connection, now):
+            steps -= 1
+    finally:
+        await close_connection(connection)
+
+
+def copy_of(path: Path, to: Path) -> Path:
+    """A copy of the database."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+    return to
+
+
+@pytest.fixture(params=["buckets alone", "half rolled up", "all rolled up"])
+async def usage(
+    request: pytest.FixtureRequest, logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
+) -> AsyncIterator[UsageAggregator]:
+    """The reads of a copy of it, in three states."""
+    path = copy_of(logged[0], tmp_path / "copy.db")
+    if request.param == "half rolled up":
+        await roll_up(path, START + 2 * DAY_MS + 5_000_000)
+    elif request.param == "all rolled up":
+        await roll_up(path)
+        assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
+    async with UsageAggregator(path) as aggregator:
+        yield aggregator
+
+
+def value_of(one: RequestLogEntry, by: GroupBy | None) -> str | None:
+    """What the entry is grouped under."""
+    names = {"chain": one.chain_name, "provider": one.provider_id, "model": one.model, "caller": one.caller or ""}
+    return None if by is None else names[by]
+
+
+def passes(one: RequestLogEntry, where: UsageFilter) -> bool:
+    """Whether the filter lets it through."""
+    asked = {"chain": where.chain, "provider": where.provider, "model": where.model, "caller": where.caller}
+    return all(wanted is None or value_of(one, name) == wanted for name, wanted in asked.items())  # type: ignore[arg-type]  # the names are literals
+
+
+Key = tuple[int, str | None]
+
+
+def grouped(
+    entries: Iterable[RequestLogEntry], window: Window, by: GroupBy | None, where: UsageFilter
+) -> dict[Key, list[RequestLogEntry]]:
+    """The entries by the start of their step and by group, with a calendar instead of arithmetic."""
+    groups: dict[Key, list[RequestLogEntry]] = defaultdict(list)
+    zone = ZoneInfo(window.zone)
+    for one in entries:
+        if not window.start <= one.timestamp < window.end or not passes(one, where):
+            continue
+        local = datetime.fromtimestamp(one.timestamp / 1_000, zone)
+        if window.step == "1d":
+            step = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        else:
+            assert window.step == "1h"
+            step = local.replace(minute=0, second=0, microsecond=0)
+        groups[int(step.timestamp()) * 1_000, value_of(one, by)].append(one)
+    return groups
+
+
+def half_up(number: float) -> int:
+    """As the database rounds."""
+    return math.floor(number + 0.5)
+
+
+@pytest.mark.parametrize(("zone", "step"), [("UTC", "1h"), ("Europe/Berlin", "1d"), ("Asia/Kathmandu", "1d")])
+async def test_sums_equal_those_of_the_rows(
+    zone: str, step: Step, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
+) -> None:
+    """Every number, by every group and filter, on local days that are 23 hours long as well."""
+    midnight = datetime(2026, 3, 27, tzinfo=ZoneInfo(zone))
+    window = Window(start=int(midnight.timestamp()) * 1_000, end=END, step=step, zone=zone)
+    for where in FILTERS:
+        for by in BYS:
+            expected = grouped(logged[1], window, by, where)
+            points = await usage.get_usage(window, by=by, where=where)
+            assert {(point.start, point.name) for point in points} == set(expected)
+            for point in points:
+                check_sums(point, expected[point.start, point.name])
+
+
+def check_sums(point: UsagePoint, entries: list[RequestLogEntry]) -> None:
+    """Every sum and mean of the point."""
+    assert point.requests == len(entries)
+    assert point.errors == sum(one.http_status >= 400 for one in entries)
+    assert point.rate_limited == sum(one.http_status == 429 for one in entries)
+    assert point.waterfalls == sum(one.attempts > 1 for one in entries)
+    assert point.prompt_tokens == sum(one.prompt_tokens for one in entries)
+    assert point.completion_tokens == sum(one.completion_tokens for one in entries)
+    assert point.total_tokens == point.prompt_tokens + point.completion_tokens
+    assert point.cached_tokens == sum(one.cached_tokens or 0 for one in entries)
+    assert point.cost_usd == pytest.approx(sum(one.cost_usd or 0 for one in entries))
+    assert point.avg_latency_ms == pytest.approx(sum(half_up(one.latency_ms) for one in entries) / len(entries))
+    first_tokens = [half_up(one.ttft_ms) for one in entries if one.ttft_ms is not None]
+    mean = sum(first_tokens) / len(first_tokens) if first_tokens else None
+    assert point.avg_ttft_ms == (None if mean is None else pytest.approx(mean))
+
+
+@pytest.mark.parametrize("by", BYS)
+async def test_percentiles_are_within_the_stated_error(
+    by: GroupBy | None, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
+) -> None:
+    """Against the nearest rank of the stored durations, at most `RELATIVE_ERROR` away, for each group and filter."""
+    window = Window(start=START, end=END, step="1d")
+    for where in FILTERS:
+        expected = grouped(logged[1], window, by, where)
+        points = await usage.get_latency(window, by=by, where=where)
+        assert {(point.start, point.name) for point in points} == set(expected)
+        for point in points:
+            entries = expected[point.start, point.name]
+            latencies = sorted(half_up(one.latency_ms) for one in entries)
+            first_tokens = sorted(half_up(one.ttft_ms) for one in entries if one.ttft_ms is not None)
+            for found, true in ((point.latency_ms, latencies), (point.ttft_ms, first_tokens)):
+                for percent in (50, 90, 95, 99):
+                    check_percentile(getattr(found, f"p{percent}"), true, percent)
+            assert point.error_rate == pytest.approx(sum(one.http_status >= 400 for one in entries) / len(entries))
+            tokens = sum(one.completion_tokens for one in entries)
+            if any(latencies):
+                assert point.tokens_per_second == pytest.approx(1_000 * tokens / sum(latencies))
+
+
+def check_percentile(found: float | None, true: list[int], percent: int) -> None:
+    """One percentile of sorted values."""
+    if not true:
+        assert found is None
+        return
+    exact = true[math.ceil(percent * len(true) / 100) - 1]
+    # The estimate is rounded to a tenth of a ms.
+    assert found is not None
+    assert abs(found - exact) <= RELATIVE_ERROR * exact + 0.05
+
+
+async def test_a_window_without_a_step_is_one_point(
+    usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
+) -> None:
+    """Its quarters of an hour count whole, at both ends."""
+    window = Window(start=START + 1, end=START + DAY_MS + 1)
+    (point,) = await usage.get_usage(window)
+    assert (point.start, point.end) == (START, START + DAY_MS + 900_000)
+    check_sums(point, [one for one in logged[1] if one.timestamp < point.end])
+
+
+async def test_gaps_are_filled_where_asked(usage: UsageAggregator) -> None:
+    """With `fill` each step has each group, with zeros and without means; without it only what there was."""
+    window = Window(start=END, end=END + DAY_MS, step="6h")
+    assert await usage.get_usage(window) == []
+    assert await usage.get_latency(window) == []
+    points = await usage.get_usage(window, fill=True)
+    assert [(point.requests, point.avg_latency_ms) for point in points] == [(0, None)] * 4
+    window = Window(start=START - DAY_MS, end=START + DAY_MS, step="1d")
+    filled = await usage.get_latency(window, by="provider", fill=True)
+    assert [point.requests > 0 for point in filled] == [False] * 3 + [True] * 3
+
+
+async def test_groups_beyond_the_largest_are_added_up(usage: UsageAggregator) -> None:
+    """`max_groups` names are kept, the ones with the most requests; the others are one group without a name."""
+    window = Window(start=START, end=END)
+    full = await usage.get_usage(window, by="provider")
+    assert [point.requests for point in full] == sorted((point.requests for point in full), reverse=True)
+    first, rest = await usage.get_usage(window, by="provider", max_groups=1)
+    assert first == full[0]
+    assert (rest.name, rest.other) == (None, True)
+    assert rest.requests == full[1].requests + full[2].requests
+    latency = await usage.get_latency(window, by="provider", max_groups=1)
+    assert [point.other for point in latency] == [False, True]
+    with pytest.raises(ValueError, match="max_groups is 0"):
+        await usage.get_usage(window, max_groups=0)
+
+
+async def test_late_rows_are_in_every_answer_at_once(
+    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
+) -> None:
+    """A row for a time that is rolled up, by us or by 429chain, counts at once, and after it is rolled up anew."""
+    path = copy_of(logged[0], tmp_path / "late.db")
+    await roll_up(path)
+    window = Window(start=START, end=END, step="1d")
+    late = original_row(timestamp=START + 7_000_000, latency_ms=33.0)
+    async with UsageAggregator(path) as usage:
+        for how_many in (1, 2):
+            before = await usage.get_usage(window, by="chain")
+            insert_as_original(path, [late])
+            assert await usage.get_usage(window, by="chain") != before
+            (default,) = [point for point in await usage.get_usage(window, by="chain") if point.name == "default"]
+            assert (default.start, default.requests, default.avg_latency_ms) == (START, how_many, 33.0)
+            await roll_up(path)
+            assert default in await usage.get_usage(window, by="chain")
+            assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
+
+
+async def test_a_row_that_comes_while_its_hour_is_rolled_up_is_not_lost(
+    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
+) -> None:
+    """At whichever step it comes, the hour is not taken for rolled up until it is in it."""
+    window = Window(start=START, end=START + DAY_MS)
+    for steps in range(1, 8):
+        path = copy_of(logged[0], tmp_path / f"{steps}.db")
+        rollups = Rollups()
+        await roll_up(path, taker=rollups, steps=steps)
+        insert_as_original(path, [original_row(timestamp=START + 1)])
+        await roll_up(path, taker=rollups)
+        async with UsageAggregator(path) as usage:
+            for by in BYS:
+                points = await usage.get_usage(window, by=by, where=UsageFilter(chain="default"))
+                assert [point.requests for point in points] == [1]
+
+
+async def test_work_that_is_not_finished_is_done_by_another(
+    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
+) -> None:
+    """What a killed process had begun counts for nothing, and is taken over after a minute."""
+    path = copy_of(logged[0], tmp_path / "killed.db")
+    await roll_up(path, taker=Rollups(), steps=3)
+    await roll_up(path)
+    assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]
+    await roll_up(path, END + GRACE_MS + 61_000)
+    assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(0,)]
+    assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
+
+
+async def test_the_writer_rolls_up_what_is_over(tmp_path: Path) -> None:
+    """Without anybody asking, between two batches."""
+    path = tmp_path / "log.db"
+    async with ChainLog(settings_for(path)) as chainlog:
+        for one in random_entries(50):
+            chainlog.submit(one)
+        await chainlog.flush()
+        await until(lambda: query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)])
+    async with UsageAggregator(path) as usage:
+        (point,) = await usage.get_usage(Window(start=START, end=END))
+    assert point.requests == 50
