@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, TypeAlias
 
-from .rollups import HOUR_MS, QUARTER_MS, SPANS
+from .rollups import SPANS
+from .window import HOUR_MS, QUARTER_MS
 
 Dimension: TypeAlias = Literal["all", "chain", "provider", "model", "caller", "each"]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import aiosqlite
 
-QUARTER_MS = 900_000
-HOUR_MS = 3_600_000
+from .window import HOUR_MS, QUARTER_MS
+
 SPANS = ((21_600_000, HOUR_MS), (86_400_000, 21_600_000))
 """The longer widths, each with that of its parts, in ms."""
 

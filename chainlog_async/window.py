@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,8 @@ from .quantities import parse_duration
 
 QUARTER_MS = 900_000
 """What buckets are wide, in ms; every time zone in use is a whole number of them away from UTC."""
+
+HOUR_MS = 3_600_000
 
 MAX_STEPS = 2_000
 """Most steps of a window."""
@@ -29,8 +31,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """From `start` to `end`, both in ms since the epoch, UTC; what they cut a quarter of an hour out of counts whole.
 
-    Steps begin anew at each midnight of `zone`, so the last one of a day is shorter or longer where the clocks change.
-    Without `step` there is but one.
+    Steps begin at each midnight of `zone` and from there on by its clock: the one of more than an hour in which the
+    clocks change is shorter or longer than the others. Without `step` there is but one.
     """
 
     start: int
@@ -78,16 +80,20 @@ def zone_of(name: str) -> tzinfo:
 
 
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:
-    """Every midnight of the zone and what lies whole steps after it, in order, beginning before `start`."""
+    """Every midnight of the zone and the steps after it, in order, beginning before `start`."""
     day = (_EPOCH + timedelta(milliseconds=start)).astimezone(zone).date()
-    midnight = _midnight(datetime.combine(day, time(), zone))
+    midnight = _instant(day, 0, zone)
     while midnight < end:
+        next_midnight = _instant(day + _DAY, 0, zone)
+        if step_ms > HOUR_MS:
+            yield from (_instant(day, hour, zone) for hour in range(0, 24, step_ms // HOUR_MS))
+        else:
+            # An hour that the clock shows twice is two.
+            yield from range(midnight, next_midnight, step_ms)
         day += _DAY
-        next_midnight = _midnight(datetime.combine(day, time(), zone))
-        yield from range(midnight, next_midnight, step_ms)
         midnight = next_midnight
 
 
-def _midnight(local: datetime) -> int:
-    """The first instant of a day in ms; on a day whose clocks skip midnight, the one at which they do."""
-    return int(local.timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS
+def _instant(day: date, hour: int, zone: tzinfo) -> int:
+    """When a clock of the zone shows that hour, in ms; one that it skips is when it does."""
+    return int(datetime.combine(day, time(hour), zone).timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS

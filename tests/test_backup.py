@@ -23,6 +23,7 @@ from chainlog_async import ChainLog
 from chainlog_async.backing_up import BackupReport, backup_database
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from chainlog_async.partial import PartialFile
+from chainlog_async.schema import latest_version
 
 ROOT = Path(__file__).parents[1]
 ROWS = "SELECT * FROM request_logs ORDER BY id"
@@ -47,7 +48,12 @@ async def test_it_has_everything_in_one_file(database: Path, tmp_path: Path) -> 
     assert report.backup == str(target)
     assert report.bytes == target.stat().st_size
     assert mode_of(target) == 0o600
-    for pragma, value in (("journal_mode", "delete"), ("auto_vacuum", 2), ("user_version", 5), ("freelist_count", 0)):
+    for pragma, value in (
+        ("journal_mode", "delete"),
+        ("auto_vacuum", 2),
+        ("user_version", latest_version()),
+        ("freelist_count", 0),
+    ):
         assert query(target, f"PRAGMA {pragma}") == [(value,)]
     assert statements_of(target) == statements_of(database)
     for table in ("request_logs", "usage_by_provider", "usage_summary", "pruned_by_chain", "rejected_entries"):

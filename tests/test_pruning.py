@@ -102,7 +102,7 @@ async def test_all_limits_hold_together(database: Path) -> None:
 
 async def test_a_dry_run_says_the_same_and_changes_nothing(database: Path) -> None:
     """By age and by rows the plan is what is then deleted, by size about that; until then nothing is written."""
-    fill(database, 3_000, padding=500)
+    fill(database, 3_000, padding=500, models=3)
     for limits in (
         Limits(max_age_ms=now_ms() - (T0 + 500_000)),
         Limits(max_bytes=1_000_000),

@@ -53,7 +53,7 @@ async def test_a_running_log_keeps_nothing_longer_than_it_may(tmp_path: Path) ->
 async def test_a_running_log_gives_space_back(tmp_path: Path) -> None:
     """With retention_bytes the oldest go, and the file becomes smaller but for what new rows will need."""
     path = await migrate(tmp_path / "o.db")
-    fill(path, 20_000, padding=1_000)
+    fill(path, 20_000, padding=1_000, models=3)
     before = number_of(path, PAGES)
     async with ChainLog(settings_for(path, retention_bytes=3_000_000)) as chainlog:
         await until(lambda: number_of(path, PAGES) <= 3_000_000 // 4096 + VACUUM_ABOVE_PAGES)

@@ -27,7 +27,7 @@ HARDEST: tuple[How, ...] = ("task after the answer", "task again and again")
 """The ways of cancelling that are hardest to get right, where trying all of them would take too long."""
 
 
-def fill(path: Path, count: int, *, first: int = 0, padding: int = 0) -> None:
+def fill(path: Path, count: int, *, first: int = 0, padding: int = 0, models: int = 1_000_000) -> None:
     """Stores rows of three providers and two chains as 429chain would; `padding` makes them that many bytes longer."""
     insert_as_original(
         path,
@@ -36,7 +36,7 @@ def fill(path: Path, count: int, *, first: int = 0, padding: int = 0) -> None:
                 timestamp=T0 + 1_000 * number,
                 provider_id=f"provider {number % 3}",
                 chain_name=f"chain {number % 2}",
-                model=f"model {number}",
+                model=f"model {number % models}",
                 prompt_tokens=number % 1_000,
                 completion_tokens=number % 7,
                 latency_ms=float(number % 500),
