@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiosqlite
@@ -34,7 +34,7 @@ class ReaderPool:
         self._closed = False
         self._generation = 0
 
-    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[type_of_row]:
+    async def fetch(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[type_of_row]:
         """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
 
         Raises `DatabaseError` when the database cannot be read, `ClosedError` after `aclose`, `ForkedError` in a child.
