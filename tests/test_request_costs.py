@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from factories import insert_as_original, original_row
-from indexes import add_indexes
 
 from chainlog_async import RequestFilter
 from chainlog_async import request_queries as queries
@@ -27,13 +26,6 @@ LEADS_TO = {
 }
 
 
-@pytest.fixture
-def log(database: Path) -> Path:
-    """An empty database with its indexes."""
-    add_indexes(database)
-    return database
-
-
 def parameters(where: RequestFilter, **more: object) -> dict[str, object]:
     """What a page is asked for with."""
     return _parameters_of(where) | {"timestamp": 10**15, "id": 0, "budget": 51, "limit": 51} | more
@@ -45,12 +37,12 @@ def test_every_query_is_watched() -> None:
 
 
 @pytest.mark.parametrize("index", QUERIES)
-def test_a_filter_leads_to_its_index(index: str, log: Path) -> None:
+def test_a_filter_leads_to_its_index(index: str, database: Path) -> None:
     """Both steps to the rows search the index, newest first without sorting, and each row is then read by its id."""
     where, search = LEADS_TO[index]
     sql = query_for(where)
     assert sql is QUERIES[index].sql
-    with closing(sqlite3.connect(log)) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters(where))]
     steps = [step for step in plan if "request_logs" in step or "logged" in step]
     assert [f"INDEX {index} ({search}" in step for step in steps] == [True, True, False]
@@ -77,10 +69,10 @@ def test_no_query_counts_or_skips(index: str) -> None:
         ("OLDEST_TIMESTAMP", "SCAN request_logs USING COVERING INDEX idx_logs_timestamp"),
     ],
 )
-def test_the_ends_are_reached_directly(name: str, step: str, log: Path) -> None:
+def test_the_ends_are_reached_directly(name: str, step: str, database: Path) -> None:
     """One row, the rows after one, and both ends of the log take one step into the table or an index."""
     sql: str = getattr(queries, name)
-    with closing(sqlite3.connect(log)) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?")).fetchall()
     assert [row[3] for row in plan] == [step]
 
@@ -104,21 +96,21 @@ def instructions(path: Path, where: RequestFilter, **more: object) -> int:
     "where",
     [RequestFilter(), RequestFilter(chain="default"), RequestFilter(status="errors"), RequestFilter(error_text="no")],
 )
-def test_a_page_costs_the_same_wherever_it_is(where: RequestFilter, log: Path) -> None:
+def test_a_page_costs_the_same_wherever_it_is(where: RequestFilter, database: Path) -> None:
     """The last page of ten thousand rows takes as many instructions as the first page of a thousand."""
     rows = [original_row(timestamp=number, http_status=500) for number in range(1000)]
-    insert_as_original(log, rows)
-    few = instructions(log, where)
-    insert_as_original(log, [original_row(timestamp=number, http_status=500) for number in range(1000, 10_000)])
-    assert instructions(log, where) <= few * 1.02
-    assert instructions(log, where, timestamp=60, id=61) <= few * 1.02
+    insert_as_original(database, rows)
+    few = instructions(database, where)
+    insert_as_original(database, [original_row(timestamp=number, http_status=500) for number in range(1000, 10_000)])
+    assert instructions(database, where) <= few * 1.02
+    assert instructions(database, where, timestamp=60, id=61) <= few * 1.02
 
 
-def test_a_page_within_one_millisecond_costs_the_same(log: Path) -> None:
+def test_a_page_within_one_millisecond_costs_the_same(database: Path) -> None:
     """Where thousands of rows have one timestamp, a page in their midst looks at no more rows than any other."""
-    insert_as_original(log, [original_row(timestamp=number) for number in range(100)])
+    insert_as_original(database, [original_row(timestamp=number) for number in range(100)])
     where = RequestFilter(chain="default")
-    few = instructions(log, where)
-    insert_as_original(log, [original_row(timestamp=500) for _ in range(5_000)])
-    assert instructions(log, where, timestamp=500, id=2_500) <= few * 1.02
-    assert instructions(log, RequestFilter(), timestamp=500, id=2_500) <= few * 1.1
+    few = instructions(database, where)
+    insert_as_original(database, [original_row(timestamp=500) for _ in range(5_000)])
+    assert instructions(database, where, timestamp=500, id=2_500) <= few * 1.02
+    assert instructions(database, RequestFilter(), timestamp=500, id=2_500) <= few * 1.1

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from indexes import add_indexes
 
 from chainlog_async import LoggedAttempt, LoggedRequest, RequestFilter, UsageAggregator
 from chainlog_async import requests as requests_module
@@ -33,13 +32,6 @@ _ROW: Row = {
     "http_status": 200,
     "attempts": 1,
 }
-
-
-@pytest.fixture
-def log(database: Path) -> Path:
-    """An empty database with its indexes."""
-    add_indexes(database)
-    return database
 
 
 def insert(path: Path, rows: Sequence[Row]) -> None:
@@ -128,28 +120,28 @@ FILTERS = st.builds(
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_paging_gives_exactly_what_the_filter_means(
-    log: Path, rows: list[Row], added: list[list[Row]], where: RequestFilter, limit: int, budget: int
+    database: Path, rows: list[Row], added: list[list[Row]], where: RequestFilter, limit: int, budget: int
 ) -> None:
     """Page by page every row that a filter in Python picks comes once, in order, also while rows are being added."""
-    with closing(sqlite3.connect(log)) as connection, connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DELETE FROM request_logs")
-    insert(log, rows)
-    before = stored(log)
-    found = anyio.run(_page_through, log, where, limit, budget, added)
+    insert(database, rows)
+    before = stored(database)
+    found = anyio.run(_page_through, database, where, limit, budget, added)
     known = {row["id"] for row in before}
     assert [request.id for request in found if request.id in known] == expected(before, where)
     places = [(request.timestamp, request.id) for request in found]
     assert places == sorted(set(places), reverse=True)
-    assert {request.id for request in found} <= set(expected(stored(log), where))
+    assert {request.id for request in found} <= set(expected(stored(database), where))
     assert all(matches(request, where) for request in found)
 
 
 async def _page_through(
-    log: Path, where: RequestFilter, limit: int, budget: int, added: list[list[Row]]
+    database: Path, where: RequestFilter, limit: int, budget: int, added: list[list[Row]]
 ) -> list[LoggedRequest]:
     found: list[LoggedRequest] = []
     cursor, more = None, iter(added)
-    async with UsageAggregator(log) as usage:
+    async with UsageAggregator(database) as usage:
         while True:
             page = await requests_module.find_requests(
                 usage._readers, where, limit=limit, cursor=cursor, scan_budget=budget
@@ -157,7 +149,7 @@ async def _page_through(
             assert len(page.requests) <= limit
             assert page.next_cursor is not None or page.searched_back_to is None
             found += page.requests
-            insert(log, next(more, []))
+            insert(database, next(more, []))
             cursor = page.next_cursor
             if cursor is None:
                 return found
@@ -165,14 +157,16 @@ async def _page_through(
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=20), where=FILTERS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_request_at_hand_is_judged_as_the_database_does(log: Path, rows: list[Row], where: RequestFilter) -> None:
+def test_a_request_at_hand_is_judged_as_the_database_does(
+    database: Path, rows: list[Row], where: RequestFilter
+) -> None:
     """What the live tail shows of a filter is what a search with the same filter finds."""
-    with closing(sqlite3.connect(log)) as connection, connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DELETE FROM request_logs")
-    insert(log, rows)
+    insert(database, rows)
 
     async def ask() -> tuple[set[int], set[int]]:
-        async with UsageAggregator(log) as usage:
+        async with UsageAggregator(database) as usage:
             page = await usage.find_requests(where)
             everything = await usage.get_requests_after(0)
         return {one.id for one in page.requests}, {one.id for one in everything if matches(one, where)}
@@ -181,7 +175,7 @@ def test_a_request_at_hand_is_judged_as_the_database_does(log: Path, rows: list[
     assert by_database == by_hand
 
 
-async def test_a_request_has_everything(log: Path) -> None:
+async def test_a_request_has_everything(database: Path) -> None:
     """One request by its id has every column, its metadata and the tries of its chain as values."""
     trail = [{"provider_id": "groq", "model": "m", "http_status": 429, "latency_ms": 8.5, "error_message": "no"}]
     details = {
@@ -195,8 +189,8 @@ async def test_a_request_has_everything(log: Path) -> None:
         "metadata": '{"tag": ["a", 1]}',
         "attempt_trail": msgspec.json.encode([*trail, {"provider_id": "azure", "model": "n"}]).decode(),
     }
-    insert(log, [{}, details])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{}, details])
+    async with UsageAggregator(database) as usage:
         request = await usage.get_request(2)
         assert (await usage.find_requests(RequestFilter(request_id="r-1"))).requests == [request]
     assert request is not None
@@ -206,28 +200,28 @@ async def test_a_request_has_everything(log: Path) -> None:
     assert request.attempt_trail == [LoggedAttempt("groq", "m", 429, 8.5, "no"), LoggedAttempt("azure", "n")]
 
 
-async def test_a_request_that_is_not_there_is_none(log: Path) -> None:
+async def test_a_request_that_is_not_there_is_none(database: Path) -> None:
     """An id that no row has, however odd, gives None."""
-    insert(log, [{}])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{}])
+    async with UsageAggregator(database) as usage:
         assert [await usage.get_request(number) for number in (2, 0, -1, 10**30)] == [None] * 4
 
 
-async def test_what_429chain_stored_is_whole_numbers(log: Path) -> None:
+async def test_what_429chain_stored_is_whole_numbers(database: Path) -> None:
     """Its doubles are rounded half up on reading, and what it does not know is None."""
-    insert(log, [{"latency_ms": 12.5, "timestamp": 1000.0, "prompt_tokens": 3.0}])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{"latency_ms": 12.5, "timestamp": 1000.0, "prompt_tokens": 3.0}])
+    async with UsageAggregator(database) as usage:
         (request,) = (await usage.find_requests(RequestFilter())).requests
     assert (request.latency_ms, request.timestamp, request.prompt_tokens) == (13, 1000, 3)
     assert all(type(value) is int for value in (request.latency_ms, request.timestamp, request.prompt_tokens))
     assert (request.attempt_trail, request.metadata, request.streamed) == (None, None, None)
 
 
-async def test_times_with_a_fraction_can_be_paged_through(log: Path) -> None:
+async def test_times_with_a_fraction_can_be_paged_through(database: Path) -> None:
     """A cursor keeps the fraction of a ms that another program stored."""
-    insert(log, [{"timestamp": time} for time in (1000.5, 1000.5, 1000.5, 1000.25, 1000.25)])
+    insert(database, [{"timestamp": time} for time in (1000.5, 1000.5, 1000.5, 1000.25, 1000.25)])
     seen, cursor = [], None
-    async with UsageAggregator(log) as usage:
+    async with UsageAggregator(database) as usage:
         while True:
             page = await usage.find_requests(RequestFilter(), limit=1, cursor=cursor)
             seen += [one.id for one in page.requests]
@@ -237,18 +231,20 @@ async def test_times_with_a_fraction_can_be_paged_through(log: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["not json", "[1]", "", b"\xff\x00"])
-async def test_details_that_are_no_json_do_not_hide_the_request(log: Path, text: str | bytes) -> None:
+async def test_details_that_are_no_json_do_not_hide_the_request(database: Path, text: str | bytes) -> None:
     """What another program left in metadata or trail is None when it is not what belongs there."""
-    insert(log, [{"metadata": text, "attempt_trail": text}])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{}])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE request_logs SET metadata = ?1, attempt_trail = ?1", (text,))
+    async with UsageAggregator(database) as usage:
         (request,) = (await usage.find_requests(RequestFilter())).requests
     assert (request.metadata, request.attempt_trail) == (None, None)
 
 
-async def test_a_search_that_finds_little_says_how_far_it_came(log: Path) -> None:
+async def test_a_search_that_finds_little_says_how_far_it_came(database: Path) -> None:
     """After so many rows a page ends, full or not, with a cursor to go on and the time it reached."""
-    insert(log, [{"timestamp": number, "error_message": "rare" if number == 3 else None} for number in range(300)])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{"timestamp": number, "error_message": "rare" if number == 3 else None} for number in range(300)])
+    async with UsageAggregator(database) as usage:
         find = requests_module.find_requests
         where = RequestFilter(error_text="rare")
         page = await find(usage._readers, where, limit=5, scan_budget=100)
@@ -260,25 +256,25 @@ async def test_a_search_that_finds_little_says_how_far_it_came(log: Path) -> Non
 @pytest.mark.parametrize(
     "cursor", ["", "x", "1", "1_", "_1", "1_2_3", "1_-2", "٣_1", "1e5_1", " 1_1", "1_1\n", "9" * 99]
 )
-async def test_a_made_up_cursor_is_refused(log: Path, cursor: str) -> None:
+async def test_a_made_up_cursor_is_refused(database: Path, cursor: str) -> None:
     """What was no next_cursor is an error, not another page."""
-    async with UsageAggregator(log) as usage:
+    async with UsageAggregator(database) as usage:
         with pytest.raises(ValueError, match="cursor"):
             await usage.find_requests(RequestFilter(), cursor=cursor)
 
 
-async def test_a_cursor_beyond_every_number_is_one_end(log: Path) -> None:
+async def test_a_cursor_beyond_every_number_is_one_end(database: Path) -> None:
     """Digits that no row can have lead to the beginning or the end of the log, not to an error."""
-    insert(log, [{}])
-    async with UsageAggregator(log) as usage:
+    insert(database, [{}])
+    async with UsageAggregator(database) as usage:
         assert (await usage.find_requests(RequestFilter(), cursor=f"{'9' * 19}_{'9' * 19}")).requests
         assert not (await usage.find_requests(RequestFilter(), cursor=f"-{'9' * 19}_{'9' * 19}")).requests
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])
-async def test_a_limit_beyond_a_page_is_refused(log: Path, limit: int) -> None:
+async def test_a_limit_beyond_a_page_is_refused(database: Path, limit: int) -> None:
     """A page has 1 to 500 requests."""
-    async with UsageAggregator(log) as usage:
+    async with UsageAggregator(database) as usage:
         with pytest.raises(ValueError, match=f"limit is {limit}"):
             await usage.find_requests(RequestFilter(), limit=limit)
 
@@ -305,9 +301,9 @@ def test_a_filter_that_means_nothing_is_refused(wrong: dict[str, object]) -> Non
         RequestFilter(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 
-async def test_the_ends_of_the_log(log: Path) -> None:
+async def test_the_ends_of_the_log(database: Path) -> None:
     """The newest id and the oldest time are known at once; an empty log has neither."""
-    async with UsageAggregator(log) as usage:
+    async with UsageAggregator(database) as usage:
         assert (await usage.get_newest_id(), await usage.get_oldest_timestamp()) == (0, None)
-        insert(log, [{"timestamp": 5}, {"timestamp": 3}, {"timestamp": 4}])
+        insert(database, [{"timestamp": 5}, {"timestamp": 3}, {"timestamp": 4}])
         assert (await usage.get_newest_id(), await usage.get_oldest_timestamp()) == (3, 3)
