@@ -8,6 +8,8 @@ from .database import initialize_database
 from .entry import Attempt, RequestLogEntry
 from .errors import ChainlogError
 from .logger import RequestLogger
+from .request_filter import RequestFilter
+from .requests import LoggedAttempt, LoggedRequest, RequestPage
 from .schema import migrate_schema
 from .service import ChainLog
 from .statistics import Health, Statistics
@@ -22,10 +24,14 @@ __all__ = [
     "ChainUsage",
     "ChainlogError",
     "Health",
+    "LoggedAttempt",
+    "LoggedRequest",
     "ProviderUsage",
+    "RequestFilter",
     "RequestLogEntry",
     "RequestLogRow",
     "RequestLogger",
+    "RequestPage",
     "Settings",
     "Statistics",
     "SummaryStats",

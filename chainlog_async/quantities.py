@@ -1,14 +1,19 @@
-"""Durations and sizes as people write them: ``30d``, ``1h30m``, ``2GB``, ``512 MiB``."""
+"""Durations, times and sizes as people write them: ``30d``, ``1h30m``, ``2026-11-25T08:00Z``, ``2GB``, ``512 MiB``."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
+
+from .entry import MAX_TIMESTAMP_MS
 
 _MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _POWERS = "kmgt"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _PART = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([a-z]+)\s*", re.ASCII)
 _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
+_MS = re.compile(r"\d{1,15}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_duration(text: str) -> int:
@@ -22,6 +27,29 @@ def parse_duration(text: str) -> int:
     if not end or end != len(text):
         raise ValueError(f"{text!r} is no duration; give a number and a unit, such as 90m, 12h, 30d or 2w")
     return round(total)
+
+
+def parse_instant(text: str, *, now: int) -> int:
+    """A time in ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
+
+    An ISO time without a zone is UTC. Raises `ValueError`.
+    """
+    text = text.strip()
+    if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
+        return int(text)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        raise ValueError(
+            f"{text[:60]!r} is no time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
+            "or how long ago, such as 90m, 24h or 7d"
+        ) from None
 
 
 def parse_bytes(text: str) -> int:

@@ -10,6 +10,16 @@ import msgspec
 
 from .provider_health import ProviderHealth, provider_health
 from .readers import ReaderPool
+from .request_filter import RequestFilter
+from .requests import (
+    LoggedRequest,
+    RequestPage,
+    find_requests,
+    get_newest_id,
+    get_oldest_timestamp,
+    get_request,
+    get_requests_after,
+)
 from .usage_over_time import EVERYTHING, GroupBy, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
 from .window import Window
 
@@ -192,6 +202,31 @@ class UsageAggregator:
         if after_id is None:
             return await self._all(RequestLogRow, RECENT, limit)
         return await self._all(RequestLogRow, AFTER_ID, after_id, limit)
+
+    async def find_requests(self, where: RequestFilter, *, limit: int = 50, cursor: str | None = None) -> RequestPage:
+        """One page of the requests that the filter means, newest first; of the same ms, the last stored is first.
+
+        `cursor` is the page before's `next_cursor`. A page looks at a bounded number of rows, however large the log is
+        and however few of them match: it may be short, or empty, and still have a `next_cursor`. Raises `ValueError`
+        when `limit` is not from 1 to 500, or `cursor` is none.
+        """
+        return await find_requests(self._readers, where, limit=limit, cursor=cursor)
+
+    async def get_request(self, request_id: int) -> LoggedRequest | None:
+        """One request with everything that is known of it, by its id in this database; None when there is none."""
+        return await get_request(self._readers, request_id)
+
+    async def get_requests_after(self, after_id: int, *, limit: int = 500) -> list[LoggedRequest]:
+        """The first requests stored after the one with that id, in the order they were stored: for a follower."""
+        return await get_requests_after(self._readers, after_id, limit=limit)
+
+    async def get_newest_id(self) -> int:
+        """The id of the request that was stored last, or 0: where a follower begins."""
+        return await get_newest_id(self._readers)
+
+    async def get_oldest_timestamp(self) -> int | None:
+        """The earliest timestamp in the log, in ms since the epoch, UTC; None when it is empty."""
+        return await get_oldest_timestamp(self._readers)
 
     async def get_summary_stats(self) -> SummaryStats:
         """The whole log in three numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -29,6 +29,8 @@ class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EVERYTHING = UsageFilter()
+
+_DIMENSIONS: tuple[GroupBy, ...] = get_args(GroupBy)
 
 
 class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -215,16 +217,14 @@ class UsageQuestion:
 
     async def _prepare(self) -> None:
         self.edges = await in_thread(self._window.edges)
-        filtered = [name for name in ("chain", "provider", "model", "caller") if self._parameters[name] is not None]
-        asked: list[Dimension] = [
-            name for name in ("chain", "provider", "model", "caller") if name in {*filtered, self._by}
-        ]
+        asked = [name for name in _DIMENSIONS if self._parameters[name] is not None or name == self._by]
         dimension: Dimension = "all" if not asked else asked[0] if len(asked) == 1 else "each"
-        rolled_up = await self._readers.fetch(ROLLED_UP, (self.edges[0], self.edges[-1]))
-        pieces = cut(self.edges, dimension, {(int(str(width)), int(str(start))) for width, start in rolled_up})
-        self._parameters |= {"dimension": dimension, "pieces": msgspec.json.encode(pieces).decode()}
+        where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges)}
+        rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
+        pieces = await in_thread(cut, self.edges, dimension, rolled_up)
+        self._parameters |= {"dimension": dimension, "pieces": _json(pieces)}
         self._names = await self._largest_groups()
-        self._parameters["groups"] = msgspec.json.encode(self._names).decode()
+        self._parameters["groups"] = _json(self._names)
 
     async def _largest_groups(self) -> list[str]:
         if self._by is None:
@@ -277,6 +277,10 @@ class UsageQuestion:
             latency_ms=Percentiles(*durations[:4]),
             ttft_ms=Percentiles(*durations[4:]),
         )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _name(value: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainlog_async.quantities import parse_bytes, parse_duration, size_text
+from chainlog_async.quantities import parse_bytes, parse_duration, parse_instant, size_text
 
 DAY_MS = 86_400_000
 
@@ -80,3 +80,35 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_a_size_is_shown_in_three_figures(size: int, text: str) -> None:
     """It is as short as a person wants it."""
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("0", 0),
+        ("1764057600000", 1_764_057_600_000),
+        ("253402300799999", 253_402_300_799_999),
+        ("2025-11-25", 1_764_028_800_000),
+        ("2025-11-25T08:00", 1_764_057_600_000),
+        ("2025-11-25 08:00:00.250", 1_764_057_600_250),
+        ("2025-11-25T08:00Z", 1_764_057_600_000),
+        ("2025-11-25T09:00:00+01:00", 1_764_057_600_000),
+        ("1969-12-31T23:59:59.9996Z", -1),
+        ("0001-01-01T00:00:00+14:00", -62_135_647_200_000),
+        ("24h", 10_000 * DAY_MS - DAY_MS),
+        (" 7d ", 10_000 * DAY_MS - 7 * DAY_MS),
+        ("0s", 10_000 * DAY_MS),
+    ],
+)
+def test_a_time_is_read(text: str, ms: int) -> None:
+    """A number of ms, an ISO time, UTC where no zone is said, and a duration back from now, are a time."""
+    assert parse_instant(text, now=10_000 * DAY_MS) == ms
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "-1", "-24h", "253402300800000", "9" * 16, "25.11.2025", "1e3", "٣", "8h ago"]
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Anything else is an error that shows how it is done."""
+    with pytest.raises(ValueError, match="such as 2026-11-25T08:00Z"):
+        parse_instant(text, now=0)

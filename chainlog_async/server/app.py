@@ -6,11 +6,25 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.server.access import AccessControl
-from chainlog_async.server.health import health_route
-from chainlog_async.server.ingest import ingest_route
+from chainlog_async.server.health import HealthEndpoints
+from chainlog_async.server.ingest import ingest_operation
+from chainlog_async.server.operations import Operation
 from chainlog_async.server.replies import ANSWERED, answer_error
+from chainlog_async.server.requests import RequestEndpoints
 from chainlog_async.server.stats import StatsEndpoints
+from chainlog_async.server.usage import UsageEndpoints
 from chainlog_async.service import ChainLog
+
+
+def operations_of(chainlog: ChainLog) -> list[Operation]:
+    """Everything that can be asked of the service."""
+    return [
+        *HealthEndpoints(chainlog).operations(),
+        ingest_operation(chainlog),
+        *StatsEndpoints(chainlog).operations(),
+        *RequestEndpoints(chainlog).operations(),
+        *UsageEndpoints(chainlog).operations(),
+    ]
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
@@ -21,7 +35,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     one of ``server.api_keys``; without any, only this machine is answered, under one of its own names.
     """
     app = Starlette(
-        routes=[health_route(chainlog), ingest_route(chainlog), *StatsEndpoints(chainlog).routes()],
+        routes=[operation.route() for operation in operations_of(chainlog)],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(ANSWERED, answer_error),
         lifespan=None if already_running else chainlog.lifespan,

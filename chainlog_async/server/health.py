@@ -1,48 +1,78 @@
-"""``GET /health``: how the service is, for whoever asks."""
+"""``GET /health`` and ``GET /v1/statistics``: how the service is, for whoever asks, and its books."""
 
 from __future__ import annotations
 
 import os
 import time
+from typing import Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 import chainlog_async
 from chainlog_async.errors import ClosedError
+from chainlog_async.server.operations import Operation
+from chainlog_async.server.parameters import Given
 from chainlog_async.server.replies import json_reply
 from chainlog_async.service import ChainLog
+from chainlog_async.statistics import Statistics
 
 
-def health_route(chainlog: ChainLog) -> Route:
-    """The route that tells status, version, uptime in seconds, reasons, notes, and the accounting of entries."""
-    started = time.monotonic()
-    folder = f"{chainlog.settings.db_path.absolute().parent}{os.sep}"
+class HealthReply(msgspec.Struct, frozen=True):
+    """How the service is."""
 
-    async def get_health(_request: Request) -> Response:
-        health = chainlog.health()
-        content = {
-            "status": health.status,
-            "version": chainlog_async.__version__,
-            "uptime": round(time.monotonic() - started, 3),
-            "reasons": health.reasons,
-            "notes": health.notes,
-            "accounting": _accounting(chainlog),
-        }
+    status: Literal["ok", "degraded", "failed"]
+    version: str
+    uptime: float
+    """In seconds."""
+    reasons: tuple[str, ...]
+    """Why it is not ok, with the remedy."""
+    notes: tuple[str, ...]
+    """What is worth knowing all the same."""
+    accounting: Statistics | None
+    """None before the log was opened."""
+
+
+class HealthEndpoints:
+    """What the service says of itself."""
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+        self._started = time.monotonic()
+        self._folder = f"{chainlog.settings.db_path.absolute().parent}{os.sep}"
+
+    def operations(self) -> list[Operation]:
+        """The routes."""
+        return [
+            Operation("/health", self.health, HealthReply, others={503: HealthReply}),
+            Operation("/v1/statistics", self.statistics, Statistics),
+        ]
+
+    async def health(self, _request: Request, _given: Given) -> Response:
+        """How the service is, for anybody: 503 when somebody has to do something."""
+        health = self._chainlog.health()
+        content = HealthReply(
+            health.status,
+            chainlog_async.__version__,
+            round(time.monotonic() - self._started, 3),
+            health.reasons,
+            health.notes,
+            self._accounting(),
+        )
         # Nobody needs a key for this, so it does not tell where on the machine the database is.
-        shown = _without(folder, content)
+        shown = _without(self._folder, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
-    return Route("/health", get_health)
+    async def statistics(self, _request: Request, _given: Given) -> Response:
+        """The books: submitted == written + pending + all that was dropped."""
+        return json_reply(self._chainlog.statistics())
 
-
-def _accounting(chainlog: ChainLog) -> object:
-    try:
-        return msgspec.to_builtins(chainlog.statistics())
-    except ClosedError:
-        return None
+    def _accounting(self) -> Statistics | None:
+        try:
+            return self._chainlog.statistics()
+        except ClosedError:
+            return None
 
 
 def _without(folder: str, value: object) -> object:

@@ -9,17 +9,19 @@ import msgspec
 from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from chainlog_async.entry import entry_from_json
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.body import Document, read_body, split_documents
-from chainlog_async.server.replies import RefusalError, json_reply
+from chainlog_async.server.operations import Body, Operation
+from chainlog_async.server.parameters import Given
+from chainlog_async.server.replies import ErrorReply, Problem, RefusalError, json_reply
 from chainlog_async.service import ChainLog
 
 SLICE_S = 0.002
 """Longest time that entries of one request are taken in without letting other requests run, in seconds."""
 
+ENTRY_SCHEMA = {"$ref": "#/components/schemas/Entry"}
 RETRY_AFTER_S = 1
 MAX_REJECTED_LISTED = 1000
 MAX_ERROR_CHARS = 500
@@ -30,6 +32,21 @@ class Rejected(msgspec.Struct, frozen=True):
 
     index: int
     error: str
+
+
+class IntakeReply(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of the entries of one request."""
+
+    accepted: int
+    """How many will be written."""
+    rejected: list[Rejected]
+    """Those that cannot be stored, or the first of them."""
+    rejected_not_listed: int | msgspec.UnsetType = msgspec.UNSET
+    """How many more there are."""
+    error: Problem | msgspec.UnsetType = msgspec.UNSET
+    """Why the rest was not taken."""
+    resend_from: int | msgspec.UnsetType = msgspec.UNSET
+    """The index of the first entry that was not taken: send it and those after it again."""
 
 
 class Intake:
@@ -53,15 +70,13 @@ class Intake:
 
     def reply(self) -> Response:
         """202 when anything was accepted, 400 when everything was rejected, 503 when the rest is to be sent again."""
-        content: dict[str, object] = {"accepted": self.accepted, "rejected": self.rejected}
-        if self.rejected_not_listed:
-            content["rejectedNotListed"] = self.rejected_not_listed
+        content = IntakeReply(self.accepted, self.rejected, self.rejected_not_listed or msgspec.UNSET)
         if self.stopped is None:
             return json_reply(content, status=202 if self.accepted or not self.rejected else 400)
         index, reason = self.stopped
         code = "queue_full" if isinstance(reason, QueueFullError) else "closed"
         refusal = RefusalError(503, f"{reason}; nothing from index {index} on was taken, send it again", code)
-        content |= refusal.body() | {"resendFrom": index}
+        content = msgspec.structs.replace(content, error=refusal.problem, resend_from=index)
         return json_reply(content, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -85,12 +100,30 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
     return intake
 
 
-def ingest_route(chainlog: ChainLog) -> Route:
+def ingest_operation(chainlog: ChainLog) -> Operation:
     """The route that takes entries."""
 
-    async def post_logs(request: Request) -> Response:
+    async def post_logs(request: Request, _given: Given) -> Response:
+        """Entries to be written: one, an array of them, or one a line.
+
+        202 once they are accepted; each that cannot be stored is named by its index, and costs the others nothing.
+        """
         body = await read_body(request, chainlog.settings.server.max_body_bytes)
         intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
         return intake.reply()
 
-    return Route("/v1/logs", post_logs, methods=["POST"])
+    return Operation(
+        "/v1/logs",
+        post_logs,
+        IntakeReply,
+        method="POST",
+        success=202,
+        others={400: (IntakeReply, ErrorReply), 413: ErrorReply, 415: ErrorReply, 503: (IntakeReply, ErrorReply)},
+        body=Body(
+            {
+                "application/json": {"anyOf": [ENTRY_SCHEMA, {"type": "array", "items": ENTRY_SCHEMA}]},
+                "application/x-ndjson": {"type": "string", "description": "One entry as JSON on each line."},
+            },
+            "Names in camelCase or in snake_case; what is not required may be left out or null.",
+        ),
+    )

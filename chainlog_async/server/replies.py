@@ -10,7 +10,26 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from chainlog_async.errors import ClosedError, DatabaseError
+from chainlog_async.errors import ClosedError, DatabaseError, QueryTimeoutError
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with a request, or with the service."""
+
+    message: str
+    """For people: the thing, the value, the remedy."""
+    type: str
+    """``invalid_request_error``, or ``server_error`` where the request is not to blame."""
+    param: str | None
+    """The parameter at fault, if one is."""
+    code: str
+    """A word for machines."""
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    """The body of every error but one: see `chainlog_async.server.stats`."""
+
+    error: Problem
 
 
 class RefusalError(Exception):
@@ -35,14 +54,15 @@ class RefusalError(Exception):
         self.param = param
         self.headers = headers
 
-    def body(self) -> dict[str, object]:
-        """The error as it is sent: ``{"error": {"message", "type", "param", "code"}}``."""
+    @property
+    def problem(self) -> Problem:
+        """The error as it is sent."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        return Problem(self.message, kind, self.param, self.code)
 
     def reply(self) -> Response:
         """The error as a response."""
-        return json_reply(self.body(), status=self.status, headers=self.headers)
+        return json_reply(ErrorReply(self.problem), status=self.status, headers=self.headers)
 
 
 def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -69,15 +89,23 @@ def _as_refusal(request: Request, error: Exception) -> RefusalError:
             told = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
             message = told.get(status, error.detail)
             return RefusalError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
-        case DatabaseError():
-            return RefusalError(503, str(error), "database_unavailable")
-        case ClosedError():
-            return RefusalError(503, str(error), "closed")
+        case DatabaseError() | ClosedError():
+            return _unavailable(error)
         case ClientDisconnect():
             return RefusalError(400, "the request ended before its body did", "incomplete_body")
         case _:
             # What nobody foresaw is told in the log, where Starlette leaves it to uvicorn; not to the client.
             return RefusalError(500, "the server failed to answer; its log says why", "internal_error")
+
+
+def _unavailable(error: DatabaseError | ClosedError) -> RefusalError:
+    match error:
+        case QueryTimeoutError():
+            return RefusalError(504, str(error), "query_timeout")
+        case DatabaseError():
+            return RefusalError(503, str(error), "database_unavailable")
+        case _:
+            return RefusalError(503, str(error), "closed")
 
 
 ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, ClientDisconnect, Exception)

@@ -1,0 +1,52 @@
+"""``GET /v1/requests…``: requests by filters, page by page, one whole, or all of them as a file."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chainlog_async.request_filter import MOST
+from chainlog_async.requests import CURSOR, MAX_PAGE, LoggedRequest, RequestPage
+from chainlog_async.server.filters import FILTER, filter_of
+from chainlog_async.server.operations import MISSING, Operation
+from chainlog_async.server.parameters import Given, pattern, whole
+from chainlog_async.server.replies import RefusalError, json_reply
+from chainlog_async.service import ChainLog
+
+LIMIT = whole("limit", "Most requests on the page.", least=1, most=MAX_PAGE, default=50)
+AT = pattern("cursor", "The page before's `nextCursor`.", CURSOR, "one nextCursor as it came")
+
+
+ID = whole("id", "The request's number in this database.", least=0, most=MOST, default=0, place="path")
+
+
+class RequestEndpoints:
+    """What is asked about single requests."""
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+
+    def operations(self) -> list[Operation]:
+        """The routes."""
+        return [
+            Operation("/v1/requests", self.page, RequestPage, (*FILTER, LIMIT, AT)),
+            Operation("/v1/requests/{id}", self.one, LoggedRequest, (ID,), others=MISSING),
+        ]
+
+    async def page(self, _request: Request, given: Given) -> Response:
+        """The requests that all filters let through, newest first.
+
+        A page looks at a bounded number of rows. When few of them match it may be short, or empty, and still have a
+        `nextCursor` to go on with; `searchedBackTo` then says how far it came.
+        """
+        page = await self._chainlog.usage.find_requests(filter_of(given), limit=given[LIMIT], cursor=given[AT])
+        return json_reply(page)
+
+    async def one(self, _request: Request, given: Given) -> Response:
+        """One request with everything that is known of it, its tries included."""
+        request = await self._chainlog.usage.get_request(given[ID])
+        if request is None:
+            raise RefusalError(
+                404, f"there is no request {given[ID]}; it may have been pruned", "not_found", param="id"
+            )
+        return json_reply(request)
