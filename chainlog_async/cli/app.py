@@ -19,9 +19,11 @@ from .backing_up import backup
 from .checking import check, rebuild
 from .importing import import_command
 from .journals import journal
+from .latency import latency
 from .logs import log_to_stderr
 from .maintenance import migrate
 from .options import examples
+from .provider_health import health
 from .pruning import prune, vacuum
 from .reading import recent, usage
 from .rejected import rejected
@@ -104,6 +106,8 @@ _COMMANDS = (
     serve,
     import_command,
     usage,
+    latency,
+    health,
     recent,
     migrate,
     check,

@@ -15,9 +15,11 @@ from chainlog_async.settings import Settings
 from chainlog_async.usage import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
 
 from .options import Source, examples, json_option, settings_options
+from .over_time import Question, question_options
 from .render import age, duration, instant, number, output, print_json, print_json_line, reader_left, status
 from .signals import signals_to
 from .table import Cell, Column, Table
+from .usage_over_time import show_usage
 
 FOLLOW_PAGE = 500
 """Rows that one question of ``recent --follow`` asks for."""
@@ -55,17 +57,28 @@ def open_usage(settings: Settings) -> UsageAggregator:
         "chainlog usage                            providers, chains and the summary",
         "chainlog usage providers --db ./data/observability.db",
         "chainlog usage chains --json | jq '.chains[] | select(.totalTokens > 1000000)'",
+        "chainlog usage --since 7d --step 1d       one line a day",
+        "chainlog usage --by provider --since 24h --step 1h",
     ),
 )
 @click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
-@json_option('one object with "summary", "providers" and "chains", or the one that was asked for')
+@json_option('one object with "summary", "providers" and "chains", or what was asked for; over time "points"')
+@question_options
 @settings_options
-def usage(source: Source, what: str | None, as_json: bool) -> None:
+def usage(source: Source, what: str | None, as_json: bool, question: Question | None) -> None:
     """Who was used how much: requests and tokens since the beginning, last used first.
+
+    With any of the options about time, groups and names, what was used in that window, of the last 24 hours if not
+    said otherwise.
 
     The counts are kept as entries come in and are read without a look at the log, so this takes no time however many
     requests there were.
     """
+    if question is not None:
+        if what is not None:
+            raise click.UsageError(f"{what!r} is about all of time; say --by {what[:-1]} for a window")
+        show_usage(source.load(), question, as_json=as_json)
+        return
     report = anyio.run(_read_usage, source.load(), what)
     if as_json:
         print_json(report)
