@@ -153,8 +153,13 @@ async def test_a_round_of_maintenance_is_one_statement_and_one_look_at_the_files
 
         monkeypatch.setattr("chainlog_async.store.in_thread", counting)
         maintenance = chainlog._require_logger()._writer._maintenance
+        # The first rounds may find hours to add up.
         maintenance._next_at = 0.0
+        while maintenance.due_in_s() <= 0:
+            await maintenance.run_if_due()
+        looks.clear()
         counted.clear()
+        maintenance._next_at = 0.0
         await maintenance.run_if_due()
         assert looks == ["look_at_files"]
         assert counted.statements == [PAGES.strip()]
