@@ -67,7 +67,7 @@ class EntryQueue:
 
         Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
         """
-        # Bound methods by names of their own, and not `with`: together that is a seventh of what a request pays.
+        # Bound methods by names of their own, and not `with`, which takes twice as long (measured on Python 3.11).
         is_owned, acquire, release = self._is_owned, self._acquire, self._release
         is_nested = is_owned()
         try:
