@@ -17,7 +17,7 @@ from typing import Any, Self
 import msgspec
 
 from .common import Effort, Row, Spread, entry_of, folder, percentile, ratios, sample_rows, say
-from .worker import Worker, WorkerError, answer_commands
+from .worker import Worker, WorkerError, answer_commands, hush
 
 BURST = 500
 """Records handed over one after the other, without a pause; then everything is drained."""
@@ -148,6 +148,7 @@ def _result(
 async def _work() -> None:
     from .callers import CALLERS, Chainlog
 
+    hush()
     name, seconds, waiting = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     with folder() as path:
         caller = CALLERS[name](path, waiting)

@@ -1,88 +1,62 @@
-"""The results as tables for a terminal."""
+"""The results as tables, one for each part that was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from .callers_cost import CallersCost
-from .common import Spread
 from .imports import Imports
+from .layout import NOTHING, Cells, Table, as_text, figure, median, percent, spread
 from .reads import Reads
 from .results import Results, Target
-from .saturated import Saturated
+from .saturated import Saturated, SaturatedResult
 from .scale import Scale
 from .throughput import Throughput
 
-Cells = Sequence[str]
-
-NOTHING = "-"
-
 
 def render(results: Results) -> str:
-    """Every part that was measured, the machine first, the promises last."""
+    """For a terminal: the machine first, the promises last."""
+    lines = [*heading(results), *(line for table in tables(results) for line in as_text(table))]
+    return "\n".join([*lines, *as_text(promises(results.targets))] if results.targets else lines)
+
+
+def heading(results: Results) -> list[str]:
+    """Where and how it was measured."""
     machine = results.machine
     kind = "quick" if results.quick else "full"
     hardware = f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB"
     software = f"{machine.system}, Python {machine.python}, SQLite {machine.sqlite}"
-    lines = [
-        f"chainlog-async {results.version} on {hardware}; {software}",
-        f"A {kind} run of {results.took_s:.0f} s; load of the machine before it: {machine.load_before}",
+    return [
+        f"chainlog-async {results.version} on {hardware}; {software}.",
+        f"A {kind} run of {results.took_s:.0f} s; load of the machine before it: {machine.load_before}.",
         "Medians of several interleaved rounds; in brackets the middle half of the rounds.",
     ]
+
+
+def tables(results: Results) -> Iterator[Table]:
+    """In the order in which they are numbered."""
     if results.callers_cost is not None:
-        lines += _callers(results.callers_cost)
+        yield _callers(results.callers_cost)
     if results.throughput is not None:
-        lines += _throughput(results.throughput)
+        yield _throughput(results.throughput)
     if results.saturated is not None:
-        lines += _saturated(results.saturated)
+        yield from _saturated(results.saturated)
     if results.reads is not None:
-        lines += _reads(results.reads)
+        yield _reads(results.reads)
     if results.scale is not None:
-        lines += _scale(results.scale)
+        yield _scale(results.scale)
     if results.imports is not None:
-        lines += _imports(results.imports)
-    if results.targets:
-        lines += _targets(results.targets)
-    return "\n".join(lines)
+        yield _imports(results.imports)
 
 
-def _table(title: str, head: Cells, rows: Sequence[Cells], *notes: str) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in (head, *rows) if column < len(row)) for column in range(len(head))]
-    yield ""
-    yield title
-    yield _line(head, widths)
-    yield "  ".join("-" * width for width in widths)
-    for row in rows:
-        # A row that is cut short ends in words: why there are no figures.
-        yield _line(row, widths) if len(row) == len(head) else f"{row[0]:{widths[0]}}  {row[-1]}"
-    yield from notes
+def promises(targets: Sequence[Target]) -> Table:
+    """What was promised, and whether it was kept."""
+    return Table(
+        "Targets", ("", "target", "found", ""), [(one.name, one.bound, one.found, one.verdict) for one in targets]
+    )
 
 
-def _line(cells: Cells, widths: Sequence[int]) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    return "  ".join([f"{first[0]:{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)])
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _spread(spread: Spread | None, factor: float = 1.0) -> str:
-    if spread is None:
-        return NOTHING
-    low, high = _number(spread.p25 * factor), _number(spread.p75 * factor)
-    return f"{_number(spread.median * factor)} [{low}-{high}]"
-
-
-def _median(spread: Spread | None, factor: float = 1.0) -> str:
-    return NOTHING if spread is None else _number(spread.median * factor)
-
-
-def _percent(spread: Spread | None) -> str:
-    return NOTHING if spread is None else f"{spread.median:.1%} [{spread.p25:.1%}-{spread.p75:.1%}]"
-
-
-def _callers(cost: CallersCost) -> Iterator[str]:
+def _callers(cost: CallersCost) -> Table:
     rows: list[Cells] = []
     for one in cost.contenders:
         if one.error is not None:
@@ -91,63 +65,61 @@ def _callers(cost: CallersCost) -> Iterator[str]:
         rows.append(
             (
                 one.name,
-                _spread(one.hand_over),
-                _median(one.p50),
-                _median(one.p99),
-                _median(one.p999),
-                _median(one.ratio_hand_over),
-                _spread(one.both),
-                _median(one.ratio_both),
-                _median(one.loop_us),
-                NOTHING if one.memory is None else _number(one.memory.bytes_per_entry),
-                NOTHING if one.memory is None else _number(one.memory.resident_bytes_per_entry),
+                spread(one.hand_over),
+                median(one.p50),
+                median(one.p99),
+                median(one.p999),
+                median(one.ratio_hand_over),
+                spread(one.both),
+                median(one.ratio_both),
+                median(one.loop_us),
+                NOTHING if one.memory is None else figure(one.memory.bytes_per_entry),
+                NOTHING if one.memory is None else figure(one.memory.resident_bytes_per_entry),
             )
         )
-    yield from _table(
-        "1. Caller's cost, ns per request",
-        (
-            "",
-            "hand over",
-            "p50",
-            "p99",
-            "p99.9",
-            "ratio",
-            "build + hand over",
-            "ratio",
-            "loop in all, µs",
-            "bytes waiting",
-            "resident",
-        ),
-        rows,
+    head = (
+        "",
+        "hand over",
+        "p50",
+        "p99",
+        "p99.9",
+        "ratio",
+        "build + hand over",
+        "ratio",
+        "loop in all, µs",
+        "bytes waiting",
+        "resident",
+    )
+    notes = [
         "ratio: to chainlog with its journal on. build + hand over: from the request's values to a record handed over.",
         "loop in all: CPU of the loop's thread per request until nothing waits, with what was put off till later.",
         "Peers send what they get to nowhere, and get longer queues than by default where the memory is measured.",
-    )
-    for one in cost.contenders:
-        if one.build_entry is not None:
-            yield f"Building an entry: {_spread(one.build_entry)} ns."
-            return
+    ]
+    built = next((one.build_entry for one in cost.contenders if one.build_entry is not None), None)
+    if built is not None:
+        notes.append(f"Building an entry: {spread(built)} ns.")
+    return Table("1. Caller's cost, ns per request", head, rows, notes)
 
 
-def _throughput(throughput: Throughput) -> Iterator[str]:
+def _throughput(throughput: Throughput) -> Table:
     rows: list[Cells] = [
         (one.name, f"not measured: {one.error}")
         if one.error is not None
         else (
             one.name,
-            _spread(one.rows_per_s),
-            _spread(one.share_of_limit),
-            _median(one.to_ours),
-            _median(one.loop_us),
-            _median(one.process_us),
+            spread(one.rows_per_s),
+            spread(one.share_of_limit),
+            median(one.to_ours),
+            median(one.loop_us),
+            median(one.process_us),
         )
         for one in throughput.contenders
     ]
     head = ("", "rows/s", "share of the limit", "to chainlog", "loop's CPU, µs/row", "process's CPU, µs/row")
-    yield from _table("2. Throughput on an idle loop", head, rows)
+    return Table("2. Throughput on an idle loop", head, rows)
 
 
-def _saturated(saturated: Saturated) -> Iterator[str]:
+def _saturated(saturated: Saturated) -> Iterator[Table]:
     head = (
         "",
         "persisted",
@@ -162,49 +134,53 @@ def _saturated(saturated: Saturated) -> Iterator[str]:
         "lag added, ms",
         "loop busy",
     )
-    for subject in dict.fromkeys(one.subject for one in saturated.results):
-        rows: list[Cells] = [
-            (one.strategy, f"not measured: {one.error}")
-            if one.error is not None
-            else (
-                one.strategy,
-                _percent(one.share),
-                _median(one.age_p50_s),
-                _median(one.age_p99_s),
-                _median(one.age_max_s),
-                _median(one.requests_per_s),
-                _percent(one.requests_ratio),
-                _percent(one.cpu_ratio),
-                _median(one.latency_p99_ms) if one.latency_p99_ms and one.latency_p99_ms.median else NOTHING,
-                _median(one.latency_ratio),
-                _median(one.lag_added_ms),
-                "-" if one.loop_cpu is None else f"{one.loop_cpu.median:.0%}",
-            )
-            for one in saturated.results
-            if one.subject == subject
+    subjects = list(dict.fromkeys(one.subject for one in saturated.results))
+    for subject in subjects:
+        rows = [_saturated_row(one) for one in saturated.results if one.subject == subject]
+        notes = [
+            "kept: requests/s with logging to those of the same process just before, without; by CPU: the same by what",
+            "a request takes of its loop's CPU. ratio: that of the p99 latency, or of the lag where nobody asks.",
+            "loop busy: CPU of the loop's thread; below 90 %, other processes took the processor away.",
         ]
-        yield from _table(f"3. Saturated loop: {subject}, {saturated.seconds:g} s", head, rows)
-    yield "kept: requests/s with logging to those of the same process just before, without; by CPU: the same by what"
-    yield "a request takes of its loop's CPU. ratio: that of the p99 latency, or of the lag where nobody asks."
-    yield "loop busy: CPU of the loop's thread; below 90 %, other processes took the processor away."
+        title = f"3. Saturated loop: {subject}, {saturated.seconds:g} s"
+        yield Table(title, head, rows, notes if subject == subjects[-1] else [])
 
 
-def _reads(reads: Reads) -> Iterator[str]:
+def _saturated_row(one: SaturatedResult) -> Cells:
+    if one.error is not None:
+        return (one.strategy, f"not measured: {one.error}")
+    return (
+        one.strategy,
+        percent(one.share),
+        median(one.age_p50_s),
+        median(one.age_p99_s),
+        median(one.age_max_s),
+        median(one.requests_per_s),
+        percent(one.requests_ratio),
+        percent(one.cpu_ratio),
+        median(one.latency_p99_ms) if one.latency_p99_ms and one.latency_p99_ms.median else NOTHING,
+        median(one.latency_ratio),
+        median(one.lag_added_ms),
+        NOTHING if one.loop_cpu is None else f"{one.loop_cpu.median:.0%}",
+    )
+
+
+def _reads(reads: Reads) -> Table:
     sizes = sorted({one.rows for one in reads.results})
     by_key = {(one.rows, one.question): one for one in reads.results}
     rows: list[Cells] = []
     for question in dict.fromkeys(one.question for one in reads.results):
         ones = [by_key[size, question] for size in sizes]
         growth = ones[-1].p50.median / ones[0].p50.median
-        rows.append((question, *(f"{_median(one.p50)} / {_median(one.p99)}" for one in ones), f"{growth:.2f}"))
+        rows.append((question, *(f"{median(one.p50)} / {median(one.p99)}" for one in ones), f"{growth:.2f}"))
     head = ("", *(f"{size:,} rows" for size in sizes), "growth of p50")
-    written = ", ".join(_median(reads.written_per_s[size]) for size in sizes)
+    written = ", ".join(median(reads.written_per_s[size]) for size in sizes)
     notes = [f"Rows/s written meanwhile: {written}."]
     notes += [f"{size:,} rows: not measured: {error}" for size, error in reads.errors.items()]
-    yield from _table("4. Reads beside a busy writer, p50 / p99 in µs, thread hop included", head, rows, *notes)
+    return Table("4. Reads beside a busy writer, p50 / p99 in µs, thread hop included", head, rows, notes)
 
 
-def _scale(scale: Scale) -> Iterator[str]:
+def _scale(scale: Scale) -> Table:
     rows: list[Cells] = [
         (
             f"{load.requests_per_s:,} requests/s",
@@ -217,25 +193,15 @@ def _scale(scale: Scale) -> Iterator[str]:
         for load in scale.loads
     ]
     head = ("", "rows in 30 days", "on disk", "of a core", "with the GIL", "days kept in 10 GiB")
-    yield from _table(
-        "5. Scale",
-        head,
-        rows,
+    per_row = (
         f"Per row: {scale.bytes_per_row:.1f} bytes on disk in a real file of {scale.measured_rows:,} rows "
         f"({scale.bytes_per_row_small:.1f} in a small one), {scale.cpu_us:.1f} µs of CPU, "
-        f"of which {scale.sql_us:.1f} µs in SQLite without the GIL.",
-        *([scale.error] if scale.error else []),
+        f"of which {scale.sql_us:.1f} µs in SQLite without the GIL."
     )
+    notes = [per_row, scale.error] if scale.error else [per_row]
+    return Table("5. Scale", head, rows, notes)
 
 
-def _imports(imports: Imports) -> Iterator[str]:
-    yield ""
-    yield (
-        f"6. Importing the package: {_spread(imports.milliseconds)} ms and {_spread(imports.megabytes)} MB more than "
-        "bare Python."
-    )
-
-
-def _targets(targets: Sequence[Target]) -> Iterator[str]:
-    rows = [(one.name, one.bound, one.found, one.verdict) for one in targets]
-    yield from _table("Targets", ("", "target", "found", ""), rows)
+def _imports(imports: Imports) -> Table:
+    rows = [("import chainlog_async", spread(imports.milliseconds), spread(imports.megabytes))]
+    return Table("6. Importing the package, more than bare Python", ("", "ms", "MB"), rows)

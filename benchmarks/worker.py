@@ -110,8 +110,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._descriptor = int(sys.argv[-1])
-        # What it has to say of SQLite's version, and of entries that are given up in the end, is no news here.
-        logging.getLogger("chainlog_async").setLevel(logging.CRITICAL)
+        hush()
 
     def send(self, value: object) -> None:
         """Answers the command."""
@@ -121,6 +120,11 @@ class Answers:
         """Says why there is no answer."""
         reason = f"{type(error).__name__}: {error}"
         os.write(self._descriptor, msgspec.json.encode(Reply(error=reason)) + b"\n")
+
+
+def hush() -> None:
+    """What the library has to say of SQLite's version, and of entries that are given up in the end, is no news here."""
+    logging.getLogger("chainlog_async").setLevel(logging.CRITICAL)
 
 
 async def answer_commands(handle: Callable[[str], Awaitable[object]]) -> None:

@@ -24,7 +24,7 @@ from .errors import NotADatabaseError
 from .finishing import in_thread
 from .partial import PartialFile
 from .progress import Progress, no_progress
-from .slices import used_bytes
+from .slices import look_at_pages
 from .upkeep import open_for_reading
 
 LOOK_S = 0.1
@@ -74,7 +74,7 @@ async def backup_database(
 
 async def _copy(source: str | Path, path: Path, busy_timeout_ms: int, on_progress: Progress) -> None:
     async with open_for_reading(source, busy_timeout_ms=busy_timeout_ms) as connection:
-        expected = await used_bytes(connection)
+        expected = (await look_at_pages(connection)).used_bytes
         require_room(await _needs(path.parent, expected), remedy="choose a folder on another disk")
         # It would also refuse to write to the copy; the source stays safe, because it is opened with mode=ro.
         await connection.execute_fetchall("PRAGMA query_only = OFF")

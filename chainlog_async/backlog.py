@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import QueueFullError
-from .journal import Journal
+from .journal import Journal, Segment
 
 MAX_BLOCK_BYTES = 1024 * 1024
 """A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
@@ -94,17 +94,29 @@ class Backlog:
         self.journal: Journal | None = None
         """Where lines are kept; None keeps them in memory. Lines that wait when it is set stay there."""
         self._memory: deque[bytes] = deque()
-        self._memory_rows = self._memory_bytes = 0
+        self._memory_bytes = 0
         self._blocks: deque[Block] = deque()
         self._in_hand: Batch | None = None
         self._in_hand_journaled = False
         self._tail = 0
-        self.rows = 0
-        """Lines waiting, the batch in hand included."""
+        self.accepted = 0
+        """Lines taken in so far."""
+        self.gone = 0
+        """How many of them do not wait any more, whatever became of them."""
+        # Where the next line goes unless there is something to look after first: into this block, and into its file if
+        # it has one, as long as the block and the stream are no longer than this.
+        self._open_block = Block(0, 0, IN_MEMORY, 0)
+        self._open_segment: Segment | None = None
+        self._plain_rows = self._plain_end = 0
         self.peak_rows = 0
         """Most lines that waited before some were let go."""
         self.dropped_in_vain = 0
         """How many older lines went before the last `QueueFullError`, and still there was no room."""
+
+    @property
+    def rows(self) -> int:
+        """Lines waiting, the batch in hand included."""
+        return self.accepted - self.gone
 
     @property
     def size(self) -> int:
@@ -124,6 +136,10 @@ class Backlog:
         return self._in_hand.rows if self._in_hand else 0
 
     @property
+    def _memory_rows(self) -> int:
+        return len(self._memory) + (0 if self._in_hand_journaled else self.rows_in_hand)
+
+    @property
     def has_full_block(self) -> bool:
         """Whether a batch of the largest size is waiting."""
         if not self._blocks:
@@ -135,6 +151,33 @@ class Backlog:
 
         Raises `QueueFullError` when there is no room, or none that older lines could make.
         """
+        # Nearly every line just goes behind the one before. A request pays for this, so it is short: whether there is
+        # more to do is found by comparing a few numbers, and `_append_with_care` does it.
+        block, start = self._open_block, self._tail
+        end, rows = start + len(line), block.rows + 1
+        if end > self._plain_end or rows > self._plain_rows:
+            return self._append_with_care(line)
+        segment = self._open_segment
+        if segment is None:
+            if self.journal is not None:
+                return self._append_with_care(line)
+            self._memory.append(line)
+            self._memory_bytes += end - start
+        elif end > segment.full_at:
+            return self._append_with_care(line)
+        else:
+            try:
+                segment.write(line, start, end)
+            except OSError:
+                # Tried once more, where something can be done about it.
+                return self._append_with_care(line)
+        block.rows = rows
+        block.end = self._tail = end
+        self.accepted += 1
+        return 0
+
+    def _append_with_care(self, line: bytes) -> int:
+        """The same for any line: finds or makes the place it goes to, and the next ones after it."""
         dropped = 0
         journal = self.journal
         if journal is not None and journal.append(self._tail, line):
@@ -147,10 +190,22 @@ class Backlog:
             self._blocks.append(block)
         block.end = self._tail = self._tail + len(line)
         block.rows = rows = block.rows + 1
-        self.rows += 1
+        self.accepted += 1
+        self._open_block = block
+        self._open_segment = journal.open_segment if journal is not None and place != IN_MEMORY else None
+        self._look_ahead(block)
         if rows == 1 or not rows % self._max_batch_rows:
             self._on_ready()
         return dropped
+
+    def _look_ahead(self, block: Block) -> None:
+        """How far the next lines can go with nothing to look after: no batch is full, nor the block, nor the memory."""
+        to_full_batch = self._max_batch_rows - block.rows % self._max_batch_rows
+        self._plain_rows = min(block.rows + to_full_batch - 1, self._max_block_rows)
+        self._plain_end = block.full_at
+        if block.place == IN_MEMORY:
+            self._plain_rows = min(self._plain_rows, block.rows + self._max_rows - self._memory_rows)
+            self._plain_end = min(self._plain_end, block.end + self._max_bytes - self._memory_bytes)
 
     def try_journal(self) -> None:
         """After a failure: finds out whether the journal can be written again."""
@@ -163,6 +218,7 @@ class Backlog:
         Raises `OSError` when the journal cannot be read; `drop_unreadable` then passes over that block.
         """
         if self._in_hand is None and self._blocks:
+            self._plain_end = 0
             block = self._blocks[0]
             rows = min(block.rows, self._max_batch_rows)
             if block.place != IN_MEMORY and self.journal is not None:
@@ -204,7 +260,7 @@ class Backlog:
             self._in_hand = None
         self._blocks = deque(block for block in self._blocks if block.place != IN_MEMORY)
         self._memory.clear()
-        self._forget(self._memory_rows, self._memory_bytes, journaled=False)
+        self._forget(rows, self._memory_bytes, journaled=False)
         return rows
 
     def _make_room(self, line: bytes) -> tuple[int, int]:
@@ -219,7 +275,6 @@ class Backlog:
             if self.journal is not None and self.journal.append(self._tail, line):
                 return dropped, self.journal.segment_start
         self._memory.append(line)
-        self._memory_rows += 1
         self._memory_bytes += len(line)
         return dropped, IN_MEMORY
 
@@ -254,10 +309,10 @@ class Backlog:
             self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
 
     def _forget(self, rows: int, size: int, journaled: bool) -> None:
+        self._plain_end = 0
         self.peak_rows = max(self.peak_rows, self.rows)
-        self.rows -= rows
+        self.gone += rows
         if not journaled:
-            self._memory_rows -= rows
             self._memory_bytes -= size
 
     def _why_full(self) -> str:

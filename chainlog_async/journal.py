@@ -33,7 +33,14 @@ class Segment:
     path: Path
     descriptor: int
     full_at: int
-    """The place in the stream where the next file begins at the latest."""
+    """The place in the stream where the next file begins at the latest; the end, once it takes no more."""
+
+    def write(self, line: bytes, start: int, end: int) -> None:
+        """Writes the line, which reaches from `start` to `end` in the stream. Raises `OSError`."""
+        # pwrite, not an appending write: what a failed write left half done is simply written over.
+        if os.pwrite(self.descriptor, line, start - self.start) != end - start:
+            raise OSError("the disk took only a part of the line; it is full, or a quota is used up")
+        self.end = end
 
     def is_in_place(self) -> bool:
         """Whether the file is still where it was made. Blocks for a moment."""
@@ -58,8 +65,8 @@ class Journal:
         self._released: list[Segment] = []
         self._retry_at = 0.0
         self._suspended = self._is_at_bound = False
-        # The file to go on with; None where a line has to look for its place first.
-        self._open: Segment | None = None
+        self.open_segment: Segment | None = None
+        """The file to go on with; None where a line has to look for its place first."""
         self.segment_start = -1
         """Where in the stream the file begins that the last line went into."""
         self.error: str | None = None
@@ -72,20 +79,17 @@ class Journal:
 
     def append(self, position: int, line: bytes) -> bool:
         """Writes the line at that place of the stream. False when it cannot; the line is then not in the journal."""
-        segment = self._open
-        size = len(line)
-        if segment is None or position != segment.end or position + size > segment.full_at:
-            segment = self._next_segment(position, size)
+        segment = self.open_segment
+        end = position + len(line)
+        if segment is None or position != segment.end or end > segment.full_at:
+            segment = self._next_segment(position, len(line))
             if segment is None:
                 return False
         try:
-            # pwrite, not an appending write: what a failed write left half done is simply written over.
-            if os.pwrite(segment.descriptor, line, position - segment.start) != size:
-                raise OSError("the disk took only a part of the line; it is full, or a quota is used up")
+            segment.write(line, position, end)
         except OSError as error:
             self._drop_empty_segment()
             return self._fail(f"{self._folder}: {error}")
-        segment.end = position + size
         return True
 
     def try_again(self, position: int) -> None:
@@ -119,7 +123,7 @@ class Journal:
         room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
         segment = Segment(position, position, path, descriptor, position + room)
         self._segments.append(segment)
-        self._open = segment
+        self.open_segment = segment
         self.segment_start = position
         self.error = None
         return segment
@@ -136,7 +140,7 @@ class Journal:
 
     def leave_segment(self) -> None:
         """The next line begins a new file."""
-        self._open = None
+        self._leave_segment()
         self._suspended = False
         self._retry_at = 0.0
         self.error = None
@@ -145,7 +149,7 @@ class Journal:
         """Takes nothing in until `leave_segment`."""
         self.error = reason
         self._suspended = True
-        self._open = None
+        self._leave_segment()
 
     def read(self, start: int, end: int) -> bytes:
         """The stream from `start` to `end`, which lie in one segment. Raises `OSError` when the file lost them."""
@@ -201,10 +205,16 @@ class Journal:
         if self._segments and self._segments[-1].start == self._segments[-1].end:
             self._let_go(self._segments.pop())
 
+    def _leave_segment(self) -> None:
+        if self.open_segment is not None:
+            # Said in the segment itself: whoever goes on with it looks there alone.
+            self.open_segment.full_at = self.open_segment.end
+        self.open_segment = None
+
     def _fail(self, reason: str) -> bool:
         self.error = reason
         self._retry_at = monotonic() + RETRY_S
-        self._open = None
+        self._leave_segment()
         return False
 
     def _let_go(self, segment: Segment) -> None:

@@ -84,8 +84,10 @@ class RequestLogger:
         That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or for
         an entry. Raises `ForkedError` in a process that was forked after the log was opened.
         """
+        # A name of its own: Python 3.11 is slow to call what is an attribute.
+        put = self._put
         try:
-            self._put(encode_line(entry, self._redact) + b"\n")
+            put(encode_line(entry, self._redact) + b"\n")
         except InvalidEntryError as error:
             self._queue.refuse_invalid()
             self._queue.report("invalid", str(error))

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from .condition import Condition
 from .entry import now_ms
 from .faults import Fault, classify, errorname
-from .finishing import in_thread
 from .retention import Retention
 from .rollups import Rollups
-from .store import Store, wal_bytes
+from .store import Files, Store
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -41,9 +40,9 @@ class Maintenance:
             return
         self._next_at = monotonic() + TICK_S
         try:
-            await self._store.follow_file()
-            trouble = await self._save_deleted_wal()
-            await self._look_after_wal()
+            files = await self._store.follow_file()
+            trouble = await self._save_deleted_wal(files)
+            await self._look_after_wal(files.wal_bytes)
             more_to_do = await self._retention.prune_slice(self._store.connection, now_ms())
             more_to_do |= await self._rollups.advance(self._store.connection, now_ms())
         except Exception as error:
@@ -58,9 +57,9 @@ class Maintenance:
         if more_to_do:
             self._next_at = monotonic()
 
-    async def _save_deleted_wal(self) -> str | None:
+    async def _save_deleted_wal(self, files: Files) -> str | None:
         """Moves what is in a write-ahead log that somebody deleted into the database; says what to do about it."""
-        if not await self._store.wal_was_deleted():
+        if not self._store.wal_was_deleted(files):
             return None
         # To open the path again would mend it for one process and ruin it for two, whose logs would be different files.
         await self._store.numbers("PRAGMA wal_checkpoint(PASSIVE)")
@@ -69,8 +68,7 @@ class Maintenance:
             "but stop every process that has it open, then start them again"
         )
 
-    async def _look_after_wal(self) -> None:
-        size = await in_thread(wal_bytes, self._store.path)
+    async def _look_after_wal(self, size: int) -> None:
         if size <= self._wal_limit:
             self._condition.note_wal(size)
             return

@@ -12,7 +12,7 @@ import msgspec
 
 from .entry import now_ms
 from .progress import Progress, no_progress
-from .slices import END_OF_TIME, Slices, file_bytes, give_back, is_incremental, number, rows_of_excess, used_bytes
+from .slices import END_OF_TIME, Slices, give_back, look_at_pages, number, rows_of_excess
 from .upkeep import open_for_reading, open_for_upkeep
 
 SLICE_S = 0.1
@@ -64,16 +64,16 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
         await connection.execute_fetchall("BEGIN")
         rows = await number(connection, ROWS)
         deleted = await _count_too_many(connection, limits, rows, now_ms())
-        size = await file_bytes(connection)
+        pages = await look_at_pages(connection)
         return PruneReport(
             database=str(path),
             dry_run=True,
             deleted=deleted,
             rows=rows - deleted,
-            bytes_before=size,
-            bytes_after=size,
-            free_bytes=size - await used_bytes(connection),
-            can_shrink=await is_incremental(connection),
+            bytes_before=pages.file_bytes,
+            bytes_after=pages.file_bytes,
+            free_bytes=pages.free_bytes,
+            can_shrink=pages.is_incremental,
             seconds=round(monotonic() - began, 3),
         )
 
@@ -91,21 +91,21 @@ async def prune_database(
     began = monotonic()
     async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
         run = _Run(connection, on_progress)
-        bytes_before = await file_bytes(connection)
+        bytes_before = (await look_at_pages(connection)).file_bytes
         await run.prune(limits, now_ms())
         await run.give_back()
         # The file itself only becomes smaller when the write-ahead log is moved into it.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
-        size = await file_bytes(connection)
+        pages = await look_at_pages(connection)
         return PruneReport(
             database=str(path),
             dry_run=False,
             deleted=run.deleted,
             rows=await number(connection, ROWS),
             bytes_before=bytes_before,
-            bytes_after=size,
-            free_bytes=size - await used_bytes(connection),
-            can_shrink=await is_incremental(connection),
+            bytes_after=pages.file_bytes,
+            free_bytes=pages.free_bytes,
+            can_shrink=pages.is_incremental,
             seconds=round(monotonic() - began, 3),
         )
 
@@ -126,18 +126,21 @@ class _Run:
         if limits.max_rows:
             await self._delete(await number(self._connection, ROWS) - limits.max_rows)
         rows = await number(self._connection, ROWS)
-        while limits.max_bytes and rows > 0 and (used := await used_bytes(self._connection)) > limits.max_bytes:
+        while limits.max_bytes and rows > 0:
+            used = (await look_at_pages(self._connection)).used_bytes
+            if used <= limits.max_bytes:
+                break
             rows -= await self._delete_slice(min(rows, rows_of_excess(rows, used, limits.max_bytes)))
 
     async def give_back(self) -> None:
-        connection = self._connection
-        free = await number(connection, "PRAGMA freelist_count")
+        pages = await look_at_pages(self._connection)
+        at_first = pages.free
         more = True
         while more:
             started = monotonic()
-            more = await give_back(connection, keep_pages=0)
-            left = await number(connection, "PRAGMA freelist_count")
-            self._on_progress("giving space back", max(free - left, 0), free)
+            more = await give_back(self._connection, pages, keep_pages=0)
+            pages = await look_at_pages(self._connection)
+            self._on_progress("giving space back", max(at_first - pages.free, 0), at_first)
             await anyio.sleep(monotonic() - started)
 
     async def _delete(self, rows: int, *, before: int = END_OF_TIME) -> None:
@@ -164,6 +167,6 @@ async def _count_too_many(connection: aiosqlite.Connection, limits: Limits, rows
     if limits.max_rows:
         too_many.append(rows - limits.max_rows)
     if limits.max_bytes:
-        used = await used_bytes(connection)
+        used = (await look_at_pages(connection)).used_bytes
         too_many.append(rows * (used - limits.max_bytes) // used)
     return min(max(too_many), rows)

@@ -41,7 +41,7 @@ class EntryQueue:
             on_ready=self.wake_writer,
         )
         self._use_new_lock()
-        self._refused = self._accepted = self._written = self._replayed = self._torn = 0
+        self._refused = self._written = self._replayed = self._torn = 0
         self._batches = 0
         self._dropped: Counter[DropReason] = Counter()
         self._last_commit_at: int | None = None
@@ -67,8 +67,11 @@ class EntryQueue:
 
         Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
         """
-        is_nested = self._is_owned()
-        with self._lock:
+        # Bound methods by names of their own, and not `with`, which takes twice as long (measured on Python 3.11).
+        is_owned, acquire, release = self._is_owned, self._acquire, self._release
+        is_nested = is_owned()
+        try:
+            acquire()
             if is_nested or self._barred:
                 self._bar(is_nested)
             try:
@@ -78,12 +81,17 @@ class EntryQueue:
                 self._dropped["queue_full"] += 1
                 self._count_oldest_dropped(self._backlog.dropped_in_vain)
                 raise
-            self._accepted += 1
-            number = self._accepted
+            number = self._backlog.accepted
             if watch:
                 self._watched[number] = None
             if made_room:
                 self._count_oldest_dropped(made_room)
+        except BaseException:
+            # A signal handler may raise at any point in here, even while this waits for the lock.
+            if is_owned():
+                release()
+            raise
+        release()
         if made_room:
             self._reporter.warn("queue_full", "the oldest entries made room for newer ones", made_room)
         return number
@@ -121,6 +129,7 @@ class EntryQueue:
         # books, and must not wait for itself.
         self._lock = threading.RLock()
         # Whether this very thread is in the middle of a call already, and was interrupted there.
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks
 
     # -- the writer's side ---------------------------------------------------------------------------------------
@@ -198,7 +207,7 @@ class EntryQueue:
             try:
                 with self._lock:
                     if self._backlog.in_hand is None:
-                        self._in_hand_from = self._accepted - self._backlog.rows + 1
+                        self._in_hand_from = self._backlog.gone + 1
                     return self._backlog.take()
             except OSError as error:
                 with self._lock:
@@ -298,7 +307,7 @@ class EntryQueue:
     @property
     def accepted(self) -> int:
         """The number of the newest entry that was accepted."""
-        return self._accepted
+        return self._backlog.accepted
 
     async def until_resolved(self, number: int, *, watched: bool = False) -> None:
         """Returns once the entry of that number and all before it are committed or counted as dropped.
@@ -335,7 +344,7 @@ class EntryQueue:
         if self._backlog.in_hand is not None:
             # Behind it others may have been dropped: their numbers say nothing about the batch in hand.
             return self._in_hand_from - 1
-        return self._accepted - self._backlog.rows
+        return self._backlog.gone
 
     def _tell_waiters(self) -> None:
         self._progress.set()
@@ -349,7 +358,7 @@ class EntryQueue:
         """Tells those who wait for one of the `count` entries that waited longest, which are dropped now."""
         if self._watched:
             # The batch in hand is older still, and is not what was dropped.
-            last = self._accepted - self._backlog.rows + self._backlog.rows_in_hand
+            last = self._backlog.gone + self._backlog.rows_in_hand
             for number in range(last - count + 1, last + 1):
                 self._fail(number, error)
 
@@ -363,7 +372,7 @@ class EntryQueue:
         """The books at this moment, consistent in themselves, with the writer's notes."""
         with self._lock:
             return Statistics(
-                submitted=self._accepted + self._refused,
+                submitted=self._backlog.accepted + self._refused,
                 written=self._written,
                 pending=self._backlog.rows,
                 dropped={reason: count for reason, count in self._dropped.items() if count},

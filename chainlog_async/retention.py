@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from .slices import END_OF_TIME, MOST_ROWS, Slices, give_back, number, rows_of_excess, used_bytes
+from .slices import END_OF_TIME, MOST_ROWS, Pages, Slices, give_back, look_at_pages, number, rows_of_excess
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -51,22 +51,25 @@ class Retention:
 
         Raises `sqlite3.Error`.
         """
-        excess = await self._find_excess(connection, now)
+        pages = await look_at_pages(connection)
+        excess = await self._find_excess(connection, pages, now)
         most = self._slices.rows
         # A file may be too large, or the totals wrong, without a row to delete: then there is nothing more to do.
         deleted = (
             0 if excess is None else await self._slices.delete_oldest(connection, excess.rows, before=excess.before)
         )
-        gave_back = await give_back(connection, keep_pages=VACUUM_ABOVE_PAGES)
+        if deleted:
+            pages = await look_at_pages(connection)
+        gave_back = await give_back(connection, pages, keep_pages=VACUUM_ABOVE_PAGES)
         return deleted == most or (deleted > 0 and excess is not None and excess.is_estimate) or gave_back
 
-    async def _find_excess(self, connection: aiosqlite.Connection, now: int) -> _Excess | None:
+    async def _find_excess(self, connection: aiosqlite.Connection, pages: Pages, now: int) -> _Excess | None:
         if self._max_rows:
             too_many = await number(connection, ROWS_LEFT) - self._max_rows
             if too_many > 0:
                 return _Excess(too_many)
-        if self._max_bytes and (used := await used_bytes(connection)) > self._max_bytes:
-            rows = rows_of_excess(await number(connection, ROWS_LEFT), used, self._max_bytes)
+        if self._max_bytes and pages.used_bytes > self._max_bytes:
+            rows = rows_of_excess(await number(connection, ROWS_LEFT), pages.used_bytes, self._max_bytes)
             return _Excess(rows, is_estimate=True)
         too_old = now - self._max_age_ms
         if self._max_age_ms and await number(connection, OLDER_THAN, (too_old,)):

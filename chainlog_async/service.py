@@ -109,7 +109,8 @@ class ChainLog:
 
     def log_request(self, entry: RequestLogEntry) -> bool:
         """See `RequestLogger.log_request`. Raises `ClosedError` when the log was never opened."""
-        return self._log_request(entry)
+        log_request = self._log_request
+        return log_request(entry)
 
     def submit(self, entry: RequestLogEntry) -> None:
         """See `RequestLogger.submit`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 import aiosqlite
@@ -17,11 +18,50 @@ VACUUM_PAGES = 256
 
 END_OF_TIME = 2**63 - 1
 
+# One statement for all of it: the writer asks once a second, and each answer costs its thread the GIL once more.
+PAGES = """
+SELECT page_count, freelist_count, page_size, auto_vacuum
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size, pragma_auto_vacuum
+"""
+INCREMENTAL = 2
+
 PRUNE_OLDEST = """
 DELETE FROM request_logs WHERE id IN (
   SELECT id FROM request_logs WHERE timestamp < ? ORDER BY timestamp, id LIMIT ?
 )
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the database's file is made of; the write-ahead log does not count."""
+
+    count: int
+    free: int
+    """How many of them wait for new rows."""
+    size: int
+    """Of one page, in bytes."""
+    auto_vacuum: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the database, in bytes; free pages count."""
+        return self.count * self.size
+
+    @property
+    def used_bytes(self) -> int:
+        """The same without the free pages."""
+        return (self.count - self.free) * self.size
+
+    @property
+    def free_bytes(self) -> int:
+        """Size of the free pages, in bytes."""
+        return self.free * self.size
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether the file can be made smaller without a VACUUM."""
+        return self.auto_vacuum == INCREMENTAL
 
 
 class Slices:
@@ -50,35 +90,24 @@ class Slices:
         return deleted
 
 
-async def give_back(connection: aiosqlite.Connection, *, keep_pages: int) -> bool:
+async def look_at_pages(connection: aiosqlite.Connection) -> Pages:
+    """The pages at this moment. Raises `sqlite3.Error`."""
+    ((count, free, size, auto_vacuum),) = await connection.execute_fetchall(PAGES)
+    return Pages(count, free, size, auto_vacuum)
+
+
+async def give_back(connection: aiosqlite.Connection, pages: Pages, *, keep_pages: int) -> bool:
     """Gives some free pages back to the file system, unless no more than `keep_pages` are free. True when it did.
 
     A file that was made without auto_vacuum keeps them for new rows. Raises `sqlite3.Error`.
     """
-    free = await number(connection, "PRAGMA freelist_count")
-    if free <= keep_pages or not await is_incremental(connection):
+    if pages.free <= keep_pages or not pages.is_incremental:
         return False
-    pages = min(free - keep_pages, VACUUM_PAGES)
+    count = min(pages.free - keep_pages, VACUUM_PAGES)
     # Every page is a step of the statement, and `execute` takes but one step of a statement without columns;
     # a script is run to its end.
-    await connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+    await connection.executescript(f"PRAGMA incremental_vacuum({count:d})")
     return True
-
-
-async def is_incremental(connection: aiosqlite.Connection) -> bool:
-    """Whether the file can be made smaller without a VACUUM. Raises `sqlite3.Error`."""
-    return await number(connection, "PRAGMA auto_vacuum") == 2
-
-
-async def file_bytes(connection: aiosqlite.Connection) -> int:
-    """Size of the database, in bytes; free pages count, the write-ahead log does not. Raises `sqlite3.Error`."""
-    return await number(connection, "PRAGMA page_count") * await number(connection, "PRAGMA page_size")
-
-
-async def used_bytes(connection: aiosqlite.Connection) -> int:
-    """The same without the free pages. Raises `sqlite3.Error`."""
-    pages = await number(connection, "PRAGMA page_count") - await number(connection, "PRAGMA freelist_count")
-    return pages * await number(connection, "PRAGMA page_size")
 
 
 def rows_of_excess(rows: int, used: int, max_bytes: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,25 @@ async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
         logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is at the database's path, and beside it."""
+
+    database: FileIdentity | None
+    logs: Logs
+    wal_bytes: int
+    """Size of the write-ahead log, in bytes."""
+
+
+def look_at_files(path: Path) -> Files:
+    """All of it in one go, for a thread. Blocks for a moment."""
+    try:
+        wal_bytes = Path(f"{path}-wal").stat().st_size
+    except OSError:
+        wal_bytes = 0
+    return Files(file_identity(path), logs_of(path), wal_bytes)
+
+
 class Store:
     """Commits batches to one file, through a connection that it may have to replace."""
 
@@ -107,8 +127,9 @@ class Store:
         await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, LONGEST_BUSY_MS):d}")
         ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
         self.path = Path(str(file))
-        self._file = self._suspect = await in_thread(file_identity, self.path)
-        self._logs = await in_thread(logs_of, self.path)
+        files = await in_thread(look_at_files, self.path)
+        self._file = self._suspect = files.database
+        self._logs = files.logs
         return self.path
 
     async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -193,17 +214,20 @@ class Store:
         else:
             await self.follow_file()
 
-    async def follow_file(self) -> None:
+    async def follow_file(self) -> Files:
         """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
-        if self._is_left or await in_thread(file_identity, self.path) != self._file:
+        files = await in_thread(look_at_files, self.path)
+        if self._is_left or files.database != self._file:
             if not self._is_left:
                 logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
             self._is_left = True
             await self._reopen()
+            files = await in_thread(look_at_files, self.path)
+        return files
 
-    async def wal_was_deleted(self) -> bool:
+    def wal_was_deleted(self, files: Files) -> bool:
         """Whether the write-ahead log that the connection writes to is not beside the database any more."""
-        (log, *_), (now, *_) = self._logs, await in_thread(logs_of, self.path)
+        (log, *_), (now, *_) = self._logs, files.logs
         return log is not None and now != log and not self._is_left
 
     def _was_mended(self) -> bool:
@@ -246,11 +270,3 @@ class Store:
             self._file = self._suspect = file
         if self._on_reopen is not None:
             await self._on_reopen()
-
-
-def wal_bytes(path: Path) -> int:
-    """Size of the write-ahead log beside the database, in bytes. Blocks for a moment."""
-    try:
-        return Path(f"{path}-wal").stat().st_size
-    except OSError:
-        return 0

@@ -11,7 +11,7 @@ import msgspec
 from .disk import Need, needs_of, require_room, temporary_folder
 from .finishing import in_thread
 from .progress import Progress, no_progress
-from .slices import file_bytes, is_incremental, used_bytes
+from .slices import look_at_pages
 from .upkeep import open_for_reading, open_for_upkeep
 
 LOG_OVERHEAD = 1.01
@@ -53,8 +53,7 @@ async def vacuum_database(
         require_room(
             await _needs(connection), remedy="make room, or set SQLITE_TMPDIR to a folder on a disk that has more"
         )
-        before = await file_bytes(connection)
-        converted = not await is_incremental(connection)
+        before = await look_at_pages(connection)
         on_progress("rewriting the file", 0, None)
         await connection.execute_fetchall("PRAGMA auto_vacuum = INCREMENTAL")
         await connection.execute_fetchall("VACUUM")
@@ -62,16 +61,16 @@ async def vacuum_database(
         await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         return VacuumReport(
             database=str(path),
-            bytes_before=before,
-            bytes_after=await file_bytes(connection),
-            converted=converted,
+            bytes_before=before.file_bytes,
+            bytes_after=(await look_at_pages(connection)).file_bytes,
+            converted=not before.is_incremental,
             seconds=round(monotonic() - began, 3),
         )
 
 
 async def _needs(connection: aiosqlite.Connection) -> list[Need]:
     """The new file is made among the temporary files, and goes through the write-ahead log to its place."""
-    size = await used_bytes(connection)
+    size = (await look_at_pages(connection)).used_bytes
     ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
     folder = Path(str(file)).parent
     temporary = await in_thread(temporary_folder)

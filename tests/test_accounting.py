@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 import threading
@@ -15,7 +16,18 @@ from factories import entry
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from writing_tools import PATIENCE_S, REFUSE, check_law, check_totals, execute, opened, query, settings_for, write_lock
+from writing_tools import (
+    PATIENCE_S,
+    REFUSE,
+    check_law,
+    check_totals,
+    execute,
+    in_memory,
+    opened,
+    query,
+    settings_for,
+    write_lock,
+)
 
 from chainlog_async import ChainLog, Statistics
 from chainlog_async.errors import ChainlogError, EntryError
@@ -229,3 +241,26 @@ def test_each_refusal_is_counted_once(tmp_path: Path, log: Callable[[ChainLog, o
                 continue
         statistics = chainlog.statistics()
     assert (statistics.submitted, statistics.dropped) == (7, {"invalid": 7})
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+async def test_a_signal_handler_that_raises_leaves_the_log_usable(
+    has_lock: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come just when `log_request` has its lock, or waits for it: other threads can log all the same."""
+    async with ChainLog(in_memory(tmp_path / "observability.db")) as chainlog:
+        queue = chainlog._require_logger()._queue
+        acquire = queue._acquire
+
+        def acquire_and_be_interrupted() -> None:
+            if has_lock:
+                acquire()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "_acquire", acquire_and_be_interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                chainlog.log_request(entry())
+        assert await asyncio.to_thread(chainlog.log_request, entry())
+        statistics = chainlog.statistics()
+        assert statistics.submitted == 1 == statistics.written + statistics.pending

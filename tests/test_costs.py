@@ -19,7 +19,9 @@ from factories import entry
 from writing_tools import in_memory, settings_for, stored, until
 
 from chainlog_async import ChainLog, usage
+from chainlog_async.finishing import in_thread
 from chainlog_async.settings import Settings
+from chainlog_async.slices import PAGES
 
 ROWS = 100
 
@@ -134,6 +136,34 @@ async def test_a_lone_entry_goes_at_once_and_alone(tmp_path: Path) -> None:
         await until(lambda: chainlog.statistics().written == 1)
         assert await stored(path) == ["alone"]
         assert chainlog.statistics().batches == 1
+
+
+@pytest.mark.usefixtures("no_maintenance")
+async def test_a_round_of_maintenance_is_one_statement_and_one_look_at_the_files(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is nothing to do, the rounds between the batches cost a saturated loop next to nothing."""
+    async with ChainLog(settings_for(tmp_path / "observability.db")) as chainlog:
+        await chainlog.write(entry())
+        looks: list[str] = []
+
+        async def counting(function: Callable[..., object], *arguments: object) -> object:
+            looks.append(function.__name__)
+            return await in_thread(function, *arguments)
+
+        monkeypatch.setattr("chainlog_async.store.in_thread", counting)
+        maintenance = chainlog._require_logger()._writer._maintenance
+        # The first rounds may find hours to add up.
+        maintenance._next_at = 0.0
+        while maintenance.due_in_s() <= 0:
+            await maintenance.run_if_due()
+        looks.clear()
+        counted.clear()
+        maintenance._next_at = 0.0
+        await maintenance.run_if_due()
+        assert looks == ["look_at_files"]
+        assert counted.statements == [PAGES.strip()]
+        assert counted.hand_overs == ["_execute_fetchall"]
 
 
 @pytest.mark.usefixtures("no_maintenance")

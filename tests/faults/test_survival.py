@@ -43,8 +43,6 @@ PASSED_OVER = {
     "writer.Writer.run",
     # Closing that is kept from closing leaves a connection open, whatever comes after it.
     "database.close_connection", "database._close", "store.Store._renew",
-    # The operator's: a start does without them, or comes to them only with much more data.
-    "slices.file_bytes", "slices.is_incremental",
     # Only for a replay that is cut short; see the tests of cancellation.
     "store.Store.settle_down",
 }  # fmt: skip

@@ -1,0 +1,115 @@
+"""The few figures that the README shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .callers_cost import OURS as JOURNAL_ON
+from .callers_cost import CallersCost
+from .common import Spread
+from .layout import Cells, figure
+from .reads import ORIGINAL, Reads
+from .results import Results
+from .saturated import Saturated, SaturatedResult
+from .scale import Scale
+from .throughput import OURS, Throughput, ThroughputResult
+
+JOURNAL_OFF = "chainlog, journal off"
+SUBJECT = "uvicorn, asyncio"
+UNMEASURED = "not measured"
+
+
+def summary(results: Results) -> Iterator[str]:
+    """A table in Markdown, and what it was measured on."""
+    rows: list[Cells] = []
+    if results.callers_cost is not None:
+        rows += _callers(results.callers_cost)
+    if results.saturated is not None:
+        rows += _saturated(results.saturated)
+    if results.throughput is not None:
+        rows.append(_throughput(results.throughput))
+    if results.reads is not None and results.reads.results:
+        rows.append(_reads(results.reads))
+    if results.scale is not None:
+        rows.append(_scale(results.scale))
+    machine = results.machine
+    yield "| | chainlog-async | in the same run |"
+    yield "|---|---|---|"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+    yield ""
+    yield (
+        f"Medians on {machine.cores} cores of {machine.processor}, {machine.system}, Python {machine.python}, SQLite "
+        f"{machine.sqlite}, written by `make bench` on the machine's own disk."
+    )
+
+
+def _callers(cost: CallersCost) -> Iterator[Cells]:
+    ours = {one.name: one for one in cost.contenders if one.name.startswith("chainlog")}
+    peers = [one for one in cost.contenders if one.name not in ours]
+    on, off = ours[JOURNAL_ON], ours[JOURNAL_OFF]
+    yield ("`log_request`", f"{_micro(on.hand_over)}, without the journal {_micro(off.hand_over)}", "")
+    yield (
+        "building a record and handing it over",
+        _micro(on.both),
+        _listed([(one.name, _micro(one.both)) for one in peers]),
+    )
+    yield (
+        "the event loop's CPU for it, in all",
+        _cpu(on.loop_us),
+        _listed([(one.name, _cpu(one.loop_us)) for one in peers]),
+    )
+
+
+def _saturated(saturated: Saturated) -> Iterator[Cells]:
+    ones = {one.strategy: one for one in saturated.results if one.subject == SUBJECT and one.error is None}
+    if JOURNAL_ON not in ones:
+        return
+    ours = ones.pop(JOURNAL_ON)
+    others = [one for name, one in ones.items() if name not in (JOURNAL_OFF, "no logging")]
+
+    def row(what: str, value: Callable[[SaturatedResult], str]) -> Cells:
+        return (what, value(ours), _listed([(one.strategy, value(one)) for one in others]))
+
+    yield row("uvicorn at 100 % CPU: rows in the database at the end", lambda one: _percent(one.share))
+    yield row("the requests/s it keeps", lambda one: _percent(one.requests_ratio))
+
+
+def _throughput(throughput: Throughput) -> Cells:
+    ones = {one.name: one for one in throughput.contenders}
+
+    def rate(one: ThroughputResult) -> str:
+        return UNMEASURED if one.rows_per_s is None else f"{one.rows_per_s.median:,.0f}"
+
+    others = [(name, rate(one)) for name, one in ones.items() if not name.startswith("chainlog")]
+    return ("idle event loop: rows/s", rate(ones[OURS]), _listed(others))
+
+
+def _reads(reads: Reads) -> Cells:
+    largest = max(one.rows for one in reads.results)
+    p50 = {one.question: one.p50.median / 1e3 for one in reads.results if one.rows == largest}
+    return (
+        f"summary of {largest:,} rows while they are written to, p50",
+        f"{figure(p50['summary'])} ms",
+        f"{ORIGINAL} {figure(p50[ORIGINAL])} ms",
+    )
+
+
+def _scale(scale: Scale) -> Cells:
+    rows = f"{scale.measured_rows:,} rows"
+    return ("a row on the disk, indexes included", f"{figure(scale.bytes_per_row)} bytes", f"a real file of {rows}")
+
+
+def _listed(figures: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in figures)
+
+
+def _micro(nanoseconds: Spread | None) -> str:
+    return UNMEASURED if nanoseconds is None else f"{figure(nanoseconds.median / 1e3)} µs"
+
+
+def _cpu(microseconds: Spread | None) -> str:
+    return UNMEASURED if microseconds is None else f"{figure(microseconds.median)} µs"
+
+
+def _percent(values: Spread | None) -> str:
+    return UNMEASURED if values is None else f"{values.median:.0%}" if values.median >= 0.1 else f"{values.median:.1%}"
