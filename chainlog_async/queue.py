@@ -91,7 +91,8 @@ class EntryQueue:
     def _bar(self, is_nested: bool) -> None:
         if self._forked:
             raise ForkedError(
-                f"this log was opened before process {os.getpid()} was forked from its owner; open one of its own"
+                f"this log was opened before process {os.getpid()} was forked from its owner; "
+                "spawn the process instead, or fork before the log is opened"
             )
         self._refused += 1
         if self._closed:
