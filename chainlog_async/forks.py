@@ -37,7 +37,6 @@ _lock = threading.Lock()
 _known: tuple[_Known, ...] = ()
 _at_fork: tuple[_Known, ...] = ()
 _barred: frozenset[FileIdentity] = frozenset()
-_inherited: tuple[object, ...] = ()
 
 
 def note_opening(connection: aiosqlite.Connection, path: Path) -> None:
@@ -70,13 +69,10 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _known, _barred, _inherited  # noqa: PLW0603  # the child's own
+    global _lock, _known, _barred  # noqa: PLW0603  # the child's own
     _lock = threading.Lock()
     _known = ()
     _barred |= {each.file for each in _at_fork}
-    # Kept: when the last reference goes, SQLite closes the connection, and may take the child for the last who had the
-    # file open and delete its write-ahead log.
-    _inherited += tuple(each.connection() for each in _at_fork)
 
 
 if hasattr(os, "register_at_fork"):

@@ -15,8 +15,9 @@ import pytest
 from factories import entry
 from writing_tools import PATIENCE_S, check_law, check_totals, in_memory, models, opened, settings_for, stored, until
 
-from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
+from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.checking import check_database
+from chainlog_async.database import close_connection
 from chainlog_async.errors import ChainlogError, ForkedError
 from chainlog_async.settings import Settings
 
@@ -182,21 +183,22 @@ def _expect_error(kind: type[ChainlogError], work: Callable[[], Awaitable[None]]
 
 @fork
 @needs_fork
-async def test_a_child_never_closes_what_it_inherited(tmp_path: Path) -> None:
-    """A child that lets go of its parent's objects keeps their files open: SQLite must not close them there."""
-    db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path)) as chainlog:
-        await chainlog.write(entry(model="parent"))
-        descriptors = _open_files(db_path)
-        assert descriptors
+@pytest.mark.filterwarnings("ignore:.*was deleted before being closed:ResourceWarning")
+async def test_a_child_never_closes_what_it_inherited(database: Path) -> None:
+    """A child that lets go of its parent's connection keeps its files open: SQLite must not close them there."""
+    connections = [await initialize_database(database)]
+    await migrate_schema(connections[0])
+    descriptors = _open_files(database)
+    assert descriptors
 
-        def work() -> None:
-            request_logger = chainlog._require_logger()
-            request_logger._store.connection = None  # type: ignore[assignment]  # as the end of its owner would
+    def work() -> None:
+        connections.clear()
+        for _ in range(3):
             gc.collect()
-            assert _open_files(db_path) == descriptors
+        assert _open_files(database) == descriptors
 
-        assert await asyncio.to_thread(exit_code, in_child(work)) == 0
+    assert await asyncio.to_thread(exit_code, in_child(work)) == 0
+    await close_connection(connections[0])
 
 
 def _open_files(db_path: Path) -> list[str]:
