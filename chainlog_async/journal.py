@@ -145,6 +145,8 @@ class Journal:
         """Takes nothing in until `leave_segment`."""
         self.error = reason
         self._suspended = True
+        # What is dropped for its sake would make no room now.
+        self._is_at_bound = False
         self._open = None
 
     def read(self, start: int, end: int) -> bytes:
