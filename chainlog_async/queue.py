@@ -196,20 +196,21 @@ class EntryQueue:
     def take(self) -> Batch | None:
         """The oldest batch; the same one again until it is settled."""
         while True:
-            try:
-                with self._lock:
-                    if self._backlog.in_hand is None:
-                        self._in_hand_from = self._accepted - self._backlog.rows + 1
+            with self._lock:
+                if self._backlog.in_hand is None:
+                    self._in_hand_from = self._accepted - self._backlog.rows + 1
+                try:
                     return self._backlog.take()
-            except OSError as error:
-                with self._lock:
+                except OSError as error:
+                    # Before the lock is let go: an entry that makes room for itself would make another block the first.
                     lost = self._backlog.drop_unreadable()
+                    problem = f"accepted entries cannot be read back: {error}"
                     self._dropped["journal_lost"] += lost
                     self._fail_last_resolved(
                         lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
                     )
-                self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
-                self._tell_waiters()
+            self._reporter.warn("journal_lost", problem, lost)
+            self._tell_waiters()
 
     @property
     def in_hand(self) -> Batch | None:

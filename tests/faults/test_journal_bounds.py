@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,10 @@ from factories import entry
 from writing_tools import check_law, locked, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
+from chainlog_async.condition import Condition
+from chainlog_async.journal import Journal, remove_segments
 from chainlog_async.lease import journal_folder
+from chainlog_async.queue import EntryQueue
 
 from .fault_tools import SMALL, immutable, open_descriptors, until_health
 
@@ -97,3 +103,62 @@ async def test_a_full_journal_whose_folder_goes_gives_up_nothing(
             queue.begin_segment(None)
         await chainlog.flush()
         assert len(await stored(db_path)) == after.pending
+
+
+class _LetGo:
+    """A lock that somebody else has waited for: he does something as soon as it is let go."""
+
+    def __init__(self, lock: threading.RLock, action: Callable[[], object]) -> None:
+        self.lock = lock
+        self.actions = [action]
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+        while self.actions:
+            self.actions.pop()()
+
+
+def test_what_cannot_be_read_is_given_up_alone(tmp_path: Path) -> None:
+    """An entry that makes room for itself just when a block turns out to be unreadable costs no readable one."""
+    lines = [f"{number:099d}\n".encode() for number in range(6)]
+    queue = EntryQueue(max_rows=1, max_bytes=1_000, max_batch_rows=1, drop_oldest=True)
+    queue.name_stream("writer")
+    queue.begin_segment(lambda: Journal(tmp_path, "writer", max_bytes=400, segment_bytes=100))
+    for line in lines[:5]:
+        queue.put(line)
+    segments = sorted(tmp_path.iterdir())
+    assert len(segments) == 4
+    os.truncate(segments[0], 50)
+    queue._lock = _LetGo(queue._lock, lambda: queue.put(lines[5]))  # type: ignore[assignment]  # it is one
+    taken = []
+    while batch := queue.take():
+        taken.append(batch.lines)
+        queue.settle(batch)
+    assert taken == lines[1:]
+    statistics = queue.statistics(Condition(), gave_way_ms=0)
+    check_law(statistics)
+    assert statistics.dropped == {"journal_lost": 1}
+    queue.end_journal()
+    remove_segments(queue.take_released())
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["too long for it", "after the lock was deleted"])
+def test_a_file_that_was_only_begun_is_gone_on_with(tmp_path: Path, is_left: bool) -> None:
+    """After a failure the journal begins a file to see whether it can; the next line goes into it, however long."""
+    journal = Journal(tmp_path, "writer", max_bytes=10**6, segment_bytes=16 * 1024)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chainlog_async.journal.RETRY_S", 0)
+        patch.setattr(os, "pwrite", lambda *_: 0)
+        assert not journal.append(0, b"first\n")
+    remove_segments(journal.take_released())
+    journal.try_again(0)
+    if is_left:
+        journal.leave_segment()
+    line = b"x" * 30_000 + b"\n"
+    assert journal.append(0, line), journal.error
+    assert journal.read(0, len(line)) == line
+    journal.release_all()
+    remove_segments(journal.take_released())
