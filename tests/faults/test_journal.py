@@ -253,6 +253,25 @@ async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: 
     assert any("50 entries were written from its journal" in line for line in warnings_of(caplog))
 
 
+async def test_starters_that_race_for_dead_journals_write_each_once(tmp_path: Path) -> None:
+    """Of several that start together, each journal is taken over by one, and none of its entries comes twice."""
+    db_path = tmp_path / "log.db"
+    for start in range(0, 200, 20):
+        leave_dead_journal(db_path, names(start, start + 20))
+
+    async def live(number: int) -> int:
+        async with ChainLog(settings_for(db_path)) as chainlog:
+            await chainlog.write(entry(model=f"starter{number}"))
+            return chainlog.statistics().replayed
+
+    replayed = await asyncio.gather(*[live(number) for number in range(4)])
+    assert sum(replayed) == 200
+    found = [model for model in await stored(db_path) if not model.startswith("starter")]
+    assert sorted(found) == sorted(names(0, 200))
+    assert journal_files(db_path) == []
+    await asyncio.to_thread(check_totals, db_path)
+
+
 async def test_a_journal_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
     """Where one dead writer's journal cannot be read, the other's is replayed and new entries are written."""
     db_path = tmp_path / "log.db"
