@@ -16,7 +16,8 @@ from .totals import TABLES, Difference, compare, read_totals
 from .upkeep import open_for_reading
 
 ROWS = "SELECT COUNT(*) FROM request_logs"
-PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_summary"
+# Not the summary: what 429chain had deleted before the database was migrated is not in there.
+PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_by_provider"
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

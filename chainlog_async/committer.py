@@ -14,7 +14,6 @@ from .condition import Condition
 from .entry import check_line
 from .errors import InvalidEntryError
 from .faults import Fault, classify, errorname
-from .finishing import finish
 from .giving_way import GivingWay
 from .store import Store
 
@@ -69,7 +68,7 @@ class Committer:
             refused = self._refused.get((part.writer_id, part.end)) if part.rows == 1 else None
             if refused is not None:
                 # It may be put aside already, and then a commit would be passed over and look like success.
-                if not await finish(self._reject(part, refused, books)):
+                if not await self._reject(part, refused, books):
                     return _joined(part, parts)
                 continue
             try:
@@ -79,7 +78,7 @@ class Committer:
                 if part.rows > 1 and _names_a_row(error, part):
                     parts.extend(reversed(part.split()))
                 elif _names_a_row(error, part):
-                    if not await finish(self._reject(part, error, books)):
+                    if not await self._reject(part, error, books):
                         return _joined(part, parts)
                 else:
                     self._condition.note_retry()
@@ -91,7 +90,7 @@ class Committer:
         return None
 
     async def _reject(self, row: Batch, error: Exception, books: Books) -> bool:
-        """Puts the row aside and books it, both or neither."""
+        """Puts the row aside and books it. Cut off in between, it is booked by the next try, or by `book_committed`."""
         self._refused = {(row.writer_id, row.end): error}
         try:
             await self._store.reject(row, error)
@@ -103,6 +102,21 @@ class Committer:
         self._refused = {}
         books.reject(row, error)
         return True
+
+    def book_committed(self, batch: Batch, position: int, books: Books) -> None:
+        """After a try that was cut off: books the rows before that position, of which the last may be put aside."""
+        done = batch.part_before(position)
+        refused = self._refused.get((done.writer_id, done.end)) if done.rows else None
+        if refused is None:
+            if done.rows:
+                books.settle(done)
+            return
+        line = done.lines.splitlines(keepends=True)[-1]
+        row = Batch(done.writer_id, done.end - len(line), line, 1)
+        if done.rows > 1:
+            books.settle(done.part_before(row.start))
+        self._refused = {}
+        books.reject(row, refused)
 
     async def note(self, error: Exception) -> None:
         """Says what went wrong and does what can be done about it; with a damaged file that may take for ever."""

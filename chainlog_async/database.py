@@ -20,7 +20,8 @@ from anyio import to_thread
 
 from .errors import DatabaseError, DatabaseMissingError, NotADatabaseError, WalUnavailableError
 from .faults import Fault, classify, errorname
-from .finishing import finish
+from .finishing import finish, in_thread
+from .forks import note_opening
 from .schema import check_identity, read_identity
 
 logger = logging.getLogger("chainlog_async")
@@ -55,8 +56,9 @@ async def initialize_database(
     The connection is in autocommit mode; close it with `close_connection`. `migrate_schema` comes next.
 
     Raises `ForeignDatabaseError`, `NewerDatabaseError` or `NotADatabaseError` before anything is touched,
-    `WalUnavailableError` where write-ahead logging is not to be had (a file in memory, a network file system), and
-    `DatabaseError` when the file cannot be opened. No connection is left open then.
+    `WalUnavailableError` where write-ahead logging is not to be had (a file in memory, a network file system),
+    `ForkedError` in a forked child whose parent had the file open at the fork, and `DatabaseError` when the file cannot
+    be opened. No connection is left open then.
     """
     _require_sqlite(sqlite3.sqlite_version_info)
     if str(db_path) in ("", ":memory:"):
@@ -92,7 +94,8 @@ def _require_sqlite(version: tuple[int, int, int]) -> None:
 async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> aiosqlite.Connection:
     """Opens a read-only connection, which neither writes nor checkpoints. Close it with `close_connection`.
 
-    Raises `DatabaseMissingError` when there is no file, and `DatabaseError` when it cannot be opened.
+    Raises `DatabaseMissingError` when there is no file, `ForkedError` in a forked child whose parent had it open at the
+    fork, and `DatabaseError` when it cannot be opened.
     """
     path = Path(db_path)
     try:
@@ -160,6 +163,7 @@ async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) 
     # A thread that SQLite holds up (a dead network disk) must not hold up the end of the process as well:
     # https://github.com/omnilib/aiosqlite/issues/290
     connection._thread.daemon = True  # noqa: SLF001  # there is no public way
+    await in_thread(note_opening, connection, path)
     try:
         # Cancelled in the middle, aiosqlite forgets the connection that its thread is just opening (its issue 259).
         await finish(_open(connection))

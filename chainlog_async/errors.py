@@ -17,7 +17,7 @@
     │   ├── EntryRejectedError       the database refused that very row
     │   └── EntryAbandonedError      shutdown ended before it was committed
     ├── ClosedError                  the logger is shut down, or was never started
-    └── ForkedError                  the object belongs to the parent process
+    └── ForkedError                  the object, or the file, belongs to the parent process
 
 Each message names the thing, the value and the remedy.
 """
@@ -94,4 +94,4 @@ class ClosedError(ChainlogError):
 
 
 class ForkedError(ChainlogError):
-    """The object belongs to the parent process; open your own after the fork."""
+    """The object, or the open file, belongs to the process that this one was forked from."""

@@ -113,16 +113,25 @@ class Journal:
         if self._is_at_bound:
             self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
             return None
+        # A line that is larger than a segment gets one of its own; no segment takes the journal over its bound.
+        room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
+        newest = self.newest
         path = segment_path(self._folder, self._writer_id, position)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError as error:
+            if newest is None or not newest.start == newest.end == position:
+                self._fail(f"{self._folder}: {error}")
+                return None
+            # Begun, and nothing is in it yet: another of that name could not be made.
+            segment = newest
+            segment.full_at = position + room
         except OSError as error:
             self._fail(f"{self._folder}: {error}")
             return None
-        # A line that is larger than a segment gets one of its own; no segment takes the journal over its bound.
-        room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
-        segment = Segment(position, position, path, descriptor, position + room)
-        self._segments.append(segment)
+        else:
+            segment = Segment(position, position, path, descriptor, position + room)
+            self._segments.append(segment)
         self.open_segment = segment
         self.segment_start = position
         self.error = None
@@ -149,6 +158,8 @@ class Journal:
         """Takes nothing in until `leave_segment`."""
         self.error = reason
         self._suspended = True
+        # What is dropped for its sake would make no room now.
+        self._is_at_bound = False
         self._leave_segment()
 
     def read(self, start: int, end: int) -> bytes:

@@ -130,7 +130,8 @@ class RequestLogger:
     def health(self) -> Health:
         """Whether entries reach the database."""
         if self._queue.is_forked:
-            return Health(status="failed", reasons=("this log belongs to the parent process; open one of its own",))
+            reason = "this log belongs to the parent process; spawn this one instead, or fork before the log is opened"
+            return Health(status="failed", reasons=(reason,))
         return self._condition.health(self._queue.journal_error)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:

@@ -69,11 +69,14 @@ class EntryQueue:
         """
         # Bound methods by names of their own, and not `with`, which takes twice as long (measured on Python 3.11).
         is_owned, acquire, release = self._is_owned, self._acquire, self._release
-        is_nested = is_owned()
+        if is_owned():
+            # Interrupted in the middle of a call: below, what is raised would let go of that call's lock.
+            with self._lock:
+                self._bar(is_nested=True)
         try:
             acquire()
-            if is_nested or self._barred:
-                self._bar(is_nested)
+            if self._barred:
+                self._bar(is_nested=False)
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
@@ -99,7 +102,8 @@ class EntryQueue:
     def _bar(self, is_nested: bool) -> None:
         if self._forked:
             raise ForkedError(
-                f"this log was opened before process {os.getpid()} was forked from its owner; open one of its own"
+                f"this log was opened before process {os.getpid()} was forked from its owner; "
+                "spawn the process instead, or fork before the log is opened"
             )
         self._refused += 1
         if self._closed:
@@ -204,20 +208,21 @@ class EntryQueue:
     def take(self) -> Batch | None:
         """The oldest batch; the same one again until it is settled."""
         while True:
-            try:
-                with self._lock:
-                    if self._backlog.in_hand is None:
-                        self._in_hand_from = self._backlog.gone + 1
+            with self._lock:
+                if self._backlog.in_hand is None:
+                    self._in_hand_from = self._backlog.gone + 1
+                try:
                     return self._backlog.take()
-            except OSError as error:
-                with self._lock:
+                except OSError as error:
+                    # Before the lock is let go: an entry that makes room for itself would make another block the first.
                     lost = self._backlog.drop_unreadable()
+                    problem = f"accepted entries cannot be read back: {error}"
                     self._dropped["journal_lost"] += lost
                     self._fail_last_resolved(
                         lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
                     )
-                self._reporter.warn("journal_lost", f"accepted entries cannot be read back: {error}", lost)
-                self._tell_waiters()
+            self._reporter.warn("journal_lost", problem, lost)
+            self._tell_waiters()
 
     @property
     def in_hand(self) -> Batch | None:

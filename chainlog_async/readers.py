@@ -41,7 +41,8 @@ class ReaderPool:
         """
         if os.getpid() != self._process:
             raise ForkedError(
-                "these readers were opened before this process was forked from their owner; open your own"
+                "these readers were opened before this process was forked from their owner; "
+                "spawn the process instead, or fork before they are opened"
             )
         async with self._free:
             if self._closed:

@@ -206,8 +206,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # whatever it was, nothing is known then
             self._condition.note_error(f"{error} ({errorname(error)})")
             position = None
-        if position is not None and (done := batch.part_before(position)).rows:
-            self._queue.settle(done)
+        if position is not None:
+            self._committer.book_committed(batch, position, self._queue)
         return position is not None
 
     async def _forget(self) -> bool:

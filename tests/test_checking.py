@@ -11,11 +11,12 @@ import pytest
 from blockbuster import BlockBuster
 from factories import insert_as_original, original_row
 from interrupting import HOWS, How, cancel_at_every_step
-from schemas import make_original
+from schemas import make_original, summary_of, summary_of_rows, totals_of
 from upkeep_tools import change, clean, files_in, fill, migrate, number_of, overwrite_leaves, rows_of
 
 from chainlog_async.checking import check_database
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, NotADatabaseError, OlderDatabaseError
+from chainlog_async.rebuilding import rebuild_totals
 from chainlog_async.totals import Difference
 
 
@@ -160,6 +161,49 @@ async def test_a_database_of_the_original_is_in_order_once_it_is_migrated(
     path = copy_of_original(2)
     await migrate(path)
     assert (await clean(path)).rows == number_of(path, "SELECT total_requests FROM usage_summary")
+
+
+DELETED = "DELETE FROM request_logs WHERE id % 3 = 0 OR provider_id = (SELECT MIN(provider_id) FROM request_logs)"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_what_the_original_had_deleted_counts_as_pruned(
+    version: int, copy_of_original: Callable[[int], Path]
+) -> None:
+    """Totals that exceed the rows of a database of 429chain's are in order, stay as they are, and survive a rebuild."""
+    path = copy_of_original(version)
+    before = rows_of(path)
+    change(path, DELETED)
+    totals, rows = totals_of(path), rows_of(path)
+    await migrate(path)
+    report = await clean(path)
+    assert (report.rows, report.pruned_rows) == (rows, before - rows)
+    assert (await rebuild_totals(path)).mended == ()
+    assert totals_of(path) == totals
+    assert summary_of(path) == summary_of_rows(path)
+    insert_as_original(path, [original_row()])
+    change(path, "DELETE FROM request_logs WHERE id % 2 = 0")
+    assert (await clean(path)).pruned_rows == before + 1 - rows_of(path)
+
+
+async def test_totals_below_the_rows_of_the_original_are_wrong(tmp_path: Path) -> None:
+    """Only what totals have beyond the rows was deleted: a number that is too low is told, beside deletions or not."""
+    path = make_original(tmp_path / "o.db", 2)
+    fill(path, 90)
+    change(
+        path,
+        "DELETE FROM request_logs WHERE provider_id = 'provider 1' AND id % 2",
+        "UPDATE usage_by_provider SET total_tokens = 1 WHERE provider_id = 'provider 1'",
+        "UPDATE usage_by_provider SET total_requests = 7 WHERE provider_id = 'provider 2'",
+    )
+    await migrate(path)
+    report = await check_database(path)
+    assert [(difference.name, difference.column, difference.kept) for difference in report.differences] == [
+        ("provider 1", "total_tokens", 1),
+        ("provider 2", "total_requests", 7),
+    ]
+    assert report.pruned_rows == 15
+    assert number_of(path, "SELECT MIN(total_tokens) FROM pruned_by_provider") == 0
 
 
 async def test_progress_is_told_up_to_the_last_table(database: Path) -> None:

@@ -26,7 +26,59 @@ CREATE TABLE pruned_summary (
   total_latency_ms INTEGER NOT NULL
 );
 
-INSERT INTO pruned_summary (id, total_requests, waterfall_requests, total_latency_ms) VALUES (1, 0, 0, 0);
+-- What was deleted before this step is in the totals too: where they have more requests than there are rows, the rest
+-- was pruned. Where they have fewer, they are wrong, and that is for `chainlog check` to say. OR IGNORE: a line without
+-- a name or a time, which no trigger has made, must not keep the database from being opened.
+INSERT OR IGNORE INTO pruned_by_provider (
+  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+)
+SELECT
+  kept.provider_id,
+  kept.total_requests - COALESCE(counted.requests, 0),
+  MAX(kept.total_tokens - COALESCE(counted.tokens, 0), 0),
+  MAX(kept.total_prompt_tokens - COALESCE(counted.prompts, 0), 0),
+  MAX(kept.total_completion_tokens - COALESCE(counted.completions, 0), 0),
+  kept.last_request_timestamp
+FROM usage_by_provider AS kept
+LEFT JOIN (
+  SELECT
+    provider_id, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
+    SUM(completion_tokens) AS completions
+  FROM request_logs GROUP BY +provider_id
+) AS counted ON counted.provider_id = kept.provider_id
+WHERE kept.total_requests > COALESCE(counted.requests, 0);
+
+INSERT OR IGNORE INTO pruned_by_chain (
+  chain_name, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+)
+SELECT
+  kept.chain_name,
+  kept.total_requests - COALESCE(counted.requests, 0),
+  MAX(kept.total_tokens - COALESCE(counted.tokens, 0), 0),
+  MAX(kept.total_prompt_tokens - COALESCE(counted.prompts, 0), 0),
+  MAX(kept.total_completion_tokens - COALESCE(counted.completions, 0), 0),
+  kept.last_request_timestamp
+FROM usage_by_chain AS kept
+LEFT JOIN (
+  SELECT
+    chain_name, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
+    SUM(completion_tokens) AS completions
+  FROM request_logs GROUP BY +chain_name
+) AS counted ON counted.chain_name = kept.chain_name
+WHERE kept.total_requests > COALESCE(counted.requests, 0);
+
+-- 429chain counted its summary from the rows, so what it had deleted is not in there.
+INSERT INTO pruned_summary (id, total_requests, waterfall_requests, total_latency_ms)
+SELECT
+  1,
+  MAX(total_requests - requests, 0),
+  IIF(total_requests > requests, MAX(kept.waterfall_requests - waterfalls, 0), 0),
+  IIF(total_requests > requests, MAX(kept.total_latency_ms - latencies, 0), 0)
+FROM usage_summary AS kept, (
+  SELECT
+    COUNT(*) AS requests, COALESCE(SUM(attempts > 1), 0) AS waterfalls, COALESCE(SUM(latency_ms), 0) AS latencies
+  FROM request_logs
+);
 
 CREATE TRIGGER remember_pruned AFTER DELETE ON request_logs
 BEGIN

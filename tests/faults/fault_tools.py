@@ -22,6 +22,9 @@ from chainlog_async import ChainLog
 from chainlog_async.entry import encode_line
 from chainlog_async.lease import journal_folder, segment_path
 
+SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
+"""Settings of a journal that comes to its bound, and to its next file, soon."""
+
 HOLD_LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)

@@ -16,7 +16,14 @@ from interrupting import HOWS, How, cancel_at_every_step
 from writing_tools import Locked, check_law, check_totals, log_all, models, names, settings_for
 
 from chainlog_async import ChainLog
+from chainlog_async.backlog import Batch
+from chainlog_async.committer import Books
+from chainlog_async.database import close_connection
 from chainlog_async.errors import ClosedError
+from chainlog_async.lease import journal_folder, take_dead_leases
+from chainlog_async.queue import EntryQueue
+from chainlog_async.replay import replay as replay_leases
+from chainlog_async.store import Store, open_database
 
 from .fault_tools import leave_dead_journal, open_descriptors, remove_database
 
@@ -117,3 +124,36 @@ def _check_all_there(db_path: Path, chainlog: ChainLog, *, replayed: bool) -> No
     else:
         assert found == names(0, accepted)
     check_totals(db_path)
+
+
+async def test_a_replay_that_is_cut_off_keeps_the_journal_from_others(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled while its statement waits its turn, a replay lets nobody have the journal: rows would come twice."""
+    monkeypatch.setattr("chainlog_async.store.GRACE_S", 0.05)
+    leave_dead_journal(database, names(0, 12))
+    settings = settings_for(database)
+    store = Store(await open_database(settings), settings)
+    folder = journal_folder(await store.locate())
+    leases = await asyncio.to_thread(lambda: list(take_dead_leases(folder)))
+    (lease,) = leases
+    is_queued, let_go = asyncio.Event(), threading.Event()
+
+    async def commit(batch: Batch, _books: Books) -> None:
+        store.connection._tx.put_nowait((None, let_go.wait))
+        is_queued.set()
+        await store.commit(batch)
+
+    counter = EntryQueue(max_rows=1, max_bytes=1, max_batch_rows=1, drop_oldest=False)
+    replaying = asyncio.ensure_future(replay_leases(leases, store, commit, counter, max_batch_rows=100))
+    await is_queued.wait()
+    replaying.cancel()
+    await asyncio.wait((replaying,))
+    taken_over = await asyncio.to_thread(lambda: list(take_dead_leases(folder)))
+    let_go.set()
+    await close_connection(store.connection)
+    for each in (lease, *taken_over):
+        await asyncio.to_thread(each.release, remove=False)
+    assert taken_over == []
+    await _recover(database)
+    assert await asyncio.to_thread(models, database) == [*names(0, 12), "recovered"]

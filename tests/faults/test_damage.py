@@ -186,6 +186,21 @@ async def test_a_text_file_in_the_databases_place_stops_the_writing(tmp_path: Pa
         check_law(chainlog.statistics())
 
 
+async def test_an_idle_log_is_well_once_the_file_is(tmp_path: Path) -> None:
+    """Where damage was noticed without anything to write, health is ok with the good file, not with the next entry."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await log_and_store(chainlog, 0, 10)
+        good = await asyncio.to_thread(copy_of, db_path, tmp_path / "good.db")
+        text = tmp_path / "text"
+        text.write_bytes(TEXT)
+        text.replace(db_path)
+        await until_health(chainlog, "failed")
+        good.replace(db_path)
+        assert await until_health(chainlog, "ok") == ""
+        assert chainlog.statistics().written == 10
+
+
 async def test_damage_that_the_replay_meets_first_is_dealt_with(tmp_path: Path) -> None:
     """A damaged file with a dead writer's journal: quarantined, and the journal's entries are in the new database."""
     db_path = tmp_path / "log.db"

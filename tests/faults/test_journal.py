@@ -31,18 +31,19 @@ from writing_tools import (
 
 from chainlog_async import ChainLog
 from chainlog_async.errors import EntryError
+from chainlog_async.journal import Segment, remove_segments
 from chainlog_async.lease import journal_folder, take_dead_leases
+from chainlog_async.queue import EntryQueue
+from chainlog_async.stream import Stream
 
 from .fault_tools import (
+    SMALL,
     immutable,
     journal_files,
     leave_dead_journal,
     log_and_store,
-    open_descriptors,
     until_health,
 )
-
-SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
 
 
 def newest_segment(db_path: Path) -> Path:
@@ -170,48 +171,34 @@ async def test_a_journal_that_cannot_be_written_is_done_without(
     assert journal_files(db_path) == []
 
 
-async def test_a_journal_at_its_bound_spills_into_memory(tmp_path: Path) -> None:
-    """At `journal_max_bytes` entries wait in memory, at its bounds they are refused, and all of it passes by itself."""
-    db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path, busy_timeout_ms=1, max_queue_size=200, **SMALL)) as chainlog:
-        async with locked(db_path):
-            accepted = log_all(chainlog, names(0, 4_000))
-            statistics = chainlog.statistics()
-            assert statistics.journal_bytes <= SMALL["journal_max_bytes"]
-            assert "journal_max_bytes" in str(statistics.journal_error)
-            assert accepted == [True] * statistics.pending + [False] * (4_000 - statistics.pending)
-            assert len(open_descriptors(journal_folder(db_path))) <= 3 + 256 // 16
-            check_law(statistics)
-        await chainlog.flush()
-        await until(lambda: chainlog.statistics().journal == "on")
-        assert await stored(db_path) == names(0, accepted.count(True))
-        assert await until_health(chainlog, "ok") == ""
-        assert chainlog.log_request(entry())
-        assert chainlog.statistics().journal == "on"
+async def test_no_file_is_deleted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rounds that delete committed files at once take each file once: its descriptor may be another's by then."""
+    removed: list[Segment] = []
+    let_go = threading.Event()
+
+    def remove(segments: list[Segment]) -> list[Segment]:
+        removed.extend(segments)
+        if len(removed) == 1:
+            let_go.wait()
+        return remove_segments(segments)
+
+    queue = EntryQueue(max_rows=1, max_bytes=1, max_batch_rows=1, drop_oldest=False)
+    stream = Stream(queue, settings_for(tmp_path / "log.db"))
+    segments = [_segment(tmp_path / str(number)) for number in range(3)]
+    released = [[segment] for segment in segments]
+    monkeypatch.setattr(queue, "take_released", lambda: released.pop(0))
+    monkeypatch.setattr("chainlog_async.stream.remove_segments", remove)
+    first = asyncio.ensure_future(stream.remove_committed())
+    await until(lambda: len(removed) == 1)
+    await stream.remove_committed()
+    let_go.set()
+    await first
+    assert await stream.remove_committed()
+    assert removed == segments
 
 
-async def test_the_oldest_make_room_in_the_journal_too(tmp_path: Path) -> None:
-    """With `drop_oldest` what makes room is a part of the journal, not all of it; the batch in hand is kept on disk."""
-    db_path = tmp_path / "log.db"
-    settings = settings_for(
-        db_path, busy_timeout_ms=1, max_queue_size=10, max_batch_size=10, on_full="drop_oldest", **SMALL
-    )
-    async with ChainLog(settings) as chainlog:
-        async with locked(db_path):
-            log_all(chainlog, names(0, 10))
-            await until(lambda: chainlog.statistics().retries >= 1)
-            assert all(log_all(chainlog, names(10, 6_000)))
-            statistics = chainlog.statistics()
-            check_law(statistics)
-            assert statistics.pending > 1_000
-            await until(lambda: len(list(journal_folder(db_path).glob("*.jsonl"))) <= 1 + 256 // 16)
-            size = sum(path.stat().st_size for path in journal_folder(db_path).glob("*.jsonl"))
-            assert size <= SMALL["journal_max_bytes"]
-            oldest = min(journal_folder(db_path).glob("*.jsonl"))
-            assert b'"m0"' in oldest.read_bytes()
-        await chainlog.flush()
-        found = await stored(db_path)
-        assert found == names(0, 10) + names(6_000 - (statistics.pending - 10), 6_000)
+def _segment(path: Path) -> Segment:
+    return Segment(0, 1, path, os.open(path, os.O_RDWR | os.O_CREAT), 1)
 
 
 async def test_a_journal_of_tiny_batches_costs_little_memory(tmp_path: Path) -> None:
@@ -264,6 +251,25 @@ async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: 
         assert sorted(found[:-1]) == sorted(names(0, 60))
     assert journal_files(db_path) == []
     assert any("50 entries were written from its journal" in line for line in warnings_of(caplog))
+
+
+async def test_starters_that_race_for_dead_journals_write_each_once(tmp_path: Path) -> None:
+    """Of several that start together, each journal is taken over by one, and none of its entries comes twice."""
+    db_path = tmp_path / "log.db"
+    for start in range(0, 200, 20):
+        leave_dead_journal(db_path, names(start, start + 20))
+
+    async def live(number: int) -> int:
+        async with ChainLog(settings_for(db_path)) as chainlog:
+            await chainlog.write(entry(model=f"starter{number}"))
+            return chainlog.statistics().replayed
+
+    replayed = await asyncio.gather(*[live(number) for number in range(4)])
+    assert sum(replayed) == 200
+    found = [model for model in await stored(db_path) if not model.startswith("starter")]
+    assert sorted(found) == sorted(names(0, 200))
+    assert journal_files(db_path) == []
+    await asyncio.to_thread(check_totals, db_path)
 
 
 async def test_a_journal_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:

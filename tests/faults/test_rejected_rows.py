@@ -6,11 +6,25 @@ import asyncio
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 from factories import entry
-from writing_tools import REFUSE, check_law, check_totals, execute, names, query, settings_for, stored, until
+from writing_tools import (
+    REFUSE,
+    check_law,
+    check_totals,
+    execute,
+    log_all,
+    names,
+    query,
+    refuse_rows,
+    settings_for,
+    stored,
+    until,
+)
 
 from chainlog_async import ChainLog
+from chainlog_async.backlog import Batch
 from chainlog_async.entry import entry_from_json
 
 from .fault_tools import leave_dead_journal
@@ -122,3 +136,25 @@ async def test_a_bad_row_that_cannot_be_put_aside_is_kept(tmp_path: Path) -> Non
         await chainlog.flush()
         assert await stored(db_path) == ["m0", "m1"]
         assert chainlog.statistics().dropped == {"rejected": 1}
+
+
+async def test_a_row_put_aside_in_the_last_moment_is_counted_as_rejected(tmp_path: Path) -> None:
+    """Where shutdown cuts the writer off between putting a row aside and booking it, the books have it right."""
+    db_path = tmp_path / "log.db"
+    is_put_aside = asyncio.Event()
+    async with ChainLog(settings_for(db_path, shutdown_timeout_ms=0)) as chainlog:
+        await refuse_rows(db_path)
+        store = chainlog._require_logger()._store
+        reject = store.reject
+
+        async def reject_and_hang(batch: Batch, error: Exception) -> None:
+            await reject(batch, error)
+            is_put_aside.set()
+            await anyio.sleep_forever()
+
+        store.reject = reject_and_hang  # type: ignore[method-assign]  # hangs after the fact
+        log_all(chainlog, ["m0", "m1", "refused"])
+        await is_put_aside.wait()
+    statistics = chainlog.statistics()
+    assert (statistics.written, statistics.pending, statistics.dropped) == (2, 0, {"rejected": 1})
+    assert await stored(db_path) == ["m0", "m1"]

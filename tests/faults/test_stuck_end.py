@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 from factories import entry
-from writing_tools import Locked, check_totals, names, settings_for, stored
+from writing_tools import Locked, check_totals, execute, names, query, settings_for, stored
 
 from chainlog_async import ChainLog
 
@@ -35,18 +35,25 @@ async def main():
                         journal_max_bytes=65536, read_timeout_ms=3_600_000)
     async with ChainLog(settings) as chainlog:
         connection = chainlog._require_logger().connection
+        await connection.create_function("never_answer", 0, never_answer)
+        hang = "CREATE TEMP TRIGGER hang BEFORE INSERT ON {} BEGIN SELECT never_answer(); END"
         if how == "stuck":
-            await connection.create_function("never_answer", 0, never_answer)
+            await connection.execute_fetchall(hang.format("request_logs"))
+        if "refused row" in how:
             await connection.execute_fetchall(
-                "CREATE TEMP TRIGGER hang BEFORE INSERT ON request_logs BEGIN SELECT never_answer(); END")
+                "CREATE TEMP TRIGGER refuse BEFORE INSERT ON request_logs BEGIN SELECT RAISE(ABORT, 'no'); END")
+        if how == "stuck with a refused row":
+            await connection.execute_fetchall(hang.format("rejected_entries"))
         print("open", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         accepted = 0
         for number in range(int(sys.argv[4])):
             accepted += chainlog.log_request(RequestLogEntry(
                 chain_name="c", provider_id="p", model=f"m{number}", latency_ms=1, http_status=200))
-        if how == "stuck":
+        if how.startswith("stuck"):
             await asyncio.to_thread(stuck.wait)
+        while how.startswith("damaged") and chainlog.health().status != "failed":
+            await asyncio.sleep(0.002)
     statistics = chainlog.statistics()
     assert statistics.submitted == statistics.written + statistics.pending + sum(statistics.dropped.values())
     print(accepted, statistics.pending, statistics.dropped, flush=True)
@@ -76,7 +83,7 @@ def end(process: subprocess.Popen[bytes]) -> tuple[str, float]:
     return output.decode().strip(), monotonic() - began
 
 
-@pytest.mark.parametrize("how", ["locked", "stuck"])
+@pytest.mark.parametrize("how", ["locked", "stuck", "stuck with a refused row"])
 async def test_what_a_stuck_end_leaves_is_written_once_by_the_next_start(tmp_path: Path, how: str) -> None:
     """`shutdown_timeout_ms` bites, the process is gone, what is left is in the journal, and then in the database."""
     db_path = tmp_path / "log.db"
@@ -114,3 +121,23 @@ async def test_a_full_queue_does_not_hold_up_the_end(tmp_path: Path) -> None:
         await chainlog.write(entry(model="next"))
         assert chainlog.statistics().replayed == pending
     assert len(await stored(db_path)) == pending + 1
+
+
+async def test_damage_that_a_refused_row_meets_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Where a refused row cannot be put aside because the file is damaged, the process ends; the journal has all."""
+    db_path = tmp_path / "log.db"
+    with gateway(db_path, "damaged with a refused row", max_queue_size=100, entries=100) as process:
+        await asyncio.to_thread(_overwrite_table, db_path, "rejected_entries")
+        said, took_s = await asyncio.to_thread(end, process)
+    assert said == "100 100 {}"
+    assert took_s < 8
+    assert len(journal_files(db_path)) == 2
+
+
+def _overwrite_table(db_path: Path, table: str) -> None:
+    execute(db_path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    ((root,),) = query(db_path, "SELECT rootpage FROM sqlite_master WHERE name = ?", table)
+    ((page_size,),) = query(db_path, "PRAGMA page_size")
+    with db_path.open("r+b") as file:
+        file.seek((int(str(root)) - 1) * int(str(page_size)))
+        file.write(b"\xa5" * int(str(page_size)))
