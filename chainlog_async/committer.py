@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
+from time import monotonic
 from typing import Protocol
 
 import anyio
@@ -72,6 +73,7 @@ class Committer:
                 if not await finish(self._reject(part, refused, books)):
                     return _joined(part, parts)
                 continue
+            began_at = monotonic()
             try:
                 with self._giving_way:
                     await self._store.commit(part)
@@ -86,7 +88,7 @@ class Committer:
                     await self.note(error)
                     return _joined(part, parts)
             else:
-                self._condition.note_success()
+                self._condition.note_success(monotonic() - began_at)
                 books.settle(part)
         return None
 

@@ -11,7 +11,7 @@ from .faults import Fault, classify, errorname
 from .finishing import in_thread
 from .retention import Retention
 from .rollups import Rollups
-from .store import Store, wal_bytes
+from .store import Store, file_sizes
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -70,7 +70,7 @@ class Maintenance:
         )
 
     async def _look_after_wal(self) -> None:
-        size = await in_thread(wal_bytes, self._store.path)
+        self._condition.database_bytes, size = await in_thread(file_sizes, self._store.path)
         if size <= self._wal_limit:
             self._condition.note_wal(size)
             return

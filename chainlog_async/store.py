@@ -248,9 +248,13 @@ class Store:
             await self._on_reopen()
 
 
-def wal_bytes(path: Path) -> int:
-    """Size of the write-ahead log beside the database, in bytes. Blocks for a moment."""
+def file_sizes(path: Path) -> tuple[int, int]:
+    """Sizes of the database and of the write-ahead log beside it, in bytes. Blocks for a moment."""
+    return _size(path), _size(Path(f"{path}-wal"))
+
+
+def _size(path: Path) -> int:
     try:
-        return Path(f"{path}-wal").stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0

@@ -19,6 +19,7 @@ PUBLIC = [
     "ChainUsage",
     "ChainlogError",
     "Health",
+    "Histogram",
     "LoggedAttempt",
     "LoggedRequest",
     "ProviderUsage",
