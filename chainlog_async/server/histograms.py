@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from prometheus_client.utils import floatToGoString
-
 from chainlog_async.histogram import Histogram
 
 
 def cumulated(histogram: Histogram, *, unit: float = 1) -> tuple[Sequence[tuple[str, float]], float]:
     """The counts up to each bound, then all, and the sum; bounds and sum divided by `unit`."""
-    bounds = (*(bound / unit for bound in histogram.bounds), float("inf"))
-    counts = accumulate(histogram.counts)
-    return [(floatToGoString(bound), count) for bound, count in zip(bounds, counts, strict=True)], histogram.sum / unit
+    bounds = (*(str(bound / unit) for bound in histogram.bounds), "+Inf")
+    return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.sum / unit
