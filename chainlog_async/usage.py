@@ -8,9 +8,10 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from .metric_totals import RunningTotals, Totals
+from .metric_totals import Totals
 from .provider_health import ProviderHealth, provider_health
 from .readers import ReaderPool
+from .running_totals import RunningTotals
 from .request_filter import RequestFilter
 from .requests import (
     LoggedRequest,
@@ -284,7 +285,7 @@ class UsageAggregator:
         """Everything since ever, by chain, provider and model, for counters that are scraped again and again.
 
         The first `max_groups` combinations that were seen are named, the others are counted together as `other`. The
-        first call reads all buckets, later ones those of the last hour.
+        first call adds everything up, days as rollups where they are; later ones read the buckets of the last hour.
         """
         return await self._running_totals.read(max_groups)
 

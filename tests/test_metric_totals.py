@@ -14,9 +14,11 @@ from factories import insert_as_original, original_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainlog_async import UsageAggregator, initialize_database, metric_totals, migrate_schema
+from chainlog_async import UsageAggregator, initialize_database, migrate_schema, running_totals
 from chainlog_async.database import close_connection
-from chainlog_async.metric_totals import BOUNDS_MS, BUCKET_MS, LATE_MS, NEW_ROWS, OTHER, Totals, UsageTotals
+from chainlog_async.metric_totals import BOUNDS_MS, Totals, UsageTotals
+from chainlog_async.rollups import QUARTER_MS, Rollups
+from chainlog_async.running_totals import DAY_MS, LATE_MS, OTHER
 
 NOW = 1_772_400_000_000
 INSERT = """
@@ -31,7 +33,7 @@ INSERT INTO request_logs (
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What the totals take for the time, in ms UTC."""
     times = [NOW]
-    monkeypatch.setattr(metric_totals, "now_ms", lambda: times[0])
+    monkeypatch.setattr(running_totals, "now_ms", lambda: times[0])
     return times
 
 
@@ -84,7 +86,7 @@ async def test_everything_is_counted(database: Path, usage: UsageAggregator) -> 
 async def test_time_passes(database: Path, usage: UsageAggregator, clock: list[int]) -> None:
     """Buckets that are over stay counted once, however often and however rarely somebody asks, late rows included."""
     stored = 0
-    for step in (0, BUCKET_MS, 10, LATE_MS, 0, 90 * LATE_MS, 5 * BUCKET_MS):
+    for step in (0, QUARTER_MS, 10, LATE_MS, 0, 90 * LATE_MS, 5 * QUARTER_MS):
         clock[0] += step
         for late_by in (0, LATE_MS // 2, 30 * LATE_MS, -LATE_MS):
             insert(database, at=clock[0] - late_by, cost=0.1, ttft=9)
@@ -92,6 +94,26 @@ async def test_time_passes(database: Path, usage: UsageAggregator, clock: list[i
             totals = await usage.get_metric_totals()
             assert requests_of(totals) == totals.attempts[0].tries == sum(totals.usage[0].ttft_ms.counts) == stored
             assert totals == await fresh(database)
+
+
+async def test_an_import_does_not_keep_a_reader_busy(
+    database: Path, usage: UsageAggregator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where adding everything up takes seconds, late rows wait until ten times as long has passed; then they count."""
+    times = [0.0]
+
+    def monotonic() -> float:
+        times[0] += 2
+        return times[0]
+
+    monkeypatch.setattr(running_totals, "monotonic", monotonic)
+    insert(database)
+    await usage.get_metric_totals()
+    insert(database, at=NOW - 99 * LATE_MS)
+    insert(database)
+    assert requests_of(await usage.get_metric_totals()) == 2
+    times[0] += 20
+    assert requests_of(await usage.get_metric_totals()) == 3
 
 
 async def test_late_rows_that_were_pruned_at_once_are_counted(database: Path, usage: UsageAggregator) -> None:
@@ -103,6 +125,27 @@ async def test_late_rows_that_were_pruned_at_once_are_counted(database: Path, us
         connection.execute("DELETE FROM request_logs WHERE timestamp < ?", (NOW - LATE_MS,))
     insert(database)
     assert requests_of(await usage.get_metric_totals()) == 3
+
+
+async def test_days_that_are_rolled_up_count_the_same(database: Path, usage: UsageAggregator, clock: list[int]) -> None:
+    """Read from rollups, in part or whole, the totals are those of the buckets, late rows included."""
+    for number in range(60):
+        insert(database, at=NOW + number * DAY_MS // 4, cost=0.1, ttft=70, latency=50 * number, model=f"m{number % 3}")
+    before = await usage.get_metric_totals()
+    connection = await initialize_database(database)
+    try:
+        rollups = Rollups()
+        clock[0] = NOW + 99 * DAY_MS
+        steps = 0
+        while await rollups.advance(connection, clock[0]):
+            steps += 1
+            if not steps % 200:
+                assert await fresh(database) == before
+    finally:
+        await close_connection(connection)
+    assert await fresh(database) == await usage.get_metric_totals() == before
+    insert(database, at=NOW, model="late")
+    assert requests_of(await fresh(database)) == requests_of(await usage.get_metric_totals()) == 61
 
 
 async def test_retention_takes_nothing_away(database: Path, usage: UsageAggregator) -> None:
@@ -127,15 +170,15 @@ async def test_later_combinations_are_counted_together(
 ) -> None:
     """The first that were seen keep their names, also after a restart; nobody changes sides, and nothing is lost."""
     for number in range(5):
-        insert(database, model=f"z{9 - number}", at=NOW + number * BUCKET_MS)
-        insert(database, model="z9", at=NOW + number * BUCKET_MS)
+        insert(database, model=f"z{9 - number}", at=NOW + number * DAY_MS)
+        insert(database, model="z9", at=NOW + number * DAY_MS)
         totals = await usage.get_metric_totals(2)
         told = {each.model: each.requests for each in totals.usage}
         assert sum(told.values()) == 2 * number + 2
         assert set(told) <= {"z9", "z8", OTHER}
         assert len(totals.attempts) == len(told)
     assert told == {"z9": 6, "z8": 1, OTHER: 3}
-    clock[0] += 99 * LATE_MS
+    clock[0] += 9 * DAY_MS
     assert {each.model: each.requests for each in (await fresh(database, 2)).usage} == told
     insert(database, chain=OTHER, model=OTHER)
     assert sum(each.model == OTHER for each in (await usage.get_metric_totals(2)).usage) == 1
@@ -147,7 +190,7 @@ async def test_a_chain_called_other_is_no_second_other(database: Path, usage: Us
         connection.executemany(
             "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, latency_ms, http_status, attempts) "
             "VALUES (?, ?, ?, ?, 1, 200, 1)",
-            [(NOW + place * BUCKET_MS, name, name, name) for place, name in enumerate((OTHER, "a", "b"))],
+            [(NOW + place * DAY_MS, name, name, name) for place, name in enumerate((OTHER, "a", "b"))],
         )
     told = (await usage.get_metric_totals(2)).usage
     assert [(each.chain, each.requests) for each in told] == [(OTHER, 2), ("a", 1)]
@@ -180,13 +223,13 @@ def test_costs_never_fall(tmp_path_factory: pytest.TempPathFactory, costs: list[
         last = 0.0
         async with UsageAggregator(path) as aggregator:
             for number, cost in enumerate(costs):
-                insert(path, at=NOW + number % 3 * BUCKET_MS, cost=cost)
+                insert(path, at=NOW + number % 3 * QUARTER_MS, cost=cost)
                 (told,) = (await aggregator.get_metric_totals()).usage
                 assert told.cost_usd >= last
                 last = told.cost_usd
         (told,) = (await fresh(path)).usage
         assert told.cost_usd == last
-        assert last == pytest.approx(sum(costs), abs=1e-7)
+        assert last == pytest.approx(sum(costs), abs=1e-6)
 
     asyncio.run(check())
 
@@ -203,13 +246,17 @@ async def test_bounds_are_exact_to_five_percent(database: Path) -> None:
 
 async def test_a_scrape_reads_open_buckets_alone(database: Path) -> None:
     """SQLite looks for buckets by their start, and for new rows by their ids: the log's length costs nothing."""
-    plan = "EXPLAIN QUERY PLAN "
+    ask = "EXPLAIN QUERY PLAN "
+    pieces = {**dict.fromkeys(running_totals._CUTS, 1), "pieces": "[[0, 1, 2]]"}
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute(plan + NEW_ROWS, (1, 2)).fetchall()
-        cuts = (1,) * len(BOUNDS_MS)
-        usage_plan = connection.execute(plan + metric_totals.USAGE, (*cuts, 1, 2, *cuts, 1, 2)).fetchall()
-        attempts_plan = connection.execute(plan + metric_totals.ATTEMPTS, (1, 2)).fetchall()
-    assert [row[3] for row in rows] == ["SEARCH request_logs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]
-    for table, found in (("usage", usage_plan), ("ttft", usage_plan), ("attempt", attempts_plan)):
-        steps = [row[3] for row in found if f"{table}_buckets" in row[3]]
-        assert steps == [f"SEARCH {table}_buckets USING PRIMARY KEY (start>? AND start<?)"]
+        for sql, parameters in (
+            (running_totals.NEW_ROWS, (1, 2)),
+            (running_totals.USAGE, pieces),
+            (running_totals.ATTEMPTS, (1, 2)),
+            (running_totals.DAYS, {"until": 2}),
+        ):
+            steps = [str(row[3]) for row in connection.execute(ask + sql, parameters)]
+            reads = [step for step in steps if "request_logs" in step or "_buckets" in step or "rolled" in step]
+            assert reads
+            assert [step for step in reads if not step.startswith("SEARCH")] == []
+            assert [step for step in reads if "start" not in step and "rowid>? AND rowid<?" not in step] == []
