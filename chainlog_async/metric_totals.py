@@ -58,7 +58,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> UsageTotals:
-    """From the key and the numbers of `running_totals.USAGE`."""
+    """From the key and the numbers of `running_totals.USAGE_OF_BUCKETS`."""
     chain, provider, model = key
     requests, errors, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[:11]
     latency_counts = sums[11 : 11 + len(BOUNDS_MS)]

@@ -9,13 +9,12 @@ several workers on one file tell the same, and a restart begins where it ended.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 
 import anyio
-import msgspec
 
 from .entry import now_ms
 from .metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
@@ -41,8 +40,8 @@ MOST_SHARE = 0.1
 """Share of the time that adding up may take while late rows come and come; they are counted that much later."""
 
 Key: TypeAlias = tuple[str, ...]
-Piece: TypeAlias = tuple[int, int, int]
-"""Width of the rollups in ms, 0 for the buckets; from when to when, in ms since the epoch, UTC."""
+Span: TypeAlias = tuple[int, int]
+"""From when to when, in ms since the epoch, UTC."""
 
 NEWEST_ID = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'request_logs'), 0)"
 # Not indexed but by id: the index on the timestamp would be walked from its beginning.
@@ -63,49 +62,60 @@ FROM days WHERE start < :until
 
 # What lies up to a bound is what lies in the bins that end below a cut 5 % above it: the bins of 0007 are so wide that
 # the last of these ends between 0.95 and 1.05 of the bound.
-_CUTS = {f"cut{number}": bound * 21 // 20 for number, bound in enumerate(BOUNDS_MS)}
-# One statement, so that the sum and the counts of a histogram are of one moment.
-USAGE = """
-WITH pieces (width, since, until) AS MATERIALIZED (
-  SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:pieces)
-), sums AS (
-  SELECT chain_name, provider_id, model, MIN(start) / 86400000 AS first_day,
-    SUM(requests), SUM(errors), SUM(rate_limited), SUM(waterfalls), SUM(prompt_tokens), SUM(completion_tokens),
-    SUM(cached_tokens), SUM(total_tokens), SUM(cost_usd), SUM(latency_ms), SUM(ttft_ms)
-  FROM (
-    SELECT start, chain_name, provider_id, model, requests, errors, rate_limited, waterfalls,
-      prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd, latency_ms, ttft_ms
-    FROM pieces CROSS JOIN usage_rollups AS rolled
-    WHERE pieces.width > 0 AND rolled.width = pieces.width AND dimension = 'each' AND start >= since AND start < until
-    UNION ALL
-    SELECT start, chain_name, provider_id, model, requests, errors, rate_limited, waterfalls,
-      prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd, latency_ms, ttft_ms
-    FROM pieces CROSS JOIN usage_buckets
-    WHERE pieces.width = 0 AND start >= since AND start < until
-  ) GROUP BY 1, 2, 3
-), bins AS (
-  SELECT chain_name, provider_id, model, upper_ms, latencies, ttfts
-  FROM pieces CROSS JOIN duration_rollups AS rolled
-  WHERE pieces.width > 0 AND rolled.width = pieces.width AND dimension = 'each' AND start >= since AND start < until
-  UNION ALL
-  SELECT chain_name, provider_id, model, upper_ms, requests, 0
-  FROM pieces CROSS JOIN usage_buckets WHERE pieces.width = 0 AND start >= since AND start < until
-  UNION ALL
-  SELECT chain_name, provider_id, model, upper_ms, 0, requests
-  FROM pieces CROSS JOIN ttft_buckets WHERE pieces.width = 0 AND start >= since AND start < until
-), durations AS (
-  SELECT chain_name, provider_id, model, :latencies, SUM(ttfts), :ttfts FROM bins GROUP BY 1, 2, 3
+_CUTS = tuple(bound * 21 // 20 for bound in BOUNDS_MS)
+_NUMBERS = (
+    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "total_tokens", "cost_usd", "latency_ms", "ttft_ms",
+)  # fmt: skip
+_COST = _NUMBERS.index("cost_usd")
+_RANGE = "start >= :since AND start < :until"
+
+
+def _summed(source: str, columns: Mapping[str, str]) -> str:
+    """A query for sums by chain, provider and model; a `source` is a table and the rows of it that count."""
+    # By start as well at first: that is the order of the tables' keys, and needs no sorting of millions of wide rows.
+    parts = ", ".join(f"SUM({what}) AS {name}" for name, what in columns.items())
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in columns)
+    return f"""
+      SELECT chain_name, provider_id, model, MIN(start) / 86400000 AS first_day, {sums} FROM (
+        SELECT start, chain_name, provider_id, model, {parts} FROM {source}
+        GROUP BY start, chain_name, provider_id, model
+      ) GROUP BY 1, 2, 3
+    """  # noqa: S608  # put together from constants of this file
+
+
+def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str]) -> str:
+    """Usage and histograms at one moment, for a sum and its counts belong together. Durations: source and count."""
+
+    def cumulated(kind: str, count: str) -> dict[str, str]:
+        return {f"{kind}{place}": f"{count} * (upper_ms <= {cut})" for place, cut in enumerate(_CUTS)}
+
+    ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
+    latency_columns = cumulated("latency", latencies[1])
+    shown = ", ".join(("first_day", *_NUMBERS, *latency_columns, *ttft_columns))
+    return f"""
+    WITH usage AS ({_summed(usage, {name: name for name in _NUMBERS})}),
+      by_latency AS ({_summed(latencies[0], latency_columns)}),
+      by_ttft AS ({_summed(ttfts[0], ttft_columns)})
+    SELECT chain_name, provider_id, model, {shown.replace("first_day", "usage.first_day")}
+    FROM usage JOIN by_latency USING (chain_name, provider_id, model)
+      LEFT JOIN by_ttft USING (chain_name, provider_id, model)
+    ORDER BY usage.first_day, 1, 2, 3
+    """  # noqa: S608  # the same
+
+
+_BUCKETS = f"usage_buckets WHERE {_RANGE}"
+_DAYS_OF = f"WHERE width = {DAY_MS} AND dimension = 'each' AND {_RANGE}"
+USAGE_OF_BUCKETS = _usage_query(_BUCKETS, (_BUCKETS, "requests"), (f"ttft_buckets WHERE {_RANGE}", "requests"))
+USAGE_OF_DAYS = _usage_query(
+    f"usage_rollups {_DAYS_OF}",
+    (f"duration_rollups {_DAYS_OF}", "latencies"),
+    (f"duration_rollups {_DAYS_OF}", "ttfts"),
 )
-SELECT * FROM sums JOIN durations USING (chain_name, provider_id, model) ORDER BY first_day, 1, 2, 3
-"""
-for _kind in ("latencies", "ttfts"):
-    USAGE = USAGE.replace(f":{_kind}", ", ".join(f"SUM({_kind} * (upper_ms <= :{cut}))" for cut in _CUTS))
-_COST = 8
-"""Its place among the numbers of a row of that."""
 ATTEMPTS = """
 SELECT provider_id, model, MIN(start) / 86400000 AS first_day,
   SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures)
-FROM attempt_buckets WHERE start >= ? AND start < ? GROUP BY 1, 2 ORDER BY first_day, 1, 2
+FROM attempt_buckets WHERE start >= :since AND start < :until GROUP BY 1, 2 ORDER BY first_day, 1, 2
 """
 
 
@@ -172,8 +182,8 @@ class RunningTotals:
             known = self._known
             open_from = await self._close_buckets(known, max_groups)
             usage, attempts = dict(known.usage.closed), dict(known.attempts.closed)
-            known.usage.add(usage, await self._fetch_usage([(0, open_from, END_OF_TIME)]), max_groups)
-            known.attempts.add(attempts, await self._fetch_attempts(open_from, END_OF_TIME), max_groups)
+            known.usage.add(usage, await self._fetch(USAGE_OF_BUCKETS, (open_from, END_OF_TIME)), max_groups)
+            known.attempts.add(attempts, await self._fetch(ATTEMPTS, (open_from, END_OF_TIME)), max_groups)
             for key, sums in usage.items():
                 known.costs[key] = max(known.costs.get(key, 0), _steady(sums[_COST]))
         return Totals(
@@ -199,8 +209,8 @@ class RunningTotals:
             took_s = monotonic() - began_at
             known.add_up_at = monotonic() + (took_s / MOST_SHARE if took_s > 1 else 0)
         elif begin != end:
-            usage_rows = await self._fetch_usage([(0, begin, end)])
-            attempt_rows = await self._fetch_attempts(begin, end)
+            usage_rows = await self._fetch(USAGE_OF_BUCKETS, (begin, end))
+            attempt_rows = await self._fetch(ATTEMPTS, (begin, end))
             known.usage.add(known.usage.closed, usage_rows, most)
             known.attempts.add(known.attempts.closed, attempt_rows, most)
         known.open_from, known.seen_id = end, newest
@@ -222,34 +232,29 @@ class RunningTotals:
         usage: dict[Key, list[float]] = {}
         attempts: dict[Key, list[float]] = {}
         days = [(int(str(start)), bool(rolled)) for start, rolled in await self._readers.fetch(DAYS, {"until": end})]
-        for pieces in _portions(days, end):
-            known.usage.add(usage, await self._fetch_usage(pieces), most)
-            known.attempts.add(attempts, await self._fetch_attempts(pieces[0][1], pieces[-1][2]), most)
+        for query, span in _portions(days, end):
+            known.usage.add(usage, await self._fetch(query, span), most)
+            known.attempts.add(attempts, await self._fetch(ATTEMPTS, span), most)
         return usage, attempts
 
-    async def _fetch_usage(self, pieces: Sequence[Piece]) -> list[tuple[object, ...]]:
-        return await self._readers.fetch(USAGE, {**_CUTS, "pieces": msgspec.json.encode(pieces).decode()})
-
-    async def _fetch_attempts(self, begin: int, end: int) -> list[tuple[object, ...]]:
-        return await self._readers.fetch(ATTEMPTS, (begin, end))
+    async def _fetch(self, query: str, span: Span) -> list[tuple[object, ...]]:
+        return await self._readers.fetch(query, {"since": span[0], "until": span[1]})
 
 
-def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[list[Piece]]:
-    """What to read by one query each: many days that are rolled up, or one that is not."""
-    rolled: list[Piece] = []
+def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[tuple[str, Span]]:
+    """The queries to ask one after the other: of many days that are rolled up, or of one that is not."""
+    rolled: list[int] = []
     for start, is_rolled_up in days:
-        until = start + DAY_MS
-        if is_rolled_up and until <= end:
-            rolled.append((DAY_MS, start, until))
-            if len(rolled) < DAYS_AT_ONCE:
-                continue
-        if rolled:
-            yield rolled
+        is_whole = is_rolled_up and start + DAY_MS <= end
+        if rolled and (not is_whole or len(rolled) == DAYS_AT_ONCE):
+            yield USAGE_OF_DAYS, (rolled[0], rolled[-1] + DAY_MS)
             rolled = []
-        if not (is_rolled_up and until <= end):
-            yield [(0, start, min(until, end))]
+        if is_whole:
+            rolled.append(start)
+        else:
+            yield USAGE_OF_BUCKETS, (start, min(start + DAY_MS, end))
     if rolled:
-        yield rolled
+        yield USAGE_OF_DAYS, (rolled[0], rolled[-1] + DAY_MS)
 
 
 def _steady(cost_usd: float) -> float:

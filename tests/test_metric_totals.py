@@ -247,16 +247,17 @@ async def test_bounds_are_exact_to_five_percent(database: Path) -> None:
 async def test_a_scrape_reads_open_buckets_alone(database: Path) -> None:
     """SQLite looks for buckets by their start, and for new rows by their ids: the log's length costs nothing."""
     ask = "EXPLAIN QUERY PLAN "
-    pieces = {**dict.fromkeys(running_totals._CUTS, 1), "pieces": "[[0, 1, 2]]"}
+    span = {"since": 1, "until": 2}
     with closing(sqlite3.connect(database)) as connection:
         for sql, parameters in (
             (running_totals.NEW_ROWS, (1, 2)),
-            (running_totals.USAGE, pieces),
-            (running_totals.ATTEMPTS, (1, 2)),
-            (running_totals.DAYS, {"until": 2}),
+            (running_totals.USAGE_OF_BUCKETS, span),
+            (running_totals.USAGE_OF_DAYS, span),
+            (running_totals.ATTEMPTS, span),
+            (running_totals.DAYS, span),
         ):
             steps = [str(row[3]) for row in connection.execute(ask + sql, parameters)]
-            reads = [step for step in steps if "request_logs" in step or "_buckets" in step or "rolled" in step]
+            reads = [step for step in steps if "request_logs" in step or "_buckets" in step or "roll" in step]
             assert reads
             assert [step for step in reads if not step.startswith("SEARCH")] == []
             assert [step for step in reads if "start" not in step and "rowid>? AND rowid<?" not in step] == []
