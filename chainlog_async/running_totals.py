@@ -19,7 +19,7 @@ import anyio
 from .entry import now_ms
 from .metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
 from .readers import ReaderPool
-from .rollups import HOUR_MS, QUARTER_MS
+from .window import HOUR_MS, QUARTER_MS
 
 OTHER = "other"
 """What stands for every chain, provider and model that has no series of its own."""

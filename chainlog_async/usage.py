@@ -11,7 +11,6 @@ import msgspec
 from .metric_totals import Totals
 from .provider_health import ProviderHealth, provider_health
 from .readers import ReaderPool
-from .running_totals import RunningTotals
 from .request_filter import RequestFilter
 from .requests import (
     LoggedRequest,
@@ -22,6 +21,7 @@ from .requests import (
     get_request,
     get_requests_after,
 )
+from .running_totals import RunningTotals
 from .usage_over_time import EVERYTHING, GroupBy, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
 from .window import Window
 
