@@ -92,12 +92,12 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str])
 
     ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
     latency_columns = cumulated("latency", latencies[1])
-    shown = ", ".join(("first_day", *_NUMBERS, *latency_columns, *ttft_columns))
+    shown = ", ".join((*_NUMBERS, *latency_columns, *ttft_columns))
     return f"""
     WITH usage AS ({_summed(usage, {name: name for name in _NUMBERS})}),
       by_latency AS ({_summed(latencies[0], latency_columns)}),
       by_ttft AS ({_summed(ttfts[0], ttft_columns)})
-    SELECT chain_name, provider_id, model, {shown.replace("first_day", "usage.first_day")}
+    SELECT chain_name, provider_id, model, usage.first_day, {shown}
     FROM usage JOIN by_latency USING (chain_name, provider_id, model)
       LEFT JOIN by_ttft USING (chain_name, provider_id, model)
     ORDER BY usage.first_day, 1, 2, 3
