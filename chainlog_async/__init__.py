@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .database import initialize_database
 from .entry import Attempt, RequestLogEntry
 from .errors import ChainlogError
+from .histogram import Histogram
 from .logger import RequestLogger
 from .request_filter import RequestFilter
 from .requests import LoggedAttempt, LoggedRequest, RequestPage
@@ -24,6 +25,7 @@ __all__ = [
     "ChainUsage",
     "ChainlogError",
     "Health",
+    "Histogram",
     "LoggedAttempt",
     "LoggedRequest",
     "ProviderUsage",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from .errors import QueueFullError
 from .journal import Journal, Segment
@@ -34,6 +35,8 @@ class Block:
     """`IN_MEMORY`, or where in the stream the journal's file begins that holds the lines."""
     full_at: int
     """The place in the stream from which on the block takes no more."""
+    since: float
+    """When its first line came, on the monotonic clock, in seconds."""
     rows: int = 0
 
 
@@ -98,6 +101,7 @@ class Backlog:
         self._blocks: deque[Block] = deque()
         self._in_hand: Batch | None = None
         self._in_hand_journaled = False
+        self._in_hand_since = 0.0
         self._tail = 0
         self.accepted = 0
         """Lines taken in so far."""
@@ -124,6 +128,13 @@ class Backlog:
         return sum(block.end - block.start for block in self._blocks) + (
             len(self._in_hand.lines) if self._in_hand else 0
         )
+
+    @property
+    def oldest_age_s(self) -> float:
+        """For how long the oldest line has waited at the most, in seconds; 0 when none waits."""
+        if self._in_hand is not None:
+            return monotonic() - self._in_hand_since
+        return monotonic() - self._blocks[0].since if self._blocks else 0
 
     @property
     def in_hand(self) -> Batch | None:
@@ -186,7 +197,7 @@ class Backlog:
             dropped, place = self._make_room(line)
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.place != place or block.rows >= self._max_block_rows or self._tail >= block.full_at:
-            block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES)
+            block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES, monotonic())
             self._blocks.append(block)
         block.end = self._tail = self._tail + len(line)
         block.rows = rows = block.rows + 1
@@ -229,6 +240,7 @@ class Backlog:
                 lines = b"".join([self._memory.popleft() for _ in range(rows)])
             self._in_hand = Batch(self.writer_id, block.start, lines, rows)
             self._in_hand_journaled = block.place != IN_MEMORY
+            self._in_hand_since = block.since
             block.start += len(lines)
             block.rows -= rows
             if not block.rows:

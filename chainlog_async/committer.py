@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
+from time import monotonic
 from typing import Protocol
 
 import anyio
@@ -71,6 +72,7 @@ class Committer:
                 if not await self._reject(part, refused, books):
                     return _joined(part, parts)
                 continue
+            began_at = monotonic()
             try:
                 with self._giving_way:
                     await self._store.commit(part)
@@ -85,7 +87,7 @@ class Committer:
                     await self.note(error)
                     return _joined(part, parts)
             else:
-                self._condition.note_success()
+                self._condition.note_success(monotonic() - began_at)
                 books.settle(part)
         return None
 

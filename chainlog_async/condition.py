@@ -7,6 +7,7 @@ import sqlite3
 from typing import Literal
 
 from .entry import now_ms
+from .histogram import Tally
 from .reporting import Reporter
 from .statistics import Health
 
@@ -17,6 +18,9 @@ The bug can corrupt a database when two connections write or checkpoint at the s
 https://www.sqlite.org/wal.html#walresetbug
 """
 
+
+COMMIT_BOUNDS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+"""Of the histogram of commit times."""
 
 _SQLITE_NOTE = f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update it to 3.51.3 or newer"
 
@@ -50,7 +54,8 @@ class Condition:
         self.retries = 0
         self.last_error: str | None = None
         self.last_error_at: int | None = None
-        self.wal_bytes = 0
+        self.commit_ms = Tally(COMMIT_BOUNDS_MS)
+        self.wal_bytes = self.database_bytes = 0
         self.checkpoints_complete = 0
         self.checkpoints_partial = 0
         self._failing = False
@@ -80,8 +85,9 @@ class Condition:
             "and -shm, or move a recovered copy (sqlite3 FILE .recover) into its place; writing then goes on by itself"
         )
 
-    def note_success(self) -> None:
-        """A batch was committed."""
+    def note_success(self, took_s: float) -> None:
+        """A batch was committed, in so many seconds."""
+        self.commit_ms.add(1_000 * took_s)
         self._failing = False
         self._damage = None
 

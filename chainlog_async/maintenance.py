@@ -42,6 +42,7 @@ class Maintenance:
         try:
             files = await self._store.follow_file()
             trouble = await self._save_deleted_wal(files)
+            self._condition.database_bytes = files.database_bytes
             await self._look_after_wal(files.wal_bytes)
             more_to_do = await self._retention.prune_slice(self._store.connection, now_ms())
             more_to_do |= await self._rollups.advance(self._store.connection, now_ms())

@@ -20,11 +20,15 @@ from .backlog import Backlog, Batch
 from .condition import Condition
 from .entry import now_ms
 from .errors import ClosedError, EntryAbandonedError, EntryError, EntryRejectedError, ForkedError, QueueFullError
+from .histogram import Tally
 from .journal import Journal, Segment
 from .reporting import Reporter
 from .statistics import Statistics
 
 logger = logging.getLogger("chainlog_async")
+
+BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Of the histogram of batch sizes, in entries."""
 
 DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
 
@@ -43,6 +47,7 @@ class EntryQueue:
         self._use_new_lock()
         self._refused = self._written = self._replayed = self._torn = 0
         self._batches = 0
+        self._batch_entries = Tally(BATCH_BOUNDS)
         self._dropped: Counter[DropReason] = Counter()
         self._last_commit_at: int | None = None
         self._closed = self._forked = self._barred = False
@@ -264,6 +269,7 @@ class EntryQueue:
             self._in_hand_from += batch.rows
             self._written += batch.rows
             self._batches += 1
+            self._batch_entries.add(batch.rows)
             self._last_commit_at = now_ms()
         self._tell_waiters()
 
@@ -383,7 +389,10 @@ class EntryQueue:
                 dropped={reason: count for reason, count in self._dropped.items() if count},
                 pending_bytes=self._backlog.size,
                 peak_pending=max(self._backlog.peak_rows, self._backlog.rows),
+                oldest_pending_ms=1_000 * self._backlog.oldest_age_s,
                 batches=self._batches,
+                batch_entries=self._batch_entries.histogram(),
+                commit_ms=condition.commit_ms.histogram(),
                 retries=condition.retries,
                 journal=self._journal_state,
                 journal_bytes=self._backlog.journal.size if self._backlog.journal else 0,
@@ -395,6 +404,7 @@ class EntryQueue:
                 last_error=condition.last_error,
                 last_error_at=condition.last_error_at,
                 wal_bytes=condition.wal_bytes,
+                database_bytes=condition.database_bytes,
                 checkpoints_complete=condition.checkpoints_complete,
                 checkpoints_partial=condition.checkpoints_partial,
             )

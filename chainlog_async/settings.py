@@ -95,6 +95,12 @@ class ServerSettings(BaseModel):
         le=GIB,
         description="Largest request body, in bytes; a larger one is answered with 413.",
     )
+    max_metric_groups: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Most combinations of chain, provider and model named by /metrics; later ones are `other`.",
+    )
 
 
 class Settings(BaseSettings):

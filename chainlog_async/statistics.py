@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from .histogram import Histogram
+
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The books at one moment. ``submitted == written + pending + sum(dropped.values())``, always."""
@@ -28,6 +30,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Size of the pending entries' lines, in bytes."""
     peak_pending: int
     """Most entries that ever waited at once."""
+    oldest_pending_ms: float
+    """For how long the oldest pending entry has waited, in ms, the batch in hand included; 0 when none waits.
+
+    Entries are dated a batch at a time, so it may be too much by the time in which that batch came together.
+    """
     journal: Literal["on", "off", "failing"]
     """``failing``: entries wait in memory for now and would not survive a kill."""
     journal_bytes: int
@@ -40,6 +47,10 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Unfinished lines at the end of dead writers' journals: entries whose `log_request` never returned."""
     batches: int
     """Batches committed."""
+    batch_entries: Histogram
+    """Sizes of these batches, in entries; their sum is `written`."""
+    commit_ms: Histogram
+    """How long commits took that succeeded, in ms, the way to the database's thread and back included."""
     retries: int
     """Commits that failed and were tried again."""
     checkpoints_complete: int
@@ -48,6 +59,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Checkpoints that a reader kept from moving all of it."""
     wal_bytes: int
     """Size of the write-ahead log, in bytes, at most a second old."""
+    database_bytes: int
+    """Size of the database's file, without its write-ahead log, in bytes, at most a second old."""
     gave_way_ms: float
     """How long the event loop has paused for the writer's thread, in ms in all; 0 on a loop that idles."""
     last_commit_at: int | None

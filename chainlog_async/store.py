@@ -87,17 +87,21 @@ class Files:
 
     database: FileIdentity | None
     logs: Logs
+    database_bytes: int
+    """Size of the database, in bytes; `wal_bytes` is that of the write-ahead log."""
     wal_bytes: int
-    """Size of the write-ahead log, in bytes."""
 
 
 def look_at_files(path: Path) -> Files:
     """All of it in one go, for a thread. Blocks for a moment."""
+    return Files(file_identity(path), logs_of(path), _size(path), _size(Path(f"{path}-wal")))
+
+
+def _size(path: Path) -> int:
     try:
-        wal_bytes = Path(f"{path}-wal").stat().st_size
+        return path.stat().st_size
     except OSError:
-        wal_bytes = 0
-    return Files(file_identity(path), logs_of(path), wal_bytes)
+        return 0
 
 
 class Store:

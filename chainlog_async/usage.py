@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from .metric_totals import Totals
 from .provider_health import ProviderHealth, provider_health
 from .readers import ReaderPool
 from .request_filter import RequestFilter
@@ -20,6 +21,7 @@ from .requests import (
     get_request,
     get_requests_after,
 )
+from .running_totals import RunningTotals
 from .usage_over_time import EVERYTHING, GroupBy, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
 from .window import Window
 
@@ -158,6 +160,7 @@ class UsageAggregator:
         self._readers = ReaderPool(
             db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
         )
+        self._running_totals = RunningTotals(self._readers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,6 +176,7 @@ class UsageAggregator:
 
     async def renew(self) -> None:
         """Lets go of the open connections, because the file at the path is another one now."""
+        self._running_totals.forget()
         await self._readers.renew()
 
     async def get_all_provider_usage(self) -> list[ProviderUsage]:
@@ -276,6 +280,14 @@ class UsageAggregator:
             for query in (CHAIN_NAMES, PROVIDER_NAMES, MODEL_NAMES, CALLER_NAMES)
         ]
         return Names(chains, providers, models, callers)
+
+    async def get_metric_totals(self, max_groups: int = 100) -> Totals:
+        """Everything since ever, by chain, provider and model, for counters that are scraped again and again.
+
+        The first `max_groups` combinations that were seen are named, the others are counted together as `other`. The
+        first call adds everything up, days as rollups where they are; later ones read the buckets of the last hour.
+        """
+        return await self._running_totals.read(max_groups)
 
     async def _all(self, row_type: type[T], sql: str, *parameters: object) -> list[T]:
         return [row_type(*row) for row in await self._readers.fetch(sql, parameters)]

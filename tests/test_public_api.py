@@ -19,6 +19,7 @@ PUBLIC = [
     "ChainUsage",
     "ChainlogError",
     "Health",
+    "Histogram",
     "LoggedAttempt",
     "LoggedRequest",
     "ProviderUsage",
@@ -89,15 +90,20 @@ def test_the_version_is_one_of_a_release() -> None:
 
 def test_importing_it_is_cheap() -> None:
     """A gateway that imports the package gets neither pydantic nor yaml, and nothing that only the service needs."""
-    heavy = {"click", "pydantic", "pydantic_settings", "rich", "starlette", "uvicorn", "yaml"}
+    heavy = {"click", "prometheus_client", "pydantic", "pydantic_settings", "rich", "starlette", "uvicorn", "yaml"}
     assert not imported_by("import chainlog_async") & heavy
     assert "pydantic" in imported_by("from chainlog_async import Settings")
 
 
 def test_settings_need_nothing_of_the_service() -> None:
     """The core, its settings included, runs without the extra `server`."""
-    extra = {"click", "rich", "starlette", "uvicorn"}
+    extra = {"click", "prometheus_client", "rich", "starlette", "uvicorn"}
     assert not imported_by("import chainlog_async\nchainlog_async.ChainLog()") & extra
+
+
+def test_the_service_waits_for_a_scrape_before_it_imports_prometheus() -> None:
+    """Who is never scraped does not pay for it."""
+    assert "prometheus_client" not in imported_by("import chainlog_async.server")
 
 
 def test_every_error_says_what_it_means() -> None:

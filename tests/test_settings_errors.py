@@ -50,7 +50,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
                 "(default 127.0.0.1)"
             ),
         ),
-        ({"server": 5}, "argument server must be a mapping of host, port, api_keys, max_body_bytes"),
+        ({"server": 5}, "argument server must be a mapping of host, port, api_keys, max_body_bytes, max_metric_groups"),
         (
             {"server": {"host": "a b"}},
             (

@@ -56,6 +56,9 @@ def check_law(statistics: Statistics) -> None:
     """Every entry is written, pending or dropped, and in one of these only."""
     accounted = statistics.written + statistics.pending + sum(statistics.dropped.values())
     assert statistics.submitted == accounted, statistics
+    assert sum(statistics.batch_entries.counts) == statistics.batches, statistics
+    assert statistics.batch_entries.sum == statistics.written, statistics
+    assert statistics.pending or not statistics.oldest_pending_ms, statistics
 
 
 def check_totals(db_path: Path) -> None:

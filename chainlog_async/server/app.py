@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from chainlog_async.server.access import AccessControl
 from chainlog_async.server.health import HealthEndpoints
 from chainlog_async.server.ingest import ingest_operation
+from chainlog_async.server.metrics import metrics_operation
 from chainlog_async.server.operations import Operation
 from chainlog_async.server.replies import ANSWERED, answer_error
 from chainlog_async.server.requests import RequestEndpoints
@@ -20,6 +21,7 @@ def operations_of(chainlog: ChainLog) -> list[Operation]:
     """Everything that can be asked of the service."""
     return [
         *HealthEndpoints(chainlog).operations(),
+        metrics_operation(chainlog),
         ingest_operation(chainlog),
         *StatsEndpoints(chainlog).operations(),
         *RequestEndpoints(chainlog).operations(),

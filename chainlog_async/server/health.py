@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -12,6 +15,7 @@ from starlette.responses import Response
 
 import chainlog_async
 from chainlog_async.errors import ClosedError
+from chainlog_async.finishing import in_thread
 from chainlog_async.server.operations import Operation
 from chainlog_async.server.parameters import Given
 from chainlog_async.server.replies import json_reply
@@ -40,7 +44,8 @@ class HealthEndpoints:
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
         self._started = time.monotonic()
-        self._folder = f"{chainlog.settings.db_path.absolute().parent}{os.sep}"
+        self._database = chainlog.settings.db_path.absolute()
+        self._folders: list[str] = []
 
     def operations(self) -> list[Operation]:
         """The routes."""
@@ -60,8 +65,11 @@ class HealthEndpoints:
             health.notes,
             self._accounting(),
         )
-        # Nobody needs a key for this, so it does not tell where on the machine the database is.
-        shown = _without(self._folder, msgspec.to_builtins(content))
+        # Nobody needs a key for this, so it does not tell where on the machine the database is, or where a link to it
+        # leads: SQLite's errors name the file itself.
+        if not self._folders:
+            self._folders = await in_thread(_folders_of, self._database)
+        shown = _without(self._folders, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
     async def statistics(self, _request: Request, _given: Given) -> Response:
@@ -75,11 +83,16 @@ class HealthEndpoints:
             return None
 
 
-def _without(folder: str, value: object) -> object:
+def _folders_of(path: Path) -> list[str]:
+    names = {f"{place.parent}{os.sep}" for place in (path, path.resolve())}
+    return sorted(names - {os.sep}, key=len, reverse=True)
+
+
+def _without(folders: Sequence[str], value: object) -> object:
     if isinstance(value, str):
-        return value.replace(folder, "")
+        return functools.reduce(lambda text, folder: text.replace(folder, ""), folders, value)
     if isinstance(value, dict):
-        return {key: _without(folder, item) for key, item in value.items()}
+        return {key: _without(folders, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(folder, item) for item in value]
+        return [_without(folders, item) for item in value]
     return value

@@ -62,3 +62,22 @@ async def test_health_does_not_tell_where_the_database_is(tmp_path: Path, monkey
     assert reply.json()["reasons"] == ["log.db is full", "unable to open 'log.db-wal'"]
     assert str(tmp_path) not in reply.text
     assert "a-secret" not in reply.text
+
+
+async def test_health_does_not_tell_where_a_link_leads(tmp_path: Path) -> None:
+    """Of a database behind a link, which SQLite names as what it really is, the folder is not told either."""
+    real = tmp_path / "real-folder"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    settings = service_settings(tmp_path / "link", busy_timeout_ms=0)
+    async with running(settings) as client:
+        (real / "log.db").rename(real / "away.db")
+        (real / "log.db").mkdir()
+        await client.post("/v1/logs", json=entry())
+        while not (reply := await client.get("/health")).json()["accounting"]["lastError"]:
+            pass
+        (real / "log.db").rmdir()
+        (real / "away.db").rename(real / "log.db")
+        await settled(client)
+    assert "log.db" in reply.json()["accounting"]["lastError"]
+    assert "real-folder" not in reply.text
