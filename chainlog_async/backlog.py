@@ -109,7 +109,7 @@ class Backlog:
         """How many of them do not wait any more, whatever became of them."""
         # Where the next line goes unless there is something to look after first: into this block, and into its file if
         # it has one, as long as the block and the stream are no longer than this.
-        self._open_block = Block(0, 0, IN_MEMORY, 0)
+        self._open_block = Block(0, 0, IN_MEMORY, 0, 0.0)
         self._open_segment: Segment | None = None
         self._plain_rows = self._plain_end = 0
         self.peak_rows = 0
