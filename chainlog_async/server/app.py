@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from chainlog_async.server.access import AccessControl
 from chainlog_async.server.health import HealthEndpoints
 from chainlog_async.server.ingest import ingest_operation
+from chainlog_async.server.openapi import openapi_operation
 from chainlog_async.server.operations import Operation
 from chainlog_async.server.replies import ANSWERED, answer_error
 from chainlog_async.server.requests import RequestEndpoints
@@ -18,13 +19,14 @@ from chainlog_async.service import ChainLog
 
 def operations_of(chainlog: ChainLog) -> list[Operation]:
     """Everything that can be asked of the service."""
-    return [
+    operations = [
         *HealthEndpoints(chainlog).operations(),
         ingest_operation(chainlog),
         *StatsEndpoints(chainlog).operations(),
         *RequestEndpoints(chainlog).operations(),
         *UsageEndpoints(chainlog).operations(),
     ]
+    return [*operations, openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))]
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:

@@ -29,11 +29,11 @@ class RequestEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/v1/requests", self.page, RequestPage, (*FILTER, LIMIT, AT)),
-            Operation("/v1/requests/{id}", self.one, LoggedRequest, (ID,), others=MISSING),
+            Operation("/v1/requests", self.find_requests, RequestPage, (*FILTER, LIMIT, AT)),
+            Operation("/v1/requests/{id}", self.get_request, LoggedRequest, (ID,), others=MISSING),
         ]
 
-    async def page(self, _request: Request, given: Given) -> Response:
+    async def find_requests(self, _request: Request, given: Given) -> Response:
         """The requests that all filters let through, newest first.
 
         A page looks at a bounded number of rows. When few of them match it may be short, or empty, and still have a
@@ -42,7 +42,7 @@ class RequestEndpoints:
         page = await self._chainlog.usage.find_requests(filter_of(given), limit=given[LIMIT], cursor=given[AT])
         return json_reply(page)
 
-    async def one(self, _request: Request, given: Given) -> Response:
+    async def get_request(self, _request: Request, given: Given) -> Response:
         """One request with everything that is known of it, its tries included."""
         request = await self._chainlog.usage.get_request(given[ID])
         if request is None:
