@@ -107,7 +107,7 @@ _Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
 _ErrorText = Annotated[str, msgspec.Meta(max_length=MAX_ERROR_CHARS)]
 
 
-class _AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What an attempt in a line must hold: the fields of `Attempt` with their bounds."""
 
     provider_id: _Name
@@ -117,7 +117,7 @@ class _AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     error_message: _ErrorText | None = None
 
 
-class _Line(msgspec.Struct, array_like=True, gc=False):
+class EntryOfLine(msgspec.Struct, array_like=True, gc=False):
     """What a line must hold: the fields of `RequestLogEntry` with the bounds of the database."""
 
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
@@ -138,7 +138,7 @@ class _Line(msgspec.Struct, array_like=True, gc=False):
     streamed: bool | None = None
     cached_tokens: _Count | None = None
     metadata: dict[str, msgspec.Raw] | None = None
-    attempt_trail: Annotated[list[_AttemptOfLine], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
+    attempt_trail: Annotated[list[AttemptOfLine], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
 
 
 _FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
@@ -157,7 +157,7 @@ def _plain(value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line = msgspec.json.Decoder(EntryOfLine).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -296,7 +296,7 @@ def _require_texts(entry: RequestLogEntry) -> None:
             raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str")
 
 
-def _require_details(entry: RequestLogEntry, checked: _Line) -> None:
+def _require_details(entry: RequestLogEntry, checked: EntryOfLine) -> None:
     """The same two wrong types, bytes and NaN, in the optional fields."""
     for name in ("request_id", "caller"):
         value: object = getattr(entry, name)
@@ -307,7 +307,7 @@ def _require_details(entry: RequestLogEntry, checked: _Line) -> None:
             raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give a number, or None")
 
 
-def _refuse_nul(checked: _Line) -> None:
+def _refuse_nul(checked: EntryOfLine) -> None:
     for name in ("chain_name", "provider_id", "model", "error_message", "request_id", "caller"):
         _refuse_nul_in(name, getattr(checked, name))
     for attempt in checked.attempt_trail or ():

@@ -16,6 +16,7 @@
     │   ├── QueueFullError           no room for it
     │   ├── EntryRejectedError       the database refused that very row
     │   └── EntryAbandonedError      shutdown ended before it was committed
+    ├── MissingExtraError            a package that only this needs is not installed
     ├── ClosedError                  the logger is shut down, or was never started
     └── ForkedError                  the object, or the file, belongs to the parent process
 
@@ -87,6 +88,10 @@ class EntryRejectedError(EntryError):
 
 class EntryAbandonedError(EntryError):
     """Shutdown ran out of time before the entry was committed."""
+
+
+class MissingExtraError(ChainlogError):
+    """A package is not installed that only one of the extras brings."""
 
 
 class ClosedError(ChainlogError):

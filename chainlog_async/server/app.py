@@ -6,27 +6,16 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.server.access import AccessControl
+from chainlog_async.server.events import EventEndpoints
 from chainlog_async.server.health import HealthEndpoints
 from chainlog_async.server.ingest import ingest_operation
 from chainlog_async.server.metrics import metrics_operation
-from chainlog_async.server.operations import Operation
+from chainlog_async.server.openapi import openapi_operation
 from chainlog_async.server.replies import ANSWERED, answer_error
 from chainlog_async.server.requests import RequestEndpoints
 from chainlog_async.server.stats import StatsEndpoints
 from chainlog_async.server.usage import UsageEndpoints
 from chainlog_async.service import ChainLog
-
-
-def operations_of(chainlog: ChainLog) -> list[Operation]:
-    """Everything that can be asked of the service."""
-    return [
-        *HealthEndpoints(chainlog).operations(),
-        metrics_operation(chainlog),
-        ingest_operation(chainlog),
-        *StatsEndpoints(chainlog).operations(),
-        *RequestEndpoints(chainlog).operations(),
-        *UsageEndpoints(chainlog).operations(),
-    ]
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
@@ -35,13 +24,27 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     Its lifespan opens ``chainlog`` and drains it at the end. With ``already_running`` it leaves both to the caller:
     for a gateway that runs its own ChainLog and mounts the service under a path of its own. Either way callers need
     one of ``server.api_keys``; without any, only this machine is answered, under one of its own names.
+    ``app.state.end_streams()`` ends the streams of new requests, which would hold up a server that waits for its
+    requests to end.
     """
+    events = EventEndpoints(chainlog)
+    operations = [
+        *HealthEndpoints(chainlog).operations(),
+        metrics_operation(chainlog),
+        ingest_operation(chainlog),
+        *StatsEndpoints(chainlog).operations(),
+        *events.operations(),
+        *RequestEndpoints(chainlog).operations(),
+        *UsageEndpoints(chainlog).operations(),
+    ]
+    described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
     app = Starlette(
-        routes=[operation.route() for operation in operations_of(chainlog)],
+        routes=[operation.route() for operation in (*operations, described)],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(ANSWERED, answer_error),
         lifespan=None if already_running else chainlog.lifespan,
     )
     # With a slash too many a path does not exist; a redirect would cost a POST its body with many a client.
     app.router.redirect_slashes = False
+    app.state.end_streams = events.stop
     return app

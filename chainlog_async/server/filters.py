@@ -31,7 +31,7 @@ def filter_of(given: Given) -> RequestFilter:
     """The filter that the parameters make. Raises RefusalError (400) when the time ends before it begins."""
     start, end = given[FROM], given[UNTIL]
     if start is not None and end is not None and end < start:
-        raise RefusalError(400, "until is before from; turn them round", "invalid_parameter", param="until")
+        raise RefusalError(400, "until is before from; turn them round", "invalid_parameter")
     return RequestFilter(
         start=start,
         end=end,

@@ -50,11 +50,11 @@ class HealthEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/health", self.health, HealthReply, others={503: HealthReply}),
-            Operation("/v1/statistics", self.statistics, Statistics),
+            Operation("/health", self.get_health, HealthReply, others={503: HealthReply}),
+            Operation("/v1/statistics", self.get_statistics, Statistics),
         ]
 
-    async def health(self, _request: Request, _given: Given) -> Response:
+    async def get_health(self, _request: Request, _given: Given) -> Response:
         """How the service is, for anybody: 503 when somebody has to do something."""
         health = self._chainlog.health()
         content = HealthReply(
@@ -72,7 +72,7 @@ class HealthEndpoints:
         shown = _without(self._folders, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
-    async def statistics(self, _request: Request, _given: Given) -> Response:
+    async def get_statistics(self, _request: Request, _given: Given) -> Response:
         """The books: submitted == written + pending + all that was dropped."""
         return json_reply(self._chainlog.statistics())
 

@@ -15,13 +15,13 @@ from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.body import Document, read_body, split_documents
 from chainlog_async.server.operations import Body, Operation
 from chainlog_async.server.parameters import Given
+from chainlog_async.server.posted import PostedEntry
 from chainlog_async.server.replies import ErrorReply, Problem, RefusalError, json_reply
 from chainlog_async.service import ChainLog
 
 SLICE_S = 0.002
 """Longest time that entries of one request are taken in without letting other requests run, in seconds."""
 
-ENTRY_SCHEMA = {"$ref": "#/components/schemas/Entry"}
 RETRY_AFTER_S = 1
 MAX_REJECTED_LISTED = 1000
 MAX_ERROR_CHARS = 500
@@ -120,10 +120,7 @@ def ingest_operation(chainlog: ChainLog) -> Operation:
         success=202,
         others={400: (IntakeReply, ErrorReply), 413: ErrorReply, 415: ErrorReply, 503: (IntakeReply, ErrorReply)},
         body=Body(
-            {
-                "application/json": {"anyOf": [ENTRY_SCHEMA, {"type": "array", "items": ENTRY_SCHEMA}]},
-                "application/x-ndjson": {"type": "string", "description": "One entry as JSON on each line."},
-            },
-            "Names in camelCase or in snake_case; what is not required may be left out or null.",
+            PostedEntry,
+            "One entry or an array of them, or one on each line. Names may be in snake_case too.",
         ),
     )

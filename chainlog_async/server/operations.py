@@ -17,9 +17,10 @@ Endpoint = Callable[[Request, Given], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that a route takes: its schema by media type."""
+    """A body that a route takes: one entry, an array of entries, or one a line."""
 
-    schemas: Mapping[str, Mapping[str, object]]
+    entry: object
+    """The type of an entry."""
     description: str
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar, cast
 
@@ -18,6 +18,7 @@ MAX_SHOWN = 60
 """Most characters, and most values, that a refusal repeats."""
 
 T = TypeVar("T")
+C = TypeVar("C", bound=str)
 T_co = TypeVar("T_co", covariant=True)
 
 DURATION = "^[0-9]{1,6}(ms|s|m|min|h|d|w)$"
@@ -144,6 +145,16 @@ def pattern(name: str, description: str, regex: str, remedy: str) -> Parameter[s
         raise ValueError
 
     return Parameter(name, description, read, remedy, {"type": "string", "pattern": f"^({regex})$"}, None)
+
+
+def choice(name: str, description: str, choices: Sequence[C], *, default: C) -> Parameter[C]:
+    """One of a few words."""
+
+    def read(given: str) -> C:
+        return choices[choices.index(given)]
+
+    schema = {"type": "string", "enum": choices, "default": default}
+    return Parameter(name, description, read, f"one of {', '.join(choices)}", schema, default)
 
 
 def instant(name: str, description: str) -> Parameter[int | None]:

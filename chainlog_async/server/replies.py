@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from chainlog_async.errors import ClosedError, DatabaseError, QueryTimeoutError
+from chainlog_async.errors import ClosedError, DatabaseError, MissingExtraError, QueryTimeoutError
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -75,6 +77,29 @@ def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str]
     )
 
 
+async def streamed_reply(
+    request: Request, pieces: AsyncGenerator[bytes], media_type: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A reply that is made while it is sent, never to be cached; to HEAD, its headers alone."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
+    if request.method == "HEAD":
+        await pieces.aclose()
+        return Response(headers=headers, media_type=media_type)
+    return _Streamed(pieces, headers=headers, media_type=media_type)
+
+
+class _Streamed(StreamingResponse):
+    """Closes what it sends when the client has left, instead of leaving that to the garbage collector."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes], *, headers: Mapping[str, str], media_type: str) -> None:
+        super().__init__(pieces, headers=headers, media_type=media_type)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._pieces):
+            await super().__call__(scope, receive, send)
+
+
 async def answer_error(request: Request, error: Exception) -> Response:
     """The reply to whatever was raised while `request` was served."""
     return _as_refusal(request, error).reply()
@@ -91,6 +116,8 @@ def _as_refusal(request: Request, error: Exception) -> RefusalError:
             return RefusalError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
         case DatabaseError() | ClosedError():
             return _unavailable(error)
+        case MissingExtraError():
+            return RefusalError(501, str(error), "not_installed")
         case ClientDisconnect():
             return RefusalError(400, "the request ended before its body did", "incomplete_body")
         case _:
@@ -108,5 +135,5 @@ def _unavailable(error: DatabaseError | ClosedError) -> RefusalError:
             return RefusalError(503, str(error), "closed")
 
 
-ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, ClientDisconnect, Exception)
+ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
 """The classes of errors to register `answer_error` for."""

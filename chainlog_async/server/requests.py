@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chainlog_async.exporting import MEDIA_TYPES, export_requests
 from chainlog_async.request_filter import MOST
 from chainlog_async.requests import CURSOR, MAX_PAGE, LoggedRequest, RequestPage
 from chainlog_async.server.filters import FILTER, filter_of
 from chainlog_async.server.operations import MISSING, Operation
-from chainlog_async.server.parameters import Given, pattern, whole
-from chainlog_async.server.replies import RefusalError, json_reply
+from chainlog_async.server.parameters import Given, choice, pattern, whole
+from chainlog_async.server.replies import ErrorReply, RefusalError, json_reply, streamed_reply
 from chainlog_async.service import ChainLog
 
 LIMIT = whole("limit", "Most requests on the page.", least=1, most=MAX_PAGE, default=50)
@@ -18,6 +22,9 @@ AT = pattern("cursor", "The page before's `nextCursor`.", CURSOR, "one nextCurso
 
 
 ID = whole("id", "The request's number in this database.", least=0, most=MOST, default=0, place="path")
+
+
+FORMAT = choice("format", "What kind of file.", tuple(MEDIA_TYPES), default="csv")
 
 
 class RequestEndpoints:
@@ -29,11 +36,18 @@ class RequestEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/v1/requests", self.page, RequestPage, (*FILTER, LIMIT, AT)),
-            Operation("/v1/requests/{id}", self.one, LoggedRequest, (ID,), others=MISSING),
+            Operation("/v1/requests", self.find_requests, RequestPage, (*FILTER, LIMIT, AT)),
+            Operation(
+                "/v1/requests/export",
+                self.export_requests,
+                parameters=(*FILTER, FORMAT),
+                others={501: ErrorReply},
+                media_types=tuple(MEDIA_TYPES.values()),
+            ),
+            Operation("/v1/requests/{id}", self.get_request, LoggedRequest, (ID,), others=MISSING),
         ]
 
-    async def page(self, _request: Request, given: Given) -> Response:
+    async def find_requests(self, _request: Request, given: Given) -> Response:
         """The requests that all filters let through, newest first.
 
         A page looks at a bounded number of rows. When few of them match it may be short, or empty, and still have a
@@ -42,7 +56,16 @@ class RequestEndpoints:
         page = await self._chainlog.usage.find_requests(filter_of(given), limit=given[LIMIT], cursor=given[AT])
         return json_reply(page)
 
-    async def one(self, _request: Request, given: Given) -> Response:
+    async def export_requests(self, request: Request, given: Given) -> Response:
+        """All requests that the filters let through, newest first, as a file."""
+        file_format = given[FORMAT]
+        pieces = export_requests(self._chainlog.usage, filter_of(given), file_format)
+        # Made before the headers are sent, so that what is wrong from the start has its status.
+        begun = _begin_again(await anext(pieces, b""), pieces)
+        name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
+        return await streamed_reply(request, begun, MEDIA_TYPES[file_format], headers=name)
+
+    async def get_request(self, _request: Request, given: Given) -> Response:
         """One request with everything that is known of it, its tries included."""
         request = await self._chainlog.usage.get_request(given[ID])
         if request is None:
@@ -50,3 +73,10 @@ class RequestEndpoints:
                 404, f"there is no request {given[ID]}; it may have been pruned", "not_found", param="id"
             )
         return json_reply(request)
+
+
+async def _begin_again(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece

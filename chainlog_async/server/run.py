@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import uvicorn
 from anyio import to_thread
+from starlette.applications import Starlette
 
 from chainlog_async.server.app import create_app
 from chainlog_async.server.bind import BindAddress, bound_socket, check_bind, listen
@@ -28,9 +29,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class _Server(uvicorn.Server):
     """uvicorn, telling when it answers, and leaving signals to `serve`: it would raise them again at the end."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, on_started: Callable[[], None], end_streams: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._end_streams = end_streams
         self.begun = False
 
     @contextmanager
@@ -47,6 +51,10 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_streams()
+        await super().shutdown(sockets=sockets)
+
 
 async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | None = None) -> Statistics | None:
     """Run the service until SIGINT or SIGTERM, then drain and return the books; None when stopped before it served.
@@ -58,14 +66,14 @@ async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | N
     """
     chainlog = ChainLog(settings)
     # Names are looked up, modules imported and the working directory asked for: nothing for the event loop.
-    address, database, config = await to_thread.run_sync(_prepare, chainlog)
+    address, database, app, config = await to_thread.run_sync(_prepare, chainlog)
     url = ""
 
     def on_started() -> None:
         if announce is not None:
             announce(url, database)
 
-    server = _Server(config, on_started)
+    server = _Server(config, on_started=on_started, end_streams=app.state.end_streams)
     opening = anyio.CancelScope()
     with bound_socket(address) as sock, opening, _on_stop_signal(lambda: _stop(server, opening)):
         async with chainlog:
@@ -81,10 +89,11 @@ def _stop(server: _Server, opening: anyio.CancelScope) -> None:
         opening.cancel()
 
 
-def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, uvicorn.Config]:
+def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.Config]:
     address = check_bind(chainlog.settings)
+    app = create_app(chainlog, already_running=True)
     config = uvicorn.Config(
-        Farewell(create_app(chainlog, already_running=True)),
+        Farewell(app),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -95,7 +104,7 @@ def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, uvicorn.Config]:
         timeout_graceful_shutdown=math.ceil(chainlog.settings.shutdown_timeout_ms / 1000),
     )
     config.load()
-    return address, chainlog.settings.db_path.absolute(), config
+    return address, chainlog.settings.db_path.absolute(), app, config
 
 
 async def _run_server(server: _Server, sock: socket.socket) -> None:

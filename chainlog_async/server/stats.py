@@ -75,35 +75,37 @@ class StatsEndpoints:
         """The routes of all reads."""
         others = {404: NoUsage}
         return [
-            Operation("/v1/stats/summary", self.summary, SummaryReply),
-            Operation("/v1/stats/providers", self.providers, ProvidersReply),
-            Operation("/v1/stats/providers/{name:chainlog_name}", self.provider, ProviderUsage, (NAME,), others=others),
-            Operation("/v1/stats/chains", self.chains, ChainsReply),
-            Operation("/v1/stats/chains/{name:chainlog_name}", self.chain, ChainUsage, (NAME,), others=others),
-            Operation("/v1/stats/requests", self.requests, RequestsReply, (LIMIT,)),
+            Operation("/v1/stats/summary", self.get_summary, SummaryReply),
+            Operation("/v1/stats/providers", self.get_providers, ProvidersReply),
+            Operation(
+                "/v1/stats/providers/{name:chainlog_name}", self.get_provider, ProviderUsage, (NAME,), others=others
+            ),
+            Operation("/v1/stats/chains", self.get_chains, ChainsReply),
+            Operation("/v1/stats/chains/{name:chainlog_name}", self.get_chain, ChainUsage, (NAME,), others=others),
+            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (LIMIT,)),
         ]
 
-    async def summary(self, _request: Request, _given: Given) -> Response:
+    async def get_summary(self, _request: Request, _given: Given) -> Response:
         """The whole log in three numbers."""
         return json_reply(SummaryReply(await self._chainlog.usage.get_summary_stats()))
 
-    async def providers(self, _request: Request, _given: Given) -> Response:
+    async def get_providers(self, _request: Request, _given: Given) -> Response:
         """Every provider, last used first."""
         return json_reply(ProvidersReply(await self._chainlog.usage.get_all_provider_usage()))
 
-    async def provider(self, _request: Request, given: Given) -> Response:
+    async def get_provider(self, _request: Request, given: Given) -> Response:
         """One provider."""
         return _found_or(await self._chainlog.usage.get_provider_usage(given[NAME]), "No usage data for provider")
 
-    async def chains(self, _request: Request, _given: Given) -> Response:
+    async def get_chains(self, _request: Request, _given: Given) -> Response:
         """Every chain, last used first."""
         return json_reply(ChainsReply(await self._chainlog.usage.get_all_chain_usage()))
 
-    async def chain(self, _request: Request, given: Given) -> Response:
+    async def get_chain(self, _request: Request, given: Given) -> Response:
         """One chain."""
         return _found_or(await self._chainlog.usage.get_chain_usage(given[NAME]), "No usage data for chain")
 
-    async def requests(self, _request: Request, given: Given) -> Response:
+    async def get_recent(self, _request: Request, given: Given) -> Response:
         """The newest requests, newest first, with what 429chain knows of them; see `/v1/requests` for all of it."""
         return json_reply(RequestsReply(await self._chainlog.usage.get_recent_requests(given[LIMIT])))
 

@@ -63,7 +63,7 @@ class LatencyReply(_OverTime, frozen=True, kw_only=True):
     """By step, the largest group first."""
 
 
-class HealthReply(_Reply, frozen=True, kw_only=True):
+class ProvidersHealthReply(_Reply, frozen=True, kw_only=True):
     """How often each provider really answers."""
 
     providers: list[ProviderHealth]
@@ -79,13 +79,13 @@ class UsageEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/v1/usage", self.usage, UsageReply, QUESTION),
-            Operation("/v1/latency", self.latency, LatencyReply, QUESTION),
-            Operation("/v1/providers/health", self.health, HealthReply, WINDOW),
-            Operation("/v1/names", self.names, Names),
+            Operation("/v1/usage", self.get_usage, UsageReply, QUESTION),
+            Operation("/v1/latency", self.get_latency, LatencyReply, QUESTION),
+            Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW),
+            Operation("/v1/names", self.get_names, Names),
         ]
 
-    async def usage(self, _request: Request, given: Given) -> Response:
+    async def get_usage(self, _request: Request, given: Given) -> Response:
         """What was used in each step of a window, in all or by chain, provider, model or caller.
 
         Windows are widened to whole quarters of an hour. What it costs does not grow with the log.
@@ -94,7 +94,7 @@ class UsageEndpoints:
         points = await question.ask(self._chainlog.usage.get_usage)
         return json_reply(UsageReply(**question.described(), points=points))
 
-    async def latency(self, _request: Request, given: Given) -> Response:
+    async def get_latency(self, _request: Request, given: Given) -> Response:
         """Percentiles of latency and time to first token, tokens per second, and the rates of errors and of 429s.
 
         Percentiles are at most 5 % from the true ones.
@@ -103,13 +103,13 @@ class UsageEndpoints:
         points = await question.ask(self._chainlog.usage.get_latency)
         return json_reply(LatencyReply(**question.described(), points=points))
 
-    async def health(self, _request: Request, given: Given) -> Response:
+    async def get_provider_health(self, _request: Request, given: Given) -> Response:
         """How often each model of each provider answered, refused with 429 or failed, every try counted."""
         window = _window(given)
         providers = await _possible(self._chainlog.usage.get_provider_health(window))
-        return json_reply(HealthReply(since=window.start, until=window.end, providers=providers))
+        return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
 
-    async def names(self, _request: Request, _given: Given) -> Response:
+    async def get_names(self, _request: Request, _given: Given) -> Response:
         """What requests can be filtered by: the names of chains, providers, models and callers."""
         return json_reply(await self._chainlog.usage.get_names())
 

@@ -1,0 +1,64 @@
+"""``GET /v1/requests/export``: the same requests as a file, streamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from .support import entry, running, service_settings, settled
+
+
+async def test_every_format_is_streamed(tmp_path: Path) -> None:
+    """All formats hold every request that the filters let through, over many pages, and say what they are."""
+    async with running(service_settings(tmp_path)) as client:
+        await client.post("/v1/logs", json=[entry(timestamp=n, http_status=200 + n % 2 * 229) for n in range(3000)])
+        await settled(client)
+        times = list(range(2999, 1000, -2))
+        for name, media_type in (
+            ("csv", "text/csv; charset=utf-8"),
+            ("jsonl", "application/x-ndjson"),
+            ("parquet", "application/vnd.apache.parquet"),
+        ):
+            reply = await client.get(f"/v1/requests/export?format={name}&status=429&from=1001")
+            assert (reply.status_code, reply.headers["content-type"]) == (200, media_type)
+            assert reply.headers["content-disposition"] == f'attachment; filename="requests.{name}"'
+            assert reply.headers["transfer-encoding"] == "chunked"
+            if name == "csv":
+                found = [int(row["timestamp"]) for row in csv.DictReader(io.StringIO(reply.text, newline=""))]
+            elif name == "jsonl":
+                found = [json.loads(line)["timestamp"] for line in reply.text.splitlines()]
+            else:
+                stamps = pq.read_table(io.BytesIO(reply.content)).column("timestamp").to_pylist()
+                found = [round(stamp.timestamp() * 1000) for stamp in stamps]
+            assert found == times
+        assert (await client.get("/v1/requests/export")).text.startswith("id,timestamp,chain_name,")
+        head = await client.head("/v1/requests/export")
+        assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_what_is_wrong_from_the_start_has_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad parameter is 400, a database that is gone 503, and Parquet without pyarrow 501: no file is begun."""
+    settings = service_settings(tmp_path)
+    async with running(settings) as client:
+        for query, param in (
+            ("format=xlsx", "format"),
+            ("format=", "format"),
+            ("limit=5", "limit"),
+            ("from=x", "from"),
+        ):
+            reply = await client.get(f"/v1/requests/export?{query}")
+            assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "pyarrow", None)
+            without.delitem(sys.modules, "chainlog_async.parquet", raising=False)
+            reply = await client.get("/v1/requests/export?format=parquet")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (501, "not_installed")
+        settings.db_path.rename(tmp_path / "moved.db")
+        reply = await client.get("/v1/requests/export")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "database_unavailable")
