@@ -32,6 +32,10 @@ QUERIES = {
     "RECENT": (50,),
     "AFTER_ID": (10, 50),
     "SUMMARY": (),
+    "CHAIN_NAMES": (10,),
+    "PROVIDER_NAMES": (10,),
+    "MODEL_NAMES": (10,),
+    "CALLER_NAMES": (10,),
 }
 
 
@@ -222,6 +226,14 @@ def test_no_query_scans_the_log(name: str, database: Path) -> None:
     assert steps == {
         "RECENT": ["SCAN request_logs USING INDEX idx_logs_timestamp"],
         "AFTER_ID": ["SEARCH request_logs USING INTEGER PRIMARY KEY (rowid>?)"],
+        "MODEL_NAMES": [
+            "SEARCH request_logs USING COVERING INDEX idx_logs_model",
+            "SEARCH request_logs USING COVERING INDEX idx_logs_model (model>?)",
+        ],
+        "CALLER_NAMES": [
+            "SEARCH request_logs USING COVERING INDEX idx_logs_caller (caller>?)",
+            "SEARCH request_logs USING COVERING INDEX idx_logs_caller (caller>?)",
+        ],
     }.get(name, [])
 
 
@@ -238,6 +250,7 @@ def test_the_cost_of_a_query_does_not_grow_with_the_log(name: str, database: Pat
             return 0
 
         with closing(sqlite3.connect(database)) as connection:
+            connection.execute("UPDATE request_logs SET caller = 'team'")
             connection.set_progress_handler(count, 1)
             assert connection.execute(getattr(usage_module, name), QUERIES[name]).fetchall()
         return instructions
