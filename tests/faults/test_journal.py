@@ -215,14 +215,14 @@ async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) 
     db_path = tmp_path / "log.db"
     folder = journal_folder(db_path)
     async with ChainLog(settings_for(db_path, **SMALL)) as chainlog:
-        log_all(chainlog, names(0, 300))
+        log_all(chainlog, names(0, 200))
         with immutable(folder):
             await chainlog.flush()
-            log_all(chainlog, names(300, 305))
+            log_all(chainlog, names(200, 205))
             await chainlog.flush()
             assert len(list(folder.glob("*.jsonl"))) >= 2
         await until(lambda: len(list(folder.glob("*.jsonl"))) == 1)
-        log_all(chainlog, names(305, 700))
+        log_all(chainlog, names(205, 700))
         folder_fault = immutable(folder)
         await asyncio.to_thread(folder_fault.__enter__)
         await chainlog.flush()
