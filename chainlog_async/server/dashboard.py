@@ -65,8 +65,11 @@ class Dashboard:
         self._files: StaticFiles | None = None
 
     def routes(self) -> list[Route]:
-        """The page and its files."""
-        return [Route(HOME, self.page), Route(STATIC + "{digest}/{name}", self.file)]
+        """The page and its files, which are no part of what the API is described as."""
+        return [
+            Route(HOME, self.page, include_in_schema=False),
+            Route(STATIC + "{digest}/{name}", self.file, include_in_schema=False),
+        ]
 
     async def page(self, request: Request) -> Response:
         """The page, asked for anew every time, so that an upgrade shows at once."""

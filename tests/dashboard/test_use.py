@@ -76,6 +76,8 @@ async def test_everything_can_be_reached_by_keyboard(busy: Service, viewer: View
     assert "range=7d" in page.url
     unnamed = "button:not([aria-label]):empty, input:not(#key):not(label input), canvas:not([aria-labelledby])"
     assert await page.locator(unnamed).count() == 0
+    ids = await page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids))
 
 
 async def test_a_phone_shows_everything_without_scrolling_sideways(busy: Service, viewer: Viewer) -> None:

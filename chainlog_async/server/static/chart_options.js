@@ -62,7 +62,7 @@ function valueAxis(chart, stacked) {
 function tooltip(chart, starts, ends) {
   const stacked = chart.kind === "bar";
   return {
-    filter: ({ raw }) => raw.y !== null && (!stacked || raw.y !== 0),
+    filter: ({ raw }) => raw.y !== null,
     backgroundColor: colour("--tooltip"),
     titleColor: colour("--tooltip-text"),
     bodyColor: colour("--tooltip-text"),

@@ -35,13 +35,13 @@ export async function showCharts(usage, latency, by) {
 
 function build() {
   for (const chart of CHARTS) {
-    const figure = { chart, asTable: false, title: el("h3", { id: `${chart.id}-title` }) };
-    figure.canvas = el("canvas", { role: "img", "aria-labelledby": `${chart.id}-title ${chart.id}-summary` });
-    figure.summary = el("p", { id: `${chart.id}-summary`, class: "hidden" });
+    const figure = { chart, asTable: false, title: el("h3", { id: `chart-${chart.id}-title` }) };
+    figure.canvas = el("canvas", { role: "img", "aria-labelledby": `chart-${chart.id}-title chart-${chart.id}-summary` });
+    figure.summary = el("p", { id: `chart-${chart.id}-summary`, class: "hidden" });
     figure.legend = el("div", { class: "legend", role: "group", "aria-label": `${chart.title}: series` });
     figure.plot = el("div", { class: "plot" }, figure.canvas);
     figure.table = el("div", { class: "plot scroll", tabindex: "0", role: "region", hidden: true });
-    figure.table.setAttribute("aria-labelledby", `${chart.id}-title`);
+    figure.table.setAttribute("aria-labelledby", `chart-${chart.id}-title`);
     figure.button = el("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Table");
     figure.button.setAttribute("aria-label", `${chart.title} as a table`);
     figure.button.addEventListener("click", () => {
@@ -91,9 +91,11 @@ function plot(figure, visible) {
 
 function dataset(chart, { name, colour: variable, values }, { starts, ends }) {
   const drawn = colour(variable);
+  // A bar of nothing would still be drawn as a line.
+  const shown = chart.kind === "bar" ? values.map((value) => value || null) : values;
   const common = {
     label: name,
-    data: values.map((y, place) => ({ x: (starts[place] + ends[place]) / 2, y })),
+    data: shown.map((y, place) => ({ x: (starts[place] + ends[place]) / 2, y })),
     backgroundColor: drawn,
     borderColor: drawn,
   };
