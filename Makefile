@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check format bench bench-quick clean
+.PHONY: help run test torture check format bench bench-quick browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -20,7 +20,7 @@ help: ## Show this list
 run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
 	@$(BIN)/chainlog serve --config config.example.yaml
 
-test: $(VENV)/.dev-installed ## Install what tests need and run them
+test: $(VENV)/.dev-installed browser ## Install what tests need and run them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
@@ -55,6 +55,26 @@ $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
 	@$(INSTALL) '.[server,dev]'
 	@touch $@ $(VENV)/.server-installed
+
+# The dashboard is tested in a real browser, which no Python package brings along.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+MAC_BROWSER := /Applications/Google Chrome.app/Contents/MacOS/Google Chrome
+
+browser:
+	@for program in "$$CHROMIUM" $(BROWSERS) "$(MAC_BROWSER)"; do \
+		if [ -n "$$program" ] && command -v "$$program" >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium, in which the dashboard is tested ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-dejavu-core >/dev/null; \
+	else \
+		echo "The tests need Chromium or Chrome: install it (on Debian: apt-get install chromium fonts-dejavu-core)," >&2; \
+		echo "or say where it is: make test CHROMIUM=/path/to/chrome" >&2; \
+		exit 1; \
+	fi
+
+screenshots: $(VENV)/.dev-installed browser ## Take the README's pictures of the dashboard anew
+	@PYTHONPATH=tests $(BIN)/python -m dashboard.screenshots
 
 # Peers have an environment of their own. One that cannot be installed is named, and the tables say so too.
 BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chainlog_async.server.dashboard import HOME, STATIC
 from chainlog_async.server.loopback import is_loopback
 from chainlog_async.server.replies import RefusalError
 from chainlog_async.settings import ServerSettings
@@ -38,7 +39,8 @@ class AccessControl:
         await self._app(scope, receive, send)
 
     def _refuse_stranger(self, scope: Scope) -> RefusalError | None:
-        if scope["path"].removeprefix(scope.get("root_path", "")) == OPEN_PATH:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path in {OPEN_PATH, HOME} or path.startswith(STATIC):
             return None
         # Bytes as they came: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.server.access import AccessControl
+from chainlog_async.server.dashboard import Dashboard
 from chainlog_async.server.events import EventEndpoints
 from chainlog_async.server.health import HealthEndpoints
 from chainlog_async.server.ingest import ingest_operation
@@ -39,7 +40,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     ]
     described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
     app = Starlette(
-        routes=[operation.route() for operation in (*operations, described)],
+        routes=[*Dashboard().routes(), *(operation.route() for operation in (*operations, described))],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(ANSWERED, answer_error),
         lifespan=None if already_running else chainlog.lifespan,

@@ -131,7 +131,7 @@ async def test_errors_are_json_of_one_shape(tmp_path: Path) -> None:
     """Unknown routes and methods are answered in the same JSON shape as every other error."""
     async with running(service_settings(tmp_path)) as client:
         for method, path, status, code in (
-            ("GET", "/", 404, "not_found"),
+            ("GET", "/nothing", 404, "not_found"),
             ("GET", "/v1/stats", 404, "not_found"),
             ("GET", "/v1/stats/summary/", 404, "not_found"),
             ("POST", "/v1/logs/", 404, "not_found"),

@@ -1,0 +1,116 @@
+"""``GET /`` and ``GET /static/…``: the dashboard's page and its files, which hold no data and are anybody's."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from importlib.resources import files
+from typing import NamedTuple
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import chainlog_async
+
+HOME = "/"
+STATIC = "/static/"
+PAGE = "index.html"
+CHARTS = "django/static/chartkick/Chart.bundle.js"
+"""Where the package chartkick has Chart.js together with the adapter that its time axis needs."""
+
+MEDIA_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+# The last two keep the page's own scripts, too, from ever turning a string into markup or code.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+SAFETY = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class StaticFile(NamedTuple):
+    """A file as it is sent, plain and compressed."""
+
+    media_type: str
+    plain: bytes
+    zipped: bytes
+
+
+class StaticFiles(NamedTuple):
+    """The page, the files it loads by name, and a digest of them all, under which they may be kept for ever."""
+
+    digest: str
+    page: StaticFile
+    by_name: dict[str, StaticFile]
+
+
+class Dashboard:
+    """The page, whose URLs are all relative, so that the service can be mounted under any path."""
+
+    def __init__(self) -> None:
+        self._files: StaticFiles | None = None
+
+    def routes(self) -> list[Route]:
+        """The page and its files, which are no part of what the API is described as."""
+        return [
+            Route(HOME, self.page, include_in_schema=False),
+            Route(STATIC + "{digest}/{name}", self.file, include_in_schema=False),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The page, asked for anew every time, so that an upgrade shows at once."""
+        files = await self._load()
+        return _reply(request, files.page, files.digest, "no-cache")
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page, or 404."""
+        files = await self._load()
+        file = files.by_name.get(request.path_params["name"])
+        if file is None:
+            raise HTTPException(404)
+        # A page from before an upgrade asks under the old digest; what it gets must not stay in a cache under it.
+        current = request.path_params["digest"] == files.digest
+        return _reply(request, file, files.digest, "public, max-age=31536000, immutable" if current else "no-cache")
+
+    async def _load(self) -> StaticFiles:
+        if self._files is None:
+            self._files = await to_thread.run_sync(_read_files)
+        return self._files
+
+
+def _read_files() -> StaticFiles:
+    bodies = {file.name: file.read_bytes() for file in files("chainlog_async.server").joinpath("static").iterdir()}
+    bodies["chart.js"] = files("chartkick").joinpath(CHARTS).read_bytes()
+    digest = hashlib.sha256(chainlog_async.__version__.encode())
+    for name in sorted(bodies):
+        digest.update(bodies[name])
+    short = digest.hexdigest()[:16]
+    bodies[PAGE] = bodies[PAGE].replace(b"{{static}}", f"{STATIC[1:]}{short}".encode())
+    by_name = {
+        name: StaticFile(MEDIA_TYPES[name.rpartition(".")[2]], body, gzip.compress(body, mtime=0))
+        for name, body in bodies.items()
+    }
+    return StaticFiles(short, by_name.pop(PAGE), by_name)
+
+
+def _reply(request: Request, file: StaticFile, digest: str, cache_control: str) -> Response:
+    headers = SAFETY | {"Cache-Control": cache_control, "ETag": f'W/"{digest}"', "Vary": "Accept-Encoding"}
+    if digest in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.zipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+    return Response(file.plain, headers=headers, media_type=file.media_type)

@@ -1,0 +1,137 @@
+// Loads what the view asks for and shows it; loads anew when the view changes, and every so often.
+
+import { get } from "./api.js";
+import { showCards } from "./cards.js";
+import { showCharts } from "./charts.js";
+import { offerNames, showControls } from "./controls.js";
+import { byId } from "./dom.js";
+import { showHealth } from "./health.js";
+import { showLive, startLive, stopLive } from "./live.js";
+import { showError, showFirstSteps, showNothing } from "./notices.js";
+import { showProviders } from "./providers.js";
+import { bounds, isMoving, step, zone } from "./ranges.js";
+import { isBeingRead, loadRequests, showOpen } from "./requests.js";
+import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./state.js";
+
+const RETRY_MS = 5000;
+const MOST_GROUPS = 9;
+
+let loading = new AbortController();
+let timer = 0;
+let tz = zone();
+
+/** Loads everything for the view as it is; what was still loading for an older view is given up. */
+async function load({ quietly = false } = {}) {
+  loading.abort();
+  loading = new AbortController();
+  clearTimeout(timer);
+  const { signal } = loading;
+  if (!quietly) byId("figures").setAttribute("aria-busy", "true");
+  try {
+    await loadFigures(signal, quietly);
+    byId("figures").removeAttribute("aria-busy");
+    planNext();
+  } catch (error) {
+    if (signal.aborted) return;
+    loading.abort();
+    if (error.status === 400 && tz !== "UTC") {
+      // A service on a machine without time zone data knows none but this one.
+      tz = "UTC";
+      await load();
+      return;
+    }
+    byId("figures").removeAttribute("aria-busy");
+    fail(error);
+  }
+}
+
+async function loadFigures(signal, quietly) {
+  const view = current();
+  const range = bounds(view);
+  const filters = picked(view, DIMENSIONS);
+  const total = { ...range, ...filters };
+  const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MOST_GROUPS, fill: true };
+  const ask = (path, parameters) => get(path, parameters, { signal });
+  const keepList = quietly && (isBeingRead() || view.live);
+  const [health, books, names, usage, latency, usagePoints, latencyPoints, providers] = await Promise.all([
+    get("health", {}, { signal, also: 503 }),
+    accounting(ask),
+    ask("v1/names"),
+    ask("v1/usage", total),
+    ask("v1/latency", total),
+    ask("v1/usage", overTime),
+    ask("v1/latency", overTime),
+    ask("v1/providers/health", range),
+    keepList ? null : loadRequests({ ...range, ...filters, ...picked(view, REQUEST_FILTERS) }, signal),
+  ]);
+  showHealth(health);
+  offerNames(names);
+  if (names.chains.length) showNothing();
+  else showFirstSteps();
+  byId("figures").hidden = !names.chains.length;
+  showCards(usage.points, latency.points, books ?? health.accounting);
+  showProviders(providers.providers);
+  await showCharts(usagePoints.points, latencyPoints.points, view.by);
+}
+
+// Older services tell their books in /health alone.
+async function accounting(ask) {
+  try {
+    return await ask("v1/statistics");
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}
+
+function fail(error) {
+  showError(error, () => load());
+  if (error.kind === "offline") {
+    showHealth(null);
+    plan(RETRY_MS);
+  }
+}
+
+function planNext() {
+  // A range that has ended needs no second look.
+  plan(isMoving(current()) ? Number(current().refresh) * 1000 : 0);
+}
+
+function plan(ms) {
+  clearTimeout(timer);
+  if (ms) timer = setTimeout(loadIfSeen, ms);
+}
+
+// A tab in the background costs the service nothing.
+function loadIfSeen() {
+  if (document.hidden) document.addEventListener("visibilitychange", () => load({ quietly: true }), { once: true });
+  else load({ quietly: true });
+}
+
+function tail() {
+  const view = current();
+  const possible = isMoving(view);
+  showLive(possible);
+  if (view.live && possible) startLive(picked(view, [...DIMENSIONS, ...REQUEST_FILTERS]));
+  else stopLive();
+}
+
+function picked(view, names) {
+  return Object.fromEntries(names.map((name) => [name, view[name]]));
+}
+
+function changed(names) {
+  const only = (...few) => [...names].every((name) => few.includes(name));
+  if (names.has("open")) showOpen();
+  if (only("open")) return;
+  showControls(() => load());
+  if (only("refresh")) planNext();
+  else if (only("live")) tail();
+  else load().then(() => only("by") || tail());
+}
+
+onChange(changed);
+showControls(() => load());
+showLive(isMoving(current()));
+await load();
+tail();

@@ -1,0 +1,99 @@
+// The cards: the range in a few numbers, and how the log itself is doing.
+
+import { byId, el, fill } from "./dom.js";
+import { count, duration, exactCount, money, share } from "./format.js";
+
+const MANY_ERRORS = 0.05;
+
+/** Shows the totals of the range, the percentiles over all of it, and the books of the log. */
+export function showCards(usage, latency, books) {
+  const total = summed(usage);
+  const whole = latency[0] ?? { latencyMs: {}, ttftMs: {} };
+  fill(byId("cards"), [
+    requests(total),
+    tokens(total),
+    cost(total),
+    errors(total),
+    refusals(total),
+    durations(whole),
+    ...(books ? [waiting(books), dropped(books)] : []),
+  ]);
+}
+
+function requests(total) {
+  const again = total.waterfalls ? `${share(total.waterfalls / total.requests)} after more than one try` : "all at the first try";
+  return card("Requests", total.requests, count, total.requests ? again : "none in this range");
+}
+
+function tokens(total) {
+  return card("Tokens", total.totalTokens, count, `${count(total.promptTokens)} in, ${count(total.completionTokens)} out`);
+}
+
+function cost(total) {
+  const each = total.requests ? `${money((total.costUsd / total.requests) * 1000)} for 1,000 requests` : "";
+  return card("Cost", total.costUsd, money, total.costUsd ? each : "no cost was recorded");
+}
+
+function errors(total) {
+  const rate = total.requests ? total.errors / total.requests : null;
+  const tone = rate > MANY_ERRORS ? "bad" : "";
+  return card("Error rate", rate, share, `${exactCount(total.errors)} with status 400 or more`, tone);
+}
+
+function refusals(total) {
+  const rate = total.requests ? total.rateLimited / total.requests : null;
+  const tone = rate > MANY_ERRORS ? "warn" : "";
+  return card("429 rate", rate, share, `${exactCount(total.rateLimited)} ended as 429`, tone);
+}
+
+function waiting({ pending, written }) {
+  return card("Waiting entries", pending, count, `${count(written)} written since the start`);
+}
+
+function dropped(books) {
+  const reasons = Object.entries(books.dropped);
+  const sum = reasons.reduce((all, [, number]) => all + number, 0);
+  const told = reasons.map(([reason, number]) => `${exactCount(number)} ${reason.replaceAll("_", " ")}`).join(", ");
+  return card("Dropped entries", sum, count, told || "nothing was lost", sum ? "bad" : "");
+}
+
+function card(title, value, format, note, tone = "") {
+  const shown = format(value);
+  const full = format === count && value !== null ? exactCount(value) : null;
+  return el(
+    "div",
+    { class: `panel card ${tone}`, role: "group", "aria-label": title },
+    el("h3", {}, title),
+    el("p", { class: "figure", title: full }, shown),
+    el("p", { class: "muted" }, note),
+  );
+}
+
+function durations({ latencyMs, ttftMs }) {
+  const columns = ["p50", "p95", "p99"].map((name) =>
+    el(
+      "div",
+      {},
+      el("h3", {}, `Latency ${name}`),
+      el("p", { class: "figure" }, duration(latencyMs[name])),
+      el("p", { class: "muted" }, `first token ${duration(ttftMs[name])}`),
+    ),
+  );
+  return el("div", { class: "panel card durations", role: "group", "aria-label": "Latency" }, columns);
+}
+
+function summed(points) {
+  const total = {
+    requests: 0,
+    errors: 0,
+    rateLimited: 0,
+    waterfalls: 0,
+    promptTokens: 0,
+    completionTokens: 0,
+    cachedTokens: 0,
+    totalTokens: 0,
+    costUsd: 0,
+  };
+  for (const point of points) for (const name of Object.keys(total)) total[name] += point[name];
+  return total;
+}

@@ -1,0 +1,98 @@
+// Numbers, durations, money and times as people read them.
+
+const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const dollar = { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol" };
+const dollars = new Intl.NumberFormat(undefined, {
+  ...dollar,
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+  minimumSignificantDigits: 2,
+  maximumSignificantDigits: 2,
+  roundingPriority: "morePrecision",
+});
+const compactDollars = new Intl.NumberFormat(undefined, { ...dollar, notation: "compact", maximumFractionDigits: 1 });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(undefined, {
+  dateStyle: "medium",
+  timeStyle: "long",
+});
+
+export const NOTHING = "–";
+
+/** A count: whole up to 99,999, then 123.4K. */
+export function count(value) {
+  if (value === null || value === undefined) return NOTHING;
+  return Math.abs(value) < 100_000 ? whole.format(value) : compact.format(value);
+}
+
+/** A count to the last digit. */
+export function exactCount(value) {
+  return value === null || value === undefined ? NOTHING : whole.format(value);
+}
+
+/** A short count for an axis. */
+export function axisCount(value) {
+  return compact.format(value);
+}
+
+/** A share of 1 as a percentage; small ones keep a digit that counts, and none is rounded to 0 or 100 %. */
+export function share(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return NOTHING;
+  const percent = value * 100;
+  if (percent > 0 && percent < 0.01) return "<0.01 %";
+  if (percent < 100 && percent > 99.9) return ">99.9 %";
+  return `${Number(percent.toFixed(percent < 1 ? 2 : 1))} %`;
+}
+
+/** Milliseconds as 412 ms, 1.53 s, 2 min 5 s. */
+export function duration(ms) {
+  if (ms === null || ms === undefined) return NOTHING;
+  if (ms < 999.5) return `${whole.format(ms)} ms`;
+  if (ms < 59_950) return `${Number((ms / 1000).toFixed(ms < 9_995 ? 2 : 1))} s`;
+  const seconds = Math.round(ms / 1000);
+  return seconds < 3600
+    ? `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+    : `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+/** US dollars to the cent; less than that keeps two digits that count. */
+export function money(usd) {
+  if (usd === null || usd === undefined) return NOTHING;
+  return (usd < 100_000 ? dollars : compactDollars).format(usd);
+}
+
+/** A time in the table: without the day when it is today. */
+export function shortTime(ms) {
+  const date = new Date(ms);
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? time.format(date) : `${day.format(date)}, ${time.format(date)}`;
+}
+
+/** A time on an axis: the day at midnight, the clock at every other time. */
+export function axisTime(ms) {
+  const date = new Date(ms);
+  return date.getHours() + date.getMinutes() === 0 ? day.format(date) : clock.format(date);
+}
+
+/** A time to the minute, with its day and year. */
+export function minute(ms) {
+  return moment.format(new Date(ms));
+}
+
+/** A time with its zone and milliseconds, for the details. */
+export function exactTime(ms) {
+  return `${exact.format(new Date(ms))} (${new Date(ms).toISOString()})`;
+}
+
+/** How long ago: 5 s, 3 min, 2 h, 4 d. */
+export function ago(ms, now = Date.now()) {
+  const seconds = Math.max(0, Math.round((now - ms) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}

@@ -1,0 +1,127 @@
+// The live tail: new requests as they are written. Paused, it keeps what comes and shows how much that is.
+
+import { ask } from "./api.js";
+import { byId, el, fill } from "./dom.js";
+import { newest, prepend } from "./requests.js";
+import { eventsOf } from "./sse.js";
+import { change } from "./state.js";
+
+const MOST_KEPT = 500;
+const SHORTEST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 30_000;
+
+let running = null;
+let paused = false;
+let kept = [];
+let word = "";
+
+/** Starts the tail for these filters, or starts it anew with them. */
+export function startLive(parameters) {
+  stop();
+  running = new AbortController();
+  follow(parameters, running.signal);
+}
+
+/** Ends the tail. */
+export function stopLive() {
+  stop();
+  word = "";
+  show();
+}
+
+/** Shows the buttons; the tail cannot be had for a range that has ended. */
+export function showLive(possible) {
+  byId("live").dataset.possible = possible ? "yes" : "";
+  show();
+}
+
+function stop() {
+  running?.abort();
+  running = null;
+  paused = false;
+  kept = [];
+}
+
+async function follow(parameters, signal) {
+  let wait = SHORTEST_WAIT_MS;
+  let seen = newest();
+  while (!signal.aborted) {
+    say("connecting …");
+    try {
+      const headers = seen ? { "Last-Event-ID": String(seen) } : {};
+      const response = await ask("v1/requests/stream", parameters, { signal, headers });
+      say("live");
+      for await (const { id, event, data } of eventsOf(response)) {
+        wait = SHORTEST_WAIT_MS;
+        if (id) seen = id;
+        if (event === "request") take(JSON.parse(data));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.kind === "key" || error.kind === "refused") {
+        say(error.message);
+        return;
+      }
+    }
+    if (signal.aborted) return;
+    say("connection lost; trying again …");
+    await pause(wait, signal);
+    wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+  }
+}
+
+function take(request) {
+  if (!paused) {
+    prepend([request]);
+    return;
+  }
+  kept.push(request);
+  if (kept.length > MOST_KEPT) kept.shift();
+  show();
+}
+
+function togglePause() {
+  paused = !paused;
+  if (!paused) {
+    prepend(kept);
+    kept = [];
+  }
+  show();
+}
+
+function say(text) {
+  word = text;
+  show();
+}
+
+function show() {
+  const possible = byId("live").dataset.possible;
+  const resume = kept.length ? `Resume (${kept.length} new)` : "Resume";
+  fill(byId("live"), [
+    running ? el("span", { class: `dot ${word === "live" && !paused ? "on" : ""}`, "aria-hidden": "true" }) : null,
+    el("span", { id: "live-state", class: "muted", role: "status" }, paused ? "paused" : word),
+    running ? el("button", { type: "button", id: "pause", onclick: togglePause }, paused ? resume : "Pause") : null,
+    el(
+      "button",
+      {
+        type: "button",
+        id: "live-toggle",
+        "aria-pressed": String(running !== null),
+        disabled: !possible,
+        title: possible ? null : "Choose a range that lasts until now.",
+        onclick: () => change({ live: running ? "" : "1" }),
+      },
+      "Live tail",
+    ),
+  ]);
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,66 @@
+// The table of providers: how often each was tried, and how often it refused.
+
+import { byId, el, fill } from "./dom.js";
+import { ago, count, exactTime, share } from "./format.js";
+import { sign } from "./status.js";
+
+const COLUMNS = ["Provider", "Model", "Tries", "Answered", "Refusals (429)", "Failures", "Last error"];
+
+/** Shows the health of every provider and model, those that refuse or fail most first. */
+export function showProviders(providers) {
+  if (!providers.length) {
+    fill(byId("providers"), el("p", { class: "panel empty" }, "No provider was tried in this range."));
+    return;
+  }
+  const troubled = (provider) => provider.refusalRate + provider.failureRate;
+  const sorted = providers.toSorted((a, b) => troubled(b) - troubled(a) || b.attempts - a.attempts);
+  fill(
+    byId("providers"),
+    el(
+      "div",
+      { class: "panel scroll", tabindex: "0", role: "region", "aria-labelledby": "providers-title" },
+      el(
+        "table",
+        { class: "reflow" },
+        el("thead", {}, el("tr", {}, COLUMNS.map((name, place) => el("th", { scope: "col", class: place > 1 && place < 6 ? "number" : null }, name)))),
+        el("tbody", {}, sorted.map(row)),
+      ),
+    ),
+  );
+}
+
+function row(provider) {
+  return el(
+    "tr",
+    {},
+    el("th", { scope: "row", "data-label": "Provider" }, provider.providerId),
+    el("td", { "data-label": "Model", class: "name" }, provider.model),
+    el("td", { "data-label": "Tries", class: "number" }, count(provider.attempts)),
+    el("td", { "data-label": "Answered", class: "number" }, count(provider.successes)),
+    rate("Refusals (429)", provider.refusalRate, provider.rateLimited, "warn"),
+    rate("Failures", provider.failureRate, provider.failures, "bad"),
+    lastError(provider),
+  );
+}
+
+function rate(label, value, number, tone) {
+  const bar = el("span", { class: `bar ${tone}`, "aria-hidden": "true" });
+  bar.style.setProperty("--share", value);
+  const text = el("span", {}, `${share(value)} `, el("span", { class: "muted" }, `(${count(number)})`));
+  return el("td", { "data-label": label, class: "number rate" }, text, bar);
+}
+
+function lastError({ lastError: message, lastErrorStatus: status, lastErrorAt: at }) {
+  if (at === null) return el("td", { "data-label": "Last error", class: "muted" }, "none");
+  return el(
+    "td",
+    { "data-label": "Last error" },
+    el(
+      "div",
+      { class: "error-text two-lines", title: message },
+      sign(status),
+      ` ${message ?? ""} `,
+      el("span", { class: "muted", title: exactTime(at) }, ago(at)),
+    ),
+  );
+}

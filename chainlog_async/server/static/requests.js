@@ -1,0 +1,158 @@
+// The list of requests: newest first, page by page, and new ones on top while the live tail runs.
+
+import { get } from "./api.js";
+import { details } from "./details.js";
+import { byId, el, fill } from "./dom.js";
+import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "./format.js";
+import { change, current, isFiltered, withoutFilters } from "./state.js";
+import { sign } from "./status.js";
+
+const PAGE = 50;
+const MOST_ROWS = 1000;
+const COLUMNS = [
+  ["Time"],
+  ["Chain"],
+  ["Provider"],
+  ["Model"],
+  ["Caller"],
+  ["Status"],
+  ["Latency", "number"],
+  ["Tokens", "number"],
+  ["Cost", "number"],
+  ["Tries", "number"],
+];
+
+let asked = {};
+let cursor = null;
+let pages = 0;
+let newestId = 0;
+const body = el("tbody", { id: "request-rows" });
+const foot = el("div", { class: "more" });
+
+/** Loads the first page for these parameters, and the request that is open if it is not on it. */
+export async function loadRequests(parameters, signal) {
+  const page = await get("v1/requests", { ...parameters, limit: PAGE }, { signal });
+  const open = current().open;
+  const elsewhere = open && !page.requests.some(({ id }) => String(id) === open) ? await single(open, signal) : [];
+  asked = parameters;
+  pages = 1;
+  newestId = Math.max(newestId, ...page.requests.map(({ id }) => id));
+  build();
+  fill(body, [...elsewhere, ...page.requests].flatMap(rowsOf));
+  showFoot(page);
+}
+
+/** Whether the reader has gone on from the first page or opened a row, so that loading anew would be in the way. */
+export function isBeingRead() {
+  return pages > 1 || current().open !== "";
+}
+
+/** The highest id on the list, from which the live tail goes on. */
+export function newest() {
+  return newestId;
+}
+
+/** Puts new requests, oldest first, on top of the list. */
+export function prepend(requests) {
+  const known = new Set([...body.children].map((row) => row.dataset.id));
+  for (const request of requests) {
+    newestId = Math.max(newestId, request.id);
+    if (!known.has(String(request.id))) body.prepend(...rowsOf(request, "new"));
+  }
+  while (body.children.length > MOST_ROWS) body.lastChild.remove();
+  if (body.children.length) byId("requests-empty")?.remove();
+}
+
+/** Opens and closes rows until the one that the view names is the only one open. */
+export function showOpen() {
+  for (const row of [...body.querySelectorAll("tr[data-id]")]) {
+    const button = row.querySelector("button");
+    const open = row.dataset.id === current().open;
+    if (open !== (button.getAttribute("aria-expanded") === "true")) {
+      button.setAttribute("aria-expanded", String(open));
+      row.nextElementSibling.hidden = !open;
+    }
+  }
+}
+
+async function single(id, signal) {
+  try {
+    return [await get(`v1/requests/${encodeURIComponent(id)}`, {}, { signal })];
+  } catch (error) {
+    if (error.status === 404 || error.status === 400) return []; // deleted since, or never there
+    throw error;
+  }
+}
+
+function build() {
+  if (body.isConnected) return;
+  const head = COLUMNS.map(([name, kind]) => el("th", { scope: "col", class: kind }, name));
+  const table = el("table", { class: "reflow list" }, el("thead", {}, el("tr", {}, head)), body);
+  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-labelledby": "requests-title" };
+  fill(byId("requests"), el("div", region, table), foot);
+}
+
+async function more() {
+  byId("more").disabled = true;
+  try {
+    const page = await get("v1/requests", { ...asked, limit: PAGE, cursor });
+    pages += 1;
+    body.append(...page.requests.flatMap((request) => rowsOf(request)));
+    showFoot(page);
+  } catch (error) {
+    byId("more").disabled = false;
+    byId("more-note").textContent = error.message;
+  }
+}
+
+function showFoot({ nextCursor, searchedBackTo }) {
+  cursor = nextCursor;
+  const searched = searchedBackTo === null ? "" : `Searched back to ${minute(searchedBackTo)}.`;
+  const text = searchedBackTo === null ? "Load more" : "Search further back";
+  const empty = body.children.length === 0 && !nextCursor;
+  fill(foot, [
+    empty ? nothing() : null,
+    el("p", { id: "more-note", class: "muted", role: "status" }, searched),
+    nextCursor ? el("button", { type: "button", id: "more", onclick: more }, text) : null,
+  ]);
+}
+
+function nothing() {
+  const clear = el("button", { type: "button", onclick: () => change(withoutFilters()) }, "Clear the filters");
+  const text = isFiltered() ? "No request in this range passes the filters. " : "There is no request in this range.";
+  return el("p", { class: "empty", id: "requests-empty" }, text, isFiltered() ? clear : null);
+}
+
+function rowsOf(request, kind = "") {
+  const id = String(request.id);
+  const open = id === current().open;
+  const toggle = () => change({ open: current().open === id ? "" : id }, { keepInHistory: false });
+  const button = el(
+    "button",
+    { type: "button", class: "link", id: `row-${id}`, "aria-expanded": String(open), "aria-controls": `details-${id}` },
+    shortTime(request.timestamp),
+  );
+  const row = el("tr", { "data-id": id, class: `request ${typeof kind === "string" ? kind : ""}` }, cells(request, button));
+  row.addEventListener("click", () => {
+    if (getSelection().isCollapsed) toggle();
+  });
+  const content = el("td", { colspan: COLUMNS.length }, details(request));
+  return [row, el("tr", { id: `details-${id}`, class: "details", hidden: !open }, content)];
+}
+
+function cells(request, button) {
+  const label = (name, ...rest) => ({ "data-label": name, ...Object.assign({}, ...rest) });
+  const first = request.ttftMs === null ? null : `first token after ${duration(request.ttftMs)}`;
+  return [
+    el("th", label("Time", { scope: "row", title: exactTime(request.timestamp) }), button),
+    el("td", label("Chain", { class: "name" }), request.chainName),
+    el("td", label("Provider", { class: "name" }), request.providerId),
+    el("td", label("Model", { class: "name", title: request.model }), request.model),
+    el("td", label("Caller", { class: "name" }), request.caller ?? NOTHING),
+    el("td", label("Status", { title: request.errorMessage }), sign(request.httpStatus)),
+    el("td", label("Latency", { class: "number", title: first }), duration(request.latencyMs)),
+    el("td", label("Tokens", { class: "number" }), count(request.totalTokens)),
+    el("td", label("Cost", { class: "number" }), money(request.costUsd)),
+    el("td", label("Tries", { class: request.attempts > 1 ? "number again" : "number" }), String(request.attempts)),
+  ];
+}

@@ -1,0 +1,131 @@
+// From the points that the service gives to the series that a chart shows.
+
+import { count, duration, money } from "./format.js";
+
+const PALETTE_SIZE = 10;
+const OTHER = "other";
+const colours = new Map();
+
+/** What each chart is: its title, its kind, how a value reads, and its series without and with groups. */
+export const CHARTS = [
+  {
+    id: "requests",
+    title: "Requests",
+    kind: "bar",
+    format: count,
+    parts: [
+      ["Answered", "--series-1", (point) => point.requests - point.errors],
+      ["Refused (429)", "--warn", (point) => point.rateLimited],
+      ["Failed", "--bad", (point) => point.errors - point.rateLimited],
+    ],
+    perGroup: (point) => point.requests,
+  },
+  {
+    id: "tokens",
+    title: "Tokens",
+    kind: "bar",
+    format: count,
+    parts: [
+      ["Prompt", "--series-1", (point) => point.promptTokens - point.cachedTokens],
+      ["Prompt, cached", "--series-6", (point) => point.cachedTokens],
+      ["Completion", "--series-2", (point) => point.completionTokens],
+    ],
+    perGroup: (point) => point.totalTokens,
+  },
+  {
+    id: "errors",
+    title: "Errors",
+    kind: "bar",
+    format: count,
+    parts: [
+      ["429", "--warn", (point) => point.rateLimited],
+      ["Other errors", "--bad", (point) => point.errors - point.rateLimited],
+    ],
+    perGroup: (point) => point.errors,
+  },
+  {
+    id: "cost",
+    title: "Cost",
+    kind: "bar",
+    format: money,
+    parts: [["Cost", "--series-3", (point) => point.costUsd]],
+    perGroup: (point) => point.costUsd,
+  },
+  {
+    id: "latency",
+    title: "Latency",
+    groupedTitle: "Latency, p95",
+    kind: "line",
+    format: duration,
+    parts: [
+      ["p50", "--series-6", (point) => point.latencyMs.p50],
+      ["p95", "--series-1", (point) => point.latencyMs.p95],
+      ["p99", "--series-4", (point) => point.latencyMs.p99],
+    ],
+    perGroup: (point) => point.latencyMs.p95,
+  },
+  {
+    id: "ttft",
+    title: "Time to first token",
+    groupedTitle: "Time to first token, p95",
+    kind: "line",
+    format: duration,
+    parts: [
+      ["p50", "--series-6", (point) => point.ttftMs.p50],
+      ["p95", "--series-1", (point) => point.ttftMs.p95],
+      ["p99", "--series-4", (point) => point.ttftMs.p99],
+    ],
+    perGroup: (point) => point.ttftMs.p95,
+  },
+];
+
+/**
+ * The series of a chart: `{starts, ends, series: [{name, colour, values}]}`, each value beside its start; where a
+ * group has no point the value is null.
+ */
+export function seriesOf(chart, points, by) {
+  const starts = [...new Set(points.map((point) => point.start))].sort((a, b) => a - b);
+  const places = new Map(starts.map((start, place) => [start, place]));
+  const ends = starts.map(() => null);
+  for (const point of points) ends[places.get(point.start)] = point.end;
+  const lay = (group, value) => {
+    const values = starts.map(() => null);
+    for (const point of group) values[places.get(point.start)] = value(point);
+    return values;
+  };
+  const series = by
+    ? groupsOf(points).map(([name, group]) => ({
+        name,
+        colour: colourOf(by, name),
+        values: lay(group, chart.perGroup),
+      }))
+    : chart.parts.map(([name, colour, value]) => ({ name, colour, values: lay(points, value) }));
+  return { starts, ends, series };
+}
+
+/** Names in the order in which they take their colours: the largest first, the rest of them last. */
+export function takeColours(points, by) {
+  if (by) for (const [name] of groupsOf(points)) colourOf(by, name);
+}
+
+function groupsOf(points) {
+  const groups = new Map();
+  for (const point of points) {
+    const name = point.other ? OTHER : point.name || "(none)";
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(point);
+  }
+  const size = ([name, group]) => (name === OTHER ? -1 : group.reduce((sum, point) => sum + point.requests, 0));
+  return [...groups].sort((a, b) => size(b) - size(a));
+}
+
+// A group keeps its colour for as long as the page is open, however the order changes.
+function colourOf(by, name) {
+  if (name === OTHER) return "--series-other";
+  const key = JSON.stringify([by, name]);
+  if (!colours.has(key)) {
+    const taken = [...colours.keys()].filter((other) => JSON.parse(other)[0] === by).length;
+    colours.set(key, `--series-${(taken % PALETTE_SIZE) + 1}`);
+  }
+  return colours.get(key);
+}

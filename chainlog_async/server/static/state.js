@@ -1,0 +1,100 @@
+// What is looked at, kept in the page's URL, so that a view can be shared and the back button works.
+
+export const RANGES = [
+  ["1h", "1h"],
+  ["6h", "6h"],
+  ["24h", "24h"],
+  ["7d", "7d"],
+  ["30d", "30d"],
+  ["custom", "Custom"],
+];
+export const GROUPS = [
+  ["", "None"],
+  ["provider", "Provider"],
+  ["chain", "Chain"],
+  ["model", "Model"],
+  ["caller", "Caller"],
+];
+export const STATUSES = [
+  ["", "any"],
+  ["errors", "errors"],
+  ["2xx", "2xx"],
+  ["4xx", "4xx"],
+  ["429", "429"],
+  ["5xx", "5xx"],
+];
+export const REFRESH = [
+  ["0", "off"],
+  ["10", "10 s"],
+  ["30", "30 s"],
+  ["60", "1 min"],
+  ["300", "5 min"],
+];
+
+/** Filters that hold for everything on the page, under the names that the service gives them. */
+export const DIMENSIONS = ["chain", "provider", "model", "caller"];
+/** Further filters, of the list of requests alone. */
+export const REQUEST_FILTERS = ["status", "minLatencyMs", "error", "requestId"];
+
+const DEFAULTS = {
+  range: "24h",
+  from: "",
+  until: "",
+  by: "",
+  refresh: "30",
+  live: "",
+  open: "",
+  ...Object.fromEntries([...DIMENSIONS, ...REQUEST_FILTERS].map((name) => [name, ""])),
+};
+const CHOICES = { range: RANGES, by: GROUPS, refresh: REFRESH, live: [[""], ["1"]] };
+
+let view = read();
+const listeners = [];
+
+/** The view: every value is a string; an empty one stands for no filter. */
+export function current() {
+  return view;
+}
+
+/** Changes some of the view; what listens is told which names have changed. */
+export function change(patch, { keepInHistory = true } = {}) {
+  const next = { ...view, ...patch };
+  const url = new URL(location.href);
+  url.search = new URLSearchParams(Object.entries(next).filter(([name, value]) => value !== DEFAULTS[name]));
+  history[keepInHistory ? "pushState" : "replaceState"](null, "", url);
+  become(next);
+}
+
+/** Calls `listener(names)` after each change with a Set of the names that have changed. */
+export function onChange(listener) {
+  listeners.push(listener);
+}
+
+/** Whether any filter is set. */
+export function isFiltered() {
+  return [...DIMENSIONS, ...REQUEST_FILTERS].some((name) => view[name]);
+}
+
+/** The change that takes every filter away. */
+export function withoutFilters() {
+  return Object.fromEntries([...DIMENSIONS, ...REQUEST_FILTERS].map((name) => [name, ""]));
+}
+
+function read() {
+  const given = new URLSearchParams(location.search);
+  const found = { ...DEFAULTS };
+  for (const [name, byDefault] of Object.entries(DEFAULTS)) {
+    const value = given.get(name) ?? byDefault;
+    const allowed = CHOICES[name];
+    found[name] = !allowed || allowed.some(([choice]) => choice === value) ? value : byDefault;
+  }
+  return found;
+}
+
+function become(next) {
+  const changed = new Set(Object.keys(next).filter((name) => next[name] !== view[name]));
+  view = next;
+  if (changed.size) for (const listener of listeners) listener(changed);
+}
+
+addEventListener("popstate", () => become(read()));
