@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-import anyio.to_thread
+import anyio
 import click
 import msgspec
 
@@ -146,14 +148,7 @@ class _Pages:
 async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[Write]:
     """What writes to the target; a file gets its name at the end, when nothing went wrong."""
     if target == STDOUT:
-        stdout = sys.stdout.buffer
-
-        async def write(piece: bytes) -> None:
-            # A pipe that nobody empties must not keep Ctrl-C from ending this.
-            await anyio.to_thread.run_sync(stdout.write, piece, abandon_on_cancel=True)
-
-        yield write
-        await anyio.to_thread.run_sync(stdout.flush, abandon_on_cancel=True)
+        yield _write_to_stdout
         return
     partial = await in_thread(PartialFile, database, Path(target), overwrite=force)
     try:
@@ -163,3 +158,17 @@ async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[
         await in_thread(partial.publish)
     finally:
         await in_thread(partial.discard)
+
+
+async def _write_to_stdout(piece: bytes) -> None:
+    """A pipe that nobody empties keeps neither the event loop nor Ctrl-C waiting."""
+    stdout, rest = sys.stdout.fileno(), memoryview(piece)
+    while rest:
+        try:
+            await anyio.wait_writable(stdout)
+        except PermissionError:
+            # A file on a disk, which is always ready and therefore cannot be waited for.
+            rest = rest[await in_thread(os.write, stdout, rest) :]
+        else:
+            # So much goes into a pipe at once when anything does.
+            rest = rest[os.write(stdout, rest[: select.PIPE_BUF]) :]
