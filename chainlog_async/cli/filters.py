@@ -8,10 +8,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from chainlog_async.entry import now_ms
-from chainlog_async.quantities import parse_duration, parse_instant
+from chainlog_async.quantities import parse_duration
 from chainlog_async.request_filter import RequestFilter
 
+from .over_time import Instant
 from .quantities import read_by
 
 P = ParamSpec("P")
@@ -24,13 +24,10 @@ def filter_options(command: Callable[P, R]) -> Callable[P, R]:
     @click.option(
         "--since",
         "start",
-        callback=_read_instant,
-        metavar="TIME",
+        type=Instant(),
         help="Not before: 24h, 7d, 2026-11-25, 2026-11-25T08:00+01:00.",
     )
-    @click.option(
-        "--until", "end", callback=_read_instant, metavar="TIME", help="Only before; UTC if no zone is named."
-    )
+    @click.option("--until", "end", type=Instant(), help="Only before; UTC if no zone is named.")
     @click.option("--chain", metavar="NAME", help="Only of this chain.")
     @click.option("--provider", metavar="NAME", help="Only of this provider: it answered, or was tried last.")
     @click.option("--model", metavar="NAME", help="Only of this model.")
@@ -59,12 +56,3 @@ def filter_options(command: Callable[P, R]) -> Callable[P, R]:
         return command(*args, **kwargs)
 
     return with_filter
-
-
-def _read_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        return parse_instant(value, now=now_ms())
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", ctx, param) from None
