@@ -80,7 +80,7 @@ class PartialFile:
             raise DatabaseError(f"{target.parent} is no folder; make it, or choose another one")
         own = [source, *(Path(f"{source}{suffix}") for suffix in _SUFFIXES)]
         if any(path == target or (path.exists() and target.exists() and path.samefile(target)) for path in own):
-            raise DatabaseError(f"{target} belongs to the database itself; choose another name for its backup")
+            raise DatabaseError(f"{target} belongs to the database itself; choose another name")
         self._refuse_existing()
 
     def _refuse_existing(self) -> None:
@@ -103,7 +103,7 @@ def _is_locked_and_in_place(path: Path, descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DatabaseError(f"{path} is being written by another backup; wait for it, or choose another name") from None
+        raise DatabaseError(f"{path} is being written by somebody else; wait for it, or choose another name") from None
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:

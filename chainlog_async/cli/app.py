@@ -17,6 +17,7 @@ from chainlog_async.errors import ChainlogError
 
 from .backing_up import backup
 from .checking import check, rebuild
+from .exporting import export
 from .importing import import_command
 from .journals import journal
 from .latency import latency
@@ -25,10 +26,12 @@ from .maintenance import migrate
 from .options import examples
 from .provider_health import health
 from .pruning import prune, vacuum
-from .reading import recent, usage
+from .reading import usage
+from .recent import recent
 from .rejected import rejected
 from .render import plain
 from .serve import serve
+from .showing import show
 
 
 class Failure(click.ClickException):
@@ -88,6 +91,8 @@ def _message(error: BaseException) -> str:
         "chainlog import requests.jsonl       put a file of entries into the database",
         "chainlog usage                       who was used how much",
         "chainlog recent --follow             watch requests as they come",
+        "chainlog show 4711                   one request whole",
+        "chainlog export --since 7d week.csv  requests as a file",
         "chainlog COMMAND --help              what a command does, with examples",
     ),
 )
@@ -109,6 +114,8 @@ _COMMANDS = (
     latency,
     health,
     recent,
+    show,
+    export,
     migrate,
     check,
     rebuild,

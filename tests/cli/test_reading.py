@@ -83,6 +83,14 @@ def test_recent_is_newest_first(cli: Cli) -> None:
         "httpStatus",
         "attempts",
         "errorMessage",
+        "requestId",
+        "caller",
+        "ttftMs",
+        "costUsd",
+        "streamed",
+        "cachedTokens",
+        "metadata",
+        "attemptTrail",
     ]
     assert cli.json("recent", "-n", "0") == {"requests": []}
 
