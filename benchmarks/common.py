@@ -156,24 +156,32 @@ def folder() -> Iterator[Path]:
 
 
 def sample_rows(count: int, *, start_ms: int = 1_772_000_000_000) -> list[Row]:
-    """Requests as a gateway has them: few chains and providers, most succeed, one in fifty has an error."""
+    """Requests as a gateway has them.
+
+    Few chains and models, some asked far more often than others (each with a share of one by its rank); latencies of a
+    log-normal distribution around a second; most succeed, one in fifty has an error.
+    """
     rng = random.Random(429)
+    models = [(f"provider-{number % 8}", f"vendor/model-{number}-instruct") for number in range(20)]
+    shares = [1 / rank for rank in range(1, 21)]
     now = start_ms
     rows: list[Row] = []
     for _ in range(count):
         now += rng.randrange(20)
+        ((provider, model),) = rng.choices(models, shares)
+        (chain,) = rng.choices(range(4), shares[:4])
         prompt, completion = rng.randrange(4_000), rng.randrange(800)
         failed = rng.random() < 0.02
         rows.append(
             (
                 now,
-                f"chain-{rng.randrange(4)}",
-                f"provider-{rng.randrange(8)}",
-                f"vendor/model-{rng.randrange(20)}-instruct",
+                f"chain-{chain}",
+                provider,
+                model,
                 prompt,
                 completion,
                 prompt + completion,
-                rng.randrange(30_000),
+                round(rng.lognormvariate(7, 0.9)),
                 503 if failed else 200,
                 1 + int(rng.random() * 1.2),
                 "the provider is overloaded, try again later" if failed else None,

@@ -10,7 +10,7 @@ from .imports import Imports
 from .reads import HOP, ORIGINAL, Reads
 from .results import Results, Target
 from .saturated import Saturated
-from .throughput import OURS, Throughput
+from .throughput import LIMIT, NO_BUCKETS, OURS, Throughput
 
 
 def judge(results: Results) -> list[Target]:
@@ -69,6 +69,9 @@ def _throughput(throughput: Throughput) -> Iterator[Target]:
     by_name = {one.name: one for one in throughput.contenders}
     share = by_name[OURS].share_of_limit
     yield _at_least("idle throughput to bare sqlite3, journal on", None if share is None else share.median, 0.85)
+    with_buckets, without = by_name[LIMIT].rows_per_s, by_name[NO_BUCKETS].rows_per_s
+    kept = None if with_buckets is None or without is None else with_buckets.median / without.median
+    yield _at_least("throughput that usage over time leaves", kept, 0.6)
     rows = by_name["aiosqlite, row by row"].to_ours
     yield _at_least("idle throughput to aiosqlite row by row", None if rows is None else 1 / rows.median, 4, " x")
 

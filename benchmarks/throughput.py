@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
@@ -30,7 +31,13 @@ MOST_PENDING = 5 * BATCH
 WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
 
 LIMIT = "bare sqlite3, the same statement (limit)"
+NO_BUCKETS = "the same, without usage over time"
 OURS = "chainlog, journal on"
+
+BUCKET_TRIGGERS = (
+    "update_usage_buckets update_ttft_buckets update_attempt_buckets update_attempt_buckets_by_trail forget_rollups"
+)
+"""The triggers that keep usage over time, percentiles and the health of providers (migrations 0007 and 0008)."""
 
 
 class ThroughputRound(msgspec.Struct):
@@ -68,10 +75,12 @@ Contender = Callable[[Path, list[Row], int], Awaitable[float]]
 """Writes that many rows into the database, and returns the seconds it took."""
 
 
-async def _bare(path: Path, rows: list[Row], count: int) -> float:
+async def _bare(path: Path, rows: list[Row], count: int, *, without: str = "") -> float:
     await make_database(path)
     lines = b"[" + b",".join(encode_line(entry_of(row)) for row in rows[:BATCH]) + b"]"
     with closing(open_plainly(path)) as connection:
+        for trigger in without.split():
+            connection.execute(f"DROP TRIGGER {trigger}")
         started = perf_counter()
         for number in range(count // BATCH):
             connection.execute(WRITE_BATCH, ("limit", number, number + 1, lines))
@@ -131,6 +140,7 @@ def _ours(*, journal: bool) -> Contender:
 
 CONTENDERS: dict[str, tuple[Contender, int]] = {
     LIMIT: (_bare, 1),
+    NO_BUCKETS: (partial(_bare, without=BUCKET_TRIGGERS), 1),
     OURS: (_ours(journal=True), 1),
     "chainlog, journal off": (_ours(journal=False), 1),
     "aiosqlite, executemany, 1,000 a batch": (_executemany, 1),
