@@ -12,8 +12,9 @@ from chainlog_async.server.replies import RefusalError
 class Farewell:
     """ASGI middleware for uvicorn, which ends a shutdown by cancelling the requests it is left with.
 
-    Such a request is answered with 503 if it can be. Left alone, uvicorn would call it an exception in the
-    application: 500 for the client, and a traceback in the log for every client that was slow.
+    Such a request is answered with 503 if it can be; a download that has begun is cut off. Left alone, uvicorn would
+    call it an exception in the application: 500 for the client, and a traceback in the log for every client that was
+    slow.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,7 +32,10 @@ class Farewell:
         try:
             await self._app(scope, receive, send_noting)
         except asyncio.CancelledError:
-            if begun or scope["type"] != "http":
+            if scope["type"] != "http":
                 raise
+            if begun:
+                # uvicorn closes the connection of a reply without an end, and says so in one line.
+                return
             refusal = RefusalError(503, "the service shut down before it had the whole request", "closed")
             await refusal.reply()(scope, receive, send)
