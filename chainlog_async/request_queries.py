@@ -89,10 +89,6 @@ class Query(NamedTuple):
 # The most selective first: of several fields, the first one here decides.
 QUERIES = {
     "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
-    "idx_logs_caller": Query("caller", _page("idx_logs_caller", "caller = :caller")),
-    "idx_logs_model": Query("model", _page("idx_logs_model", "model = :model")),
-    "idx_logs_provider": Query("provider", _page("idx_logs_provider", "provider_id = :provider")),
-    "idx_logs_chain": Query("chain", _page("idx_logs_chain", "chain_name = :chain")),
     "idx_logs_errors": Query("status", _page("idx_logs_errors", "http_status >= 400")),
     "idx_logs_timestamp": Query("", _page("idx_logs_timestamp", "TRUE")),
 }

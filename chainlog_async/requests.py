@@ -12,6 +12,7 @@ from .entry import Attempt
 from .readers import ReaderPool, type_of_row
 from .request_filter import MOST, RequestFilter, lower_ascii
 from .request_queries import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, query_for
+from .skipping import can_skip, newest_possible
 
 MAX_PAGE = 500
 """Most requests on a page."""
@@ -121,8 +122,14 @@ async def find_requests(
         position = _position(last)
         scan_budget -= piece
         piece *= _GROWTH
+        if can_skip(where):
+            # One more than where the search is: rows of the same ms may be left.
+            before = await newest_possible(readers, where, parameters, position[0] + 1)
+            if before is None:
+                return RequestPage(_requests(found), None, None)
+            position = min(position, (before, 0))
     back_to = None if len(found) == limit else math.floor(position[0])
-    return RequestPage(_requests(found), _cursor(last), back_to)
+    return RequestPage(_requests(found), f"{position[0]}_{position[1]}", back_to)
 
 
 async def get_request(readers: ReaderPool, request_id: int) -> LoggedRequest | None:

@@ -53,22 +53,27 @@ MAX_NAMES = 1_000
 
 CHAIN_NAMES = "SELECT chain_name FROM usage_by_chain ORDER BY total_requests DESC, chain_name LIMIT ?"
 PROVIDER_NAMES = "SELECT provider_id FROM usage_by_provider ORDER BY total_requests DESC, provider_id LIMIT ?"
-# From one name to the next along the index, however many rows have it.
+# Days that are rolled up, and the buckets of what is not yet.
 MODEL_NAMES = """
-WITH RECURSIVE names (name) AS (
-  SELECT MIN(model) FROM request_logs
-  UNION ALL
-  SELECT (SELECT MIN(model) FROM request_logs WHERE model > name) FROM names WHERE name IS NOT NULL
+SELECT model FROM usage_rollups WHERE width = 86400000 AND dimension = 'model'
+UNION
+SELECT model FROM usage_rollups WHERE width = 3600000 AND dimension = 'model' AND start >= (
+  SELECT rolled_until - 172800000 FROM rollup_progress WHERE id = 1
 )
-SELECT name FROM names WHERE name IS NOT NULL LIMIT ?
+UNION
+SELECT model FROM usage_buckets WHERE start >= (SELECT rolled_until FROM rollup_progress WHERE id = 1)
+ORDER BY model LIMIT ?
 """
 CALLER_NAMES = """
-WITH RECURSIVE names (name) AS (
-  SELECT MIN(caller) FROM request_logs WHERE caller IS NOT NULL
-  UNION ALL
-  SELECT (SELECT MIN(caller) FROM request_logs WHERE caller > name) FROM names WHERE name IS NOT NULL
+SELECT caller FROM usage_rollups WHERE width = 86400000 AND dimension = 'caller' AND caller <> ''
+UNION
+SELECT caller FROM usage_rollups WHERE width = 3600000 AND dimension = 'caller' AND caller <> '' AND start >= (
+  SELECT rolled_until - 172800000 FROM rollup_progress WHERE id = 1
 )
-SELECT name FROM names WHERE name IS NOT NULL LIMIT ?
+UNION
+SELECT caller FROM usage_buckets
+WHERE start >= (SELECT rolled_until FROM rollup_progress WHERE id = 1) AND caller <> ''
+ORDER BY caller LIMIT ?
 """
 
 

@@ -38,6 +38,11 @@ QUERIES = {
     "CALLER_NAMES": (10,),
 }
 
+ONE_WITH_A_CALLER = """
+INSERT INTO request_logs (timestamp, chain_name, provider_id, model, latency_ms, http_status, attempts, caller)
+VALUES (1, 'default', 'groq', 'm', 1, 200, 1, 'team')
+"""
+
 
 @pytest.fixture
 async def usage(database: Path) -> AsyncIterator[UsageAggregator]:
@@ -226,14 +231,6 @@ def test_no_query_scans_the_log(name: str, database: Path) -> None:
     assert steps == {
         "RECENT": ["SCAN request_logs USING INDEX idx_logs_timestamp"],
         "AFTER_ID": ["SEARCH request_logs USING INTEGER PRIMARY KEY (rowid>?)"],
-        "MODEL_NAMES": [
-            "SEARCH request_logs USING COVERING INDEX idx_logs_model",
-            "SEARCH request_logs USING COVERING INDEX idx_logs_model (model>?)",
-        ],
-        "CALLER_NAMES": [
-            "SEARCH request_logs USING COVERING INDEX idx_logs_caller (caller>?)",
-            "SEARCH request_logs USING COVERING INDEX idx_logs_caller (caller>?)",
-        ],
     }.get(name, [])
 
 
@@ -250,11 +247,12 @@ def test_the_cost_of_a_query_does_not_grow_with_the_log(name: str, database: Pat
             return 0
 
         with closing(sqlite3.connect(database)) as connection:
-            connection.execute("UPDATE request_logs SET caller = 'team'")
             connection.set_progress_handler(count, 1)
             assert connection.execute(getattr(usage_module, name), QUERIES[name]).fetchall()
         return instructions
 
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(ONE_WITH_A_CALLER)
     insert_as_original(database, [original_row(timestamp=number) for number in range(100)])
     few = cost()
     insert_as_original(database, [original_row(timestamp=number) for number in range(100, 10_000)])

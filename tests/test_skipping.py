@@ -1,0 +1,80 @@
+"""What is rolled up lets a search pass over time in which nothing can match, and never over a match."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from factories import insert_as_original, original_row
+from test_usage_over_time import DAY_MS, END, START, copy_of, log_without_rolling_up, random_entries, roll_up
+
+from chainlog_async import RequestFilter, UsageAggregator
+from chainlog_async.requests import find_requests
+
+FILTERS = [
+    RequestFilter(provider="p2"),
+    RequestFilter(chain="c1", caller="team-1"),
+    RequestFilter(model="m0", status="429"),
+    RequestFilter(caller=""),
+    RequestFilter(status="5xx", provider="p0"),
+    RequestFilter(status="2xx", chain="c0"),
+    RequestFilter(min_latency_ms=2_000, model="m1"),
+    RequestFilter(min_latency_ms=0.5),
+    RequestFilter(provider="nobody"),
+]
+
+
+async def all_pages(path: Path, where: RequestFilter) -> list[int]:
+    """The ids of every request that the pages give, a small budget each."""
+    async with UsageAggregator(path) as usage:
+        ids: list[int] = []
+        cursor: str | None = None
+        while True:
+            page = await find_requests(usage._readers, where, limit=20, cursor=cursor, scan_budget=60)
+            ids += [request.id for request in page.requests]
+            cursor = page.next_cursor
+            if cursor is None:
+                return ids
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thousand requests of five days."""
+    path = tmp_path_factory.mktemp("skipping") / "log.db"
+    asyncio.run(log_without_rolling_up(path, random_entries(1_000)))
+    return path
+
+
+@pytest.mark.parametrize("where", FILTERS)
+async def test_pages_are_the_same_whatever_is_rolled_up(where: RequestFilter, path: Path, tmp_path: Path) -> None:
+    """Nothing, half of it with a late row in it, or all."""
+    expected = await all_pages(path, where)
+    assert len(expected) == len(set(expected))
+    rolled = copy_of(path, tmp_path / "rolled.db")
+    await roll_up(rolled, START + 2 * DAY_MS)
+    assert await all_pages(rolled, where) == expected
+    await roll_up(rolled)
+    assert await all_pages(rolled, where) == expected
+    insert_as_original(rolled, [original_row(timestamp=START + 5, model="m0", chain_name="c1", http_status=429)])
+    late = copy_of(path, tmp_path / "late.db")
+    insert_as_original(late, [original_row(timestamp=START + 5, model="m0", chain_name="c1", http_status=429)])
+    assert await all_pages(rolled, where) == await all_pages(late, where)
+
+
+async def test_a_rare_name_is_found_behind_a_long_log(tmp_path: Path, path: Path) -> None:
+    """One page reaches the only request of a provider, far behind all others, and knows that it is the last."""
+    rolled = copy_of(path, tmp_path / "rare.db")
+    insert_as_original(rolled, [original_row(timestamp=START + 7, provider_id="rare")])
+    await roll_up(rolled)
+    async with UsageAggregator(rolled) as usage:
+        page = await find_requests(usage._readers, RequestFilter(provider="rare"), limit=20, scan_budget=500)
+        assert [request.timestamp for request in page.requests] == [START + 7]
+        assert page.next_cursor is None
+        nothing = await find_requests(usage._readers, RequestFilter(provider="nobody"), limit=20, scan_budget=100)
+        assert (nothing.requests, nothing.next_cursor) == ([], None)
+    with closing(sqlite3.connect(rolled)) as connection:
+        ((newest,),) = connection.execute("SELECT MAX(timestamp) FROM request_logs")
+    assert END > newest > START + DAY_MS
