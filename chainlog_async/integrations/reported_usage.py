@@ -62,15 +62,21 @@ class KeptAnswer:
     def model(self) -> str | None:
         """The first model that is named in the answer."""
         found = _MODEL.search(self._bytes)
-        return None if found is None else json.loads(found[1].decode("utf-8", "replace"), strict=False)
+        name = None if found is None else _value_at_start(found[1].decode("utf-8", "replace"))
+        return name if isinstance(name, str) else None
 
 
 def _object_at_start(text: str) -> Mapping[str, object]:
+    value = _value_at_start(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _value_at_start(text: str) -> object:
     try:
         value, _end = _decoder.raw_decode(text)
     except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+    return value
 
 
 def _usage_of(fields: Mapping[str, object]) -> ReportedUsage:

@@ -23,11 +23,10 @@ Row = dict[str, object]
 
 
 @asynccontextmanager
-async def serving(app: App, *, lifespan: bool = False, **config: object) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application, under uvicorn as anybody would run it."""
-    settings = {"port": 0, "lifespan": "on" if lifespan else "off", "log_config": None, **config}
-    server = uvicorn.Server(uvicorn.Config(app, **settings))  # type: ignore[arg-type]  # keywords of uvicorn's, handed on
-    async with anyio.create_task_group() as tasks:
+async def serving(app: App, chainlog: ChainLog) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application, under uvicorn as anybody would run it, while the log is open."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
+    async with chainlog, anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve)
         while not server.started:
             await anyio.lowlevel.checkpoint()
