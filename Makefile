@@ -16,7 +16,8 @@ help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the folder it is installed into,"
-	@echo "  DEMO_ARGS='--port 0 --per-s 20' the demo, PYTEST_ARGS='-k settings' the tests, TORTURE_ARGS='--kills 50 --soak-s 60' how much torture."
+	@echo "  DEMO_ARGS='--port 0 --per-s 20' the demo, PYTEST_ARGS='-k settings' the tests,"
+	@echo "  TORTURE_ARGS='--kills 50 --soak-s 60' how much torture."
 
 run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
 	@$(BIN)/chainlog serve --config config.example.yaml

@@ -17,13 +17,17 @@ from examples.demo.simulated import BrokenOffError
 class _Server(uvicorn.Server):
     """uvicorn that leaves signals to the program: two servers would each take Ctrl-C for themselves."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_started.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    @property
-    def lifespan_failed(self) -> bool:
-        return hasattr(self, "lifespan") and self.lifespan.should_exit
 
 
 def listening(port: int = 0) -> socket.socket:
@@ -33,15 +37,12 @@ def listening(port: int = 0) -> socket.socket:
 
 @asynccontextmanager
 async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[str]:
-    """The URL of an application that is served while the block lasts. Raises `RuntimeError` when it cannot start."""
+    """The URL of an application that is served while the block lasts. uvicorn ends the process when it cannot start."""
     server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [sock])
-        while not server.started:
-            if server.should_exit or server.lifespan_failed:
-                raise RuntimeError("the application could not start; see above")
-            await anyio.sleep(0.01)
+        await server.has_started.wait()
         try:
             yield f"http://127.0.0.1:{sock.getsockname()[1]}"
         finally:

@@ -45,13 +45,15 @@ class SimulatedProvider:
         self._window_ends = 0.0
         self._taken = 0
 
-    async def answer(self, body: Mapping[str, object]) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Answers in OpenAI's shapes, after a while, if at all."""
+        body = await request.json()
         wait_s = self._wait_s()
         if wait_s:
             return _error(429, "rate limit reached", {"Retry-After": str(int(wait_s) + 1)})
         if self._happens(self._behaviour.hangs):
-            await anyio.sleep(3600)
+            # Until the other side has had enough.
+            await request.receive()
         await anyio.sleep(self._behaviour.first_token_s * self._chance.lognormvariate(0, 0.67))
         if self._happens(self._behaviour.fails):
             return _error(500, "internal error")
@@ -100,7 +102,7 @@ def simulated_providers(behaviours: Mapping[str, Behaviour], chance: random.Rand
     providers = {name: SimulatedProvider(behaviour, chance) for name, behaviour in behaviours.items()}
 
     async def chat_completions(request: Request) -> Response:
-        return await providers[request.path_params["provider"]].answer(await request.json())
+        return await providers[request.path_params["provider"]].answer(request)
 
     return Starlette(routes=[Route("/{provider}/v1/chat/completions", chat_completions, methods=["POST"])])
 

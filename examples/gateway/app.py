@@ -18,6 +18,7 @@ from chainlog_async import ChainLog
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request
 from chainlog_async.server.app import create_app
 from examples.gateway.config import Config
+from examples.gateway.hanging_up import unless_hung_up
 from examples.gateway.waterfall import Waterfall, refusal
 
 
@@ -46,7 +47,7 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
             return refusal(404, f"no such model; there are {', '.join(config.chains)}")
         describe_request(chain_name=body["model"])
         waterfall: Waterfall = request.app.state.waterfall
-        return await waterfall.answer(body["model"], body)
+        return await unless_hung_up(request, waterfall.answer(body["model"], body))
 
     async def models(_request: Request) -> Response:
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "gateway"} for name in config.chains]
