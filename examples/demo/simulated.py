@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from examples.gateway.hanging_up import HANG_UP_HANDLERS
+
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a provider behaves; times in seconds, shares from 0 to 1."""
@@ -104,7 +106,8 @@ def simulated_providers(behaviours: Mapping[str, Behaviour], chance: random.Rand
     async def chat_completions(request: Request) -> Response:
         return await providers[request.path_params["provider"]].answer(request)
 
-    return Starlette(routes=[Route("/{provider}/v1/chat/completions", chat_completions, methods=["POST"])])
+    route = Route("/{provider}/v1/chat/completions", chat_completions, methods=["POST"])
+    return Starlette(routes=[route], exception_handlers=HANG_UP_HANDLERS)
 
 
 def _head(body: Mapping[str, object], kind: str) -> dict[str, object]:

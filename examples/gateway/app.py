@@ -18,7 +18,7 @@ from chainlog_async import ChainLog
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request
 from chainlog_async.server.app import create_app
 from examples.gateway.config import Config
-from examples.gateway.hanging_up import unless_hung_up
+from examples.gateway.hanging_up import HANG_UP_HANDLERS, unless_hung_up
 from examples.gateway.waterfall import Waterfall, refusal
 
 
@@ -62,5 +62,6 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
         middleware=[
             Middleware(ChainLogMiddleware, chainlog=chainlog, chain_name="none", cost=config.cost_usd),
         ],
+        exception_handlers=HANG_UP_HANDLERS,
         lifespan=lifespan,
     )

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+
+async def answer_nobody(_request: Request, _error: Exception) -> Response:
+    """For nobody to see, but the log."""
+    return Response(status_code=499)
+
+
+HANG_UP_HANDLERS = {ClientDisconnect: answer_nobody}
+"""Exception handlers: a client that leaves before its question is read is no error of the application's."""
 
 
 async def unless_hung_up(request: Request, answer: Awaitable[Response]) -> Response:
     """The answer; cancelled, and nothing, when the client hangs up before. The body has to be read already."""
-    response = Response(status_code=499)  # for nobody to see, but the log
+    response = Response(status_code=499)
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
