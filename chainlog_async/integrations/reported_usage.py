@@ -17,9 +17,9 @@ TAIL_BYTES = 65_536
 
 MAX_USAGE_CHARS = 4096
 
-# In the text of an answer the quotes would be escaped, so these are only ever found in its structure.
-_USAGE = re.compile(rb'(?<!\\)"usage"\s*:\s*(?=\{)')
-_MODEL = re.compile(rb'(?<!\\)"model"\s*:\s*("(?:[^"\\]|\\.){1,1024}")')
+# A literal at the beginning is what makes a search fast, so the byte before it is looked at by `_found`.
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_MODEL = re.compile(rb'"model"\s*:\s*(?="(?:[^"\\]|\\.){1,1024}")')
 
 _decoder = json.JSONDecoder()
 
@@ -52,7 +52,7 @@ class KeptAnswer:
         A stream may tell it in parts, the first and the last of which count: OpenAI's tells all at the end, others
         repeat the sum in every chunk, Anthropic's tells the prompt's tokens first and the completion's last.
         """
-        places = [found.end() for found in _USAGE.finditer(self._bytes)]
+        places = _found(_USAGE, self._bytes)
         fields: dict[str, object] = {}
         for place in dict.fromkeys(places[:1] + places[-1:]):
             part = self._bytes[place : place + MAX_USAGE_CHARS].decode("utf-8", "replace")
@@ -61,9 +61,16 @@ class KeptAnswer:
 
     def model(self) -> str | None:
         """The first model that is named in the answer."""
-        found = _MODEL.search(self._bytes)
-        name = None if found is None else _value_at_start(found[1].decode("utf-8", "replace"))
-        return name if isinstance(name, str) else None
+        head = self._bytes[:HEAD_BYTES]
+        for place in _found(_MODEL, head)[:1]:
+            name = _value_at_start(head[place:].decode("utf-8", "replace"))
+            return name if isinstance(name, str) else None
+        return None
+
+
+def _found(key: re.Pattern[bytes], answer: bytearray) -> list[int]:
+    """Where the values of a key begin. Inside a text its quotes are escaped, and do not count."""
+    return [found.end() for found in key.finditer(answer) if answer[found.start() - 1 : found.start()] != b"\\"]
 
 
 def _object_at_start(text: str) -> Mapping[str, object]:
