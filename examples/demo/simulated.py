@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from examples.gateway.hanging_up import HANG_UP_HANDLERS
+from examples.gateway.hanging_up import HANG_UP_HANDLERS, unless_hung_up
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,15 +47,13 @@ class SimulatedProvider:
         self._window_ends = 0.0
         self._taken = 0
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, body: Mapping[str, object]) -> Response:
         """Answers in OpenAI's shapes, after a while, if at all."""
-        body = await request.json()
         wait_s = self._wait_s()
         if wait_s:
             return _error(429, "rate limit reached", {"Retry-After": str(int(wait_s) + 1)})
         if self._happens(self._behaviour.hangs):
-            # Until the other side has had enough.
-            await request.receive()
+            await anyio.sleep_forever()
         await anyio.sleep(self._behaviour.first_token_s * self._chance.lognormvariate(0, 0.67))
         if self._happens(self._behaviour.fails):
             return _error(500, "internal error")
@@ -104,7 +102,8 @@ def simulated_providers(behaviours: Mapping[str, Behaviour], chance: random.Rand
     providers = {name: SimulatedProvider(behaviour, chance) for name, behaviour in behaviours.items()}
 
     async def chat_completions(request: Request) -> Response:
-        return await providers[request.path_params["provider"]].answer(request)
+        provider = providers[request.path_params["provider"]]
+        return await unless_hung_up(request, provider.answer(await request.json()))
 
     route = Route("/{provider}/v1/chat/completions", chat_completions, methods=["POST"])
     return Starlette(routes=[route], exception_handlers=HANG_UP_HANDLERS)

@@ -19,8 +19,12 @@ HANG_UP_HANDLERS = {ClientDisconnect: answer_nobody}
 
 
 async def unless_hung_up(request: Request, answer: Awaitable[Response]) -> Response:
-    """The answer; cancelled, and nothing, when the client hangs up before. The body has to be read already."""
+    """The answer; it is cancelled when the client hangs up before.
+
+    The body has to be read already. Raises what the answer raises.
+    """
     response = Response(status_code=499)
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
@@ -29,6 +33,11 @@ async def unless_hung_up(request: Request, answer: Awaitable[Response]) -> Respo
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(listen)
-        response = await answer
+        try:
+            response = await answer
+        except Exception as error:  # noqa: BLE001  # raised below: the task group would wrap it
+            failure = error
         tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
     return response

@@ -53,7 +53,7 @@ async def program(command: Sequence[str], *, folder: Path, announces: str, **env
             os.killpg(process.pid, signal.SIGINT)
             output += "".join([part async for part in lines])
             assert await process.wait() in {0, -signal.SIGINT, 130}, output
-            assert "Traceback" not in output
+            assert "Traceback" not in output, output
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)

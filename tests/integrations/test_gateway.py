@@ -12,6 +12,11 @@ import httpx
 import openai
 import pytest
 from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from chainlog_async import ChainLog
 from chainlog_async.settings import Settings
@@ -20,8 +25,10 @@ from examples.demo.serving import listening, serving
 from examples.demo.simulated import Behaviour, simulated_providers
 from examples.gateway.app import create_gateway
 from examples.gateway.config import Config, Provider, Target, load_config
+from examples.gateway.hanging_up import unless_hung_up
 
 from .support import Row, row_count, rows_of
+from .support import serving as support_serving
 
 
 def quick(
@@ -230,6 +237,20 @@ async def test_a_client_that_does_not_wait(chainlog: ChainLog) -> None:
             await ask(client.with_options(timeout=0.3), "hopeless")
         (row,) = await row_count(chainlog, 1)
     assert (row["http_status"], row["provider_id"], row["error_message"]) == (499, "forever", "the client hung up")
+
+
+async def test_an_error_of_the_answer_stays_what_it_is(chainlog: ChainLog) -> None:
+    """What listens for the client does not wrap the handler's exceptions, so that frameworks know them."""
+
+    async def refuse() -> Response:
+        raise HTTPException(418)
+
+    async def handler(request: Request) -> Response:
+        return await unless_hung_up(request, refuse())
+
+    app = Starlette(routes=[Route("/", handler, methods=["POST"])])
+    async with support_serving(app, chainlog) as client:
+        assert (await client.post("/")).status_code == 418
 
 
 async def test_who_may_not_and_what_is_not(chainlog: ChainLog) -> None:
