@@ -47,6 +47,7 @@ async def main(gateway_socket: socket.socket, *, per_s: float, db_path: Path | N
                 async for _signal in signals:
                     break
                 tasks.cancel_scope.cancel()
+                gateway.state.end_streams()
 
 
 def simulated_config(config: Config, providers_url: str) -> Config:

@@ -23,7 +23,10 @@ from examples.gateway.waterfall import Waterfall, refusal
 
 
 def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
-    """The gateway; its lifespan opens and drains the log."""
+    """The gateway; its lifespan opens and drains the log.
+
+    Call ``app.state.end_streams()`` before the server waits for its requests: a page with a live tail never ends.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -53,11 +56,12 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "gateway"} for name in config.chains]
         return JSONResponse({"object": "list", "data": data})
 
-    return Starlette(
+    pages = create_app(chainlog, already_running=True)
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models),
-            Mount("/chainlog", create_app(chainlog, already_running=True)),
+            Mount("/chainlog", pages),
         ],
         middleware=[
             Middleware(ChainLogMiddleware, chainlog=chainlog, chain_name="none", cost=config.cost_usd),
@@ -65,3 +69,5 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
         exception_handlers=HANG_UP_HANDLERS,
         lifespan=lifespan,
     )
+    app.state.end_streams = pages.state.end_streams
+    return app

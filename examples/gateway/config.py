@@ -39,6 +39,8 @@ class Config(msgspec.Struct, frozen=True):
     """By name; clients ask for a chain as their ``model``."""
     callers: dict[str, str] = {}
     """Key of a client: who it is. Without any, everybody may ask."""
+    port: int = 4291
+    """Where it listens, on this machine only."""
 
     def __post_init__(self) -> None:
         for name, chain in self.chains.items():

@@ -90,15 +90,19 @@ async def test_the_page_works_as_it_stands(tmp_path: Path) -> None:
 
 
 async def test_the_demo_lives_until_ctrl_c(tmp_path: Path) -> None:
-    """The demo prints its page's URL and fills the log while it runs; Ctrl-C leaves a closed database and no port."""
+    """The demo shows its dashboard while the log fills; Ctrl-C ends it, live tails too, with a closed database."""
     db_path = tmp_path / "demo.db"
     command = [sys.executable, "-m", "examples.demo", "--port", "0", "--per-s", "50", "--db", str(db_path)]
     async with httpx.AsyncClient(trust_env=False) as client:
         async with program(command, folder=ROOT, announces="The dashboard") as dashboard:
             models = (await client.get(dashboard.replace("/chainlog", "/v1/models"))).json()["data"]
+            assert "<html" in (await client.get(f"{dashboard}/")).text
+            live_tail = client.build_request("GET", f"{dashboard}/v1/requests/stream", timeout=None)
+            watching = await client.send(live_tail, stream=True)
             written = 0
             while written < 30:
                 written = (await client.get(f"{dashboard}/health")).json()["accounting"]["written"]
+        await watching.aread()
         with pytest.raises(httpx.ConnectError):
             await client.get(dashboard)
     assert [model["id"] for model in models] == ["fast", "smart", "cheap", "lab"]
@@ -106,6 +110,22 @@ async def test_the_demo_lives_until_ctrl_c(tmp_path: Path) -> None:
     rows = rows_in(db_path)
     assert len(rows) >= written
     assert {row["caller"] for row in rows} == {"search-team", "support-bot", "mobile-app", "data-team"}
+
+
+async def test_the_gateway_serves_what_its_file_says(tmp_path: Path) -> None:
+    """Started with a copy of gateway.yaml, the gateway lists its chains; Ctrl-C ends it while a page watches."""
+    config = (ROOT / "examples" / "gateway" / "gateway.yaml").read_text("utf-8")
+    config = config.replace("port: 4291", "port: 0").replace("./data", str(tmp_path))
+    (tmp_path / "gateway.yaml").write_text(config, "utf-8")
+    command = [sys.executable, "-m", "examples.gateway", str(tmp_path / "gateway.yaml")]
+    async with httpx.AsyncClient(trust_env=False) as client:
+        async with program(command, folder=ROOT, announces=UVICORN_SAYS) as url:
+            models = (await client.get(f"{url}/v1/models")).json()["data"]
+            live_tail = client.build_request("GET", f"{url}/chainlog/v1/requests/stream", timeout=None)
+            watching = await client.send(live_tail, stream=True)
+        await watching.aread()
+    assert [model["id"] for model in models] == ["fast"]
+    assert rows_in(tmp_path / "gateway.db") == []
 
 
 def test_make_runs_the_demo() -> None:
