@@ -3,22 +3,27 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 TORTURE_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check format bench bench-quick browser screenshots clean
+.PHONY: help run demo test torture check format bench bench-quick browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the folder it is installed into,"
-	@echo "  PYTEST_ARGS='-k settings' the tests, TORTURE_ARGS='--kills 50 --soak-s 60' how much torture."
+	@echo "  DEMO_ARGS='--port 0 --per-s 20' the demo, PYTEST_ARGS='-k settings' the tests,"
+	@echo "  TORTURE_ARGS='--kills 50 --soak-s 60' how much torture."
 
 run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
 	@$(BIN)/chainlog serve --config config.example.yaml
+
+demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and clients on 127.0.0.1:4291, with its log
+	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev-installed browser ## Install what tests need and run them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
@@ -51,10 +56,15 @@ $(VENV)/.server-installed: pyproject.toml $(BIN)/python
 	@$(INSTALL) '.[server]'
 	@touch $@
 
+$(VENV)/.examples-installed: pyproject.toml $(BIN)/python
+	@echo "Installing chainlog-async and what its examples need into $(VENV) ..."
+	@$(INSTALL) '.[server,examples]'
+	@touch $@ $(VENV)/.server-installed
+
 $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
-	@$(INSTALL) '.[server,dev]'
-	@touch $@ $(VENV)/.server-installed
+	@$(INSTALL) '.[server,examples,dev]'
+	@touch $@ $(VENV)/.server-installed $(VENV)/.examples-installed
 
 # The dashboard is tested in a real browser, which no Python package brings along.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable

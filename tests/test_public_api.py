@@ -95,6 +95,12 @@ def test_importing_it_is_cheap() -> None:
     assert "pydantic" in imported_by("from chainlog_async import Settings")
 
 
+def test_the_asgi_middleware_needs_no_framework() -> None:
+    """A gateway of any framework gets the middleware without Starlette, pydantic or an extra."""
+    heavy = {"click", "httpx", "pydantic", "rich", "starlette", "uvicorn", "yaml"}
+    assert not imported_by("import chainlog_async.integrations.asgi") & heavy
+
+
 def test_settings_need_nothing_of_the_service() -> None:
     """The core, its settings included, runs without the extra `server`."""
     extra = {"click", "prometheus_client", "rich", "starlette", "uvicorn"}

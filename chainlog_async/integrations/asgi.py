@@ -1,0 +1,103 @@
+"""Every call of an OpenAI-compatible ASGI application as a row of the log. Needs no framework and no extra.
+
+``app.add_middleware(ChainLogMiddleware, chainlog=chainlog)`` records status, times and tokens by looking at what passes
+by; the handler adds what only it knows with `attempt`, `record_attempt` and `describe_request`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from chainlog_async.entry import RequestLogEntry
+from chainlog_async.errors import ChainlogError
+from chainlog_async.integrations.recorded_call import Message, Receive, RecordedCall, Send
+from chainlog_async.integrations.request_notes import (
+    Description,
+    Tried,
+    attempt,
+    current_notes,
+    describe_request,
+    name_error,
+    record_attempt,
+)
+from chainlog_async.reporting import Reporter
+from chainlog_async.service import ChainLog
+
+__all__ = [
+    "OPENAI_PATHS",
+    "ChainLogMiddleware",
+    "Description",
+    "Tried",
+    "attempt",
+    "describe_request",
+    "record_attempt",
+]
+
+OPENAI_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages")
+"""Ends of the paths whose POST requests are recorded."""
+
+App = Callable[..., Awaitable[None]]
+
+
+class ChainLogMiddleware:
+    """ASGI middleware that records each call once its answer has ended; bodies pass untouched and unbuffered.
+
+    ``paths`` are the ends of the paths whose POST requests are recorded. ``chain_name`` and ``provider_id`` stand for
+    what the handler does not say. ``cost`` is asked for the price of a finished entry, in US dollars, when the handler
+    gave none. Nothing that goes wrong in here reaches the request; it is logged, at most once a minute.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        chainlog: ChainLog,
+        paths: Sequence[str] = OPENAI_PATHS,
+        chain_name: str = "default",
+        provider_id: str = "unknown",
+        cost: Callable[[RequestLogEntry], float | None] | None = None,
+    ) -> None:
+        self._app = app
+        self._chainlog = chainlog
+        self._paths = tuple(paths)
+        self._chain_name = chain_name
+        self._provider_id = provider_id
+        self._cost = cost
+        self._reporter = Reporter()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve the request and record it. Raises what the application raises."""
+        if not self._is_recorded(scope):
+            await self._app(scope, receive, send)
+            return
+        call = RecordedCall(scope, receive, send, self._record)
+        token = current_notes.set(call.notes)
+        try:
+            await self._app(scope, call.receive, call.send)
+        except BaseException as error:
+            call.end(error)
+            raise
+        else:
+            call.end()
+        finally:
+            current_notes.reset(token)
+
+    def _is_recorded(self, scope: Message) -> bool:
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and str(scope["path"]).rstrip("/").endswith(self._paths)
+        )
+
+    def _record(self, call: RecordedCall, error: BaseException | None) -> None:
+        try:
+            entry = call.entry(error, chain_name=self._chain_name, provider_id=self._provider_id)
+            if self._cost is not None and entry.cost_usd is None:
+                entry = msgspec.structs.replace(entry, cost_usd=self._cost(entry))
+            self._chainlog.log_request(entry)
+        except ChainlogError as refusal:
+            self._reporter.warn("asgi", f"a request was not recorded: {refusal}")
+        except Exception as slip:  # noqa: BLE001  # the request is answered, whatever became of its record
+            self._reporter.warn("asgi", f"a request was not recorded: {name_error(slip)}")

@@ -1,0 +1,1 @@
+"""Gateways that log with chainlog-async, small enough to be copied."""

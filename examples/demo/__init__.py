@@ -1,0 +1,1 @@
+"""The example gateway with simulated providers and clients, without any key: ``make demo``."""

@@ -1,0 +1,73 @@
+"""``python -m examples.demo`` or ``make demo``: providers, gateway and clients in one process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from chainlog_async import ChainLog, Settings
+from examples.demo.load import generate_load
+from examples.demo.serving import listening, serving
+from examples.demo.simulated import Behaviour, simulated_providers
+from examples.gateway.app import create_gateway
+from examples.gateway.config import Config, load_config
+
+FILE = Path(__file__).with_name("demo.yaml")
+
+
+class Simulation(msgspec.Struct):
+    """The part of demo.yaml that the gateway does not read."""
+
+    simulated: dict[str, Behaviour]
+
+
+async def main(gateway_socket: socket.socket, *, per_s: float, db_path: Path | None) -> None:
+    """Run everything until SIGINT or SIGTERM."""
+    chance = random.Random()
+    behaviours = msgspec.yaml.decode(FILE.read_bytes(), type=Simulation).simulated
+    settings = Settings.load(FILE, section="chainlog", **({"db_path": db_path} if db_path else {}))
+    config = load_config(FILE)
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, listening() as providers_socket:
+        async with serving(simulated_providers(behaviours, chance), providers_socket) as providers_url:
+            gateway = create_gateway(simulated_config(config, providers_url), ChainLog(settings))
+            async with serving(gateway, gateway_socket) as url, anyio.create_task_group() as tasks:
+                print(f"The dashboard  {url}/chainlog/")
+                print(f"The gateway    {url}/v1  (key {next(iter(config.callers))}, models {', '.join(config.chains)})")
+                print(f"The log        {settings.db_path}\nCtrl-C ends it.", flush=True)
+                keys, models = list(config.callers), list(config.chains)
+                tasks.start_soon(partial(generate_load, url, keys=keys, models=models, per_s=per_s, chance=chance))
+                async for _signal in signals:
+                    break
+                tasks.cancel_scope.cancel()
+                gateway.state.end_streams()
+
+
+def simulated_config(config: Config, providers_url: str) -> Config:
+    """The same with every provider where the simulation is."""
+    moved = {
+        name: msgspec.structs.replace(provider, base_url=f"{providers_url}/{name}/v1")
+        for name, provider in config.providers.items()
+    }
+    return msgspec.structs.replace(config, providers=moved)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=4291, help="where the gateway listens (default: 4291; 0: any)")
+    parser.add_argument("--per-s", type=float, default=8.0, help="requests a second on average (default: 8)")
+    parser.add_argument("--db", type=Path, help="the database (default: ./data/demo.db)")
+    given = parser.parse_args()
+    try:
+        listener = listening(given.port)
+    except OSError as error:
+        sys.exit(f"port {given.port} cannot be had ({error.strerror}); try: make demo DEMO_ARGS='--port 0'")
+    with listener:
+        anyio.run(partial(main, listener, per_s=given.per_s, db_path=given.db))
