@@ -204,7 +204,7 @@ async def test_the_newest_are_dropped(tmp_path: Path) -> None:
 async def test_the_newest_are_dropped_by_bytes(tmp_path: Path) -> None:
     """The queue is full at `max_queue_bytes`, however few entries that are."""
     db_path = tmp_path / "log.db"
-    large = partial(entry, error_message="x" * 4_000)
+    large = partial(entry, error_message="x" * 3_900)
     async with ChainLog(in_memory(db_path, max_queue_bytes=65_536)) as chainlog:
         async with locked(db_path):
             accepted = [chainlog.log_request(large(model=model)) for model in names(0, 30)]
