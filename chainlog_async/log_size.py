@@ -67,6 +67,6 @@ async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, m
 def _reason(used: int, max_bytes: int, log_bytes: int) -> str:
     return (
         f"the database has {used} bytes, more than the {max_bytes} that it may have, but only about {log_bytes} of "
-        f"them are the log, which keeps a share of one part in {LEAST_SHARE}, for totals and buckets are kept for ever: "
+        f"them are the log, which keeps a share of one part in {LEAST_SHARE}; totals and buckets are kept for ever: "
         "allow it more (retention_bytes), or log fewer distinct callers and models"
     )
