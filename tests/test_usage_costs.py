@@ -22,16 +22,25 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
 QUESTION: dict[str, object] = {
-    **{"by": "provider", "chain": None, "provider": None, "model": None, "caller": None},
-    **{"dimension": "provider", "limit": 20, "groups": json.dumps(["p0", "p1"])},
+    "by": "provider",
+    "chain": None,
+    "provider": None,
+    "model": None,
+    "caller": None,
+    "dimension": "provider",
+    "limit": 20,
+    "groups": json.dumps(["p0", "p1"]),
 }
 PIECES = {
     "buckets": [(0, 0, T0, T0 + DAY_MS)],
     "rollups": [(0, 900_000, T0, T0 + HOUR_MS), (0, HOUR_MS, T0 + HOUR_MS, T0 + DAY_MS)],
 }
 UPKEEP = {
-    **{"after": 0, "until": T0 + 10 * DAY_MS, "abandoned": 0},
-    **{"width": 21_600_000, "part_width": HOUR_MS},
+    "after": 0,
+    "until": T0 + 10 * DAY_MS,
+    "abandoned": 0,
+    "width": 21_600_000,
+    "part_width": HOUR_MS,
 }
 
 Parameters = Mapping[str, object] | tuple[object, ...]
