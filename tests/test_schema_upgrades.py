@@ -81,7 +81,7 @@ async def test_an_older_database_of_ours_is_upgraded(
 
 @pytest.mark.parametrize("version", range(1, latest_version()))
 async def test_what_was_deleted_before_the_upgrade_is_in_no_bucket(version: int, tmp_path: Path) -> None:
-    """It stays in the totals, the check knows of it, and buckets from before it are compared one by one all the same."""
+    """It stays in the totals, the check knows of it, and buckets from before it are compared all the same."""
     path = tmp_path / "older.db"
     if version > ORIGINAL_VERSION:
         older(path, version, random_rows(200))

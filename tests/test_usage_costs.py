@@ -110,8 +110,8 @@ async def test_a_question_costs_the_same_in_a_log_of_ten_times_the_rows(name: st
     insert_details(database, 300, days=1)
     copy_rows = (
         "INSERT INTO request_logs SELECT NULL, timestamp, chain_name, provider_id, model, prompt_tokens, "
-        "completion_tokens, total_tokens, latency_ms, http_status, attempts, error_message, request_id, caller, ttft_ms, "
-        "cost_usd, streamed, cached_tokens, metadata, attempt_trail FROM request_logs WHERE id <= 300"
+        "completion_tokens, total_tokens, latency_ms, http_status, attempts, error_message, request_id, caller, "
+        "ttft_ms, cost_usd, streamed, cached_tokens, metadata, attempt_trail FROM request_logs WHERE id <= 300"
     )
     await roll_up(database)
     few = instructions(database, *QUERIES[name])
