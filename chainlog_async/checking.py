@@ -1,4 +1,4 @@
-"""Whether the file is sound, and whether the totals are what the rows and the pruned part add up to."""
+"""Whether the file is sound, and whether totals, buckets and rollups are what rows and pruned part add up to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from time import monotonic
 import aiosqlite
 import msgspec
 
+from .buckets import BEGIN_OF_TIME, BUCKETS, compare_buckets, compare_older, days_since, first_whole_bucket
+from .differences import Difference, Findings
 from .faults import Fault, classify, errorname
 from .progress import Progress, no_progress
+from .rollup_sums import compare_rollups, rolled_up_days
 from .slices import number
-from .totals import TABLES, Difference, compare, read_totals
+from .totals import TABLES, compare, read_totals
 from .upkeep import open_for_reading
 
 ROWS = "SELECT COUNT(*) FROM request_logs"
@@ -35,7 +38,9 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     damage: tuple[str, ...]
     """What SQLite finds wrong with the file, at most about a hundred lines."""
     differences: tuple[Difference, ...]
-    """Where the totals are not what they should be."""
+    """Where totals, buckets and rollups are not what they should be; at most a hundred are listed."""
+    wrong_numbers: int
+    """How many numbers are wrong, listed or not."""
     seconds: float
     """How long it took."""
 
@@ -56,16 +61,14 @@ async def check_database(
         # The first read settles which state it is, for everything up to the end.
         await connection.execute_fetchall("BEGIN")
         await number(connection, "SELECT COUNT(*) FROM sqlite_master")
-        steps = len(TABLES) + 1
-        on_progress("checking the file", 0, steps)
+        on_progress("checking the file", 0, len(TABLES) + 1)
         damage = await _damage(connection, quick=quick)
         rows = pruned = None
-        differences: list[Difference] = []
+        findings = Findings()
         try:
-            for done, table in enumerate(TABLES, 1):
-                on_progress(f"adding up {table.name}", done, steps)
-                kept = await read_totals(connection, table.kept)
-                differences.extend(compare(table, kept, await read_totals(connection, table.counted)))
+            await _compare_totals(connection, findings, on_progress)
+            await _compare_buckets(connection, findings, on_progress)
+            await _compare_rollups(connection, findings, on_progress)
             rows, pruned = await number(connection, ROWS), await number(connection, PRUNED)
         except sqlite3.Error as error:
             if classify(error) is not Fault.DAMAGED:
@@ -73,14 +76,39 @@ async def check_database(
             damage.append(f"the totals cannot be compared: {error} ({errorname(error)})")
     return CheckReport(
         database=str(path),
-        ok=not damage and not differences,
+        ok=not damage and not findings.count,
         quick=quick,
         rows=rows,
         pruned_rows=pruned,
         damage=tuple(damage),
-        differences=tuple(differences),
+        differences=findings.listed,
+        wrong_numbers=findings.count,
         seconds=round(monotonic() - began, 3),
     )
+
+
+async def _compare_totals(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    for done, table in enumerate(TABLES, 1):
+        on_progress(f"adding up {table.name}", done, len(TABLES) + 1)
+        kept = await read_totals(connection, table.kept)
+        findings.add(compare(table.name, table.columns, kept, await read_totals(connection, table.counted)))
+
+
+async def _compare_buckets(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    since = await first_whole_bucket(connection)
+    if since > BEGIN_OF_TIME:
+        findings.add(await compare_older(connection, since))
+    async for day in days_since(connection, since, on_progress):
+        for table in BUCKETS:
+            await compare_buckets(connection, table, day, findings)
+
+
+async def _compare_rollups(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    days = await rolled_up_days(connection)
+    for done, day in enumerate(days):
+        on_progress("comparing what is rolled up, days", done, len(days))
+        differences, _ = await compare_rollups(connection, day)
+        findings.add(differences)
 
 
 async def _damage(connection: aiosqlite.Connection, *, quick: bool) -> list[str]:

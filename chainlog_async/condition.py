@@ -58,6 +58,8 @@ class Condition:
         self.wal_bytes = self.database_bytes = 0
         self.checkpoints_complete = 0
         self.checkpoints_partial = 0
+        self.too_large: str | None = None
+        """Why the database is larger than it may be, with the remedy."""
         self._failing = False
         self._damage: str | None = None
         self._integrity: str | None = None
@@ -142,9 +144,10 @@ class Condition:
             )
         if journal_error is not None:
             degraded.append(f"entries wait in memory and would not survive a kill: {journal_error}")
+        old_sqlite = _SQLITE_NOTE if has_wal_reset_bug(sqlite3.sqlite_version_info) else None
         status: Literal["ok", "degraded", "failed"] = "failed" if failed else "degraded" if degraded else "ok"
         return Health(
             status=status,
             reasons=(*failed, *degraded),
-            notes=(_SQLITE_NOTE,) if has_wal_reset_bug(sqlite3.sqlite_version_info) else (),
+            notes=tuple(note for note in (old_sqlite, self.too_large) if note),
         )

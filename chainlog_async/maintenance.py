@@ -45,6 +45,7 @@ class Maintenance:
             self._condition.database_bytes = files.database_bytes
             await self._look_after_wal(files.wal_bytes)
             more_to_do = await self._retention.prune_slice(self._store.connection, now_ms())
+            self._condition.too_large = self._retention.too_large
             more_to_do |= await self._rollups.advance(self._store.connection, now_ms())
         except Exception as error:
             # Entries are written all the same.

@@ -16,10 +16,11 @@ Dimension: TypeAlias = Literal["all", "chain", "provider", "model", "caller", "e
 Piece: TypeAlias = tuple[int, int, int, int]
 """Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
 
+# The widths are named so that SQLite searches the key, whose first column they are.
 # Hours within a longer span that is rolled up are needed only where a step begins or ends inside of it.
 ROLLED_UP = """
 SELECT width, start FROM rolled_up
-WHERE taken_by IS NULL AND start >= :since AND start < :until AND (
+WHERE width IN (3600000, 21600000, 86400000) AND taken_by IS NULL AND start >= :since AND start < :until AND (
   width > 3600000
   OR start / 21600000 IN (SELECT value / 21600000 FROM json_each(:edges))
   OR NOT EXISTS (

@@ -11,8 +11,9 @@ import anyio
 import msgspec
 
 from .entry import now_ms
+from .log_size import find_surplus
 from .progress import Progress, no_progress
-from .slices import END_OF_TIME, Slices, give_back, look_at_pages, number, rows_of_excess
+from .slices import END_OF_TIME, Slices, give_back, look_at_pages, number
 from .upkeep import open_for_reading, open_for_upkeep
 
 SLICE_S = 0.1
@@ -29,7 +30,7 @@ class Limits:
     max_age_ms: int = 0
     max_rows: int = 0
     max_bytes: int = 0
-    """Size of the database without its free pages."""
+    """Size of the database without its free pages; the log keeps a share of it, see `log_size.LEAST_SHARE`."""
 
     def __bool__(self) -> bool:
         return any((self.max_age_ms, self.max_rows, self.max_bytes))
@@ -51,6 +52,8 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What of it is free for new rows."""
     can_shrink: bool
     """Whether free pages can go back to the file system without a VACUUM."""
+    too_large: str | None
+    """Why it is, or would be, larger than `max_bytes` all the same, in words, with the remedy; None when it is not."""
     seconds: float
 
 
@@ -63,7 +66,7 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         await connection.execute_fetchall("BEGIN")
         rows = await number(connection, ROWS)
-        deleted = await _count_too_many(connection, limits, rows, now_ms())
+        deleted, too_large = await _count_too_many(connection, limits, rows, now_ms())
         pages = await look_at_pages(connection)
         return PruneReport(
             database=str(path),
@@ -74,6 +77,7 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
             bytes_after=pages.file_bytes,
             free_bytes=pages.free_bytes,
             can_shrink=pages.is_incremental,
+            too_large=too_large,
             seconds=round(monotonic() - began, 3),
         )
 
@@ -106,6 +110,7 @@ async def prune_database(
             bytes_after=pages.file_bytes,
             free_bytes=pages.free_bytes,
             can_shrink=pages.is_incremental,
+            too_large=run.too_large,
             seconds=round(monotonic() - began, 3),
         )
 
@@ -117,20 +122,23 @@ class _Run:
         self._slices = Slices(SLICE_S)
         self._expected = 0
         self.deleted = 0
+        self.too_large: str | None = None
 
     async def prune(self, limits: Limits, now: int) -> None:
         rows = await number(self._connection, ROWS)
-        self._expected = await _count_too_many(self._connection, limits, rows, now)
+        self._expected, _ = await _count_too_many(self._connection, limits, rows, now)
         if limits.max_age_ms:
             await self._delete(rows, before=now - limits.max_age_ms)
         if limits.max_rows:
             await self._delete(await number(self._connection, ROWS) - limits.max_rows)
         rows = await number(self._connection, ROWS)
-        while limits.max_bytes and rows > 0:
+        while limits.max_bytes:
             used = (await look_at_pages(self._connection)).used_bytes
-            if used <= limits.max_bytes:
+            surplus = await find_surplus(self._connection, rows, used, limits.max_bytes)
+            self.too_large = surplus.reason
+            if not surplus.rows:
                 break
-            rows -= await self._delete_slice(min(rows, rows_of_excess(rows, used, limits.max_bytes)))
+            rows -= await self._delete_slice(surplus.rows)
 
     async def give_back(self) -> None:
         pages = await look_at_pages(self._connection)
@@ -160,13 +168,17 @@ class _Run:
         return deleted
 
 
-async def _count_too_many(connection: aiosqlite.Connection, limits: Limits, rows: int, now: int) -> int:
-    too_many = [0]
+async def _count_too_many(
+    connection: aiosqlite.Connection, limits: Limits, rows: int, now: int
+) -> tuple[int, str | None]:
+    """How many rows have to go, and why that is not enough."""
+    too_many, too_large = [0], None
     if limits.max_age_ms:
         too_many.append(await number(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
     if limits.max_rows:
         too_many.append(rows - limits.max_rows)
     if limits.max_bytes:
-        used = (await look_at_pages(connection)).used_bytes
-        too_many.append(rows * (used - limits.max_bytes) // used)
-    return min(max(too_many), rows)
+        surplus = await find_surplus(connection, rows, (await look_at_pages(connection)).used_bytes, limits.max_bytes)
+        too_many.append(surplus.rows)
+        too_large = surplus.reason
+    return min(max(too_many), rows), too_large

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from .slices import END_OF_TIME, MOST_ROWS, Pages, Slices, give_back, look_at_pages, number, rows_of_excess
+from .log_size import find_surplus
+from .slices import END_OF_TIME, MOST_ROWS, Pages, Slices, give_back, look_at_pages, number
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -45,6 +46,8 @@ class Retention:
         self._max_rows = settings.retention_rows
         self._max_bytes = settings.retention_bytes
         self._slices = Slices()
+        self.too_large: str | None = None
+        """Why the database stays larger than it may be, in words, with the remedy; None when it does not."""
 
     async def prune_slice(self, connection: aiosqlite.Connection, now: int) -> bool:
         """Deletes some of what is too much at the time `now` (ms since the epoch, UTC). True when there is more.
@@ -52,6 +55,7 @@ class Retention:
         Raises `sqlite3.Error`.
         """
         pages = await look_at_pages(connection)
+        self.too_large = None
         excess = await self._find_excess(connection, pages, now)
         most = self._slices.rows
         # A file may be too large, or the totals wrong, without a row to delete: then there is nothing more to do.
@@ -69,8 +73,11 @@ class Retention:
             if too_many > 0:
                 return _Excess(too_many)
         if self._max_bytes and pages.used_bytes > self._max_bytes:
-            rows = rows_of_excess(await number(connection, ROWS_LEFT), pages.used_bytes, self._max_bytes)
-            return _Excess(rows, is_estimate=True)
+            rows = await number(connection, ROWS_LEFT)
+            surplus = await find_surplus(connection, rows, pages.used_bytes, self._max_bytes)
+            if surplus.rows:
+                return _Excess(surplus.rows, is_estimate=True)
+            self.too_large = surplus.reason
         too_old = now - self._max_age_ms
         if self._max_age_ms and await number(connection, OLDER_THAN, (too_old,)):
             return _Excess(MOST_ROWS, before=too_old)

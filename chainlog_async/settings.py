@@ -211,7 +211,8 @@ class Settings(BaseSettings):
         default=10 * GIB,
         ge=0,
         le=1024 * 1024 * GIB,
-        description="Size in bytes of the database above which the oldest requests are deleted; 0 sets no bound.",
+        description="Size in bytes of the database above which the oldest requests are deleted, down to a tenth of it; "
+        "0 sets no bound.",
     )
     redact_patterns: tuple[Pattern, ...] = Field(
         default=(),

@@ -110,14 +110,6 @@ async def give_back(connection: aiosqlite.Connection, pages: Pages, *, keep_page
     return True
 
 
-def rows_of_excess(rows: int, used: int, max_bytes: int) -> int:
-    """About how many of so many rows have to go for `used` bytes to become `max_bytes`; rather too few than too many.
-
-    But not so few that it would take for ever: rows share pages, and only an empty page counts.
-    """
-    return max(rows * (used - max_bytes) // used, FEWEST_ROWS)
-
-
 async def number(connection: aiosqlite.Connection, sql: str, parameters: Sequence[object] = ()) -> int:
     """The one whole number that a query answers. Raises `sqlite3.Error`."""
     ((value,),) = await connection.execute_fetchall(sql, parameters)

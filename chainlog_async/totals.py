@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiosqlite
-import msgspec
 
-Value = int | float | str | None
-"""What a column of totals holds; a str only after somebody changed it by hand."""
+from .differences import Difference, Value, same, value_of
 
 Totals = Mapping[Value, tuple[Value, ...]]
 """The values of a table by provider or chain; the summary has but one line, under its id 1."""
@@ -104,43 +101,19 @@ TABLES = (
 )
 
 
-class Difference(msgspec.Struct, frozen=True, rename="camel"):
-    """One number of the totals that is not what the rows and the pruned part add up to."""
-
-    table: str
-    name: str | None
-    """The provider or the chain; None in the summary."""
-    column: str
-    kept: Value
-    """What the table says; None where the whole line is missing."""
-    counted: Value
-    """What it should say; None where nothing was ever logged under that name."""
+async def read_totals(
+    connection: aiosqlite.Connection, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()
+) -> Totals:
+    """What a query for keys and numbers answers, such as a `TotalsTable`'s. Raises `sqlite3.Error`."""
+    rows = await connection.execute_fetchall(sql, parameters)
+    return {value_of(row[0]): tuple(map(value_of, tuple(row)[1:])) for row in rows}
 
 
-async def read_totals(connection: aiosqlite.Connection, sql: str) -> Totals:
-    """What a `TotalsTable`'s query answers. Raises `sqlite3.Error`."""
-    rows = await connection.execute_fetchall(sql)
-    return {_value(row[0]): tuple(map(_value, tuple(row)[1:])) for row in rows}
-
-
-def compare(table: TotalsTable, kept: Totals, counted: Totals) -> Iterator[Difference]:
-    """Every number in which the two differ."""
-    nothing = (None,) * len(table.columns)
+def compare(name: str, columns: Sequence[str], kept: Totals, counted: Totals) -> Iterator[Difference]:
+    """Every number in which two readings of the table `name` differ."""
+    nothing = (None,) * len(columns)
     for key in sorted({*kept, *counted}, key=str):
-        pairs = zip(table.columns, kept.get(key, nothing), counted.get(key, nothing), strict=True)
+        pairs = zip(columns, kept.get(key, nothing), counted.get(key, nothing), strict=True)
         for column, is_kept, is_counted in pairs:
-            if not _same(is_kept, is_counted):
-                yield Difference(table.name, key if isinstance(key, str) else None, column, is_kept, is_counted)
-
-
-def _same(left: Value, right: Value) -> bool:
-    if isinstance(left, float) or isinstance(right, float):
-        if isinstance(left, str) or isinstance(right, str) or left is None or right is None:
-            return False
-        # 429chain stores fractions of a millisecond; their sum depends a little on the order.
-        return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-6)
-    return left == right
-
-
-def _value(value: object) -> Value:
-    return value if value is None or isinstance(value, int | float | str) else repr(value)
+            if not same(is_kept, is_counted):
+                yield Difference(name, key if isinstance(key, str) else None, column, is_kept, is_counted)

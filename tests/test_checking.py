@@ -15,9 +15,9 @@ from schemas import make_original, summary_of, summary_of_rows, totals_of
 from upkeep_tools import change, clean, files_in, fill, migrate, number_of, overwrite_leaves, rows_of
 
 from chainlog_async.checking import check_database
+from chainlog_async.differences import Difference
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, NotADatabaseError, OlderDatabaseError
 from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.totals import Difference
 
 
 async def test_an_empty_database_is_in_order(database: Path) -> None:
@@ -34,6 +34,7 @@ async def test_what_was_pruned_counts_as_much_as_what_is_left(database: Path) ->
     assert (report.rows, report.pruned_rows) == (rows_of(database), 100 - rows_of(database))
 
 
+FIRST = "2026-03-01 21:15 UTC, chain chain 1, provider provider 1"
 TAMPERINGS = {
     "UPDATE usage_by_provider SET total_requests = 41 WHERE provider_id = 'provider 1'": [
         Difference("usage_by_provider", "provider 1", "total_requests", 41, 40)
@@ -62,7 +63,8 @@ TAMPERINGS = {
         Difference("usage_by_provider", "nobody", "last_request_timestamp", 5, None),
     ],
     "UPDATE request_logs SET attempts = 1 WHERE id = 2": [
-        Difference("usage_summary", None, "waterfall_requests", 80, 79)
+        Difference("usage_summary", None, "waterfall_requests", 80, 79),
+        Difference("usage_buckets", f"{FIRST}, model model 1, up to 1 ms", "waterfalls", 1, 0),
     ],
 }
 
@@ -99,8 +101,8 @@ async def test_it_is_one_moment_that_is_looked_at_and_nobody_waits(database: Pat
     assert report.ok
     assert (report.rows, report.pruned_rows) == (100, 0)
     later = await clean(database)
-    assert later.rows == rows_of(database) == 104
-    assert later.pruned_rows == 4
+    assert later.rows == rows_of(database) == 105
+    assert later.pruned_rows == 5
 
 
 async def test_a_row_that_an_index_has_not_is_found_by_the_full_check(tmp_path: Path) -> None:
@@ -212,6 +214,11 @@ async def test_progress_is_told_up_to_the_last_table(database: Path) -> None:
     await check_database(database, on_progress=lambda *told_now: told.append(told_now))
     assert [(done, total) for _, done, total in told] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     assert told[-1][0] == "adding up usage_summary"
+    told.clear()
+    fill(database, 2)
+    fill(database, 2, first=3 * 86_400)
+    await check_database(database, on_progress=lambda *told_now: told.append(told_now))
+    assert told[4:] == [("comparing buckets, days", 0, 4), ("comparing buckets, days", 3, 4)]
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -39,6 +39,7 @@ from writing_tools import locked, until
 from chainlog_async.checking import check_database
 from chainlog_async.entry import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
+from chainlog_async.log_size import LEAST_SHARE
 from chainlog_async.pruning import Limits, PruneReport, plan_pruning, prune_database
 from chainlog_async.rebuilding import rebuild_totals
 from chainlog_async.slices import MOST_ROWS
@@ -116,6 +117,26 @@ async def test_a_dry_run_says_the_same_and_changes_nothing(database: Path) -> No
         assert plan.deleted + plan.rows == rows_of(database)
         done = await prune_database(database, limits)
         assert done.deleted == pytest.approx(plan.deleted, rel=0.2 if limits.max_bytes else 0, abs=1)
+
+
+async def test_a_dry_run_is_honest_where_most_is_not_the_log(database: Path) -> None:
+    """Beside many buckets, which stay, it knows how many rows make up the bytes that have to go, and what is left."""
+    fill(database, 6_000)
+    used = number_of(database, PAGES) * 4096
+    limits = Limits(max_bytes=used - 400_000)
+    plan = await plan_pruning(database, limits)
+    done = await prune_database(database, limits)
+    assert done.deleted == pytest.approx(plan.deleted, rel=0.2)
+    assert (plan.too_large, done.too_large) == (None, None)
+    limits = Limits(max_bytes=used // 2)
+    plan = await plan_pruning(database, limits)
+    done = await prune_database(database, limits)
+    assert done.deleted == pytest.approx(plan.deleted, rel=0.2)
+    assert done.rows * 150 < limits.max_bytes / LEAST_SHARE < done.rows * 250
+    for report in (plan, done):
+        assert report.too_large is not None
+        assert "fewer distinct callers and models" in report.too_large
+    assert (await prune_database(database, limits)).deleted == 0
 
 
 async def test_it_goes_in_slices(database: Path) -> None:

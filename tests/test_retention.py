@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,17 @@ from writing_tools import models, settings_for, until
 from chainlog_async import ChainLog
 from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.entry import now_ms
+from chainlog_async.log_size import BYTES_PER_ROW, LEAST_SHARE
 from chainlog_async.retention import MS_PER_DAY, VACUUM_ABOVE_PAGES, Retention
 from chainlog_async.slices import FEWEST_ROWS, SLICE_S, Slices
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
+
+
+def used_bytes(path: Path) -> int:
+    """Size of the database without its free pages."""
+    return 4_096 * (number_of(path, PAGES) - number_of(path, FREE))
 
 
 async def log_many(chainlog: ChainLog, count: int, **values: object) -> None:
@@ -59,9 +67,25 @@ async def test_a_running_log_gives_space_back(tmp_path: Path) -> None:
         await until(lambda: number_of(path, PAGES) <= 3_000_000 // 4096 + VACUUM_ABOVE_PAGES)
         assert chainlog.health().status == "ok"
     assert before > 5_000
-    assert (number_of(path, PAGES) - number_of(path, FREE)) * 4096 <= 3_000_000
+    assert used_bytes(path) <= 3_000_000
     assert rows_of(path) > 1_000
     await clean(path)
+
+
+async def test_the_log_is_not_deleted_for_what_cannot_be(tmp_path: Path) -> None:
+    """Where buckets alone are more than retention_bytes, the log keeps its share, and health says what to do."""
+    path = await migrate(tmp_path / "o.db")
+    fill(path, 6_000)
+    change(path, "DELETE FROM request_logs")
+    too_small = used_bytes(path)
+    fill(path, 6_000, first=6_000, models=3)
+    async with ChainLog(settings_for(path, retention_bytes=too_small)) as chainlog:
+        await until(lambda: any("retention_bytes" in note for note in chainlog.health().notes))
+        assert chainlog.health().status == "ok"
+        kept = rows_of(path)
+        assert kept * 150 < too_small / LEAST_SHARE < kept * 250
+        change(path, "DELETE FROM usage_buckets", "DELETE FROM duration_rollups", "DELETE FROM usage_rollups")
+        await until(lambda: not any("retention_bytes" in note for note in chainlog.health().notes))
 
 
 async def test_a_log_that_cannot_become_small_enough_rests(tmp_path: Path) -> None:
@@ -128,3 +152,15 @@ async def test_slices_get_smaller_when_the_disk_is_slow(database: Path, monkeypa
             assert await slices.delete_oldest(connection, 10**6) == expected
     finally:
         await close_connection(connection)
+
+
+@pytest.mark.parametrize("details", [{}, {"padding": 700}, {"models": 2}])
+async def test_the_size_of_a_row_is_known_from_a_sample(details: dict[str, int], tmp_path: Path) -> None:
+    """With what it takes in the indexes, it is at most an eighth away from what the pages of the log say."""
+    path = await migrate(tmp_path / "o.db")
+    fill(path, 5_000, **details)
+    with closing(sqlite3.connect(path)) as connection:
+        ((estimate,),) = connection.execute(BYTES_PER_ROW).fetchall()
+    before = used_bytes(path)
+    change(path, "DELETE FROM request_logs")
+    assert estimate == pytest.approx((before - used_bytes(path)) / 5_000, rel=1 / 8)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from chainlog_async.checking import CheckReport, check_database
-from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.totals import Difference, Value
+from chainlog_async.differences import Difference, Value
+from chainlog_async.rebuilding import RebuildReport, rebuild_totals
 
 from .long_work import run_long_work
 from .options import Source, examples, json_option, settings_options
@@ -32,6 +32,9 @@ _DIFFERENCE_COLUMNS = (Column("table"), Column("of", elastic=True), Column("colu
 @click.pass_context
 def check(ctx: click.Context, source: Source, quick: bool, as_json: bool) -> None:
     """Look for damage in the file, and whether the totals are what the rows and the pruned requests add up to.
+
+    The buckets that usage over time is read from are compared with the rows as well: each from after the newest
+    pruned request, and those from before as a whole; and so is what is rolled up of them.
 
     It looks at one state of the database while the gateway goes on writing, and holds nobody up. But as long as it
     looks, the write-ahead log cannot start afresh: it grows by what is written meanwhile, and shrinks afterwards.
@@ -60,8 +63,9 @@ def _tell_check(report: CheckReport) -> None:
             click.echo(f"  {plain(finding)}")
         click.echo("keep a copy of it, then put a backup or a recovered file (sqlite3 FILE .recover) in its place")
     if report.differences:
-        click.echo(f"{name} has {_numbers(report.differences)} in its totals; chainlog rebuild puts them right:")
-        _print_differences(report.differences, kept="says", counted="should say")
+        wrong = _numbers(report.wrong_numbers)
+        click.echo(f"{name} has {wrong} in its totals; chainlog rebuild puts them right, as far as rows are left:")
+        _print_differences(report.differences, report.wrong_numbers, kept="says", counted="should say")
     if report.ok:
         rows = counted(report.rows or 0, "request", "requests")
         click.echo(
@@ -79,13 +83,16 @@ def _tell_check(report: CheckReport) -> None:
 )
 @json_option("one object with what was mended")
 @settings_options
-def rebuild(source: Source, as_json: bool) -> None:
+@click.pass_context
+def rebuild(ctx: click.Context, source: Source, as_json: bool) -> None:
     """Make the totals anew from the rows and from what was pruned, which stays in them.
 
-    It is one transaction, looked over before it is committed: a kill leaves everything as it was. Nobody else can
-    write meanwhile (a second or two for a million requests); a gateway keeps its entries in its journal.
+    The same goes for the buckets that usage over time is read from, but for those from before the newest pruned
+    request, which stay as they are. It is one transaction, looked over before it is committed: a kill leaves
+    everything as it was. Nobody else can write meanwhile; a gateway keeps its entries in its journal.
 
-    Exit codes: 0 the totals are right now, 1 they could not be put right and are as they were.
+    Exit codes: 0 the totals are right now, 1 they could not be put right and are as they were, or old buckets are
+    wrong, which cannot be counted any more.
     """
     settings = source.load()
     report = run_long_work(
@@ -96,22 +103,37 @@ def rebuild(source: Source, as_json: bool) -> None:
     )
     if as_json:
         print_json(report)
-    elif report.mended:
-        click.echo(f"put {_numbers(report.mended)} right in the totals of {plain(report.database)}:")
-        _print_differences(report.mended, kept="said", counted="says now")
     else:
-        click.echo(f"the totals of {plain(report.database)} were right already ({duration(report.seconds * 1000)})")
+        _tell_rebuild(report)
+    ctx.exit(1 if report.left else 0)
 
 
-def _numbers(differences: Sequence[Difference]) -> str:
-    return counted(len(differences), "wrong number", "wrong numbers")
+def _tell_rebuild(report: RebuildReport) -> None:
+    name = plain(report.database)
+    if report.mended:
+        click.echo(f"put {_numbers(report.mended_numbers)} right in the totals of {name}:")
+        _print_differences(report.mended, report.mended_numbers, kept="said", counted="says now")
+    elif not report.left and not report.forgotten_rollups:
+        click.echo(f"the totals of {name} were right already ({duration(report.seconds * 1000)})")
+    if report.forgotten_rollups:
+        spans = counted(report.forgotten_rollups, "span", "spans")
+        click.echo(f"{spans} will be rolled up anew by the next gateway; until then its buckets answer")
+    if report.left:
+        click.echo("left as it is, because the requests that it was counted from are pruned:")
+        _print_differences(report.left, len(report.left), kept="says", counted="should say")
 
 
-def _print_differences(differences: Sequence[Difference], *, kept: str, counted: str) -> None:
+def _numbers(count: int) -> str:
+    return counted(count, "wrong number", "wrong numbers")
+
+
+def _print_differences(differences: Sequence[Difference], count: int, *, kept: str, counted: str) -> None:
     columns = (*_DIFFERENCE_COLUMNS, Column(kept, right=True), Column(counted, right=True))
     Table(output(), columns).print(
         [(one.table, one.name or "", one.column, _figure(one.kept), _figure(one.counted)) for one in differences]
     )
+    if count > len(differences):
+        click.echo(f"and {number(count - len(differences))} more")
 
 
 def _figure(value: Value) -> str:

@@ -80,6 +80,8 @@ def _tell(report: PruneReport) -> None:
     deleted = counted(report.deleted, "request", "requests")
     left = f"{number(report.rows)} {'would be' if report.dry_run else 'are'} left"
     click.echo(f"{'would delete' if report.dry_run else 'deleted'} {deleted} of {plain(report.database)}; {left}")
+    if report.too_large:
+        click.echo(plain(report.too_large))
     if report.dry_run:
         return
     click.echo(f"size: {size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now")

@@ -60,6 +60,20 @@ CREATE TABLE attempt_buckets (
   PRIMARY KEY (start, provider_id, model)
 ) WITHOUT ROWID;
 
+-- What is in no bucket, because it was deleted before there were any: all else that was pruned is in one.
+CREATE TABLE pruned_before_buckets (
+  provider_id TEXT PRIMARY KEY,
+  total_requests INTEGER NOT NULL,
+  total_tokens INTEGER NOT NULL,
+  total_prompt_tokens INTEGER NOT NULL,
+  total_completion_tokens INTEGER NOT NULL
+) WITHOUT ROWID;
+
+INSERT INTO pruned_before_buckets (
+  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens
+)
+SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens FROM pruned_by_provider;
+
 CREATE TRIGGER update_usage_buckets AFTER INSERT ON request_logs
 BEGIN
   INSERT INTO usage_buckets (
