@@ -1,0 +1,1 @@
+"""Other programs' faces to the request log; each needs the extra that is named like it."""
