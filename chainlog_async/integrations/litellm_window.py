@@ -140,7 +140,7 @@ class Window:
         if call_id not in self._by_id and trace_id not in self._by_id:
             return
         with self._lock:
-            for request in self._by_id.get(call_id) or self._by_id.get(trace_id, ()):
+            for request in self._by_id.get(call_id, self._by_id.get(trace_id, [])):
                 request.until = self._clock() + HOLD_RUNNING_S
 
     def expire(self) -> None:
