@@ -67,7 +67,7 @@ class Proxy:
             "LITELLM_LOG": "CRITICAL",
             "CHAINLOG_DB_PATH": str(folder / "observability.db"),
         }
-        command = [Path(sys.executable).parent / "litellm", "--config", path, "--host", "127.0.0.1"]
+        command = [str(Path(sys.executable).parent / "litellm"), "--config", str(path), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--telemetry", "False", "--num_workers", str(workers)]
         self._output = (folder / "proxy.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603  # the interpreter's own neighbour

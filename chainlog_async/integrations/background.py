@@ -23,7 +23,7 @@ RETRY_S = 5.0
 MAX_EARLY = 100_000
 """How many entries wait in memory while the database is not open; what comes then is dropped, and told."""
 
-GRACE_S = 5.0
+GRACE_S = 10.0
 """What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
 
 logger = logging.getLogger("chainlog_async")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainlog_async.entry import MAX_ATTEMPTS, MAX_COST_USD, MAX_TIMESTAMP_MS, Attempt, RequestLogEntry
+from chainlog_async.entry import (
+    MAX_ATTEMPTS,
+    MAX_COST_USD,
+    MAX_COUNT,
+    MAX_TIMESTAMP_MS,
+    Attempt,
+    RequestLogEntry,
+)
 
 from .litellm_payload import Try
 
@@ -23,14 +30,14 @@ def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEn
         prompt_tokens=last.prompt_tokens,
         completion_tokens=last.completion_tokens,
         total_tokens=last.total_tokens,
-        latency_ms=max(0.0, (last.ended_s - started) * 1000),
+        latency_ms=_ms(started, last.ended_s),
         http_status=status or last.status,
         # A try that was not seen still shows in the number of the last one.
         attempts=max(len(tries), 1 + fallbacks + retries),
         error_message=last.error_message,
         request_id=last.call_id or None,
         caller=next((item.caller for item in reversed(tries) if item.caller), None),
-        ttft_ms=None if last.first_token_s is None else max(0.0, (last.first_token_s - started) * 1000),
+        ttft_ms=None if last.first_token_s is None else _ms(started, last.first_token_s),
         cost_usd=min(sum(costs), MAX_COST_USD) if costs else None,
         streamed=last.streamed,
         cached_tokens=last.cached_tokens,
@@ -45,6 +52,10 @@ def _attempt(item: Try) -> Attempt:
         provider_id=item.provider_id,
         model=item.model,
         http_status=item.status if item.answered else None,
-        latency_ms=None if untimed else max(0.0, (item.ended_s - item.started_s) * 1000),
+        latency_ms=None if untimed else _ms(item.started_s, item.ended_s),
         error_message=item.error_message,
     )
+
+
+def _ms(started_s: float, ended_s: float) -> float:
+    return min(max(0.0, (ended_s - started_s) * 1000), MAX_COUNT)

@@ -5,7 +5,6 @@ Nothing of a prompt or an answer is read, and no key: the fields that are kept a
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -147,14 +146,15 @@ def _name(value: object) -> str:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    # False for NaN too.
+    return value if -MAX_COUNT <= value <= MAX_COUNT else None
 
 
 def _whole(value: object) -> int:
     number = _number(value)
-    return 0 if number is None else max(0, min(MAX_COUNT, int(number)))
+    return 0 if number is None else max(0, int(number))
 
 
 def _seconds(value: object) -> float | None:
