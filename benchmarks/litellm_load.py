@@ -43,6 +43,10 @@ PROMPT = "the quick brown fox of this test jumps"
 """In every request; it must be nowhere in the log."""
 
 
+RESTING_S = 1.0
+"""Time without work after which every worker has started, in seconds."""
+
+
 class Load(NamedTuple):
     """What the client saw."""
 
@@ -69,6 +73,8 @@ class Proxy:
         }
         command = [str(Path(sys.executable).parent / "litellm"), "--config", str(path), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--telemetry", "False", "--num_workers", str(workers)]
+        # Its supervisor kills workers that take longer than 5 s to import LiteLLM, and on a busy machine all do.
+        command += ["--timeout_worker_healthcheck", "300"]
         self._output = (folder / "proxy.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603  # the interpreter's own neighbour
             command, cwd=folder, env=variables, stdout=self._output, stderr=self._output, start_new_session=True
