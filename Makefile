@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check format bench bench-quick clean
+.PHONY: help run test test-litellm torture check format bench bench-quick bench-litellm clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ run: $(VENV)/.server-installed ## Install what the service needs and start it wi
 
 test: $(VENV)/.dev-installed ## Install what tests need and run them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
+	@.venv-litellm/bin/python -m pytest tests/with_litellm $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)
@@ -41,6 +44,9 @@ bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes
 bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
 	@.venv-bench/bin/python -m benchmarks --quick
 
+bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (10 minutes)
+	@.venv-litellm/bin/python -m benchmarks.litellm_proxy
+
 clean: ## Remove environments, caches and builds; databases stay
 	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -55,6 +61,11 @@ $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
 	@$(INSTALL) '.[server,dev]'
 	@touch $@ $(VENV)/.server-installed
+
+.venv-litellm/.installed: pyproject.toml Makefile
+	@$(MAKE) --no-print-directory .venv-litellm/.dev-installed VENV=.venv-litellm
+	@.venv-litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+	@touch $@
 
 # Peers have an environment of their own. One that cannot be installed is named, and the tables say so too.
 BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2

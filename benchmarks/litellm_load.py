@@ -19,6 +19,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from chainlog_async import ChainLog
+from chainlog_async.settings import Settings
+
 from .common import environment
 
 CONFIG = """\
@@ -166,6 +169,7 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key:
 
 def differences(database: Path, answered: dict[str, str], broken_off: dict[str, str]) -> list[str]:
     """What is wrong with the log: a request that is missing, doubled or told wrongly, or a text of a prompt."""
+    asyncio.run(_take_over_journals(database))
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT request_id, http_status, attempts FROM request_logs").fetchall()
         dump = "\n".join(connection.iterdump())
@@ -180,6 +184,12 @@ def differences(database: Path, answered: dict[str, str], broken_off: dict[str, 
         if name in answered and (status, attempts) != EXPECTED[answered[name]]
     ]
     return wrong + (["the prompt is in the database"] if PROMPT in dump else [])
+
+
+async def _take_over_journals(database: Path) -> None:
+    """As the next start does: uvicorn ends its workers with the signal it got, and Python's own end never comes."""
+    async with ChainLog(Settings(db_path=database)):
+        pass
 
 
 def _free_port() -> int:

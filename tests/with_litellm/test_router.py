@@ -54,7 +54,7 @@ async def test_a_stream_that_falls_over_is_one_row(stub: Stub, logged: Logged) -
 
 async def test_a_request_without_an_answer_is_one_failed_row(stub: Stub, logged: Logged) -> None:
     """When every try fails there is one failed row with all tries."""
-    with pytest.raises(litellm.APIError):
+    with pytest.raises(litellm.RateLimitError):
         await _router(stub).acompletion("hopeless", messages=MESSAGES)
     (row,) = await logged.rows(failed=1)
     assert (row["chain_name"], row["http_status"], row["attempts"]) == ("hopeless", 500, 2)
