@@ -14,6 +14,9 @@ from .records import Record
 
 WHOLE = frozenset({"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", "cached_tokens"})
 NUMBERS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
+_OF_NOTHING: Mapping[str, object] = {"http_status": 200, "latency_ms": 0}
+"""What null and empty mean: no error code is a success, and many traces have no latency for a failure."""
+
 FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
 
 
@@ -55,18 +58,18 @@ class FieldMap:
         self._columns = list(columns)
         named = {column.field for column in self._columns} | {column.source for column in self._columns}
         self._columns += [Column(name, name) for name in FIELDS if name not in named]
-        self._constants = constants
+        # A trace need not have one; a column that was named wrongly is an error all the same.
+        self._constants = constants if "latency_ms" in named else {"latency_ms": "0", **constants}
 
     def entry(self, record: Record) -> RequestLogEntry:
         """The record's entry; what it lacks are the constants, then the defaults. Raises `InvalidEntryError`."""
         fields: dict[str, object] = {name: _converted(name, value, None) for name, value in self._constants.items()}
         for column in self._columns:
             is_there, value = _find(record, column.source)
-            # Only an error code says something by its absence.
-            if is_there and (value is not None or column.field == "http_status"):
+            if value is not None:
                 fields[column.field] = _converted(column.field, value, column.factor)
-        # Many traces have no latency for a request that failed.
-        fields.setdefault("latency_ms", 0)
+            elif is_there and column.field in _OF_NOTHING:
+                fields[column.field] = _OF_NOTHING[column.field]
         return entry_from_mapping(fields)
 
 
@@ -113,8 +116,8 @@ def _converted(field: str, value: object, factor: float | None) -> object:
 
 
 def _status(value: object) -> int:
-    """A status from an error code: none is a success, and one that is no HTTP status is a failure."""
-    if value is None or value == "":
+    """A status from an error code: one that is empty is a success, and one that is no HTTP status a failure."""
+    if value == "":
         return 200
     try:
         status = int(value) if isinstance(value, str | int) else 500

@@ -54,7 +54,7 @@ class Records:
             return None
         if len(values) != len(self._heading):
             raise InvalidEntryError(f"{len(values)} values, but the heading names {len(self._heading)}")
-        return {name: value for name, value in zip(self._heading, values, strict=True) if value != ""}
+        return {name: value or None for name, value in zip(self._heading, values, strict=True)}
 
 
 def _read_json(line: bytes) -> Record:

@@ -216,6 +216,24 @@ def test_what_a_map_makes_of_values(cli: Cli) -> None:
     ]
 
 
+def test_an_empty_code_of_csv_is_a_success(cli: Cli) -> None:
+    """An empty cell is what null is in JSON: no error, no latency."""
+    names = ["--map", "code=http_status", "--map", "s=latency_ms*1000"]
+    content = "model,provider_id,chain_name,code,s\nm,p,c,,\nm,p,c,503,2\n"
+    done = cli.run("import", *names, "-", stdin=content)
+    assert (done.code, done.stderr) == (0, "")
+    assert [(row["http_status"], row["latency_ms"]) for row in _rows(cli)] == [(200, 0), (503, 2000)]
+
+
+@pytest.mark.parametrize("name", ["http_status", "latency_ms"])
+def test_a_column_that_is_not_there_is_told(cli: Cli, name: str) -> None:
+    """A slip in a column's name does not make every request a success that took no time."""
+    record = {"model": "m", "provider_id": "p", "chain_name": "c", "http_status": 200, "latency_ms": 1}
+    done = cli.run("import", "--map", f"slip={name}", "-", stdin=jsonl(record))
+    assert done.code == 1
+    assert f"missing field: {name}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
