@@ -24,7 +24,7 @@ test: $(VENV)/.dev-installed ## Install what tests need and run them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
-	@.venv-litellm/bin/python -m pytest tests/with_litellm $(PYTEST_ARGS)
+	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)

@@ -112,10 +112,29 @@ litellm.completion("gpt-4o-mini", messages=messages, mock_response="x")
 """
 
 
-def test_a_program_that_just_ends_loses_nothing(tmp_path: Path) -> None:
-    """The end of the process waits for LiteLLM's callbacks and for failed tries, and leaves one clean file."""
+FORKING = """
+import asyncio, os
+import litellm
+from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+from chainlog_async.integrations.litellm import handler
+litellm.callbacks = [handler]
+async def main():
+    messages = [{"role": "user", "content": "hello"}]
+    await litellm.acompletion("gpt-4o-mini", messages=messages, mock_response="x")
+    await GLOBAL_LOGGING_WORKER.flush()
+asyncio.run(main())
+child = os.fork()
+asyncio.run(main())
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize(("program", "statuses"), [(PROGRAM, [200, 200, 429]), (FORKING, [200, 200, 200])])
+def test_a_program_that_just_ends_loses_nothing(tmp_path: Path, program: str, statuses: list[int]) -> None:
+    """The end of a process, or of two after a fork, waits for callbacks and failed tries, and leaves a clean file."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         cwd=tmp_path,
         env={**environment(), "CHAINLOG_DB_PATH": str(tmp_path / "o.db")},
         capture_output=True,
@@ -123,6 +142,6 @@ def test_a_program_that_just_ends_loses_nothing(tmp_path: Path) -> None:
         check=True,
     )
     assert "Traceback" not in done.stderr
-    assert sorted(row["http_status"] for row in rows_of(tmp_path / "o.db")) == [200, 200, 429]  # type: ignore[type-var]
+    assert sorted(row["http_status"] for row in rows_of(tmp_path / "o.db")) == statuses  # type: ignore[type-var]
     assert not list((tmp_path / "o.db.journal").iterdir())
     assert not (tmp_path / "o.db-wal").exists()
