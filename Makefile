@@ -44,7 +44,7 @@ bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes
 bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
 	@.venv-bench/bin/python -m benchmarks --quick
 
-bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (10 minutes)
+bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
 	@.venv-litellm/bin/python -m benchmarks.litellm_proxy
 
 clean: ## Remove environments, caches and builds; databases stay

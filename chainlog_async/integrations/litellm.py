@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import weakref
 from collections.abc import Callable, Mapping
 
 from litellm.integrations.custom_logger import CustomLogger
@@ -43,7 +42,8 @@ class ChainlogHandler(CustomLogger):
         self._reporter = Reporter()
         self._start_afresh()
         # A process that was forked has neither the thread nor the requests that wait here.
-        _after_fork(self)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_afresh)
         atexit.register(self._at_exit)
 
     def close(self) -> None:
@@ -124,17 +124,6 @@ class ChainlogHandler(CustomLogger):
 
     def _report(self, error: Exception) -> None:
         self._reporter.warn("request not logged", f"{type(error).__name__}: {error}")
-
-
-def _after_fork(handler: ChainlogHandler) -> None:
-    reference = weakref.ref(handler)
-
-    def start_afresh() -> None:
-        if (living := reference()) is not None:
-            living._start_afresh()  # noqa: SLF001  # it is the handler's own, called from outside for lack of a method
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=start_afresh)
 
 
 def _drain_litellm() -> None:

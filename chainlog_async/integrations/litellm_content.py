@@ -1,11 +1,15 @@
-"""Keeping what a client wrote out of error messages: LiteLLM and providers like to quote it."""
+"""Keeping what a client sent out of error messages, its texts and its key: LiteLLM and providers like to quote them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 MASK = "[content]"
+
+# What LiteLLM's proxy writes about a key that it does not know: the key, shortened or not, and its SHA-256.
+_KEY = re.compile(r"(Received(?: API Key)?\s*=\s*)[^\s,]+|\b[0-9a-f]{64}\b")
 
 MIN_CHARS = 4
 """Shorter texts stay: "hi" is in "this"."""
@@ -15,13 +19,13 @@ MAX_TEXTS = 1000
 
 
 def without_content(message: str, content: object) -> str:
-    """The message without the texts that `content`, any nesting of lists and mappings, holds."""
+    """The message without keys and without the texts that `content`, any nesting of lists and mappings, holds."""
     texts = sorted({text.strip() for text in _texts(content)}, key=len, reverse=True)
     for text in texts:
         if len(text) >= MIN_CHARS:
             for form in _forms(text):
                 message = message.replace(form, MASK)
-    return message
+    return _KEY.sub(lambda found: f"{found[1] or ''}[key]", message)
 
 
 def _forms(text: str) -> set[str]:

@@ -109,6 +109,15 @@ def test_a_prompt_that_the_error_quotes_is_masked() -> None:
     assert item.error_message == "Invalid message {'content': '[content]'} or \"[content]\" or [content]"
 
 
+def test_a_key_that_the_proxy_quotes_is_masked() -> None:
+    """An error about a wrong key is kept without the key and without its hash."""
+    message = (
+        f"Invalid token. Received API Key = my-key, Key Hash (Token) ={'0123456789abcdef' * 4}. Received=my-key, x"
+    )
+    item = read_failure({"model": "m", "litellm_call_id": "1"}, ValueError(message))
+    assert item.error_message == ("Invalid token. Received API Key = [key], Key Hash (Token) =[key]. Received=[key], x")
+
+
 @pytest.mark.parametrize(
     ("metadata", "end_user", "caller"),
     [
