@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test torture check format bench bench-quick browser screenshots clean
+.PHONY: help run demo test test-litellm torture check format bench bench-quick bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and 
 
 test: $(VENV)/.dev-installed browser ## Install what tests need and run them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
+	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)
@@ -45,6 +48,9 @@ bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes
 
 bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
 	@.venv-bench/bin/python -m benchmarks --quick
+
+bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
+	@.venv-litellm/bin/python -m benchmarks.litellm_proxy
 
 clean: ## Remove environments, caches and builds; databases stay
 	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -85,6 +91,11 @@ browser:
 
 screenshots: $(VENV)/.dev-installed browser ## Take the README's pictures of the dashboard anew
 	@PYTHONPATH=tests $(BIN)/python -m dashboard.screenshots
+
+.venv-litellm/.installed: pyproject.toml Makefile
+	@$(MAKE) --no-print-directory .venv-litellm/.dev-installed VENV=.venv-litellm
+	@.venv-litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+	@touch $@
 
 # Peers have an environment of their own. One that cannot be installed is named, and the tables say so too.
 BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2

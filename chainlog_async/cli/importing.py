@@ -16,12 +16,13 @@ import anyio.to_thread
 import click
 import msgspec
 
-from chainlog_async.entry import RequestLogEntry, encode_line, entry_from_json
+from chainlog_async.entry import RequestLogEntry, encode_line
 from chainlog_async.errors import InvalidEntryError, QueueFullError
 from chainlog_async.service import ChainLog
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
 
+from .decoding import Decoder, EntryLines, decoder_options
 from .lines import MAX_LINE_BYTES, STDIN, Line, NotTextError, is_regular_file, open_lines
 from .options import Source, examples, json_option, settings_options
 from .progress import BadLine, Display
@@ -69,8 +70,15 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Import:
     """One run of ``chainlog import``."""
 
-    def __init__(self, paths: Sequence[str], settings: Settings, display: Display) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        settings: Settings,
+        display: Display,
+        make_decoder: Callable[[], Decoder] = EntryLines,
+    ) -> None:
         self._paths = paths
+        self._make_decoder = make_decoder
         self._settings = settings
         self._display = display
         self._spools: dict[str, BinaryIO] = {}
@@ -157,30 +165,38 @@ class Import:
             return
         number = 0
         name = "stdin" if path == STDIN else path
+        decoder = self._make_decoder()
         try:
             with anyio.CancelScope() as self._scope, open_lines(path, copy_to=copy_to, spool=spool) as reader:
                 while lines := await reader.block():
                     for line in lines:
                         number = line.number
-                        await self._one_line(name, line, take)
+                        await self._one_line(name, line, decoder, take)
                         self._last_line = f"{name}:{number}"
                     self._display.advance(reader, len(lines))
                     # The writer lives on the same loop: without a turn now and then the queue would only fill.
                     await anyio.lowlevel.checkpoint()
                     await after_block()
+                decoder.finish()
                 self._display.finish(reader)
+        except InvalidEntryError as error:
+            self._display.complain(name, number, str(error))
         except NotTextError as error:
             self._display.complain(name, None, str(error))
         except OSError as error:
             after = f" after line {number}" if number else ""
             self._display.complain(name, None, f"cannot be read{after}: {error.strerror}")
 
-    async def _one_line(self, name: str, line: Line, take: Callable[[RequestLogEntry], Awaitable[None]]) -> None:
+    async def _one_line(
+        self, name: str, line: Line, decoder: Decoder, take: Callable[[RequestLogEntry], Awaitable[None]]
+    ) -> None:
         if line.data is None:
             self._display.complain(name, line.number, f"the line is longer than {MAX_LINE_BYTES:,} bytes")
             return
         try:
-            await take(entry_from_json(line.data))
+            entry = decoder.read(line.data)
+            if entry is not None:
+                await take(entry)
         except (InvalidEntryError, QueueFullError) as error:
             hint = "; one line is one entry, so take the array apart: jq -c '.[]'" if line.data[:1] == b"[" else ""
             self._display.complain(name, line.number, f"{error}{hint}")
@@ -193,11 +209,14 @@ class Import:
         "chainlog import requests.jsonl",
         "chainlog import --strict --db ./data/observability.db *.jsonl",
         "zcat old.jsonl.gz | chainlog import --json - | jq .imported",
+        "chainlog import --format litellm-spend-logs spend.csv",
+        "chainlog import --map vendor=provider_id --map seconds=latency_ms*1000 --set chain_name=old trace.csv",
     ),
 )
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
+@decoder_options
 @click.option("--strict", is_flag=True, help="Look at every line first; import nothing when any is bad.")
 @click.option(
     "--show-bad",
@@ -211,7 +230,13 @@ class Import:
 @settings_options
 @click.pass_context
 def import_command(
-    ctx: click.Context, source: Source, files: tuple[str, ...], strict: bool, show_bad: int, as_json: bool
+    ctx: click.Context,
+    source: Source,
+    files: tuple[str, ...],
+    make_decoder: Callable[[], Decoder],
+    strict: bool,
+    show_bad: int,
+    as_json: bool,
 ) -> None:
     """Put entries from files into the database; - is stdin.
 
@@ -225,6 +250,10 @@ def import_command(
     now), total_tokens (default the sum), attempts (default 1) and error_message. The tokens default to 0. Blank lines
     are passed over.
 
+    Records of another shape, JSON lines or CSV with a heading, come in with --map and --set, or with the --format of
+    the program that wrote them. A moment is a number of ms (or of seconds, with *1000) or ISO 8601. An error code that
+    is missing is a success.
+
     A bad line is reported with its file, number and reason and is left out; the good ones are kept. The exit code is 1
     if any line was bad. A second import of the same file adds its entries a second time.
     """  # noqa: D301 - the backspace is click's mark for lines that it must not wrap
@@ -234,7 +263,7 @@ def import_command(
         raise click.UsageError("- is given, but stdin is closed.")
     # A queue of its own, whatever the service has: to make room it waits, so no entry is ever left out for load.
     settings = source.load(on_full="drop_newest", max_queue_size=100_000, max_queue_bytes=64 * 1024 * 1024)
-    report = anyio.run(_import, files, settings, Display(files, show_bad=show_bad), strict)
+    report = anyio.run(_import, files, settings, Display(files, show_bad=show_bad), make_decoder, strict)
     if as_json:
         print_json(report)
     else:
@@ -244,8 +273,10 @@ def import_command(
     ctx.exit(0 if report.complete else 1)
 
 
-async def _import(files: Sequence[str], settings: Settings, display: Display, strict: bool) -> ImportReport:
-    return await Import(files, settings, display).run(strict=strict)
+async def _import(
+    files: Sequence[str], settings: Settings, display: Display, make_decoder: Callable[[], Decoder], strict: bool
+) -> ImportReport:
+    return await Import(files, settings, display, make_decoder).run(strict=strict)
 
 
 def _tell(report: ImportReport, *, strict: bool) -> None:

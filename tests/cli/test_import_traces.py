@@ -25,7 +25,8 @@ TRACES = [
 ]
 
 
-def _totals(cli: Cli) -> Totals:
+def totals_of(cli: Cli) -> Totals:
+    """The totals by provider that the database keeps."""
     providers = cli.json("usage", "providers")["providers"]
     assert isinstance(providers, list)
     return {
@@ -41,12 +42,12 @@ def _totals(cli: Cli) -> Totals:
 
 
 @pytest.mark.parametrize("trace", TRACES)
-def test_a_real_trace_gives_its_own_totals(cli: Cli, trace: Trace) -> None:
+def test_a_real_trace_gives_its_owntotals_of(cli: Cli, trace: Trace) -> None:
     """Every row of the trace is in the database, and each provider's totals are the source's, to the token."""
     entries, totals, count = trace
     report = cli.json("import", write_jsonl(cli.folder / "trace.jsonl", entries()))
     assert (report["imported"], report["bad"], report["refused"]) == (count, 0, 0)
-    assert _totals(cli) == totals()
+    assert totals_of(cli) == totals()
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -57,4 +58,4 @@ def test_the_same_from_stdin_and_strictly(cli: Cli, trace: Trace) -> None:
     done = cli.run("import", "--strict", "-", stdin=path.read_bytes())
     assert done.code == 0
     assert f"imported {count:,} entries" in done.stdout
-    assert _totals(cli) == totals()
+    assert totals_of(cli) == totals()

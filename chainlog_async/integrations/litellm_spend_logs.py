@@ -1,0 +1,77 @@
+"""Rows of LiteLLM's table ``LiteLLM_SpendLogs`` as entries.
+
+Its key and responses are never read, and its messages only to keep them out of the error message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from chainlog_async.entry import RequestLogEntry
+from chainlog_async.errors import InvalidEntryError
+
+from .litellm_entry import entry_of
+from .litellm_payload import read_event
+
+_COPIED = ("custom_llm_provider", "model", "model_group", "model_id", "call_type", "session_id", "end_user")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str], float]) -> RequestLogEntry:
+    """The entry of a row whose JSON columns may be texts. Raises `InvalidEntryError` for what is no such row."""
+    missing = [name for name in ("request_id", "startTime", "endTime") if row.get(name) is None]
+    if missing:
+        raise InvalidEntryError(f"no row of LiteLLM_SpendLogs: it has no {', '.join(missing)}")
+    metadata = _json(row.get("metadata"))
+    described = metadata if isinstance(metadata, Mapping) else {}
+    errors = described.get("error_information")
+    ended = seconds_of(row["endTime"], "endTime")
+    first = row.get("completionStartTime")
+    first_s = None if first is None else seconds_of(first, "completionStartTime")
+    payload = {
+        **{name: row.get(name) for name in _COPIED},
+        **{name: _number(row.get(name), name) for name in _COUNTS},
+        # The id in request_id is the provider's own as a rule, and providers use ids twice.
+        "litellm_call_id": row.get("litellm_call_id") or row["request_id"],
+        "startTime": seconds_of(row["startTime"], "startTime"),
+        "endTime": ended,
+        "completionStartTime": first_s,
+        "stream": first_s is not None and first_s < ended,
+        "response_cost": _number(row.get("spend"), "spend"),
+        "error_information": errors,
+        "metadata": {"user_api_key_user_id": row.get("user"), **described},
+        "request_tags": _json(row.get("request_tags")),
+        "cache_hit": str(row.get("cache_hit")).lower() == "true",
+    }
+    succeeded = (row.get("status") or described.get("status") or "success") != "failure"
+    item = read_event(
+        {
+            "standard_logging_object": payload,
+            "litellm_params": {"metadata": described},
+            "messages": _json(row.get("messages")),
+        },
+        succeeded=succeeded,
+    )
+    if item is None:
+        raise InvalidEntryError("no row of LiteLLM_SpendLogs")
+    return entry_of([item])
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _number(value: object, name: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        return float(value) if isinstance(value, str | int | float) else None
+    except ValueError:
+        raise InvalidEntryError(f"{name} is {value!r}; give a number") from None

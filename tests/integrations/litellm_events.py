@@ -1,0 +1,70 @@
+"""LiteLLM's callbacks as its tests need them: made up, or real ones that were recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from chainlog_async import RequestLogEntry
+from chainlog_async.entry import encode_line
+from chainlog_async.integrations.litellm_payload import Position, Try, read_event
+from chainlog_async.integrations.litellm_window import Window
+
+
+def kwargs_of(event: dict[str, object]) -> dict[str, object]:
+    """A recorded callback's first argument."""
+    return {
+        "standard_logging_object": event["standard_logging_object"],
+        "litellm_params": {"metadata": event["litellm_params.metadata"]},
+    }
+
+
+def recorded(path: Path) -> Iterator[tuple[str, Try]]:
+    """The scenario and the try of each recorded callback of the Router's."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        if "standard_logging_object" in event:
+            item = read_event(kwargs_of(event), succeeded="success" in event["callback"])
+            assert item is not None
+            yield event["scenario"], item
+
+
+def a_try(call_id: str, position: Position | None = (0, 0), **values: object) -> Try:
+    """A try with the given values and some others; it succeeded unless `status` says otherwise."""
+    fields = {
+        "call_id": call_id,
+        "trace_id": "trace",
+        "position": position,
+        "may_pause": False,
+        "chain_name": "default",
+        "provider_id": "groq",
+        "model": "m",
+        "status": 200,
+        "started_s": 1_700_000_000.0,
+        "ended_s": 1_700_000_000.5,
+        **values,
+    }
+    return Try(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same
+
+
+class Joined:
+    """A window with a clock that stands still, and the entries that came out; each can be stored."""
+
+    def __init__(self, *, max_waiting: int = 100) -> None:
+        self.now = 0.0
+        self.entries: list[RequestLogEntry] = []
+        self.window = Window(self._take, max_waiting=max_waiting, clock=lambda: self.now)
+
+    def _take(self, entry: RequestLogEntry) -> None:
+        encode_line(entry)
+        self.entries.append(entry)
+
+    def expire_at(self, now: float) -> None:
+        """Lets time pass."""
+        self.now = now
+        self.window.expire()
+
+    def take(self, item: Try) -> None:
+        """A callback for the try."""
+        (self.window.succeeded if item.status == 200 else self.window.failed)(item)

@@ -1,0 +1,1 @@
+"""The real LiteLLM: `make test-litellm`, in an environment of its own."""

@@ -1,0 +1,53 @@
+"""LiteLLM's proxy, as processes: under load, stopped, killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from benchmarks.litellm_load import EXPECTED, Proxy, ask, differences, running
+
+from .support import rows_of, until
+
+pytestmark = pytest.mark.timeout(300)
+
+MIXED = [*EXPECTED, "answers"] * 20
+
+
+def test_every_request_is_in_the_log_once(tmp_path: Path) -> None:
+    """Two workers under load, with fallbacks and failures, stopped at the end: each request is one right row."""
+    with running(tmp_path, workers=2, logs=True) as proxy:
+        load = asyncio.run(ask(proxy, MIXED))
+    assert len(load.answered) == len(MIXED)
+    assert differences(tmp_path / "observability.db", load.answered, {}) == []
+    assert not [row for row in rows_of(tmp_path / "observability.db") if row["caller"] != "default_user_id"]
+
+
+def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:
+    """Killed under load and started again: what was in the log before is, no request is doubled, and it goes on."""
+
+    async def under_fire(proxy: Proxy) -> tuple[dict[str, str], dict[str, str]]:
+        first = await ask(proxy, MIXED)
+        loading = asyncio.create_task(ask(proxy, MIXED * 50))
+        # Every request before the load is reported by then: LiteLLM runs its callbacks in order.
+        await asyncio.to_thread(until, lambda: _rows(tmp_path / "observability.db") >= 2 * len(MIXED))
+        proxy.kill()
+        second = await loading
+        return first.answered, second.answered | second.broken_off
+
+    proxy = Proxy(tmp_path, workers=1, logs=True)
+    proxy.wait_until_up()
+    surely, perhaps = asyncio.run(under_fire(proxy))
+    with running(tmp_path, workers=1, logs=True) as restarted:
+        again = asyncio.run(ask(restarted, MIXED))
+    assert differences(tmp_path / "observability.db", surely | again.answered, perhaps) == []
+
+
+def _rows(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM request_logs").fetchone()
+    return int(count)
