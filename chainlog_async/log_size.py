@@ -28,10 +28,11 @@ WITH RECURSIVE places (place) AS (
     LENGTH(CAST(chain_name AS BLOB)) + LENGTH(CAST(provider_id AS BLOB)) + LENGTH(CAST(model AS BLOB)) AS names,
     LENGTH(CAST(COALESCE(caller, '') AS BLOB)) AS caller, LENGTH(CAST(COALESCE(request_id, '') AS BLOB)) AS request_id,
     LENGTH(CAST(COALESCE(error_message, '') || COALESCE(metadata, '') || COALESCE(attempt_trail, '') AS BLOB)) AS texts,
-    (caller IS NOT NULL) + (http_status >= 400) + (request_id IS NOT NULL) AS partial_indexes
+    8 * ((ttft_ms IS NOT NULL) + (cost_usd IS NOT NULL)) AS details,
+    (http_status >= 400) + (request_id IS NOT NULL) AS partial_indexes
   FROM sample CROSS JOIN request_logs USING (id)
 )
-SELECT AVG(58 + 2 * names + 2 * caller + 2 * request_id + texts + 17 * (4 + partial_indexes)) FROM lengths
+SELECT AVG(43 + names + caller + 2 * request_id + texts + details + 17 * (1 + partial_indexes)) FROM lengths
 """
 
 

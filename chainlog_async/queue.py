@@ -12,25 +12,17 @@ import logging
 import os
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable
-from typing import Literal
 
 from .backlog import Backlog, Batch
+from .books import Books
 from .condition import Condition
-from .entry import now_ms
 from .errors import ClosedError, EntryAbandonedError, EntryError, EntryRejectedError, ForkedError, QueueFullError
-from .histogram import Tally
 from .journal import Journal, Segment
 from .reporting import Reporter
 from .statistics import Statistics
 
 logger = logging.getLogger("chainlog_async")
-
-BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-"""Of the histogram of batch sizes, in entries."""
-
-DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
 
 
 class EntryQueue:
@@ -45,11 +37,7 @@ class EntryQueue:
             on_ready=self.wake_writer,
         )
         self._use_new_lock()
-        self._refused = self._written = self._replayed = self._torn = 0
-        self._batches = 0
-        self._batch_entries = Tally(BATCH_BOUNDS)
-        self._dropped: Counter[DropReason] = Counter()
-        self._last_commit_at: int | None = None
+        self._books = Books()
         self._closed = self._forked = self._barred = False
         self._abandoned_from: int | None = None
         self._in_hand_from = 1
@@ -75,18 +63,15 @@ class EntryQueue:
         # Bound methods by names of their own, and not `with`, which takes twice as long (measured on Python 3.11).
         is_owned, acquire, release = self._is_owned, self._acquire, self._release
         if is_owned():
-            # Interrupted in the middle of a call: below, what is raised would let go of that call's lock.
-            with self._lock:
-                self._bar(is_nested=True)
+            self._bar_nested()
         try:
             acquire()
             if self._barred:
-                self._bar(is_nested=False)
+                self._bar()
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
-                self._refused += 1
-                self._dropped["queue_full"] += 1
+                self._books.refuse("queue_full")
                 self._count_oldest_dropped(self._backlog.dropped_in_vain)
                 raise
             number = self._backlog.accepted
@@ -104,29 +89,34 @@ class EntryQueue:
             self._reporter.warn("queue_full", "the oldest entries made room for newer ones", made_room)
         return number
 
-    def _bar(self, is_nested: bool) -> None:
+    def _bar(self) -> None:
+        self._require_same_process()
+        self._books.refuse("closed")
+        raise ClosedError("the log is shut down; log before it is closed, or open a new one")
+
+    def _bar_nested(self) -> None:
+        # The call underneath is in the middle of changing what this one would change as well.
+        self._require_same_process()
+        self._books.refuse_nested()
+        raise QueueFullError(
+            "a finalizer or signal handler logged while this thread was busy in the log itself; "
+            "let it hand its entry to the event loop instead (call_soon_threadsafe)"
+        )
+
+    def _require_same_process(self) -> None:
         if self._forked:
             raise ForkedError(
                 f"this log was opened before process {os.getpid()} was forked from its owner; "
                 "spawn the process instead, or fork before the log is opened"
             )
-        self._refused += 1
-        if self._closed:
-            self._dropped["closed"] += 1
-            raise ClosedError("the log is shut down; log before it is closed, or open a new one")
-        if is_nested:
-            # The call underneath is in the middle of changing what this one would change as well.
-            self._dropped["nested"] += 1
-            raise QueueFullError(
-                "a finalizer or signal handler logged while this thread was busy in the log itself; "
-                "let it hand its entry to the event loop instead (call_soon_threadsafe)"
-            )
 
     def refuse_invalid(self) -> None:
         """Counts an entry that could not be encoded."""
+        if self._is_owned():
+            self._books.refuse_nested()
+            return
         with self._lock:
-            self._refused += 1
-            self._dropped["invalid"] += 1
+            self._books.refuse("invalid")
 
     def report(self, reason: str, detail: str) -> None:
         """Logs a refusal, at most once per period."""
@@ -222,7 +212,7 @@ class EntryQueue:
                     # Before the lock is let go: an entry that makes room for itself would make another block the first.
                     lost = self._backlog.drop_unreadable()
                     problem = f"accepted entries cannot be read back: {error}"
-                    self._dropped["journal_lost"] += lost
+                    self._books.drop("journal_lost", lost)
                     self._fail_last_resolved(
                         lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
                     )
@@ -267,10 +257,7 @@ class EntryQueue:
         with self._lock:
             self._backlog.settle(batch)
             self._in_hand_from += batch.rows
-            self._written += batch.rows
-            self._batches += 1
-            self._batch_entries.add(batch.rows)
-            self._last_commit_at = now_ms()
+            self._books.settle(batch.rows)
         self._tell_waiters()
 
     def reject(self, batch: Batch, error: Exception) -> None:
@@ -279,14 +266,14 @@ class EntryQueue:
             self._fail(self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}"))
             self._backlog.settle(batch)
             self._in_hand_from += batch.rows
-            self._dropped["rejected"] += batch.rows
+            self._books.drop("rejected", batch.rows)
         self._tell_waiters()
 
     def note_replayed(self, rows: int, torn: int = 0) -> None:
         """Entries of a dead writer are committed."""
         with self._lock:
-            self._replayed += rows
-            self._torn += torn
+            self._books.replayed += rows
+            self._books.torn += torn
 
     def close(self) -> None:
         """Takes in nothing more."""
@@ -304,7 +291,7 @@ class EntryQueue:
                 self._abandoned_from = self._resolved + 1
             rows = self._backlog.clear_memory()
             if rows:
-                self._dropped["shutdown"] += rows
+                self._books.drop("shutdown", rows)
         self._tell_waiters()
         return rows
 
@@ -326,8 +313,7 @@ class EntryQueue:
         Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
         entry what kept it out of the database.
         """
-        if self._forked:
-            self._bar(is_nested=False)
+        self._require_same_process()
         self._waiting += 1
         try:
             while self._resolved < number:
@@ -362,7 +348,7 @@ class EntryQueue:
         self._progress = asyncio.Event()
 
     def _count_oldest_dropped(self, count: int) -> None:
-        self._dropped["queue_full"] += count
+        self._books.drop("queue_full", count)
         self._fail_last_resolved(count, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
 
     def _fail_last_resolved(self, count: int, error: EntryError) -> None:
@@ -382,31 +368,8 @@ class EntryQueue:
     def statistics(self, condition: Condition, *, gave_way_ms: float) -> Statistics:
         """The books at this moment, consistent in themselves, with the writer's notes."""
         with self._lock:
-            return Statistics(
-                submitted=self._backlog.accepted + self._refused,
-                written=self._written,
-                pending=self._backlog.rows,
-                dropped={reason: count for reason, count in self._dropped.items() if count},
-                pending_bytes=self._backlog.size,
-                peak_pending=max(self._backlog.peak_rows, self._backlog.rows),
-                oldest_pending_ms=1_000 * self._backlog.oldest_age_s,
-                batches=self._batches,
-                batch_entries=self._batch_entries.histogram(),
-                commit_ms=condition.commit_ms.histogram(),
-                retries=condition.retries,
-                journal=self._journal_state,
-                journal_bytes=self._backlog.journal.size if self._backlog.journal else 0,
-                journal_error=self.journal_error,
-                replayed=self._replayed,
-                torn=self._torn,
-                gave_way_ms=gave_way_ms,
-                last_commit_at=self._last_commit_at,
-                last_error=condition.last_error,
-                last_error_at=condition.last_error_at,
-                wal_bytes=condition.wal_bytes,
-                database_bytes=condition.database_bytes,
-                checkpoints_complete=condition.checkpoints_complete,
-                checkpoints_partial=condition.checkpoints_partial,
+            return self._books.statistics(
+                self._backlog, condition, journal_error=self.journal_error, gave_way_ms=gave_way_ms
             )
 
     @property
@@ -414,12 +377,6 @@ class EntryQueue:
         """Why there is no journal at the moment, where there should be one."""
         journal = self._backlog.journal
         return journal.error if journal is not None else self._no_journal
-
-    @property
-    def _journal_state(self) -> Literal["on", "off", "failing"]:
-        if self.journal_error is not None:
-            return "failing"
-        return "on" if self._backlog.journal is not None else "off"
 
     def disown(self) -> None:
         """In a forked child: the lock may be held by a thread that does not exist here."""

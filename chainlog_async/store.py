@@ -252,25 +252,39 @@ class Store:
         return int(rows[0][0]) if rows else 0
 
     async def _reopen(self) -> None:
-        file = await in_thread(file_identity, self.path)
-        self._is_left = file != self._file
-        if self._is_left and (logs := await in_thread(set_logs_aside, self.path, self._file, self._logs)):
-            logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
-        try:
-            connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
-        except DatabaseError:
-            self._suspect = file
-            raise
+        connection, file = await self._open_as_it_is()
         # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
         old, self.connection = self.connection, connection
         self._is_left = False
         await finish(self._renew(old, file))
 
-    async def _renew(self, old: aiosqlite.Connection, file: FileIdentity | None) -> None:
+    async def _open_as_it_is(self) -> tuple[aiosqlite.Connection, FileIdentity]:
+        """A new connection, and which file it has open: the one that is at the path before and after."""
+        while True:
+            file = await in_thread(file_identity, self.path)
+            self._is_left = file != self._file
+            if self._is_left and (logs := await in_thread(set_logs_aside, self.path, self._file, self._logs)):
+                logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
+            try:
+                connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
+            except DatabaseError:
+                self._suspect = file
+                raise
+            try:
+                now = await in_thread(file_identity, self.path)
+            except BaseException:
+                await close_connection(connection)
+                raise
+            if file is not None and now == file:
+                return connection, file
+            # Made just now, or exchanged in between. To take the one for the other would be to move the write-ahead
+            # log of the very file that is written to.
+            await close_connection(connection)
+
+    async def _renew(self, old: aiosqlite.Connection, file: FileIdentity) -> None:
         await close_connection(old, interrupting=True)
         await self.locate()
-        if file is not None:
-            # Should there be another one by now, the next round finds that out.
-            self._file = self._suspect = file
+        # Should there be another one by now, the next round finds that out.
+        self._file = self._suspect = file
         if self._on_reopen is not None:
             await self._on_reopen()

@@ -109,11 +109,11 @@ async def test_a_row_that_an_index_has_not_is_found_by_the_full_check(tmp_path: 
     """With quick the indexes are not compared with the rows; without, they are."""
     path = await migrate(tmp_path / "o.db")
     with closing(sqlite3.connect(path)) as connection:
-        (index,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'idx_logs_chain'").fetchall()
+        (index,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'idx_logs_errors'").fetchall()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        connection.execute("DELETE FROM sqlite_master WHERE name = 'idx_logs_chain'")
-    fill(path, 3)
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'idx_logs_errors'")
+    insert_as_original(path, [original_row(http_status=500)])
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
@@ -122,7 +122,7 @@ async def test_a_row_that_an_index_has_not_is_found_by_the_full_check(tmp_path: 
     assert quick.quick
     full = await check_database(path)
     assert not full.ok
-    assert any("idx_logs_chain" in finding for finding in full.damage)
+    assert any("idx_logs_errors" in finding for finding in full.damage)
 
 
 async def test_damaged_rows_are_told_even_where_they_cannot_be_added_up(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ async def test_a_running_log_gives_space_back(tmp_path: Path) -> None:
     fill(path, 20_000, padding=1_000, models=3)
     before = number_of(path, PAGES)
     async with ChainLog(settings_for(path, retention_bytes=3_000_000)) as chainlog:
+        await until(lambda: used_bytes(path) <= 3_000_000)
         await until(lambda: number_of(path, PAGES) <= 3_000_000 // 4096 + VACUUM_ABOVE_PAGES)
         assert chainlog.health().status == "ok"
     assert before > 5_000
-    assert used_bytes(path) <= 3_000_000
     assert rows_of(path) > 1_000
     await clean(path)
 
@@ -83,7 +83,7 @@ async def test_the_log_is_not_deleted_for_what_cannot_be(tmp_path: Path) -> None
         await until(lambda: any("retention_bytes" in note for note in chainlog.health().notes))
         assert chainlog.health().status == "ok"
         kept = rows_of(path)
-        assert kept * 150 < too_small / LEAST_SHARE < kept * 250
+        assert kept * 60 < too_small / LEAST_SHARE < kept * 120
         change(path, "DELETE FROM usage_buckets", "DELETE FROM duration_rollups", "DELETE FROM usage_rollups")
         await until(lambda: not any("retention_bytes" in note for note in chainlog.health().notes))
 

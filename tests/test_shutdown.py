@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import signal
 import subprocess
@@ -257,6 +258,7 @@ def test_everything_cancelled_at_any_step_loses_nothing_accepted(tmp_path: Path,
         reached = asyncio.run(_cancel_everything_at(step, life))
         life.check(step)
     assert step > 3, "the steps were not seen"
+    gc.collect()
 
 
 async def _cancel_everything_at(step: int, life: Life) -> bool:

@@ -9,7 +9,7 @@ from typing import get_args
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 import chainlog_async
-from chainlog_async.queue import DropReason
+from chainlog_async.books import DropReason
 from chainlog_async.server.histograms import cumulated
 from chainlog_async.statistics import Health, Statistics
 

@@ -21,7 +21,8 @@ def filled(cli: Cli) -> Path:
     return cli.db
 
 
-def test_what_a_rebuild_cannot_mend_is_told(cli: Cli, filled: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_what_a_rebuild_cannot_mend_is_told(cli: Cli) -> None:
     """Old buckets, whose requests are pruned, stay as they are: with their figures, and exit code 1."""
     assert cli.run("prune", "--keep-rows", "600").code == 0
     cli.sql("UPDATE usage_buckets SET requests = requests + 1 WHERE start = (SELECT MIN(start) FROM usage_buckets)")

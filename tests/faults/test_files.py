@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+import aiosqlite
 import pytest
 from factories import entry
 from writing_tools import (
@@ -25,7 +26,7 @@ from writing_tools import (
     warnings_of,
 )
 
-from chainlog_async import ChainLog
+from chainlog_async import ChainLog, Settings, store
 from chainlog_async.schema import APPLICATION_ID
 
 from .fault_tools import (
@@ -118,6 +119,34 @@ async def test_a_database_replaced_by_a_copy_is_followed(tmp_path: Path) -> None
         await log_and_store(chainlog, 50, 80)
         assert [name.rpartition("-")[2] for name in beside(db_path, "replaced")] == ["shm", "wal"]
         assert await until_health(chainlog, "ok") == ""
+    await asyncio.to_thread(check_totals, db_path)
+
+
+async def test_a_database_replaced_while_it_is_opened_again_keeps_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When another file comes between a look at the path and its opening, its own write-ahead log is not moved away."""
+    db_path = tmp_path / "log.db"
+    open_database = store.open_database
+    exchanged: list[Path] = []
+
+    async def exchange_and_open(settings: Settings) -> aiosqlite.Connection:
+        if not exchanged:
+            exchanged.append(await asyncio.to_thread(second.replace, db_path))
+        return await open_database(settings)
+
+    async with ChainLog(settings_for(db_path)) as chainlog:
+        await log_and_store(chainlog, 0, 5)
+        first = await asyncio.to_thread(copy_of, db_path, tmp_path / "first.db")
+        second = await asyncio.to_thread(copy_of, db_path, tmp_path / "second.db")
+        monkeypatch.setattr(store, "open_database", exchange_and_open)
+        async with reopening(chainlog):
+            first.replace(db_path)
+        await log_and_store(chainlog, 5, 60)
+        assert await until_health(chainlog, "ok") == ""
+    assert exchanged
+    assert [name.rpartition("-")[2] for name in beside(db_path, "replaced")] == ["shm", "wal"]
+    assert await stored(db_path) == names(0, 60)
     await asyncio.to_thread(check_totals, db_path)
 
 

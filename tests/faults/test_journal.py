@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import threading
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -30,7 +32,9 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.errors import EntryError
+from chainlog_async.books import DropReason
+from chainlog_async.condition import Condition
+from chainlog_async.errors import ClosedError, EntryError, QueueFullError
 from chainlog_async.journal import Segment, remove_segments
 from chainlog_async.lease import journal_folder, take_dead_leases
 from chainlog_async.queue import EntryQueue
@@ -308,6 +312,38 @@ async def test_a_gateway_that_uses_up_its_threads_does_not_stop_the_log(tmp_path
 
 async def _wait_in_thread(let_go: threading.Event) -> None:
     await anyio.to_thread.run_sync(let_go.wait)
+
+
+class Interrupted(Counter[DropReason]):
+    """Counts like any counter, but a signal handler comes just when a number is read to be raised."""
+
+    def __init__(self, handler: Callable[[], None]) -> None:
+        super().__init__()
+        self._handler = handler
+
+    def __getitem__(self, reason: DropReason) -> int:
+        count = super().__getitem__(reason)
+        handler, self._handler = self._handler, lambda: None
+        handler()
+        return count
+
+
+def test_an_interruption_of_the_books_themselves_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a handler logs while a number is being raised, neither count is lost."""
+    queue = EntryQueue(max_rows=1, max_bytes=1, max_batch_rows=1, drop_oldest=False)
+    queue.close()
+
+    def handler() -> None:
+        with pytest.raises(QueueFullError, match="signal handler"):
+            queue.put(b"{}\n")
+        queue.refuse_invalid()
+
+    monkeypatch.setattr(queue._books, "_dropped", Interrupted(handler))
+    with pytest.raises(ClosedError):
+        queue.put(b"{}\n")
+    statistics = queue.statistics(Condition(), gave_way_ms=0)
+    check_law(statistics)
+    assert statistics.dropped == {"closed": 1, "nested": 2}
 
 
 def test_a_signal_handler_may_log(tmp_path: Path) -> None:
