@@ -90,7 +90,10 @@ class Rollups:
         self._taker = secrets.token_hex(8)
         self._item: dict[str, object] | None = None
         self._dimensions: list[str] = []
-        self._after = 0
+        self._begin_at = 0
+        # Where this look goes on, by width. It takes nothing twice: while late rows come in, each of them makes what
+        # was just done invalid.
+        self._after: dict[int, int] = {}
         self._look_at = self._look_at_all_at = 0
 
     async def advance(self, connection: aiosqlite.Connection, now: int) -> bool:
@@ -122,21 +125,22 @@ class Rollups:
 
     async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, object] | None:
         if now >= self._look_at_all_at:
-            self._after, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
+            self._begin_at, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
         item: dict[str, object] = {
             "taker": self._taker,
             "now": now,
-            "after": self._after,
             "until": now - GRACE_MS,
             "abandoned": now - ABANDONED_AFTER_MS,
         }
         for width, part_width, query in ((HOUR_MS, QUARTER_MS, NEXT_HOUR), *((*span, NEXT_SPAN) for span in SPANS)):
-            item |= {"width": width, "part_width": part_width}
+            item |= {"width": width, "part_width": part_width, "after": self._after.get(width, self._begin_at)}
             for (start,) in await connection.execute_fetchall(query, item):
                 item["start"] = start
+                self._after[width] = int(start) + width
                 await connection.execute_fetchall(TAKE, item)
                 await connection.execute_fetchall(PROGRESS, item)
                 return item
+        self._after.clear()
         # Whole days, so that none of the longest spans is cut.
-        self._after = max(0, now // SPANS[-1][0] - 2) * SPANS[-1][0]
+        self._begin_at = max(0, now // SPANS[-1][0] - 2) * SPANS[-1][0]
         return None
