@@ -7,7 +7,8 @@ the one that stands for its bin.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -40,12 +41,41 @@ UPPERS = tuple(_uppers())
 """The largest whole ms of every bin but the last."""
 
 
+_ESTIMATES: dict[int, float] = {
+    upper: round(2 * (lower + 1) * upper / (lower + 1 + upper), 1) for lower, upper in pairwise(UPPERS)
+} | {0: 0.0}
+
+SHARES = (50, 90, 95, 99)
+"""What `Percentiles` are, in percent."""
+
+_decode = msgspec.json.Decoder(dict[int, int]).decode
+
+
 def estimate(upper_ms: int | None) -> float | None:
     """What stands for the bin with that upper bound: as far from its smallest value as from its largest, relatively."""
-    if upper_ms is None or upper_ms == 0:
-        return upper_ms
-    place = bisect_left(UPPERS, upper_ms)
-    if place == len(UPPERS):
-        return float(UPPERS[-1])
-    lower = UPPERS[place - 1] + 1
-    return round(2 * lower * upper_ms / (lower + upper_ms), 1)
+    # Above the last bound there is one bin more, for what others have stored.
+    return None if upper_ms is None else _ESTIMATES.get(upper_ms, float(UPPERS[-1]))
+
+
+def merge(histograms: Iterable[str]) -> dict[int, int]:
+    """One histogram out of several, which are JSON objects from a bin's upper bound to the number of requests in it."""
+    merged: dict[int, int] = {}
+    for histogram in histograms:
+        bins = _decode(histogram)
+        if not merged:
+            merged = bins
+            continue
+        so_far = merged.get
+        for upper, count in bins.items():
+            merged[upper] = so_far(upper, 0) + count
+    return merged
+
+
+def percentiles(histogram: Mapping[int, int]) -> Percentiles:
+    """A percentile is in the first bin at which the requests so far are at least that share of all."""
+    if not histogram:
+        return Percentiles()
+    uppers = sorted(histogram)
+    ranks = list(accumulate(map(histogram.__getitem__, uppers)))
+    total = ranks[-1]
+    return Percentiles(*(estimate(uppers[bisect_left(ranks, -(-share * total // 100))]) for share in SHARES))

@@ -20,13 +20,9 @@ _SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
 
 ROLLED_UP_DAYS = "SELECT DISTINCT start / 86400000 * 86400000 FROM rolled_up WHERE taken_by IS NULL ORDER BY 1"
 
-# Quarters are rolled up with their hour, but for single combinations, whose quarters are the buckets.
+# Of single combinations, the quarters of an hour are the buckets.
 ROLLUP_SUMS = f"""
-WITH spans (width, start) AS MATERIALIZED (
-  SELECT width, start FROM {_SPANS}
-  UNION ALL
-  SELECT 900000, start + value FROM json_each('[0, 900000, 1800000, 2700000]'), {_SPANS} AND width = 3600000
-), widths AS (
+WITH spans (width, start) AS MATERIALIZED (SELECT width, start FROM {_SPANS}), widths AS (
   SELECT width, dimension FROM (SELECT DISTINCT width FROM spans), rollup_dimensions
   WHERE width > 900000 OR dimension <> 'each'
 ), ttfts AS (
@@ -42,7 +38,9 @@ WITH spans (width, start) AS MATERIALIZED (
   SELECT width, dimension, start, {_SUMS}
   FROM widths CROSS JOIN usage_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 ), durations AS (
-  SELECT width, dimension, start, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
+  SELECT
+    width, dimension, start, SUM((SELECT SUM(value) FROM json_each(latencies))) AS latencies,
+    SUM((SELECT SUM(value) FROM json_each(ttfts))) AS ttfts
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT

@@ -1,4 +1,4 @@
-"""Adding buckets up once their hour is over, a step between two batches: what makes a month cheap to read.
+"""Adding buckets up once their time is over, a step between two batches: what makes a month cheap to read.
 
 Buckets are right at every moment, by triggers; rollups are a copy that may lag behind or be missing. A trigger forgets
 the ones that a late row makes wrong, and readers take the buckets instead until they are made anew.
@@ -6,20 +6,29 @@ the ones that a late row makes wrong, and readers take the buckets instead until
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from time import monotonic
 
 import aiosqlite
 
 from .window import HOUR_MS, QUARTER_MS
 
-SPANS = ((21_600_000, HOUR_MS), (86_400_000, 21_600_000))
-"""The longer widths, each with that of its parts, in ms."""
+SPANS = ((QUARTER_MS, 0), (HOUR_MS, QUARTER_MS), (6 * HOUR_MS, HOUR_MS), (24 * HOUR_MS, 6 * HOUR_MS))
+"""The widths, each with that of its parts, in ms; 0 are the buckets."""
 
-DIMENSIONS = ("all", "chain", "provider", "model", "caller", "each")
+KEYS = ("chain", "provider", "model", "caller")
+
+DIMENSIONS = ("all", *KEYS, *("+".join(pair) for pair in combinations(KEYS, 2)), "each")
+"""What is added up apart: see migrations/0008."""
 
 GRACE_MS = 300_000
-"""How long after its end an hour is left alone, in ms: requests are logged a little after they end."""
+"""How long after its end a time is left alone, in ms: requests are logged a little after they end."""
+
+ADVANCE_S = 0.02
+"""How long a step may take, and after how long no further one is begun between two batches, in seconds."""
 
 LOOK_EVERY_MS = 60_000
 """Time between two looks for work once there was none, in ms."""
@@ -30,17 +39,16 @@ LOOK_AT_ALL_EVERY_MS = 600_000
 ABANDONED_AFTER_MS = 60_000
 """When work that somebody took and did not finish is taken by another, in ms."""
 
-NEXT_HOUR = """
-WITH RECURSIVE hours (start) AS (
-  SELECT MIN(start) / 3600000 * 3600000 FROM usage_buckets WHERE start >= :after
+NEXT_QUARTER = """
+WITH RECURSIVE quarters (start) AS (
+  SELECT MIN(start) FROM usage_buckets WHERE start >= :after
   UNION ALL
-  SELECT (SELECT MIN(start) FROM usage_buckets WHERE start >= hours.start + 3600000) / 3600000 * 3600000
-  FROM hours WHERE start < :until
+  SELECT (SELECT MIN(start) FROM usage_buckets WHERE start > quarters.start) FROM quarters WHERE start < :until
 )
-SELECT start FROM hours
-WHERE start + 3600000 <= :until AND NOT EXISTS (
+SELECT start FROM quarters
+WHERE start + :width <= :until AND NOT EXISTS (
   SELECT 1 FROM rolled_up
-  WHERE width = 3600000 AND rolled_up.start = hours.start AND (taken_by IS NULL OR taken_at > :abandoned)
+  WHERE width = :width AND rolled_up.start = quarters.start AND (taken_by IS NULL OR taken_at > :abandoned)
 )
 LIMIT 1
 """
@@ -75,20 +83,28 @@ LIMIT 1
 TAKE = "INSERT OR REPLACE INTO rolled_up (width, start, taken_by, taken_at) VALUES (:width, :start, :taker, :now)"
 # From here on, what is logged for that time makes it invalid.
 PROGRESS = "UPDATE rollup_progress SET rolled_until = MAX(rolled_until, :start + :width) WHERE id = 1"
-ROLL_UP_HOUR = "INSERT INTO hours_to_roll_up (start, dimension) VALUES (:start, :dimension)"
-ROLL_UP_SPAN = """
-INSERT INTO spans_to_roll_up (start, width, part_width, dimension) VALUES (:start, :width, :part_width, :dimension)
+# Of single combinations there are no quarters but the buckets.
+ROLL_UP = """
+INSERT INTO to_roll_up (start, width, part_width, dimension)
+SELECT :start, :width, IIF(value = 'each' AND :part_width = 900000, 0, :part_width), value FROM json_each(:dimensions)
 """
 # Not when a late row, or another taker, came in between.
 FINISH = "UPDATE rolled_up SET taken_by = NULL WHERE width = :width AND start = :start AND taken_by = :taker"
 
 
+def dimension_of(asked: Sequence[str]) -> str:
+    """Which dimension is for those who ask by these of `KEYS`, in that order."""
+    return "all" if not asked else "+".join(asked) if len(asked) <= 2 else "each"
+
+
 class Rollups:
     """One writer's share of the work; several writers on one file do not get in each other's way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, advance_s: float = ADVANCE_S) -> None:
+        self._advance_s = advance_s
+        self._at_once = 1
         self._taker = secrets.token_hex(8)
-        self._item: dict[str, object] | None = None
+        self._item: dict[str, int] | None = None
         self._dimensions: list[str] = []
         self._begin_at = 0
         # Where this look goes on, by width. It takes nothing twice: while late rows come in, each of them makes what
@@ -97,50 +113,54 @@ class Rollups:
         self._look_at = self._look_at_all_at = 0
 
     async def advance(self, connection: aiosqlite.Connection, now: int) -> bool:
-        """One step, of some tens of ms, at the time `now` (ms since the epoch, UTC). True when there is more to do.
+        """Some steps, of a few ms each, at the time `now` (ms since the epoch, UTC). True when there is more to do.
 
-        Raises `sqlite3.Error`; the step is then done again, or left to others.
+        Raises `sqlite3.Error`; what was begun is then done again, or left to others.
         """
-        if self._item is None:
-            if now < self._look_at:
-                return False
-            self._item = await self._take_next(connection, now)
-            if self._item is None:
-                self._look_at = now + LOOK_EVERY_MS
-                return False
-            self._dimensions = list(DIMENSIONS)
+        end = monotonic() + self._advance_s
+        while (item := self._item or await self._take_next(connection, now)) is not None:
+            await self._step(connection, item)
+            if monotonic() >= end:
+                return True
+        return False
+
+    async def _step(self, connection: aiosqlite.Connection, item: Mapping[str, int]) -> None:
+        dimensions, self._dimensions = self._dimensions[: self._at_once], self._dimensions[self._at_once :]
+        began = monotonic()
         try:
-            await self._step(connection, self._item)
+            await connection.execute_fetchall(ROLL_UP, {**item, "dimensions": json.dumps(dimensions)})
+            if not self._dimensions:
+                self._item = None
+                await connection.execute_fetchall(FINISH, {**item, "taker": self._taker})
         except BaseException:
             self._item = None
             raise
-        if not self._dimensions:
-            await connection.execute_fetchall(FINISH, self._item)
-            self._item = None
-        return True
+        took_s = monotonic() - began
+        if took_s > self._advance_s:
+            self._at_once = max(self._at_once // 2, 1)
+        elif took_s < self._advance_s / 4:
+            self._at_once = min(2 * self._at_once, len(DIMENSIONS))
 
-    async def _step(self, connection: aiosqlite.Connection, item: Mapping[str, object]) -> None:
-        statement = ROLL_UP_HOUR if item["width"] == HOUR_MS else ROLL_UP_SPAN
-        await connection.execute_fetchall(statement, {**item, "dimension": self._dimensions.pop()})
-
-    async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, object] | None:
+    async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, int] | None:
+        if now < self._look_at:
+            return None
         if now >= self._look_at_all_at:
             self._begin_at, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
-        item: dict[str, object] = {
-            "taker": self._taker,
-            "now": now,
-            "until": now - GRACE_MS,
-            "abandoned": now - ABANDONED_AFTER_MS,
-        }
-        for width, part_width, query in ((HOUR_MS, QUARTER_MS, NEXT_HOUR), *((*span, NEXT_SPAN) for span in SPANS)):
-            item |= {"width": width, "part_width": part_width, "after": self._after.get(width, self._begin_at)}
-            for (start,) in await connection.execute_fetchall(query, item):
+        times = {"now": now, "until": now - GRACE_MS, "abandoned": now - ABANDONED_AFTER_MS}
+        for width, part_width in SPANS:
+            item = {"width": width, "part_width": part_width}
+            after = {"after": self._after.get(width, self._begin_at)}
+            query = NEXT_SPAN if part_width else NEXT_QUARTER
+            for (start,) in await connection.execute_fetchall(query, item | times | after):
                 item["start"] = start
-                self._after[width] = int(start) + width
-                await connection.execute_fetchall(TAKE, item)
+                self._after[width] = start + width
+                await connection.execute_fetchall(TAKE, {**item, **times, "taker": self._taker})
                 await connection.execute_fetchall(PROGRESS, item)
+                self._item = item
+                self._dimensions = [name for name in DIMENSIONS if part_width or name != "each"]
                 return item
         self._after.clear()
         # Whole days, so that none of the longest spans is cut.
         self._begin_at = max(0, now // SPANS[-1][0] - 2) * SPANS[-1][0]
+        self._look_at = now + LOOK_EVERY_MS
         return None

@@ -106,11 +106,20 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str])
 
 _BUCKETS = f"usage_buckets WHERE {_RANGE}"
 _DAYS_OF = f"WHERE width = {DAY_MS} AND dimension = 'each' AND {_RANGE}"
+
+
+def _bins_of(histogram: str) -> str:
+    return f"""(
+      SELECT start, chain_name, provider_id, model, CAST(key AS INTEGER) AS upper_ms, value AS count
+      FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram}) {_DAYS_OF}
+    )"""  # noqa: S608  # the same
+
+
 USAGE_OF_BUCKETS = _usage_query(_BUCKETS, (_BUCKETS, "requests"), (f"ttft_buckets WHERE {_RANGE}", "requests"))
 USAGE_OF_DAYS = _usage_query(
     f"usage_rollups {_DAYS_OF}",
-    (f"duration_rollups {_DAYS_OF}", "latencies"),
-    (f"duration_rollups {_DAYS_OF}", "ttfts"),
+    (_bins_of("latencies"), "count"),
+    (_bins_of("ttfts"), "count"),
 )
 ATTEMPTS = """
 SELECT provider_id, model, MIN(start) / 86400000 AS first_day,

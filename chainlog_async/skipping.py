@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .readers import ReaderPool
 from .request_filter import RequestFilter
+from .rollups import KEYS, dimension_of
 from .window import HOUR_MS
 
 DAY_MS = 86_400_000
@@ -35,7 +36,7 @@ WHERE start IS NOT NULL AND (
         WHERE durations.width = :width AND durations.dimension = :dimension AND durations.start = spans.start
           AND durations.chain_name = rolled.chain_name AND durations.provider_id = rolled.provider_id
           AND durations.model = rolled.model AND durations.caller = rolled.caller
-          AND upper_ms >= CAST(:min_latency_ms AS INTEGER) AND latencies > 0
+          AND slowest_ms >= CAST(:min_latency_ms AS INTEGER)
       ))
   )
 )
@@ -56,8 +57,7 @@ async def newest_possible(
 
     `parameters` are those of the page's query.
     """
-    asked = [name for name in ("chain", "provider", "model", "caller") if getattr(where, name) is not None]
-    dimension = "all" if not asked else asked[0] if len(asked) == 1 else "each"
+    dimension = dimension_of([name for name in KEYS if getattr(where, name) is not None])
     while before > 0:
         day = await _newest_span(readers, parameters | {"dimension": dimension}, DAY_MS, before, 0)
         if day is None:

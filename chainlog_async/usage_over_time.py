@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from .durations import Percentiles, estimate
+from .durations import Percentiles, estimate, merge, percentiles
 from .finishing import in_thread
-from .pieces import ROLLED_UP, Dimension, cut
+from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
+from .rollups import KEYS, dimension_of
+from .usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
 from .window import Window
 
 GroupBy: TypeAlias = Literal["chain", "provider", "model", "caller"]
@@ -29,8 +32,6 @@ class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EVERYTHING = UsageFilter()
-
-_DIMENSIONS: tuple[GroupBy, ...] = get_args(GroupBy)
 
 
 class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -98,87 +99,26 @@ class _Sums(msgspec.Struct, array_like=True):
     ttft_requests: int = 0
 
 
+class _Durations(msgspec.Struct, array_like=True):
+    point: int
+    name: str | None
+    latencies: str | None
+    ttfts: str | None
+    latency_p50: int | None = None
+    latency_p90: int | None = None
+    latency_p95: int | None = None
+    latency_p99: int | None = None
+    ttft_p50: int | None = None
+    ttft_p90: int | None = None
+    ttft_p95: int | None = None
+    ttft_p99: int | None = None
+
+
 _NOTHING = _Sums()
-_NO_DURATIONS = (None,) * 8
+_NO_DURATIONS = (Percentiles(), Percentiles())
 
 _Group: TypeAlias = tuple[int, str | None]
 """The index of the step, and the name as the queries give it: NULL for other groups, "" where nothing is grouped."""
-
-# Which rows count and the name they count under, over a table `chosen`: said once for both questions.
-_NAMED = """
-  SELECT *, CASE :by WHEN 'chain' THEN chain_name WHEN 'provider' THEN provider_id WHEN 'model' THEN model
-    WHEN 'caller' THEN caller ELSE '' END AS full_name
-  FROM chosen
-  WHERE (:chain IS NULL OR chain_name = :chain) AND (:provider IS NULL OR provider_id = :provider)
-    AND (:model IS NULL OR model = :model) AND (:caller IS NULL OR caller = :caller)
-"""
-_PIECES = """
-WITH pieces (point, width, since, until) AS MATERIALIZED (
-  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:pieces)
-)
-"""
-_SUMS = """
-  requests, errors, rate_limited, waterfalls, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd,
-  latency_ms, ttft_ms, ttft_requests
-"""
-_CHOSEN_USAGE = f"""{_PIECES}, chosen AS (
-  SELECT point, chain_name, provider_id, model, caller, {_SUMS}
-  FROM pieces CROSS JOIN usage_rollups AS rolled
-  WHERE pieces.width > 0 AND rolled.width = pieces.width AND dimension = :dimension AND start >= since AND start < until
-  UNION ALL
-  SELECT point, chain_name, provider_id, model, caller, {_SUMS}
-  FROM pieces CROSS JOIN usage_buckets
-  WHERE pieces.width = 0 AND start >= since AND start < until
-), named AS ({_NAMED})
-"""  # noqa: S608  # put together from constants of this file
-LARGEST_GROUPS = f"""{_CHOSEN_USAGE}
-SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
-"""  # noqa: S608  # the same
-USAGE = f"""{_CHOSEN_USAGE}
-SELECT
-  point, CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name,
-  SUM(requests), SUM(errors), SUM(rate_limited), SUM(waterfalls), SUM(prompt_tokens), SUM(completion_tokens),
-  SUM(cached_tokens), SUM(total_tokens), SUM(cost_usd), SUM(latency_ms), SUM(ttft_ms), SUM(ttft_requests)
-FROM named GROUP BY point, name
-"""  # noqa: S608  # the same
-# A percentile's bin is the first at which the requests so far are at least that share of all.
-DURATIONS = f"""{_PIECES}, chosen AS (
-  SELECT point, chain_name, provider_id, model, caller, upper_ms, latencies, ttfts
-  FROM pieces CROSS JOIN duration_rollups AS rolled
-  WHERE pieces.width > 0 AND rolled.width = pieces.width AND dimension = :dimension AND start >= since AND start < until
-  UNION ALL
-  SELECT point, chain_name, provider_id, model, caller, upper_ms, requests, 0
-  FROM pieces CROSS JOIN usage_buckets
-  WHERE pieces.width = 0 AND start >= since AND start < until
-  UNION ALL
-  SELECT point, chain_name, provider_id, model, caller, upper_ms, 0, requests
-  FROM pieces CROSS JOIN ttft_buckets
-  WHERE pieces.width = 0 AND start >= since AND start < until
-), named AS ({_NAMED}), bins AS (
-  SELECT
-    point, CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name, upper_ms,
-    SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
-  FROM named GROUP BY point, name, upper_ms
-), ranked AS (
-  SELECT
-    point, name, upper_ms,
-    100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS latencies,
-    100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS ttfts
-  FROM bins
-  WINDOW up_to_here AS (PARTITION BY point, name ORDER BY upper_ms), everywhere AS (PARTITION BY point, name)
-)
-SELECT
-  point, name,
-  MIN(CASE WHEN latencies > 0 AND latency_rank >= 50 * latencies THEN upper_ms END),
-  MIN(CASE WHEN latencies > 0 AND latency_rank >= 90 * latencies THEN upper_ms END),
-  MIN(CASE WHEN latencies > 0 AND latency_rank >= 95 * latencies THEN upper_ms END),
-  MIN(CASE WHEN latencies > 0 AND latency_rank >= 99 * latencies THEN upper_ms END),
-  MIN(CASE WHEN ttfts > 0 AND ttft_rank >= 50 * ttfts THEN upper_ms END),
-  MIN(CASE WHEN ttfts > 0 AND ttft_rank >= 90 * ttfts THEN upper_ms END),
-  MIN(CASE WHEN ttfts > 0 AND ttft_rank >= 95 * ttfts THEN upper_ms END),
-  MIN(CASE WHEN ttfts > 0 AND ttft_rank >= 99 * ttfts THEN upper_ms END)
-FROM ranked GROUP BY point, name
-"""  # noqa: S608  # the same
 
 
 class UsageQuestion:
@@ -200,95 +140,125 @@ class UsageQuestion:
         """By step and then by name; with `fill`, steps without a request are there as well."""
         await self._prepare()
         sums = await self._sums()
-        return [self._usage_point(group, sums.get(group, _NOTHING)) for group in self._groups(sums, fill=fill)]
+        return await in_thread(self._usage_points, sums, fill)
 
     async def latency(self, *, fill: bool) -> list[LatencyPoint]:
         """The same."""
         await self._prepare()
         sums = await self._sums()
-        durations = {
-            (int(str(point)), _name(name)): [estimate(_whole(upper)) for upper in uppers]
-            for point, name, *uppers in await self._readers.fetch(DURATIONS, self._parameters)
-        }
-        return [
-            self._latency_point(group, sums.get(group, _NOTHING), durations.get(group, _NO_DURATIONS))
-            for group in self._groups(sums, fill=fill)
-        ]
+        lines = await self._readers.fetch(ROLLED_UP_DURATIONS, self._parameters)
+        lines += await self._readers.fetch(BUCKET_DURATIONS, self._parameters)
+        return await in_thread(self._latency_points, sums, lines, fill)
 
     async def _prepare(self) -> None:
         self.edges = await in_thread(self._window.edges)
-        asked = [name for name in _DIMENSIONS if self._parameters[name] is not None or name == self._by]
-        dimension: Dimension = "all" if not asked else asked[0] if len(asked) == 1 else "each"
+        asked = [name for name in KEYS if self._parameters[name] is not None or name == self._by]
+        dimension = dimension_of(asked)
         where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges)}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
         pieces = await in_thread(cut, self.edges, dimension, rolled_up)
-        self._parameters |= {"dimension": dimension, "pieces": _json(pieces)}
-        self._names = await self._largest_groups()
+        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=len(asked) != 3))}
+        coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), dimension, rolled_up)
+        self._names = await self._largest_groups({"pieces": _json(_marked(coarse, is_exact=False))})
         self._parameters["groups"] = _json(self._names)
 
-    async def _largest_groups(self) -> list[str]:
+    async def _largest_groups(self, pieces: Mapping[str, object]) -> list[str]:
         if self._by is None:
             return [""]
-        rows = await self._readers.fetch(LARGEST_GROUPS, {**self._parameters, "limit": self._max_groups})
+        rows = await self._readers.fetch(LARGEST_GROUPS, {**self._parameters, **pieces, "limit": self._max_groups})
         return [str(name) for (name,) in rows]
 
     async def _sums(self) -> dict[_Group, _Sums]:
-        rows = [msgspec.convert(row, _Sums, strict=False) for row in await self._readers.fetch(USAGE, self._parameters)]
-        return {(one.point, one.name): one for one in rows}
+        rows = await self._readers.fetch(USAGE, self._parameters)
+        return await in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, list[_Sums])})
 
-    def _groups(self, sums: dict[_Group, _Sums], *, fill: bool) -> Sequence[_Group]:
+    def _groups(self, sums: Mapping[_Group, _Sums], fill: bool) -> list[_Group]:
         names: list[str | None] = [*self._names]
         if any(name is None for _, name in sums):
             names.append(None)
         steps = range(len(self.edges) - 1)
         return [(step, name) for step in steps for name in names if fill or (step, name) in sums]
 
-    def _usage_point(self, group: _Group, sums: _Sums) -> UsagePoint:
-        step, name = group
-        return UsagePoint(
-            start=self.edges[step],
-            end=self.edges[step + 1],
-            name=None if self._by is None else name,
-            other=name is None,
-            requests=sums.requests,
-            errors=sums.errors,
-            rate_limited=sums.rate_limited,
-            waterfalls=sums.waterfalls,
-            prompt_tokens=sums.prompt_tokens,
-            completion_tokens=sums.completion_tokens,
-            cached_tokens=sums.cached_tokens,
-            total_tokens=sums.total_tokens,
-            cost_usd=sums.cost_usd,
-            avg_latency_ms=_ratio(sums.latency_ms, sums.requests),
-            avg_ttft_ms=_ratio(sums.ttft_ms, sums.ttft_requests),
-        )
+    def _usage_points(self, sums: Mapping[_Group, _Sums], fill: bool) -> list[UsagePoint]:
+        edges, is_grouped = self.edges, self._by is not None
+        return [
+            UsagePoint(
+                start=edges[step],
+                end=edges[step + 1],
+                name=name if is_grouped else None,
+                other=name is None,
+                requests=one.requests,
+                errors=one.errors,
+                rate_limited=one.rate_limited,
+                waterfalls=one.waterfalls,
+                prompt_tokens=one.prompt_tokens,
+                completion_tokens=one.completion_tokens,
+                cached_tokens=one.cached_tokens,
+                total_tokens=one.total_tokens,
+                cost_usd=one.cost_usd,
+                avg_latency_ms=_ratio(one.latency_ms, one.requests),
+                avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
+            )
+            for step, name in self._groups(sums, fill)
+            for one in (sums.get((step, name), _NOTHING),)
+        ]
 
-    def _latency_point(self, group: _Group, sums: _Sums, durations: Sequence[float | None]) -> LatencyPoint:
-        step, name = group
-        return LatencyPoint(
-            start=self.edges[step],
-            end=self.edges[step + 1],
-            name=None if self._by is None else name,
-            other=name is None,
-            requests=sums.requests,
-            error_rate=_ratio(sums.errors, sums.requests) or 0.0,
-            rate_limited_rate=_ratio(sums.rate_limited, sums.requests) or 0.0,
-            tokens_per_second=_ratio(1_000 * sums.completion_tokens, sums.latency_ms),
-            latency_ms=Percentiles(*durations[:4]),
-            ttft_ms=Percentiles(*durations[4:]),
+    def _latency_points(
+        self, sums: Mapping[_Group, _Sums], lines: list[tuple[object, ...]], fill: bool
+    ) -> list[LatencyPoint]:
+        edges, is_grouped = self.edges, self._by is not None
+        durations = _durations(msgspec.convert(lines, list[_Durations]))
+        return [
+            LatencyPoint(
+                start=edges[step],
+                end=edges[step + 1],
+                name=name if is_grouped else None,
+                other=name is None,
+                requests=one.requests,
+                error_rate=_ratio(one.errors, one.requests) or 0.0,
+                rate_limited_rate=_ratio(one.rate_limited, one.requests) or 0.0,
+                tokens_per_second=_ratio(1_000 * one.completion_tokens, one.latency_ms),
+                latency_ms=latency,
+                ttft_ms=ttft,
+            )
+            for step, name in self._groups(sums, fill)
+            for one in (sums.get((step, name), _NOTHING),)
+            for latency, ttft in (durations.get((step, name), _NO_DURATIONS),)
+        ]
+
+
+def _marked(pieces: Sequence[Piece], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
+    """With whether a piece is all of its step, a line of it for each group: the dimension has no other columns."""
+    of_step = Counter(step for step, *_ in pieces)
+    return [
+        (step, width, since, until, is_exact and of_step[step] == 1 and until - since == width)
+        for step, width, since, until in pieces
+    ]
+
+
+def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Percentiles]]:
+    """Of each group, for latency and time to first token: from its one line, or from the histograms of several."""
+    histograms: dict[_Group, list[_Durations]] = {}
+    found: dict[_Group, tuple[Percentiles, Percentiles]] = {}
+    for line in lines:
+        group = (line.point, line.name)
+        if line.latencies is None:
+            found[group] = (
+                Percentiles(*map(estimate, (line.latency_p50, line.latency_p90, line.latency_p95, line.latency_p99))),
+                Percentiles(*map(estimate, (line.ttft_p50, line.ttft_p90, line.ttft_p95, line.ttft_p99))),
+            )
+        else:
+            histograms.setdefault(group, []).append(line)
+    for group, several in histograms.items():
+        found[group] = (
+            percentiles(merge(line.latencies or "{}" for line in several)),
+            percentiles(merge(line.ttfts or "{}" for line in several)),
         )
+    return found
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _name(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _whole(value: object) -> int | None:
-    return None if value is None else int(str(value))
 
 
 def _ratio(part: float, whole: float) -> float | None:

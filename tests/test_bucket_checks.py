@@ -159,8 +159,8 @@ ROLLUPS = [
     ("usage_rollups", "requests = requests + 1", 3_600_000, "all"),
     ("usage_rollups", "total_tokens = 0", 900_000, "caller"),
     ("usage_rollups", "cost_usd = cost_usd + 0.01", 21_600_000, "each"),
-    ("duration_rollups", "latencies = latencies + 1", 86_400_000, "model"),
-    ("duration_rollups", "ttfts = 0", 900_000, "provider"),
+    ("duration_rollups", "latencies = json_set(latencies, '$.\"5\"', 1000)", 86_400_000, "model"),
+    ("duration_rollups", "ttfts = '{}'", 900_000, "provider"),
 ]
 
 

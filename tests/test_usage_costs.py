@@ -15,8 +15,8 @@ from upkeep_tools import change
 from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.pieces import ROLLED_UP
 from chainlog_async.provider_health import PROVIDER_HEALTH
-from chainlog_async.rollups import GRACE_MS, NEXT_HOUR, NEXT_SPAN, Rollups
-from chainlog_async.usage_over_time import DURATIONS, LARGEST_GROUPS, USAGE
+from chainlog_async.rollups import GRACE_MS, NEXT_QUARTER, NEXT_SPAN, Rollups
+from chainlog_async.usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -32,8 +32,8 @@ QUESTION: dict[str, object] = {
     "groups": json.dumps(["p0", "p1"]),
 }
 PIECES = {
-    "buckets": [(0, 0, T0, T0 + DAY_MS)],
-    "rollups": [(0, 900_000, T0, T0 + HOUR_MS), (0, HOUR_MS, T0 + HOUR_MS, T0 + DAY_MS)],
+    "buckets": [(0, 0, T0, T0 + DAY_MS, False)],
+    "rollups": [(0, 900_000, T0, T0 + HOUR_MS, False), (0, HOUR_MS, T0 + HOUR_MS, T0 + DAY_MS, False)],
 }
 UPKEEP = {
     "after": 0,
@@ -47,12 +47,14 @@ Parameters = Mapping[str, object] | tuple[object, ...]
 QUERIES: dict[str, tuple[str, Parameters]] = {
     **{
         f"{name} of {source}": (sql, {**QUESTION, "pieces": json.dumps(pieces)})
-        for name, sql in (("largest groups", LARGEST_GROUPS), ("usage", USAGE), ("durations", DURATIONS))
+        for name, sql in (("largest groups", LARGEST_GROUPS), ("usage", USAGE))
         for source, pieces in PIECES.items()
     },
+    "durations of buckets": (BUCKET_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["buckets"])}),
+    "durations of rollups": (ROLLED_UP_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["rollups"])}),
     "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]"}),
     "provider health": (PROVIDER_HEALTH, (T0, T0 + DAY_MS)),
-    "next hour": (NEXT_HOUR, UPKEEP),
+    "next quarter": (NEXT_QUARTER, UPKEEP),
     "next span": (NEXT_SPAN, UPKEEP),
 }
 TABLES = ("request_logs", "usage_buckets", "ttft_buckets", "attempt_buckets", "usage_rollups", "duration_rollups")

@@ -106,18 +106,21 @@ def copy_of(path: Path, to: Path) -> Path:
     return to
 
 
+@pytest.fixture(scope="module")
+def states(logged: tuple[Path, list[RequestLogEntry]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Copies of it with nothing, a part or all of it rolled up."""
+    folder = tmp_path_factory.mktemp("states")
+    half, whole = copy_of(logged[0], folder / "half.db"), copy_of(logged[0], folder / "whole.db")
+    asyncio.run(roll_up(half, START + 2 * DAY_MS + 5_000_000))
+    asyncio.run(roll_up(whole))
+    assert query(whole, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
+    return {"buckets alone": logged[0], "half rolled up": half, "all rolled up": whole}
+
+
 @pytest.fixture(params=["buckets alone", "half rolled up", "all rolled up"])
-async def usage(
-    request: pytest.FixtureRequest, logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> AsyncIterator[UsageAggregator]:
-    """The reads of a copy of it, in three states."""
-    path = copy_of(logged[0], tmp_path / "copy.db")
-    if request.param == "half rolled up":
-        await roll_up(path, START + 2 * DAY_MS + 5_000_000)
-    elif request.param == "all rolled up":
-        await roll_up(path)
-        assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
-    async with UsageAggregator(path) as aggregator:
+async def usage(request: pytest.FixtureRequest, states: dict[str, Path]) -> AsyncIterator[UsageAggregator]:
+    """The reads of each of them."""
+    async with UsageAggregator(states[request.param]) as aggregator:
         yield aggregator
 
 
@@ -284,14 +287,14 @@ async def test_late_rows_are_in_every_answer_at_once(
             assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
 
 
-async def test_a_row_that_comes_while_its_hour_is_rolled_up_is_not_lost(
-    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> None:
-    """At whichever step it comes, the hour is not taken for rolled up until it is in it."""
+async def test_a_row_that_comes_while_its_time_is_rolled_up_is_not_lost(tmp_path: Path) -> None:
+    """At whichever step it comes, no quarter, hour or day is taken for rolled up until it is in it."""
     window = Window(start=START, end=START + DAY_MS)
-    for steps in range(1, 8):
-        path = copy_of(logged[0], tmp_path / f"{steps}.db")
-        rollups = Rollups()
+    template = tmp_path / "template.db"
+    await log_without_rolling_up(template, [entry(timestamp=START + 900_000 * number) for number in range(4)])
+    for steps in range(1, 4 * 11 + 3 * 12 + 2, 4):
+        path = copy_of(template, tmp_path / f"{steps}.db")
+        rollups = Rollups(advance_s=0)
         await roll_up(path, taker=rollups, steps=steps)
         insert_as_original(path, [original_row(timestamp=START + 1)])
         await roll_up(path, taker=rollups)
@@ -306,7 +309,7 @@ async def test_work_that_is_not_finished_is_done_by_another(
 ) -> None:
     """What a killed process had begun counts for nothing, and is taken over after a minute."""
     path = copy_of(logged[0], tmp_path / "killed.db")
-    await roll_up(path, taker=Rollups(), steps=3)
+    await roll_up(path, taker=Rollups(advance_s=0), steps=3)
     await roll_up(path)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]
     await roll_up(path, END + GRACE_MS + 61_000)

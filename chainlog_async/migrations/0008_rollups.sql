@@ -1,6 +1,7 @@
--- Buckets added up, so that a month costs little more to read than a day: per hour, six hours and day (UTC), for
--- everything together, for each chain, provider, model and caller, and for each combination of the four. The writer
--- does that in the background once an hour is over (rollups.py); readers take the buckets where it is not done yet.
+-- Buckets added up, so that a month costs little more to read than a day: per quarter of an hour, hour, six hours and day
+-- (UTC), for everything together, for each chain, provider, model and caller, for each pair of these, and for each
+-- combination of the four. The writer does that in the background once a quarter of an hour is over (rollups.py);
+-- readers take the buckets where it is not done yet.
 
 CREATE TABLE rollup_dimensions (
   dimension TEXT PRIMARY KEY,
@@ -16,8 +17,15 @@ INSERT INTO rollup_dimensions (dimension, by_chain, by_provider, by_model, by_ca
   ('provider', 0, 1, 0, 0),
   ('model', 0, 0, 1, 0),
   ('caller', 0, 0, 0, 1),
+  ('chain+provider', 1, 1, 0, 0),
+  ('chain+model', 1, 0, 1, 0),
+  ('chain+caller', 1, 0, 0, 1),
+  ('provider+model', 0, 1, 1, 0),
+  ('provider+caller', 0, 1, 0, 1),
+  ('model+caller', 0, 0, 1, 1),
   ('each', 1, 1, 1, 1);
 
+-- The widths in ms that each is kept for. Of each single combination, the quarters of an hour are the buckets.
 CREATE TABLE usage_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,
@@ -41,6 +49,8 @@ CREATE TABLE usage_rollups (
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
 
+-- Histograms are JSON objects, from the bin (its largest ms) to the number of requests in it: a row for each bin takes
+-- five times the space, and the time of reading that many. The percentiles of one line are those bins already.
 CREATE TABLE duration_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,
@@ -49,10 +59,18 @@ CREATE TABLE duration_rollups (
   provider_id TEXT NOT NULL,
   model TEXT NOT NULL,
   caller TEXT NOT NULL,
-  upper_ms INTEGER NOT NULL,
-  latencies INTEGER NOT NULL,
-  ttfts INTEGER NOT NULL,
-  PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller, upper_ms)
+  latency_p50 INTEGER,
+  latency_p90 INTEGER,
+  latency_p95 INTEGER,
+  latency_p99 INTEGER,
+  slowest_ms INTEGER,
+  ttft_p50 INTEGER,
+  ttft_p90 INTEGER,
+  ttft_p95 INTEGER,
+  ttft_p99 INTEGER,
+  latencies TEXT NOT NULL,
+  ttfts TEXT NOT NULL,
+  PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
 
 -- What is rolled up and valid; while somebody is at it, `taken_by` says who, and `taken_at` since when (ms, UTC).
@@ -64,7 +82,7 @@ CREATE TABLE rolled_up (
   PRIMARY KEY (width, start)
 ) WITHOUT ROWID;
 
--- The end of the last hour that was ever rolled up: what is logged for a later time can make nothing invalid.
+-- The end of the last time that was ever rolled up: what is logged for a later one can make nothing invalid.
 CREATE TABLE rollup_progress (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   rolled_until INTEGER NOT NULL
@@ -75,78 +93,17 @@ INSERT INTO rollup_progress (id, rolled_until) VALUES (1, 0);
 CREATE TRIGGER forget_rollups AFTER INSERT ON request_logs
 WHEN NEW.timestamp < (SELECT rolled_until FROM rollup_progress WHERE id = 1)
 BEGIN
+  DELETE FROM rolled_up WHERE width = 900000 AND start = CAST(NEW.timestamp AS INTEGER) / 900000 * 900000;
   DELETE FROM rolled_up WHERE width = 3600000 AND start = CAST(NEW.timestamp AS INTEGER) / 3600000 * 3600000;
   DELETE FROM rolled_up WHERE width = 21600000 AND start = CAST(NEW.timestamp AS INTEGER) / 21600000 * 21600000;
   DELETE FROM rolled_up WHERE width = 86400000 AND start = CAST(NEW.timestamp AS INTEGER) / 86400000 * 86400000;
 END;
 
--- Views only to hang triggers on: one INSERT is one step, whole or not at all.
-CREATE VIEW hours_to_roll_up (start, dimension) AS SELECT NULL, NULL WHERE FALSE;
+-- Only to hang a trigger on: one INSERT is one step, whole or not at all.
+CREATE VIEW to_roll_up (start, width, part_width, dimension) AS SELECT NULL, NULL, NULL, NULL WHERE FALSE;
 
-CREATE VIEW spans_to_roll_up (start, width, part_width, dimension) AS SELECT NULL, NULL, NULL, NULL WHERE FALSE;
-
--- The quarters of one hour, and the hour, for one dimension. Of each single combination the quarters are the buckets.
-CREATE TRIGGER roll_up_hour INSTEAD OF INSERT ON hours_to_roll_up
-BEGIN
-  DELETE FROM usage_rollups
-  WHERE width IN (900000, 3600000) AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + 3600000;
-
-  DELETE FROM duration_rollups
-  WHERE width IN (900000, 3600000) AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + 3600000;
-
-  INSERT INTO usage_rollups
-  SELECT
-    900000, dimension, start,
-    IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
-    IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who,
-    SUM(requests), SUM(errors), SUM(rate_limited), SUM(waterfalls), SUM(prompt_tokens), SUM(completion_tokens),
-    SUM(cached_tokens), SUM(total_tokens), SUM(cost_usd), SUM(latency_ms), SUM(ttft_ms), SUM(ttft_requests)
-  FROM rollup_dimensions CROSS JOIN usage_buckets
-  WHERE dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + 3600000
-  GROUP BY start, chain, provider, name, who;
-
-  INSERT INTO usage_rollups
-  SELECT
-    3600000, dimension, NEW.start, chain_name, provider_id, model, caller,
-    SUM(requests), SUM(errors), SUM(rate_limited), SUM(waterfalls), SUM(prompt_tokens), SUM(completion_tokens),
-    SUM(cached_tokens), SUM(total_tokens), SUM(cost_usd), SUM(latency_ms), SUM(ttft_ms), SUM(ttft_requests)
-  FROM usage_rollups
-  WHERE width = 900000 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + 3600000
-  GROUP BY chain_name, provider_id, model, caller;
-
-  INSERT INTO duration_rollups
-  SELECT
-    900000, dimension, start,
-    IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
-    IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who, upper_ms, SUM(latencies), SUM(ttfts)
-  FROM rollup_dimensions CROSS JOIN (
-    SELECT start, chain_name, provider_id, model, caller, upper_ms, requests AS latencies, 0 AS ttfts
-    FROM usage_buckets WHERE start >= NEW.start AND start < NEW.start + 3600000
-    UNION ALL
-    SELECT start, chain_name, provider_id, model, caller, upper_ms, 0, requests
-    FROM ttft_buckets WHERE start >= NEW.start AND start < NEW.start + 3600000
-  )
-  WHERE dimension = NEW.dimension
-  GROUP BY start, chain, provider, name, who, upper_ms;
-
-  INSERT INTO duration_rollups
-  SELECT
-    3600000, dimension, NEW.start, chain_name, provider_id, model, caller, upper_ms, SUM(latencies), SUM(ttfts)
-  FROM duration_rollups
-  WHERE width = 900000 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + 3600000
-  GROUP BY chain_name, provider_id, model, caller, upper_ms;
-
-  DELETE FROM usage_rollups
-  WHERE NEW.dimension = 'each' AND width = 900000 AND dimension = 'each'
-    AND start >= NEW.start AND start < NEW.start + 3600000;
-
-  DELETE FROM duration_rollups
-  WHERE NEW.dimension = 'each' AND width = 900000 AND dimension = 'each'
-    AND start >= NEW.start AND start < NEW.start + 3600000;
-END;
-
--- A longer span from its parts, for one dimension.
-CREATE TRIGGER roll_up_span INSTEAD OF INSERT ON spans_to_roll_up
+-- Adds up the parts of one width in one dimension: of the buckets where `part_width` is 0, or of shorter rollups.
+CREATE TRIGGER roll_up INSTEAD OF INSERT ON to_roll_up
 BEGIN
   DELETE FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start;
 
@@ -154,17 +111,77 @@ BEGIN
 
   INSERT INTO usage_rollups
   SELECT
-    NEW.width, dimension, NEW.start, chain_name, provider_id, model, caller,
+    NEW.width, NEW.dimension, NEW.start, chain, provider, name, who,
     SUM(requests), SUM(errors), SUM(rate_limited), SUM(waterfalls), SUM(prompt_tokens), SUM(completion_tokens),
     SUM(cached_tokens), SUM(total_tokens), SUM(cost_usd), SUM(latency_ms), SUM(ttft_ms), SUM(ttft_requests)
-  FROM usage_rollups
-  WHERE width = NEW.part_width AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-  GROUP BY chain_name, provider_id, model, caller;
+  FROM (
+    SELECT
+      IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
+      IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who, requests, errors, rate_limited, waterfalls,
+      prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd, latency_ms, ttft_ms, ttft_requests
+    FROM rollup_dimensions CROSS JOIN usage_buckets
+    WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+    UNION ALL
+    SELECT
+      chain_name, provider_id, model, caller, requests, errors, rate_limited, waterfalls,
+      prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd, latency_ms, ttft_ms, ttft_requests
+    FROM usage_rollups
+    WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+      AND start >= NEW.start AND start < NEW.start + NEW.width
+  )
+  GROUP BY chain, provider, name, who;
 
+  -- A percentile is the first bin at which the requests so far are at least that share of all.
   INSERT INTO duration_rollups
   SELECT
-    NEW.width, dimension, NEW.start, chain_name, provider_id, model, caller, upper_ms, SUM(latencies), SUM(ttfts)
-  FROM duration_rollups
-  WHERE width = NEW.part_width AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-  GROUP BY chain_name, provider_id, model, caller, upper_ms;
+    NEW.width, NEW.dimension, NEW.start, chain, provider, name, who,
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 50 * all_latencies, upper_ms, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 90 * all_latencies, upper_ms, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 95 * all_latencies, upper_ms, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 99 * all_latencies, upper_ms, NULL)),
+    MAX(IIF(latencies > 0, upper_ms, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 50 * all_ttfts, upper_ms, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 90 * all_ttfts, upper_ms, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 95 * all_ttfts, upper_ms, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 99 * all_ttfts, upper_ms, NULL)),
+    json_group_object(CAST(upper_ms AS TEXT), latencies) FILTER (WHERE latencies > 0),
+    json_group_object(CAST(upper_ms AS TEXT), ttfts) FILTER (WHERE ttfts > 0)
+  FROM (
+    SELECT
+      chain, provider, name, who, upper_ms, latencies, ttfts,
+      100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS all_latencies,
+      100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS all_ttfts
+    FROM (
+      SELECT chain, provider, name, who, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
+      FROM (
+        SELECT
+          IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
+          IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who,
+          upper_ms, requests AS latencies, 0 AS ttfts
+        FROM rollup_dimensions CROSS JOIN usage_buckets
+        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT
+          IIF(by_chain, chain_name, ''), IIF(by_provider, provider_id, ''), IIF(by_model, model, ''),
+          IIF(by_caller, caller, ''), upper_ms, 0, requests
+        FROM rollup_dimensions CROSS JOIN ttft_buckets
+        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT chain_name, provider_id, model, caller, CAST(key AS INTEGER), value, 0
+        FROM duration_rollups CROSS JOIN json_each(duration_rollups.latencies)
+        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+          AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT chain_name, provider_id, model, caller, CAST(key AS INTEGER), 0, value
+        FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
+        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+          AND start >= NEW.start AND start < NEW.start + NEW.width
+      )
+      GROUP BY chain, provider, name, who, upper_ms
+    )
+    WINDOW
+      up_to_here AS (PARTITION BY chain, provider, name, who ORDER BY upper_ms),
+      everywhere AS (PARTITION BY chain, provider, name, who)
+  )
+  GROUP BY chain, provider, name, who;
 END;
