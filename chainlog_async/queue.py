@@ -368,9 +368,8 @@ class EntryQueue:
     def statistics(self, condition: Condition, *, gave_way_ms: float) -> Statistics:
         """The books at this moment, consistent in themselves, with the writer's notes."""
         with self._lock:
-            return self._books.statistics(
-                self._backlog, condition, journal_error=self.journal_error, gave_way_ms=gave_way_ms
-            )
+            error = self.journal_error
+            return self._books.statistics(self._backlog, condition, journal_error=error, gave_way_ms=gave_way_ms)
 
     @property
     def journal_error(self) -> str | None:

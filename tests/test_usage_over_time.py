@@ -304,6 +304,23 @@ async def test_a_row_that_comes_while_its_time_is_rolled_up_is_not_lost(tmp_path
                 assert [point.requests for point in points] == [5]
 
 
+async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for_ever(tmp_path: Path) -> None:
+    """A look takes nothing twice, although each late row makes what was just done invalid."""
+    path = tmp_path / "late.db"
+    await log_without_rolling_up(path, [entry(timestamp=START + 900_000 * number) for number in range(4)])
+    rollups = Rollups(advance_s=0)
+    connection = await initialize_database(path)
+    try:
+        steps = 0
+        while await rollups.advance(connection, END + GRACE_MS):
+            steps += 1
+            assert steps <= 4 * 11
+            await asyncio.to_thread(insert_as_original, path, [original_row(timestamp=START + 1)])
+    finally:
+        await close_connection(connection)
+    assert query(path, "SELECT COUNT(*) FROM rolled_up") == [(3,)]
+
+
 async def test_work_that_is_not_finished_is_done_by_another(
     logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
 ) -> None:
