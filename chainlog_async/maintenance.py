@@ -44,9 +44,10 @@ class Maintenance:
             trouble = await self._save_deleted_wal(files)
             self._condition.database_bytes = files.database_bytes
             await self._look_after_wal(files.wal_bytes)
-            more_to_do = await self._retention.prune_slice(self._store.connection, now_ms())
+            more_to_prune = await self._retention.prune_slice(self._store.connection, now_ms())
             self._condition.too_large = self._retention.too_large
-            more_to_do |= await self._rollups.advance(self._store.connection, now_ms())
+            began = monotonic()
+            more_to_roll_up = await self._rollups.advance(self._store.connection, now_ms())
         except Exception as error:
             # Entries are written all the same.
             fault = classify(error)
@@ -56,8 +57,11 @@ class Maintenance:
                 self._condition.note_upkeep(f"{error} ({errorname(error)})")
             return
         self._condition.note_upkeep(trouble)
-        if more_to_do:
+        if more_to_prune:
             self._next_at = monotonic()
+        elif more_to_roll_up:
+            # As long a pause as it took: other processes have to write, too.
+            self._next_at = monotonic() + (monotonic() - began)
 
     async def _save_deleted_wal(self, files: Files) -> str | None:
         """Moves what is in a write-ahead log that somebody deleted into the database; says what to do about it."""
