@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-litellm torture check format bench bench-quick bench-litellm browser screenshots clean
+.PHONY: help run demo test test-litellm torture check format bench bench-quick bench-month bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes
 
 bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
 	@.venv-bench/bin/python -m benchmarks --quick
+
+bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)
+	@$(BIN)/python -m benchmarks.month
 
 bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
 	@.venv-litellm/bin/python -m benchmarks.litellm_proxy

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .database import initialize_database
+from .durations import Percentiles
 from .entry import Attempt, RequestLogEntry
 from .errors import ChainlogError
 from .histogram import Histogram
 from .logger import RequestLogger
+from .provider_health import ProviderHealth
 from .request_filter import RequestFilter
 from .requests import LoggedAttempt, LoggedRequest, RequestPage
 from .schema import migrate_schema
 from .service import ChainLog
 from .statistics import Health, Statistics
 from .usage import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
+from .usage_over_time import LatencyPoint, UsageFilter, UsagePoint
+from .window import Window
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -26,8 +30,11 @@ __all__ = [
     "ChainlogError",
     "Health",
     "Histogram",
+    "LatencyPoint",
     "LoggedAttempt",
     "LoggedRequest",
+    "Percentiles",
+    "ProviderHealth",
     "ProviderUsage",
     "RequestFilter",
     "RequestLogEntry",
@@ -38,6 +45,9 @@ __all__ = [
     "Statistics",
     "SummaryStats",
     "UsageAggregator",
+    "UsageFilter",
+    "UsagePoint",
+    "Window",
     "__version__",
     "initialize_database",
     "migrate_schema",

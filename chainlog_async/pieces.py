@@ -16,24 +16,25 @@ Piece: TypeAlias = tuple[int, int, int, int]
 # The widths are named so that SQLite searches the key, whose first column they are.
 # What is within a longer span that is rolled up is needed only where a step begins or ends inside of that.
 ROLLED_UP = """
-SELECT width, start FROM rolled_up
-WHERE width IN (21600000, 86400000) AND taken_by IS NULL AND start >= :since AND start < :until
+WITH valid (width, start) AS NOT MATERIALIZED (
+  SELECT width, start FROM rolled_up
+  WHERE taken_by IS NULL AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
+)
+SELECT width, start FROM valid WHERE width IN (21600000, 86400000) AND start >= :since AND start < :until
 UNION ALL
-SELECT width, start FROM rolled_up
-WHERE width = 3600000 AND taken_by IS NULL AND start >= :since AND start < :until AND (
+SELECT width, start FROM valid
+WHERE width = 3600000 AND start >= :since AND start < :until AND (
   start / 21600000 IN (SELECT value / 21600000 FROM json_each(:edges))
   OR NOT EXISTS (
-    SELECT 1 FROM rolled_up AS span
-    WHERE span.width = 21600000 AND span.start = rolled_up.start / 21600000 * 21600000 AND span.taken_by IS NULL
+    SELECT 1 FROM valid AS span WHERE span.width = 21600000 AND span.start = valid.start / 21600000 * 21600000
   )
 )
 UNION ALL
-SELECT width, start FROM rolled_up
-WHERE width = 900000 AND taken_by IS NULL AND start >= :since AND start < :until AND (
+SELECT width, start FROM valid
+WHERE width = 900000 AND start >= :since AND start < :until AND (
   start / 3600000 IN (SELECT value / 3600000 FROM json_each(:edges))
   OR NOT EXISTS (
-    SELECT 1 FROM rolled_up AS span
-    WHERE span.width = 3600000 AND span.start = rolled_up.start / 3600000 * 3600000 AND span.taken_by IS NULL
+    SELECT 1 FROM valid AS span WHERE span.width = 3600000 AND span.start = valid.start / 3600000 * 3600000
   )
 )
 """
@@ -41,21 +42,17 @@ WHERE width = 900000 AND taken_by IS NULL AND start >= :since AND start < :until
 _WIDTHS = tuple(sorted((width for width, _ in SPANS), reverse=True))
 
 
-def cut(edges: Sequence[int], dimension: str, rolled_up: AbstractSet[tuple[int, int]]) -> list[Piece]:
+def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[Piece]:
     """The steps between the edges (whole quarters of an hour) in as few and as coarse pieces as `rolled_up` allows.
 
-    That is a set of widths and starts. Of the dimension ``each``, the quarters are the buckets.
+    That is a set of widths and starts.
     """
-    widths = _WIDTHS[:-1] if dimension == "each" else _WIDTHS
-    starts = sorted({start for width, start in rolled_up if width in widths})
+    starts = sorted({start for _, start in rolled_up})
     pieces: list[Piece] = []
     for step, (begin, end) in enumerate(pairwise(edges)):
         time = begin
         while time < end:
-            width = next(
-                (one for one in widths if (one, time) in rolled_up and time + one <= end),
-                0,
-            )
+            width = next((one for one in _WIDTHS if (one, time) in rolled_up and time + one <= end), 0)
             if width:
                 until = time + width
             else:

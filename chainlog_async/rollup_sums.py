@@ -20,18 +20,16 @@ _SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
 
 ROLLED_UP_DAYS = "SELECT DISTINCT start / 86400000 * 86400000 FROM rolled_up WHERE taken_by IS NULL ORDER BY 1"
 
-# Of single combinations, the quarters of an hour are the buckets.
 ROLLUP_SUMS = f"""
-WITH spans (width, start) AS MATERIALIZED (SELECT width, start FROM {_SPANS}), widths AS (
-  SELECT width, dimension FROM (SELECT DISTINCT width FROM spans), rollup_dimensions
-  WHERE width > 900000 OR dimension <> 'each'
+WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dimensions FROM {_SPANS}), widths AS (
+  SELECT width, dimension, bit FROM (SELECT DISTINCT width FROM spans), rollup_dimensions
 ), ttfts AS (
   SELECT start, SUM(requests) AS ttfts FROM ttft_buckets WHERE {_DAY} GROUP BY start
 ), quarters AS MATERIALIZED (
   SELECT *, requests AS latencies FROM (SELECT start, {_SUMS} FROM usage_buckets WHERE {_DAY} GROUP BY start)
   LEFT JOIN ttfts USING (start)
 ), counted AS (
-  SELECT spans.width, spans.start, {", ".join(f"SUM({column}) AS {column}" for column in _COLUMNS)}
+  SELECT spans.width, spans.start, spans.dimensions, {", ".join(f"SUM({column}) AS {column}" for column in _COLUMNS)}
   FROM spans LEFT JOIN quarters ON quarters.start >= spans.start AND quarters.start < spans.start + spans.width
   GROUP BY 1, 2
 ), usage AS (
@@ -44,10 +42,14 @@ WITH spans (width, start) AS MATERIALIZED (SELECT width, start FROM {_SPANS}), w
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT
-  width, start, dimension, {", ".join(f"usage.{number}" for number in _NUMBERS)}, durations.latencies, durations.ttfts,
+  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in _NUMBERS)},
+  durations.latencies, durations.ttfts,
   {", ".join(f"counted.{column}" for column in _COLUMNS)}
-FROM counted JOIN widths USING (width)
-LEFT JOIN usage USING (width, dimension, start) LEFT JOIN durations USING (width, dimension, start)
+FROM counted JOIN widths ON widths.width = counted.width AND counted.dimensions & bit
+LEFT JOIN usage
+  ON usage.width = counted.width AND usage.dimension = widths.dimension AND usage.start = counted.start
+LEFT JOIN durations
+  ON durations.width = counted.width AND durations.dimension = widths.dimension AND durations.start = counted.start
 """  # noqa: S608  # put together from constants of this file
 
 FORGET = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"

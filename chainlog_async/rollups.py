@@ -80,16 +80,32 @@ AND NOT EXISTS (
 LIMIT 1
 """
 
-TAKE = "INSERT OR REPLACE INTO rolled_up (width, start, taken_by, taken_at) VALUES (:width, :start, :taker, :now)"
+TAKE = """
+INSERT OR REPLACE INTO rolled_up (width, start, dimensions, taken_by, taken_at) VALUES (:width, :start, 0, :taker, :now)
+"""
 # From here on, what is logged for that time makes it invalid.
 PROGRESS = "UPDATE rollup_progress SET rolled_until = MAX(rolled_until, :start + :width) WHERE id = 1"
-# Of single combinations there are no quarters but the buckets.
+# Of the buckets where a part has not the dimension; of single combinations no quarters are kept.
 ROLL_UP = """
 INSERT INTO to_roll_up (start, width, part_width, dimension)
-SELECT :start, :width, IIF(value = 'each' AND :part_width = 900000, 0, :part_width), value FROM json_each(:dimensions)
+SELECT :start, :width, IIF(
+  EXISTS (
+    SELECT 1 FROM rolled_up
+    WHERE width = :part_width AND start >= :start AND start < :start + :width AND NOT dimensions & bit
+  ), 0, :part_width
+), dimension
+FROM json_each(:dimensions) CROSS JOIN rollup_dimensions ON dimension = value
 """
 # Not when a late row, or another taker, came in between.
-FINISH = "UPDATE rolled_up SET taken_by = NULL WHERE width = :width AND start = :start AND taken_by = :taker"
+FINISH = """
+UPDATE rolled_up SET taken_by = NULL, dimensions = (
+  SELECT COALESCE(SUM(bit), 0) FROM rollup_dimensions WHERE EXISTS (
+    SELECT 1 FROM usage_rollups AS rolled
+    WHERE rolled.width = :width AND rolled.dimension = rollup_dimensions.dimension AND rolled.start = :start
+  )
+)
+WHERE width = :width AND start = :start AND taken_by = :taker
+"""
 
 
 def dimension_of(asked: Sequence[str]) -> str:

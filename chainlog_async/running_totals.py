@@ -56,6 +56,7 @@ WITH RECURSIVE days (start) AS (
 )
 SELECT start, EXISTS (
   SELECT 1 FROM rolled_up WHERE width = 86400000 AND rolled_up.start = days.start AND taken_by IS NULL
+    AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = 'each')
 )
 FROM days WHERE start < :until
 """

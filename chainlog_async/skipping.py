@@ -21,6 +21,7 @@ SELECT start FROM spans
 WHERE start IS NOT NULL AND (
   NOT EXISTS (
     SELECT 1 FROM rolled_up WHERE width = :width AND rolled_up.start = spans.start AND taken_by IS NULL
+      AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
   )
   OR EXISTS (
     SELECT 1 FROM usage_rollups AS rolled

@@ -154,11 +154,11 @@ class UsageQuestion:
         self.edges = await in_thread(self._window.edges)
         asked = [name for name in KEYS if self._parameters[name] is not None or name == self._by]
         dimension = dimension_of(asked)
-        where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges)}
+        where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
-        pieces = await in_thread(cut, self.edges, dimension, rolled_up)
+        pieces = await in_thread(cut, self.edges, rolled_up)
         self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=len(asked) != 3))}
-        coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), dimension, rolled_up)
+        coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up)
         self._names = await self._largest_groups({"pieces": _json(_marked(coarse, is_exact=False))})
         self._parameters["groups"] = _json(self._names)
 

@@ -6,16 +6,16 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import rolling_up
 from bucket_tools import T0, counted_buckets, insert_details, kept_buckets
 from schemas import query
 from upkeep_tools import change, clean, content_of, number_of, rows_of
 
 from chainlog_async.checking import check_database
-from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.differences import MOST_LISTED, Difference
 from chainlog_async.errors import DatabaseError
 from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.rollups import GRACE_MS, Rollups
+from chainlog_async.rollups import GRACE_MS
 
 DAY_MS = 86_400_000
 OLDEST = f"DELETE FROM request_logs WHERE timestamp < {T0 + DAY_MS // 2}"
@@ -24,15 +24,9 @@ OLDEST = f"DELETE FROM request_logs WHERE timestamp < {T0 + DAY_MS // 2}"
 YOUNG = f"start > {T0 + DAY_MS}"
 
 
-async def roll_up(path: Path, now: int = T0 + 3 * DAY_MS) -> None:
-    """Do what the writer does in the background, as if it were `now`."""
-    connection = await initialize_database(path)
-    try:
-        rollups = Rollups()
-        while await rollups.advance(connection, now + GRACE_MS):
-            pass
-    finally:
-        await close_connection(connection)
+async def roll_up(path: Path) -> None:
+    """All there is, as if it were three days later."""
+    await rolling_up.roll_up(path, T0 + 3 * DAY_MS + GRACE_MS)
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import rolling_up
 from bucket_tools import T0, insert_details
 from upkeep_tools import change
 
-from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.pieces import ROLLED_UP
 from chainlog_async.provider_health import PROVIDER_HEALTH
-from chainlog_async.rollups import GRACE_MS, NEXT_QUARTER, NEXT_SPAN, Rollups
+from chainlog_async.rollups import GRACE_MS, NEXT_QUARTER, NEXT_SPAN
 from chainlog_async.usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
 
 DAY_MS = 86_400_000
@@ -52,7 +52,7 @@ QUERIES: dict[str, tuple[str, Parameters]] = {
     },
     "durations of buckets": (BUCKET_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["buckets"])}),
     "durations of rollups": (ROLLED_UP_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["rollups"])}),
-    "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]"}),
+    "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]", "dimension": "provider"}),
     "provider health": (PROVIDER_HEALTH, (T0, T0 + DAY_MS)),
     "next quarter": (NEXT_QUARTER, UPKEEP),
     "next span": (NEXT_SPAN, UPKEEP),
@@ -61,14 +61,8 @@ TABLES = ("request_logs", "usage_buckets", "ttft_buckets", "attempt_buckets", "u
 
 
 async def roll_up(path: Path) -> None:
-    """Does what the writer does in the background once everything is over."""
-    connection = await initialize_database(path)
-    try:
-        rollups = Rollups()
-        while await rollups.advance(connection, T0 + 10 * DAY_MS + GRACE_MS):
-            pass
-    finally:
-        await close_connection(connection)
+    """All there is, as if it were ten days later."""
+    await rolling_up.roll_up(path, T0 + 10 * DAY_MS + GRACE_MS)
 
 
 def steps_of(path: Path, sql: str, parameters: Parameters) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import rolling_up
 from factories import entry, insert_as_original, original_row
 from schemas import query
 from writing_tools import settings_for, until
@@ -89,14 +90,8 @@ async def log_without_rolling_up(path: Path, entries: Iterable[RequestLogEntry])
 
 
 async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: Rollups | None = None, steps: int = 10**9) -> None:
-    """Do what the writer does in the background, as if it were `now`, in as many steps at the most."""
-    rollups = taker or Rollups()
-    connection = await initialize_database(path)
-    try:
-        while steps and await rollups.advance(connection, now):
-            steps -= 1
-    finally:
-        await close_connection(connection)
+    """All of the five days, if nothing else is said."""
+    await rolling_up.roll_up(path, now, taker=taker, steps=steps)
 
 
 def copy_of(path: Path, to: Path) -> Path:
@@ -308,6 +303,7 @@ async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for
     """A look takes nothing twice, although each late row makes what was just done invalid."""
     path = tmp_path / "late.db"
     await log_without_rolling_up(path, [entry(timestamp=START + 900_000 * number) for number in range(4)])
+    rolling_up.roll_up_small_ones(path)
     rollups = Rollups(advance_s=0)
     connection = await initialize_database(path)
     try:

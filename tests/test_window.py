@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.pieces import cut
-from chainlog_async.rollups import DIMENSIONS, SPANS
+from chainlog_async.rollups import SPANS
 from chainlog_async.window import HOUR_MS, MAX_STEPS, QUARTER_MS, STEPS, Step, Window
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]
@@ -80,20 +80,18 @@ def test_a_window_that_cannot_be_is_refused(window: Window, words: str) -> None:
     length=st.integers(1, 3 * 86_400_000),
     step=st.sampled_from([None, *STEPS]),
     zone=st.sampled_from(ZONES),
-    dimension=st.sampled_from(DIMENSIONS),
     data=st.data(),
 )
 def test_pieces_cover_each_quarter_of_an_hour_once(
-    start: int, length: int, step: Step | None, zone: str, dimension: str, data: st.DataObject
+    start: int, length: int, step: Step | None, zone: str, data: st.DataObject
 ) -> None:
     """In its own step, and only what is rolled up is taken for rolled up."""
     edges = Window(start=start, end=start + length, step=step, zone=zone).edges()
     possible = [(width, time) for width, _ in SPANS for time in range(edges[0] // width * width, edges[-1], width)]
     rolled_up = data.draw(st.sets(st.sampled_from(possible)))
     quarters: list[tuple[int, int]] = []
-    for point, width, since, until in cut(edges, dimension, rolled_up):
+    for point, width, since, until in cut(edges, rolled_up):
         quarters += [(point, time) for time in range(since, until, QUARTER_MS)]
-        assert (dimension, width) != ("each", QUARTER_MS)
         if width:
             assert {(width, time) for time in range(since, until, width)} <= rolled_up
     assert quarters == [
@@ -106,5 +104,5 @@ def test_whole_days_are_one_piece_each() -> None:
     first = ms(datetime(2026, 5, 1, tzinfo=UTC))
     rolled_up = {(86_400_000, first + day * 86_400_000) for day in range(31)}
     edges = Window(start=first, end=first + 31 * 86_400_000, step="1d").edges()
-    assert cut(edges, "all", rolled_up) == [(day, 86_400_000, edges[day], edges[day + 1]) for day in range(31)]
-    assert cut([edges[0], edges[-1]], "each", rolled_up) == [(0, 86_400_000, edges[0], edges[-1])]
+    assert cut(edges, rolled_up) == [(day, 86_400_000, edges[day], edges[day + 1]) for day in range(31)]
+    assert cut([edges[0], edges[-1]], rolled_up) == [(0, 86_400_000, edges[0], edges[-1])]

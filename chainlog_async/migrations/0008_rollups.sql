@@ -1,31 +1,31 @@
 -- Buckets added up, so that a month costs little more to read than a day: per quarter of an hour, hour, six hours and day
 -- (UTC), for everything together, for each chain, provider, model and caller, for each pair of these, and for each
 -- combination of the four. The writer does that in the background once a quarter of an hour is over (rollups.py);
--- readers take the buckets where it is not done yet.
+-- readers take the buckets where it is not done yet, or where it would save too little.
 
 CREATE TABLE rollup_dimensions (
   dimension TEXT PRIMARY KEY,
+  bit INTEGER NOT NULL,
   by_chain INTEGER NOT NULL,
   by_provider INTEGER NOT NULL,
   by_model INTEGER NOT NULL,
   by_caller INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO rollup_dimensions (dimension, by_chain, by_provider, by_model, by_caller) VALUES
-  ('all', 0, 0, 0, 0),
-  ('chain', 1, 0, 0, 0),
-  ('provider', 0, 1, 0, 0),
-  ('model', 0, 0, 1, 0),
-  ('caller', 0, 0, 0, 1),
-  ('chain+provider', 1, 1, 0, 0),
-  ('chain+model', 1, 0, 1, 0),
-  ('chain+caller', 1, 0, 0, 1),
-  ('provider+model', 0, 1, 1, 0),
-  ('provider+caller', 0, 1, 0, 1),
-  ('model+caller', 0, 0, 1, 1),
-  ('each', 1, 1, 1, 1);
+INSERT INTO rollup_dimensions (dimension, bit, by_chain, by_provider, by_model, by_caller) VALUES
+  ('all', 1, 0, 0, 0, 0),
+  ('chain', 2, 1, 0, 0, 0),
+  ('provider', 4, 0, 1, 0, 0),
+  ('model', 8, 0, 0, 1, 0),
+  ('caller', 16, 0, 0, 0, 1),
+  ('chain+provider', 32, 1, 1, 0, 0),
+  ('chain+model', 64, 1, 0, 1, 0),
+  ('chain+caller', 128, 1, 0, 0, 1),
+  ('provider+model', 256, 0, 1, 1, 0),
+  ('provider+caller', 512, 0, 1, 0, 1),
+  ('model+caller', 1024, 0, 0, 1, 1),
+  ('each', 2048, 1, 1, 1, 1);
 
--- The widths in ms that each is kept for. Of each single combination, the quarters of an hour are the buckets.
 CREATE TABLE usage_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,
@@ -73,22 +73,28 @@ CREATE TABLE duration_rollups (
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
 
--- What is rolled up and valid; while somebody is at it, `taken_by` says who, and `taken_at` since when (ms, UTC).
+-- What is rolled up and valid, and in which dimensions (the sum of their bits); while somebody is at it, `taken_by` says
+-- who, and `taken_at` since when (ms, UTC).
 CREATE TABLE rolled_up (
   width INTEGER NOT NULL,
   start INTEGER NOT NULL,
+  dimensions INTEGER NOT NULL,
   taken_by TEXT,
   taken_at INTEGER,
   PRIMARY KEY (width, start)
 ) WITHOUT ROWID;
 
--- The end of the last time that was ever rolled up: what is logged for a later one can make nothing invalid.
+-- `rolled_until` is the end of the last time that was ever rolled up: what is logged for a later one can make nothing
+-- invalid. What has fewer buckets, or fewer of them for each line that they would be added up to, is not rolled up:
+-- reading the buckets takes no time then, and of rare requests of many kinds the lines would be larger than the log.
 CREATE TABLE rollup_progress (
   id INTEGER PRIMARY KEY CHECK (id = 1),
-  rolled_until INTEGER NOT NULL
+  rolled_until INTEGER NOT NULL,
+  fewest_buckets INTEGER NOT NULL,
+  fewest_for_a_line INTEGER NOT NULL
 );
 
-INSERT INTO rollup_progress (id, rolled_until) VALUES (1, 0);
+INSERT INTO rollup_progress (id, rolled_until, fewest_buckets, fewest_for_a_line) VALUES (1, 0, 100, 3);
 
 CREATE TRIGGER forget_rollups AFTER INSERT ON request_logs
 WHEN NEW.timestamp < (SELECT rolled_until FROM rollup_progress WHERE id = 1)
@@ -130,6 +136,16 @@ BEGIN
       AND start >= NEW.start AND start < NEW.start + NEW.width
   )
   GROUP BY chain, provider, name, who;
+
+  DELETE FROM usage_rollups
+  WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
+    AND (SELECT COUNT(*) FROM usage_buckets WHERE start >= NEW.start AND start < NEW.start + NEW.width) < (
+      SELECT MAX(fewest_buckets, fewest_for_a_line * (
+        SELECT COUNT(*) FROM usage_rollups
+        WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
+      ))
+      FROM rollup_progress
+    );
 
   -- A percentile is the first bin at which the requests so far are at least that share of all.
   INSERT INTO duration_rollups
@@ -176,6 +192,9 @@ BEGIN
         FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
         WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
           AND start >= NEW.start AND start < NEW.start + NEW.width
+      )
+      WHERE EXISTS (
+        SELECT 1 FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
       )
       GROUP BY chain, provider, name, who, upper_ms
     )

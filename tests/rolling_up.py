@@ -1,0 +1,28 @@
+"""What the writer does in the background, at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from chainlog_async.database import close_connection, initialize_database
+from chainlog_async.rollups import Rollups
+
+
+async def roll_up(path: Path, now: int, *, taker: Rollups | None = None, steps: int = 10**9) -> None:
+    """As if it were `now`, in as many steps at the most, and however few buckets there are to add up."""
+    roll_up_small_ones(path)
+    rollups = taker or Rollups()
+    connection = await initialize_database(path)
+    try:
+        while steps and await rollups.advance(connection, now):
+            steps -= 1
+    finally:
+        await close_connection(connection)
+
+
+def roll_up_small_ones(path: Path) -> None:
+    """From now on, adds up what is not worth it as well: the tests' logs are all small."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE rollup_progress SET fewest_buckets = 0, fewest_for_a_line = 0")
