@@ -170,7 +170,7 @@ async def _pages(usage: UsageAggregator) -> AsyncIterator[tuple[str, Question]]:
         cursor = (await usage.find_requests(where)).next_cursor
         if cursor is not None:
             yield f"{name}, next page", partial(usage.find_requests, where, cursor=cursor)
-    page = await usage.find_requests(RequestFilter(end=START_MS + 15 * DAY_MS))
+    page = await usage.find_requests(RequestFilter())
     yield "one request", partial(usage.get_request, page.requests[0].id)
 
 
