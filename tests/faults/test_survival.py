@@ -152,9 +152,10 @@ class Life:
                 beside_it(self.db_path, suffix).unlink(missing_ok=True)
 
     async def forbid(self) -> None:
-        """The connection may not write."""
+        """The connection may not write, and what another one wrote is in the write-ahead log."""
         async with self.another_connection():
             await self.chainlog._require_logger().connection.execute_fetchall("PRAGMA query_only = ON")
+            await asyncio.to_thread(execute, self.db_path, "CREATE TABLE anything (x)")
 
     async def replace(self) -> None:
         """What is at the path is no database any more."""
