@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 .PHONY: help run demo test test-litellm torture check format bench bench-quick bench-month bench-litellm browser screenshots clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the folder it is installed into,"
 	@echo "  DEMO_ARGS='--port 0 --per-s 20' the demo, PYTEST_ARGS='-k settings' the tests,"
