@@ -210,7 +210,7 @@ class Import:
         "chainlog import --strict --db ./data/observability.db *.jsonl",
         "zcat old.jsonl.gz | chainlog import --json - | jq .imported",
         "chainlog import --format litellm-spend-logs spend.csv",
-        "chainlog import --map vendor=provider_id --map seconds=latency_ms*1000 --set chain_name=old trace.csv",
+        "chainlog import --map vendor=provider_id --map 'seconds=latency_ms*1000' --set chain_name=old trace.csv",
     ),
 )
 @click.argument(
