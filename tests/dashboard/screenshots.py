@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+from cli.support import ROOT, until
 from playwright.async_api import async_playwright
 
 from .support import FLAGS, HOUR_MS, Viewer, find_browser, loaded, service
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
+FOLDER = ROOT / "docs" / "images"
 COUNT = 6000
 DAYS = 7
+DEMO_COUNT = 480
+"""As many requests as the demo's clients send in a minute."""
+
 PROVIDERS = [
     ("groq", "llama-3.1-8b-instant", 290, 0.12, 0.06),
     ("cerebras", "llama-3.3-70b", 420, 0.08, 0.65),
@@ -100,15 +109,42 @@ async def take(viewer: Viewer, url: str) -> None:
     await page.screenshot(path=Path(tempfile.gettempdir()) / "dashboard-phone.png", full_page=True)
 
 
+async def take_demo(viewer: Viewer, dashboard: str) -> None:
+    """Takes one picture of the demo: its providers, and the requests that are coming in."""
+    page = await loaded(await viewer.open(f"{dashboard}?range=1h&live=1"))
+    await page.locator("#live-state", has_text="live").wait_for()
+    await page.evaluate("document.querySelector('#providers-title').scrollIntoView()")
+    await page.screenshot(path=FOLDER / "demo.png")
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[str]:
+    """The URL of the dashboard of a demo that has been running for about a minute, for as long as the block lasts."""
+    command = [sys.executable, "-m", "examples.demo", "--port", "0", "--db", str(folder / "demo.db")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().removeprefix("The dashboard").strip()
+            until(lambda: httpx.get(f"{url}health", trust_env=False).json()["accounting"]["written"] >= DEMO_COUNT)
+            yield url
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
 async def main() -> None:
-    """Runs a service with made-up requests, looks at it, and leaves the pictures in docs/images."""
+    """Runs a service with made-up requests and the demo, looks at them, and leaves the pictures in docs/images."""
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service(Path(folder)) as running,
+        demo(Path(folder)) as demo_dashboard,
+    ):
         running.post(made_up_entries())
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
             viewer = Viewer(browser)
             await take(viewer, running.url)
+            await take_demo(viewer, demo_dashboard)
             await viewer.close()
             await browser.close()
     for fault in viewer.faults:
