@@ -19,8 +19,12 @@ TICK_S = 1.0
 """Time between two rounds, in seconds."""
 
 
+SHARE_BEHIND = 10
+"""While batches wait, adding up takes one part in so many of the time."""
+
+
 class Maintenance:
-    """Rounds that are short, and that nothing but a damaged file can end early."""
+    """Rounds that are short; what goes wrong with one part of them does not keep the others from being done."""
 
     def __init__(self, condition: Condition, store: Store, settings: Settings) -> None:
         self._condition = condition
@@ -29,39 +33,56 @@ class Maintenance:
         self._retention = Retention(settings)
         self._rollups = Rollups()
         self._next_at = monotonic() + TICK_S
+        self._trouble: str | None = None
+        self._is_behind = False
 
     def due_in_s(self) -> float:
         """Time until the next round, in seconds; not above zero when it is due."""
         return self._next_at - monotonic()
 
-    async def run_if_due(self) -> None:
-        """One round. What goes wrong is reported and tried again in the next; raises where the file is damaged."""
+    async def run_if_due(self, *, is_behind: bool) -> None:
+        """One round. What goes wrong is reported and tried again in the next; raises where the file is damaged.
+
+        `is_behind` says that full batches wait, which what is not urgent has to leave more time.
+        """
         if self.due_in_s() > 0:
             return
         self._next_at = monotonic() + TICK_S
-        try:
-            files = await self._store.follow_file()
-            trouble = await self._save_deleted_wal(files)
-            self._condition.database_bytes = files.database_bytes
-            await self._look_after_wal(files.wal_bytes)
-            more_to_prune = await self._retention.prune_slice(self._store.connection, now_ms())
-            self._condition.too_large = self._retention.too_large
-            began = monotonic()
-            more_to_roll_up = await self._rollups.advance(self._store.connection, now_ms())
-        except Exception as error:
-            # Entries are written all the same.
-            fault = classify(error)
-            if fault is Fault.DAMAGED:
-                raise
-            if fault is not Fault.BUSY:
-                self._condition.note_upkeep(f"{error} ({errorname(error)})")
-            return
-        self._condition.note_upkeep(trouble)
-        if more_to_prune:
+        self._trouble = None
+        self._is_behind = is_behind
+        for work in (self._look_after_files, self._prune, self._roll_up):
+            try:
+                await work()
+            except Exception as error:
+                # Entries are written all the same.
+                fault = classify(error)
+                if fault is Fault.DAMAGED:
+                    raise
+                if fault is Fault.BUSY:
+                    # The rest would wait for the same lock, and a batch behind it.
+                    return
+                self._trouble = self._trouble or f"{error} ({errorname(error)})"
+        self._condition.note_upkeep(self._trouble)
+
+    async def _look_after_files(self) -> None:
+        files = await self._store.follow_file()
+        self._trouble = await self._save_deleted_wal(files)
+        self._condition.database_bytes = files.database_bytes
+        await self._look_after_wal(files.wal_bytes)
+
+    async def _prune(self) -> None:
+        more = await self._retention.prune_slice(self._store.connection, now_ms())
+        self._condition.too_large = self._retention.too_large
+        if more:
             self._next_at = monotonic()
-        elif more_to_roll_up:
-            # As long a pause as it took: other processes have to write, too.
-            self._next_at = monotonic() + (monotonic() - began)
+
+    async def _roll_up(self) -> None:
+        began = monotonic()
+        if await self._rollups.advance(self._store.connection, now_ms()):
+            # As long a pause as it took, at least: other processes have to write, too.
+            took_s = monotonic() - began
+            pause_s = took_s * (SHARE_BEHIND - 1 if self._is_behind else 1)
+            self._next_at = min(self._next_at, monotonic() + pause_s)
 
     async def _save_deleted_wal(self, files: Files) -> str | None:
         """Moves what is in a write-ahead log that somebody deleted into the database; says what to do about it."""

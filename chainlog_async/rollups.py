@@ -14,6 +14,8 @@ from time import monotonic
 
 import aiosqlite
 
+from .buckets import DAY_MS
+from .faults import Fault, classify
 from .window import HOUR_MS, QUARTER_MS
 
 SPANS = ((QUARTER_MS, 0), (HOUR_MS, QUARTER_MS), (6 * HOUR_MS, HOUR_MS), (24 * HOUR_MS, 6 * HOUR_MS))
@@ -36,8 +38,13 @@ LOOK_EVERY_MS = 60_000
 LOOK_AT_ALL_EVERY_MS = 600_000
 """Time between two looks that begin at the oldest bucket, in ms: rows may come in late."""
 
+WINDOW_MS = 30 * DAY_MS
+"""How much is looked through at once, in ms; whole days, so that no span is cut. Years would keep a batch waiting."""
+
 ABANDONED_AFTER_MS = 60_000
 """When work that somebody took and did not finish is taken by another, in ms."""
+
+FIRST_BUCKET = "SELECT MIN(start) FROM usage_buckets WHERE start >= ?"
 
 NEXT_QUARTER = """
 WITH RECURSIVE quarters (start) AS (
@@ -60,7 +67,7 @@ WITH RECURSIVE parts (number) AS (
 )
 SELECT span FROM (
   SELECT DISTINCT start / :width * :width AS span FROM rolled_up
-  WHERE width = :part_width AND taken_by IS NULL AND start >= :after
+  WHERE width = :part_width AND taken_by IS NULL AND start >= :after AND start < :until
 )
 WHERE span + :width <= :until AND NOT EXISTS (
   SELECT 1 FROM rolled_up
@@ -80,11 +87,11 @@ AND NOT EXISTS (
 LIMIT 1
 """
 
+# From here on, what is logged for that time makes it invalid.
+PROGRESS = "UPDATE rollup_progress SET rolled_until = MAX(rolled_until, :start + :width) WHERE id = 1"
 TAKE = """
 INSERT OR REPLACE INTO rolled_up (width, start, dimensions, taken_by, taken_at) VALUES (:width, :start, 0, :taker, :now)
 """
-# From here on, what is logged for that time makes it invalid.
-PROGRESS = "UPDATE rollup_progress SET rolled_until = MAX(rolled_until, :start + :width) WHERE id = 1"
 # Of the buckets where a part has not the dimension; of single combinations no quarters are kept.
 ROLL_UP = """
 INSERT INTO to_roll_up (start, width, part_width, dimension)
@@ -122,34 +129,43 @@ class Rollups:
         self._taker = secrets.token_hex(8)
         self._item: dict[str, int] | None = None
         self._dimensions: list[str] = []
-        self._begin_at = 0
-        # Where this look goes on, by width. It takes nothing twice: while late rows come in, each of them makes what
-        # was just done invalid.
+        # Where this look goes on: in which window, and behind what by width. It takes nothing twice: while late rows
+        # come in, each of them makes what was just done invalid.
+        self._window: int | None = None
         self._after: dict[int, int] = {}
         self._look_at = self._look_at_all_at = 0
 
     async def advance(self, connection: aiosqlite.Connection, now: int) -> bool:
         """Some steps, of a few ms each, at the time `now` (ms since the epoch, UTC). True when there is more to do.
 
-        Raises `sqlite3.Error`; what was begun is then done again, or left to others.
+        Raises `sqlite3.Error`; what was begun is then gone on with, or left to a later look, or to others.
         """
         end = monotonic() + self._advance_s
-        while (item := self._item or await self._take_next(connection, now)) is not None:
-            await self._step(connection, item)
+        while self._has_more(now):
+            item = self._item or await self._take_next(connection, now)
+            if item is not None:
+                await self._step(connection, item)
             if monotonic() >= end:
-                return True
-        return False
+                break
+        return self._has_more(now)
+
+    def _has_more(self, now: int) -> bool:
+        return self._item is not None or now >= self._look_at
 
     async def _step(self, connection: aiosqlite.Connection, item: Mapping[str, int]) -> None:
-        dimensions, self._dimensions = self._dimensions[: self._at_once], self._dimensions[self._at_once :]
+        dimensions = self._dimensions[: self._at_once]
         began = monotonic()
         try:
             await connection.execute_fetchall(ROLL_UP, {**item, "dimensions": json.dumps(dimensions)})
+            del self._dimensions[: len(dimensions)]
             if not self._dimensions:
-                self._item = None
                 await connection.execute_fetchall(FINISH, {**item, "taker": self._taker})
-        except BaseException:
-            self._item = None
+                self._item = None
+        except Exception as error:
+            # What others hold up for a moment is gone on with. What can never be added up must not be in the way of all
+            # the rest: it waits for the next look.
+            if classify(error) is not Fault.BUSY:
+                self._item = None
             raise
         took_s = monotonic() - began
         if took_s > self._advance_s:
@@ -158,25 +174,44 @@ class Rollups:
             self._at_once = min(2 * self._at_once, len(DIMENSIONS))
 
     async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, int] | None:
-        if now < self._look_at:
+        """The next span to roll up; None at the end of a window, and of the look."""
+        window = await self._find_window(connection, now)
+        if window is None:
             return None
-        if now >= self._look_at_all_at:
-            self._begin_at, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
-        times = {"now": now, "until": now - GRACE_MS, "abandoned": now - ABANDONED_AFTER_MS}
+        times = {"now": now, "until": min(now - GRACE_MS, window + WINDOW_MS), "abandoned": now - ABANDONED_AFTER_MS}
         for width, part_width in SPANS:
             item = {"width": width, "part_width": part_width}
-            after = {"after": self._after.get(width, self._begin_at)}
+            after = {"after": self._after.get(width, window)}
             query = NEXT_SPAN if part_width else NEXT_QUARTER
             for (start,) in await connection.execute_fetchall(query, item | times | after):
                 item["start"] = start
-                self._after[width] = start + width
-                await connection.execute_fetchall(TAKE, {**item, **times, "taker": self._taker})
                 await connection.execute_fetchall(PROGRESS, item)
+                await connection.execute_fetchall(TAKE, {**item, **times, "taker": self._taker})
+                self._after[width] = start + width
                 self._item = item
                 self._dimensions = [name for name in DIMENSIONS if part_width or name != "each"]
                 return item
         self._after.clear()
-        # Whole days, so that none of the longest spans is cut.
-        self._begin_at = max(0, now // SPANS[-1][0] - 2) * SPANS[-1][0]
-        self._look_at = now + LOOK_EVERY_MS
+        self._window = window + WINDOW_MS
+        if self._window >= now - GRACE_MS:
+            self._end_look(now)
         return None
+
+    async def _find_window(self, connection: aiosqlite.Connection, now: int) -> int | None:
+        """Where the window begins, the first day of it with buckets; None when there is none, which ends the look."""
+        if self._after:
+            return self._window
+        if self._window is None:
+            self._window = max(0, now // DAY_MS - 2) * DAY_MS
+            if now >= self._look_at_all_at:
+                self._window, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
+        ((first,),) = await connection.execute_fetchall(FIRST_BUCKET, (self._window,))
+        if first is None or first >= now - GRACE_MS:
+            self._end_look(now)
+            return None
+        self._window = int(first) // DAY_MS * DAY_MS
+        return self._window
+
+    def _end_look(self, now: int) -> None:
+        self._window = None
+        self._look_at = now + LOOK_EVERY_MS

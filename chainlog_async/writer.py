@@ -98,7 +98,7 @@ class Writer:
                 if await self._wait_for_batch():
                     await self._write_next()
                 with self._giving_way:
-                    await self._maintenance.run_if_due()
+                    await self._maintenance.run_if_due(is_behind=self._queue.has_full_batch)
                 pause_s = FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below
                 # Whatever it was: a log that stops for good because of one error is the worst of all.

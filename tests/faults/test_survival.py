@@ -33,8 +33,8 @@ from chainlog_async.errors import ChainlogError
 from .fault_tools import beside_it, leave_dead_journal
 
 WRITERS_MODULES = (
-    "committer", "database", "finishing", "integrity", "maintenance", "quarantine", "replay", "retention", "schema",
-    "slices", "store", "stream", "writer",
+    "committer", "database", "finishing", "integrity", "log_size", "maintenance", "quarantine", "replay", "retention",
+    "rollups", "schema", "slices", "store", "stream", "writer",
 )  # fmt: skip
 """Where the writer's task finds what it awaits."""
 
@@ -194,6 +194,7 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
         retention_rows=20 if name.startswith("slices.") else 0,
+        retention_bytes=1 if name.startswith("log_size.") else 0,
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )
     return Life(ChainLog(settings), fault)

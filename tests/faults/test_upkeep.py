@@ -1,0 +1,84 @@
+"""What the writer does between batches fails: entries are written, the operator is told, and the rest is done."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import rolling_up
+from factories import entry
+from upkeep_tools import fill, migrate, rows_of
+from writing_tools import execute, query, settings_for, until
+
+from chainlog_async import ChainLog, maintenance
+from chainlog_async.entry import now_ms
+from chainlog_async.rollups import Rollups
+
+from .fault_tools import until_health
+
+HOURS_ROLLED_UP = "SELECT COUNT(*) FROM rolled_up WHERE width = 3600000 AND taken_by IS NULL"
+
+
+async def log_that_refuses(path: Path, statement: str) -> None:
+    """50 old rows, few as they are worth rolling up, in a database that refuses something."""
+    await migrate(path)
+    await asyncio.to_thread(fill, path, 50)
+    await asyncio.to_thread(rolling_up.roll_up_small_ones, path)
+    await asyncio.to_thread(execute, path, statement)
+
+
+async def test_rows_that_cannot_be_deleted_keep_nothing_else_from_being_done(tmp_path: Path) -> None:
+    """Entries are written and rolled up while a trigger forbids pruning; once it goes, the oldest go."""
+    path = tmp_path / "log.db"
+    await log_that_refuses(
+        path, "CREATE TRIGGER keep BEFORE DELETE ON request_logs BEGIN SELECT RAISE(ABORT, 'kept'); END"
+    )
+    async with ChainLog(settings_for(path, retention_rows=10)) as chainlog:
+        await chainlog.write(entry(timestamp=now_ms()))
+        reason = await until_health(chainlog, "degraded")
+        assert "not looked after" in reason
+        assert "kept (SQLITE_CONSTRAINT_TRIGGER)" in reason
+        await until(lambda: query(path, HOURS_ROLLED_UP) == [(1,)])
+        assert rows_of(path) == 51
+        await asyncio.to_thread(execute, path, "DROP TRIGGER keep")
+        await until(lambda: rows_of(path) == 10)
+        await until_health(chainlog, "ok")
+
+
+async def test_what_cannot_be_rolled_up_keeps_nothing_else_from_being_done(tmp_path: Path) -> None:
+    """Entries are written and pruned as fast as ever while a trigger forbids rollups; once it goes, they are made."""
+    path = tmp_path / "log.db"
+    await log_that_refuses(
+        path, "CREATE TRIGGER keep BEFORE INSERT ON rolled_up BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    )
+    async with ChainLog(settings_for(path, retention_rows=10)) as chainlog:
+        await chainlog.write(entry(timestamp=now_ms()))
+        assert "refused (SQLITE_CONSTRAINT_TRIGGER)" in await until_health(chainlog, "degraded")
+        await until(lambda: rows_of(path) == 10)
+        await asyncio.to_thread(execute, path, "DROP TRIGGER keep")
+        await until(lambda: query(path, HOURS_ROLLED_UP) == [(1,)])
+        await until_health(chainlog, "ok")
+
+
+@pytest.mark.parametrize(("is_behind", "pause_s"), [(False, 0.02), (True, 0.18)])
+async def test_adding_up_leaves_time_for_batches_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_behind: bool, pause_s: float
+) -> None:
+    """It rests for as long as it took, and nine times as long where the writer cannot keep up."""
+    monkeypatch.setattr(maintenance, "TICK_S", 3_600.0)
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+        now = monotonic()
+        monkeypatch.setattr(maintenance, "monotonic", lambda: now)
+
+        async def advance(*_: object) -> bool:
+            nonlocal now
+            now += 0.02
+            return True
+
+        monkeypatch.setattr(Rollups, "advance", advance)
+        rounds = chainlog._require_logger()._writer._maintenance
+        rounds._next_at = now
+        await rounds.run_if_due(is_behind=is_behind)
+        assert rounds.due_in_s() == pytest.approx(pause_s)
