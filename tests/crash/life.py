@@ -38,6 +38,8 @@ class Plan:
     """So many without giving up the event loop."""
     pause_s: float = 0.001
     """Between two bursts."""
+    stays: bool = True
+    """Whether a writer stays up after its last entry, instead of shutting down."""
     settings: dict[str, object] = field(default_factory=dict)
 
     def make_settings(self) -> Settings:
@@ -101,14 +103,15 @@ class Logging:
 
 
 async def log_until_killed(plan: Plan, name: str) -> None:
-    """Logs without end."""
+    """Logs to the last entry."""
     async with ChainLog(plan.make_settings()) as chainlog:
         logging = Logging(chainlog, plan.acks, name)
         for number in range(plan.entries):
             logging.log()
             if number % plan.burst == 0:
                 await asyncio.sleep(plan.pause_s)
-        await asyncio.sleep(3600)
+        if plan.stays:
+            await asyncio.sleep(3600)
 
 
 async def recover(plan: Plan) -> None:

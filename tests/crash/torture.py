@@ -155,6 +155,17 @@ def starting(scenario: Scenario, kills: int) -> None:
             scenario.recover()
 
 
+def shutting_down(scenario: Scenario, kills: int) -> None:
+    """While a writer that was told to stop drains, with entries waiting."""
+    while scenario.result.kills < kills:
+        entries = random.randrange(1_000, 4_000)
+        child = scenario.begin(entries=entries, burst=500, stays=False)
+        scenario.wait_for(entries, child)
+        time.sleep(random.uniform(0, 0.1))
+        scenario.kill(child)
+        scenario.recover()
+
+
 def migrating(scenario: Scenario, kills: int) -> None:
     """In the middle of bringing a file of 429chain's, with rows, up to date."""
     original = make_original(scenario.plan.db_path.with_name("original.db"), 2)
@@ -230,6 +241,7 @@ Work = Callable[[Scenario, int], None]
 SCENARIOS: dict[str, tuple[Work, float, dict[str, object]]] = {
     "under load": (under_load, 1.0, {}),
     "starting": (starting, 0.25, {}),
+    "shutting down": (shutting_down, 0.25, {}),
     "migrating": (migrating, 0.25, {}),
     "replaying": (replaying, 0.25, {}),
     "rotating": (under_load, 0.25, {"journal_segment_bytes": 16 * 1024, "journal_max_bytes": 1024 * 1024}),
