@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_ERROR_CHARS = 4096
 """Longest error text that is kept, in characters; what is longer is cut and ends in an ellipsis."""
 
+LONGEST_HALF_SECRET = 256
+"""In how many characters `redaction` knows a secret for one; user and password in a URL take most."""
+
 MAX_METADATA_BYTES = 4096
 """Largest metadata of a request, in bytes of JSON."""
 
@@ -45,7 +48,12 @@ def clean_message(message: object, redact: Callable[[str], str], name: str) -> s
         raise InvalidEntryError(f"{name} is {type(message).__name__}; give a str or None")
     # A secret may begin before the cut and end after it.
     clean = redact(message[: 2 * MAX_ERROR_CHARS])
-    return clean if len(clean) <= MAX_ERROR_CHARS else clean[: MAX_ERROR_CHARS - 1] + "…"
+    if len(message) > 2 * MAX_ERROR_CHARS:
+        # Where much was blotted out, even the end of what was looked at is kept: it may be half a secret.
+        clean = clean[:-LONGEST_HALF_SECRET]
+    elif len(clean) <= MAX_ERROR_CHARS:
+        return clean
+    return clean[: MAX_ERROR_CHARS - 1] + "…"
 
 
 def _clean_trail(trail: object, redact: Callable[[str], str]) -> Sequence[object]:

@@ -7,7 +7,7 @@ import time
 import pytest
 from factories import entry
 
-from chainlog_async.cleaning import MAX_ERROR_CHARS
+from chainlog_async.cleaning import MAX_ERROR_CHARS, clean_message
 from chainlog_async.entry import encode_line
 from chainlog_async.redaction import REDACTED, Redactor
 
@@ -88,6 +88,17 @@ def test_a_secret_across_the_cut_is_blotted_out() -> None:
     """A key that begins just before the place where a long message is cut does not leave its beginning behind."""
     message = "x" * (MAX_ERROR_CHARS - 10) + " " + SECRETS[1] + "y" * MAX_ERROR_CHARS
     assert b"sk-proj" not in encode_line(entry(error_message=message))
+
+
+@pytest.mark.parametrize("secret", ["https://user:s3cret-password@host", "AKIAIOSFODNN7EXAMPLE", "gsk_0123456789"])
+def test_half_a_secret_is_not_kept_where_others_made_room_for_it(secret: str) -> None:
+    """However much is blotted out before it, what is left of a secret that was cut is not told."""
+    blotted = f"Bearer {'a' * 5_000} "
+    for place in range(1, len(secret)):
+        padding = "x" * (2 * MAX_ERROR_CHARS - len(blotted) - 1 - place)
+        message = clean_message(f"{blotted}{padding} {secret} {'y' * 100}", Redactor(), "error_message")
+        assert message.startswith(f"Bearer {REDACTED} x")
+        assert message.endswith("x…")
 
 
 def test_a_hostile_message_takes_no_time() -> None:
