@@ -73,6 +73,11 @@ class RequestLogger:
         return self._store.connection
 
     @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked after the log was opened, and so has no part in it."""
+        return self._queue.is_forked
+
+    @property
     def is_stuck(self) -> bool:
         """Whether the database did not answer when the writer asked it for the last time."""
         return self._store.is_stuck
@@ -129,13 +134,18 @@ class RequestLogger:
 
     def health(self) -> Health:
         """Whether entries reach the database."""
-        if self._queue.is_forked:
+        if self.is_forked:
             reason = "this log belongs to the parent process; spawn this one instead, or fork before the log is opened"
             return Health(status="failed", reasons=(reason,))
         return self._condition.health(self._queue.journal_error)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``."""
+        """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``.
+
+        Raises `ForkedError` in a process that was forked after the log was opened.
+        """
+        # The connection's thread is the parent's: who waits for it here waits for ever.
+        self._queue.require_same_process()
         await self._writer.run(task_status=task_status)
 
     def stop(self) -> None:

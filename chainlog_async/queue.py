@@ -38,7 +38,7 @@ class EntryQueue:
         )
         self._use_new_lock()
         self._books = Books()
-        self._closed = self._forked = self._barred = False
+        self._forked = self._barred = False
         self._abandoned_from: int | None = None
         self._in_hand_from = 1
         self._no_journal: str | None = None
@@ -90,20 +90,21 @@ class EntryQueue:
         return number
 
     def _bar(self) -> None:
-        self._require_same_process()
+        self.require_same_process()
         self._books.refuse("closed")
         raise ClosedError("the log is shut down; log before it is closed, or open a new one")
 
     def _bar_nested(self) -> None:
         # The call underneath is in the middle of changing what this one would change as well.
-        self._require_same_process()
+        self.require_same_process()
         self._books.refuse_nested()
         raise QueueFullError(
             "a finalizer or signal handler logged while this thread was busy in the log itself; "
             "let it hand its entry to the event loop instead (call_soon_threadsafe)"
         )
 
-    def _require_same_process(self) -> None:
+    def require_same_process(self) -> None:
+        """Raises `ForkedError` in a process that inherited the queue."""
         if self._forked:
             raise ForkedError(
                 f"this log was opened before process {os.getpid()} was forked from its owner; "
@@ -146,8 +147,7 @@ class EntryQueue:
 
     def wake_writer(self) -> None:
         """Makes the writer look up, from whatever thread this is called in."""
-        loop = self._loop
-        if loop is None:
+        if (loop := self._loop) is None:
             return
         if threading.get_ident() == self._loop_thread:
             self.wake.set()
@@ -230,12 +230,11 @@ class EntryQueue:
         with self._lock:
             self._backlog.try_journal()
         error = self.journal_error
-        if (error is not None) is not self._journal_failing:
-            self._journal_failing = error is not None
-            if error is not None:
-                logger.warning("the journal cannot be written, entries wait in memory: %s", error)
-            else:
-                logger.info("the journal is written again")
+        was_failing, self._journal_failing = self._journal_failing, error is not None
+        if error is not None and not was_failing:
+            logger.warning("the journal cannot be written, entries wait in memory: %s", error)
+        elif error is None and was_failing:
+            logger.info("the journal is written again")
 
     def take_released(self) -> list[Segment]:
         """Journal segments that are committed; the caller deletes them."""
@@ -278,7 +277,7 @@ class EntryQueue:
     def close(self) -> None:
         """Takes in nothing more."""
         with self._lock:
-            self._closed = self._barred = True
+            self._barred = True
         self.wake_writer()
 
     def abandon(self) -> int:
@@ -313,7 +312,7 @@ class EntryQueue:
         Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
         entry what kept it out of the database.
         """
-        self._require_same_process()
+        self.require_same_process()
         self._waiting += 1
         try:
             while self._resolved < number:

@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from .database import close_connection
 from .entry import RequestLogEntry
-from .errors import ClosedError, DatabaseError
+from .errors import ClosedError, DatabaseError, ForkedError
 from .faults import errorname
 from .finishing import finish, in_thread
 from .logger import RequestLogger
@@ -59,6 +59,11 @@ class ChainLog:
 
     async def __aenter__(self) -> Self:
         if self._is_open:
+            if self._logger is not None and self._logger.is_forked:
+                raise ForkedError(
+                    "this log is open in the process that this one was forked from; make a second ChainLog on another "
+                    "file, spawn the process instead, or fork before the log is opened"
+                )
             raise ClosedError("this log is open already; use the open one, or make a second ChainLog")
         self._is_open = True
         self._context = self._opened()

@@ -170,6 +170,34 @@ async def test_readers_alone_keep_a_child_from_the_file(database: Path) -> None:
         assert (await usage.get_summary_stats()).total_requests == 0
 
 
+@fork
+@needs_fork
+async def test_nothing_of_an_inherited_log_waits_for_the_parents_threads(tmp_path: Path) -> None:
+    """Whatever a child asks of it, it is told at once, and may open a log of its own on another file."""
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+        await chainlog.write(entry(model="parent"))
+        inherited = chainlog._require_logger()
+
+        async def write() -> None:
+            await chainlog.write(entry(model="child"))
+
+        async def read() -> None:
+            await chainlog.usage.get_summary_stats()
+
+        async def open_again() -> None:
+            async with chainlog:
+                pass
+
+        def work() -> None:
+            for use in (write, read, chainlog.flush, open_again, chainlog.run, inherited.run, inherited.flush):
+                _expect_error(ForkedError, use)
+            assert chainlog.health().status == "failed"
+            asyncio.run(_write_own(settings_for(tmp_path / "own.db")))
+
+        assert await asyncio.to_thread(_exit_code_in_time, in_child(work)) == 0
+    assert await stored(tmp_path / "log.db") == ["parent"]
+
+
 def _expect_error(kind: type[ChainlogError], work: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
         await work()
