@@ -29,6 +29,9 @@ from verify import Finding, verify
 
 from chainlog_async.lease import journal_folder
 
+MANY_KILLS = 40
+"""After so many, retention has had something to delete, and hours were rolled up."""
+
 
 @dataclass
 class Result:
@@ -39,6 +42,8 @@ class Result:
     entries: int = 0
     lost: int = 0
     doubled: int = 0
+    pruned: int = 0
+    rolled_up: int = 0
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: Result | Finding) -> None:
@@ -46,6 +51,8 @@ class Result:
         self.entries += other.entries
         self.lost += other.lost
         self.doubled += other.doubled
+        self.pruned += other.pruned
+        self.rolled_up += other.rolled_up
         self.problems += other.problems
 
 
@@ -268,6 +275,7 @@ def main() -> int:
                 work(scenario, kills)
                 scenario.recover()
                 scenario.bank()
+                _require_upkeep(scenario)
                 results.append(scenario.result)
         if arguments.soak_s:
             kills, finding, soaked = soak(Path(folder) / "soak", arguments.soak_s, _progress(began))
@@ -276,6 +284,16 @@ def main() -> int:
             results[-1].add(finding)
     say("\r\x1b[K" if sys.stdout.isatty() else "", end="")
     return _report(results, time.monotonic() - began)
+
+
+def _require_upkeep(scenario: Scenario) -> None:
+    """Many kills that never met the writer at its other work would prove nothing about it."""
+    if scenario.result.kills < MANY_KILLS:
+        return
+    if scenario.pruned and not scenario.result.pruned:
+        scenario.result.problems.append("nothing was pruned")
+    if scenario.result.name == "under load" and not scenario.result.rolled_up:
+        scenario.result.problems.append("nothing was rolled up")
 
 
 def _arguments() -> argparse.Namespace:

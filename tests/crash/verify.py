@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from life import read_acks
+
+from chainlog_async.checking import check_database
 
 TOTALS = "SELECT provider_id, total_requests, total_prompt_tokens FROM usage_by_provider"
 ROWS = "SELECT provider_id, prompt_tokens FROM request_logs"
@@ -37,6 +40,7 @@ SELECT 'summary', SUM(requests) FROM (
   UNION ALL SELECT -COUNT(*) FROM request_logs
 ) HAVING SUM(requests) <> 0
 """
+UPKEEP = "SELECT (SELECT total_requests FROM pruned_summary), (SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NULL)"
 LEFTOVERS = """
 SELECT 'rejected_entries', COUNT(*) FROM rejected_entries
 UNION ALL SELECT 'unfinished_batches', COUNT(*) FROM unfinished_batches
@@ -51,6 +55,10 @@ class Finding:
     """Accepted entries of all lives."""
     lost: int = 0
     doubled: int = 0
+    pruned: int = 0
+    """Rows that retention has deleted."""
+    rolled_up: int = 0
+    """Spans of time that are rolled up."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -62,9 +70,12 @@ def verify(db_path: Path, acks: Path, *, pruned: bool = False) -> Finding:
         problems = [f"totals and rows differ: {row}" for row in connection.execute(MISMATCHES)]
         problems += [f"out of order: {row}" for row in connection.execute(OUT_OF_ORDER)]
         problems += [f"{count} rows in {table}" for table, count in connection.execute(LEFTOVERS) if count]
+        ((finding.pruned, finding.rolled_up),) = connection.execute(UPKEEP)
         answers = [text for (text,) in connection.execute("PRAGMA integrity_check")]
         problems += [] if answers == ["ok"] else [f"integrity_check: {answers[:3]}"]
-    finding.problems += problems
+    # What is above is told without our own code; this is for buckets and what is rolled up of them.
+    report = asyncio.run(check_database(db_path))
+    finding.problems += [*problems, *(f"chainlog check: {one}" for one in report.differences)]
     return finding
 
 
