@@ -116,10 +116,19 @@ class Condition:
         self._integrity = f"after an unclean end, quick_check found: {finding}; make a copy, then run `chainlog check`"
 
     def note_wal(self, size: int, *, frames: int = 0, moved: int = 0) -> None:
-        """Size of the write-ahead log, in bytes, and what a checkpoint moved of it if there was one."""
+        """Size of the write-ahead log, in bytes, and what a checkpoint moved of it if there was one.
+
+        SQLite says -1 of both where another process was at it.
+        """
         self.wal_bytes = size
         self._wal = None
-        if frames and moved == frames:
+        if frames < 0:
+            self.checkpoints_partial += 1
+            self._wal = (
+                f"the write-ahead log has {size} bytes and cannot be emptied, because another process is at it; if "
+                "that lasts, find out what holds it up, or end it"
+            )
+        elif frames and moved == frames:
             self.checkpoints_complete += 1
         elif frames:
             self.checkpoints_partial += 1

@@ -56,11 +56,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     checkpoints_complete: int
     """Checkpoints, beyond SQLite's own, that moved all of the write-ahead log."""
     checkpoints_partial: int
-    """Checkpoints that a reader kept from moving all of it."""
+    """Checkpoints that a reader, or another process's checkpoint, kept from moving all of it."""
     wal_bytes: int
-    """Size of the write-ahead log, in bytes, at most a second old."""
+    """Size of the write-ahead log, in bytes, a second old, or more while commits fail."""
     database_bytes: int
-    """Size of the database's file, without its write-ahead log, in bytes, at most a second old."""
+    """Size of the database's file, without its write-ahead log, in bytes, as old as that."""
     gave_way_ms: float
     """How long the event loop has paused for the writer's thread, in ms in all; 0 on a loop that idles."""
     last_commit_at: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,40 @@ async def test_a_slow_reader_is_noticed_and_the_log_shrinks_once_it_goes(tmp_pat
         await until(lambda: chainlog.statistics().wal_bytes <= LIMIT + 32 * 1024)
         assert wal_size(db_path) <= LIMIT + 32 * 1024
         assert await until_health(chainlog, "ok") == ""
+
+
+HOLD_CHECKPOINTS = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    # The byte that SQLite locks for a checkpoint: https://www.sqlite.org/walformat.html#locks
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, 121)
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+async def test_a_checkpoint_that_another_process_prevents_is_not_taken_for_one(tmp_path: Path) -> None:
+    """While another process is stuck in one health says so, and none is counted as complete; once it goes, one is."""
+    db_path = tmp_path / "log.db"
+    async with ChainLog(settings_for(db_path, wal_limit_bytes=LIMIT)) as chainlog:
+        chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
+        await chainlog.write(entry())
+        command = [sys.executable, "-c", HOLD_CHECKPOINTS, str(beside_it(db_path, "-shm"))]
+        process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout
+        assert await process.stdout.readline() == b"held\n"
+        try:
+            log_all(chainlog, names(0, 1_000))
+            await chainlog.flush()
+            assert "another process is at it" in await until_health(chainlog, "degraded")
+            before = chainlog.statistics()
+            await until(lambda: chainlog.statistics().checkpoints_partial > before.checkpoints_partial + 2)
+            assert chainlog.statistics().checkpoints_complete == before.checkpoints_complete
+        finally:
+            await process.communicate(b"\n")
+        assert await until_health(chainlog, "ok") == ""
+        assert chainlog.statistics().checkpoints_complete > before.checkpoints_complete
+        assert await stored(db_path) == ["llama-3.1-8b-instant", *names(0, 1_000)]
 
 
 async def test_without_a_slow_reader_the_log_stays_small(tmp_path: Path) -> None:
