@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,10 @@ class Maintenance:
         for work in (self._look_after_files, self._prune, self._roll_up):
             try:
                 await work()
+            except asyncio.CancelledError:
+                # The log ends, and what it has to write would wait for a statement that can be done some other time.
+                await self._store.end_statement()
+                raise
             except Exception as error:
                 # Entries are written all the same.
                 fault = classify(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,6 +173,11 @@ class Store:
     async def forget_position(self, writer_id: str) -> None:
         """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
         await self.connection.execute_fetchall(_FORGET, (writer_id,))
+
+    async def end_statement(self) -> None:
+        """Ends the statement that is running, if one is; awaits nothing, so a cancelled caller may do it."""
+        with suppress(sqlite3.Error, ValueError):
+            await self.connection.interrupt()
 
     async def settle_down(self) -> bool:
         """Ends the statement that may still be running. False when the database does not answer in time."""

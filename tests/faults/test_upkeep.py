@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from time import monotonic
 
@@ -10,9 +11,9 @@ import pytest
 import rolling_up
 from factories import entry
 from upkeep_tools import fill, migrate, rows_of
-from writing_tools import execute, query, settings_for, until
+from writing_tools import execute, in_memory, query, settings_for, until
 
-from chainlog_async import ChainLog, maintenance
+from chainlog_async import ChainLog, maintenance, rollups
 from chainlog_async.entry import now_ms
 from chainlog_async.rollups import Rollups
 
@@ -82,3 +83,24 @@ async def test_adding_up_leaves_time_for_batches_that_wait(
         rounds._next_at = now
         await rounds.run_if_due(is_behind=is_behind)
         assert rounds.due_in_s() == pytest.approx(pause_s)
+
+
+ENDLESS = "WITH RECURSIVE n (x) AS (VALUES (0) UNION ALL SELECT note() FROM n) SELECT x FROM n WHERE x"
+
+
+async def test_adding_up_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that would take for ever is ended with the log, and everything is written in time."""
+    path = tmp_path / "log.db"
+    await migrate(path)
+    await asyncio.to_thread(fill, path, 50)
+    monkeypatch.setattr(rollups, "ROLL_UP", ENDLESS)
+    monkeypatch.setattr(rollups, "LOOK_EVERY_MS", 0)
+    noted = threading.Event()
+    async with ChainLog(in_memory(path, max_batch_size=10, shutdown_timeout_ms=3_000)) as chainlog:
+        # Until now, "no such function".
+        await chainlog._require_logger().connection.create_function("note", 0, noted.set)
+        await until(noted.is_set)
+        for _ in range(50):
+            assert chainlog.log_request(entry())
+    assert chainlog.statistics().dropped == {}
+    assert rows_of(path) == 100
