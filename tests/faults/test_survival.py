@@ -166,11 +166,12 @@ class Life:
 
     @asynccontextmanager
     async def another_connection(self) -> AsyncIterator[None]:
-        """Ends when the log has opened the path again."""
+        """Ends when the log has opened the path again, and written there."""
         before = self.chainlog._require_logger().connection
         yield
         self.log("t")
         await self.until(lambda: self.chainlog._require_logger().connection is not before)
+        await self.until(lambda: not self.chainlog.statistics().pending)
 
     def log(self, model: str, **overrides: object) -> None:
         """Some entries."""
