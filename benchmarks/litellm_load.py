@@ -68,11 +68,13 @@ class Proxy:
         self.key = f"sk-{secrets.token_hex(16)}"
         path = folder / "litellm.yaml"
         path.write_text(config + (CALLBACKS if logs else ""))
+        settings = folder / "chainlog.yaml"
+        settings.write_text(json.dumps({"settings": {"db_path": str(folder / "observability.db")}}))
         variables = {
             **environment(),
             "LITELLM_MASTER_KEY": self.key,
             "LITELLM_LOG": "CRITICAL",
-            "CHAINLOG_DB_PATH": str(folder / "observability.db"),
+            "CHAINLOG_CONFIG": str(settings),
         }
         command = [str(Path(sys.executable).parent / "litellm"), "--config", str(path), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--telemetry", "False", "--num_workers", str(workers)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -42,7 +41,7 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
         describe_request(caller=config.callers.get(key))
         try:
             body = await request.json()
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or no UTF-8
             body = None
         if not isinstance(body, dict):
             return refusal(400, "send a JSON object")
@@ -64,7 +63,14 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
             Mount("/chainlog", pages),
         ],
         middleware=[
-            Middleware(ChainLogMiddleware, chainlog=chainlog, chain_name="none", cost=config.cost_usd),
+            # Whom no provider was asked for, the gateway itself refused.
+            Middleware(
+                ChainLogMiddleware,
+                chainlog=chainlog,
+                chain_name="none",
+                provider_id="gateway",
+                cost=config.cost_usd,
+            ),
         ],
         exception_handlers=HANG_UP_HANDLERS,
         lifespan=lifespan,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from benchmarks.litellm_load import EXPECTED, Proxy, ask, differences, running
 
-from .support import rows_of, until
+from .support import MESSAGES, rows_of, until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -25,6 +27,30 @@ def test_every_request_is_in_the_log_once(tmp_path: Path) -> None:
     assert len(load.answered) == len(MIXED)
     assert differences(tmp_path / "observability.db", load.answered, {}) == []
     assert not [row for row in rows_of(tmp_path / "observability.db") if row["caller"] != "default_user_id"]
+
+
+def test_a_stream_of_the_proxy_is_a_row(tmp_path: Path) -> None:
+    """A stream through the proxy is one row, with its first token's time and the chain that its client named."""
+    with running(tmp_path, workers=1, logs=True) as proxy:
+        body = {
+            "model": "answers",
+            "messages": MESSAGES,
+            "stream": True,
+            "metadata": {"chain_name": "of the client"},
+        }
+        headers = {"Authorization": f"Bearer {proxy.key}", "Content-Type": "application/json"}
+        request = urllib.request.Request(  # http
+            f"http://127.0.0.1:{proxy.port}/v1/chat/completions", json.dumps(body).encode(), headers
+        )
+        with urllib.request.urlopen(request) as answer:  # the same
+            request_id = answer.headers["x-litellm-call-id"]
+            assert b"[DONE]" in answer.read()
+    assert differences(tmp_path / "observability.db", {request_id: "answers"}, {}) == []
+    (row,) = rows_of(tmp_path / "observability.db")
+    assert (row["chain_name"], row["provider_id"], row["streamed"]) == ("of the client", "openai", 1)
+    assert isinstance(row["ttft_ms"], int)
+    assert isinstance(row["latency_ms"], int)
+    assert row["ttft_ms"] <= row["latency_ms"]
 
 
 def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ async def test_a_litellm_error_that_quotes_the_prompt_is_masked(logged: Logged) 
     assert "[content]" in str(row["error_message"])
 
 
+async def test_other_callbacks_in_the_list_go_on(logged: Logged) -> None:
+    """In LiteLLM's shared list there may be others, before it and after it; each of them is called as ever."""
+    reported: list[str] = []
+
+    async def before(*_event: object) -> None:
+        reported.append("before")
+
+    async def after(*_event: object) -> None:
+        reported.append("after")
+
+    litellm.callbacks = [before, *litellm.callbacks, after]
+    await litellm.acompletion("gpt-4o-mini", messages=MESSAGES, mock_response="Of course.")
+    assert len(await logged.rows(answered=1)) == 1
+    assert reported == ["before", "after"]
+
+
 async def test_other_kinds_of_calls_are_rows(logged: Logged) -> None:
     """Embeddings and text completions are logged like chats."""
     await litellm.aembedding("text-embedding-3-small", input=[MESSAGES[0]["content"]], mock_response=[[0.1]])
