@@ -65,7 +65,7 @@ NEXT_SPAN = """
 WITH RECURSIVE parts (number) AS (
   VALUES (0) UNION ALL SELECT number + 1 FROM parts WHERE (number + 1) * :part_width < :width
 )
-SELECT span FROM (
+SELECT span AS start FROM (
   SELECT DISTINCT start / :width * :width AS span FROM rolled_up
   WHERE width = :part_width AND taken_by IS NULL AND start >= :after AND start < :until
 )
@@ -87,11 +87,16 @@ AND NOT EXISTS (
 LIMIT 1
 """
 
-# From here on, what is logged for that time makes it invalid.
-PROGRESS = "UPDATE rollup_progress SET rolled_until = MAX(rolled_until, :start + :width) WHERE id = 1"
-TAKE = """
-INSERT OR REPLACE INTO rolled_up (width, start, dimensions, taken_by, taken_at) VALUES (:width, :start, 0, :taker, :now)
-"""
+
+def _taking(query: str) -> str:
+    """The statement that takes what the query finds; a trigger makes late rows count from then on."""
+    return f"""
+      INSERT OR REPLACE INTO rolled_up (width, start, dimensions, taken_by, taken_at)
+      SELECT :width, start, 0, :taker, :now FROM ({query}) RETURNING start
+    """  # noqa: S608  # put together from constants of this file
+
+
+TAKE_QUARTER, TAKE_SPAN = _taking(NEXT_QUARTER), _taking(NEXT_SPAN)
 # Of the buckets where a part has not the dimension; of single combinations no quarters are kept.
 ROLL_UP = """
 INSERT INTO to_roll_up (start, width, part_width, dimension)
@@ -174,7 +179,7 @@ class Rollups:
             self._at_once = min(2 * self._at_once, len(DIMENSIONS))
 
     async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, int] | None:
-        """The next span to roll up; None at the end of a window, and of the look."""
+        """The next span to roll up; None where it cannot be taken, and at the end of a window, and of the look."""
         window = await self._find_window(connection, now)
         if window is None:
             return None
@@ -184,18 +189,23 @@ class Rollups:
             after = {"after": self._after.get(width, window)}
             query = NEXT_SPAN if part_width else NEXT_QUARTER
             for (start,) in await connection.execute_fetchall(query, item | times | after):
-                item["start"] = start
-                await connection.execute_fetchall(PROGRESS, item)
-                await connection.execute_fetchall(TAKE, {**item, **times, "taker": self._taker})
+                taken = await self._take(connection, item | times | {"after": start, "until": start + width})
                 self._after[width] = start + width
-                self._item = item
+                if not taken:
+                    return None
+                self._item = item | {"start": start}
                 self._dimensions = [name for name in DIMENSIONS if part_width or name != "each"]
-                return item
+                return self._item
         self._after.clear()
         self._window = window + WINDOW_MS
         if self._window >= now - GRACE_MS:
             self._end_look(now)
         return None
+
+    async def _take(self, connection: aiosqlite.Connection, span: Mapping[str, int]) -> bool:
+        """Whether the span could be taken: since it was found, others may have taken it, or stored late rows in it."""
+        take = TAKE_SPAN if span["part_width"] else TAKE_QUARTER
+        return bool(await connection.execute_fetchall(take, {**span, "taker": self._taker}))
 
     async def _find_window(self, connection: aiosqlite.Connection, now: int) -> int | None:
         """Where the window begins, the first day of it with buckets; None when there is none, which ends the look."""

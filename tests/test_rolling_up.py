@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import aiosqlite
 import pytest
 from factories import insert_as_original, original_row
 from interrupting import How, cancel_at_every_step
@@ -16,7 +18,7 @@ from writing_tools import Locked, query
 
 from chainlog_async.buckets import DAY_MS
 from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.rollups import ABANDONED_AFTER_MS, GRACE_MS, LOOK_AT_ALL_EVERY_MS, LOOK_EVERY_MS, Rollups
+from chainlog_async.rollups import ABANDONED_AFTER_MS, GRACE_MS, LOOK_AT_ALL_EVERY_MS, LOOK_EVERY_MS, SPANS, Rollups
 
 DAYS_ROLLED_UP = "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000 AND taken_by IS NULL"
 FIRST_DAY = T0 // DAY_MS * DAY_MS
@@ -84,6 +86,36 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
         await close_connection(connection)
     assert portions == -(-days // 30)
     return costliest
+
+
+@pytest.mark.parametrize("width", [width for width, _ in SPANS])
+@pytest.mark.parametrize("after_ms", [7, 300 * 60_000], ids=["where rows were", "where none was"])
+async def test_a_row_that_comes_before_its_span_is_taken_is_not_left_out(
+    width: int, after_ms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process stores it just after a span was found to be due: no sum without it is taken for right."""
+    path = tmp_path / "log.db"
+    now = await one_row_each(path, [0])
+    execute_fetchall = aiosqlite.Connection.execute_fetchall
+    late = [original_row(timestamp=FIRST_DAY + after_ms)]
+
+    async def meddled(
+        connection: aiosqlite.Connection, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> Iterable[sqlite3.Row]:
+        if late and sql.lstrip().startswith("INSERT OR REPLACE INTO rolled_up"):
+            assert parameters is not None
+            if parameters["width"] == width:
+                await asyncio.to_thread(insert_as_original, path, [late.pop()])
+        return await execute_fetchall(connection, sql, parameters)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", meddled)
+    taker = Rollups()
+    await roll_up(path, now, taker=taker)
+    assert not late
+    await clean(path)
+    await roll_up(path, now + LOOK_AT_ALL_EVERY_MS, taker=taker)
+    assert number_of(path, DAYS_ROLLED_UP) == 1
+    await clean(path)
 
 
 async def test_a_lock_of_another_process_is_waited_for(tmp_path: Path) -> None:

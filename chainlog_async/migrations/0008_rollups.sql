@@ -84,8 +84,8 @@ CREATE TABLE rolled_up (
   PRIMARY KEY (width, start)
 ) WITHOUT ROWID;
 
--- `rolled_until` is the end of the last time that was ever rolled up: what is logged for a later one can make nothing
--- invalid. What has fewer buckets, or fewer of them for each line that they would be added up to, is not rolled up:
+-- `rolled_until` is the end of the last time that was ever taken to be rolled up: what is logged for a later one can make
+-- nothing invalid. What has fewer buckets, or fewer of them for each line that they would be added up to, is not rolled up:
 -- reading the buckets takes no time then, and of rare requests of many kinds the lines would be larger than the log.
 CREATE TABLE rollup_progress (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -95,6 +95,11 @@ CREATE TABLE rollup_progress (
 );
 
 INSERT INTO rollup_progress (id, rolled_until, fewest_buckets, fewest_for_a_line) VALUES (1, 0, 100, 3);
+
+CREATE TRIGGER begin_to_forget AFTER INSERT ON rolled_up
+BEGIN
+  UPDATE rollup_progress SET rolled_until = MAX(rolled_until, NEW.start + NEW.width) WHERE id = 1;
+END;
 
 CREATE TRIGGER forget_rollups AFTER INSERT ON request_logs
 WHEN NEW.timestamp < (SELECT rolled_until FROM rollup_progress WHERE id = 1)
