@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 """Time between two rounds, in seconds."""
 
-
 SHARE_BEHIND = 10
 """While batches wait, adding up takes one part in so many of the time."""
 
@@ -34,8 +34,6 @@ class Maintenance:
         self._retention = Retention(settings)
         self._rollups = Rollups()
         self._next_at = monotonic() + TICK_S
-        self._trouble: str | None = None
-        self._is_behind = False
 
     def due_in_s(self) -> float:
         """Time until the next round, in seconds; not above zero when it is due."""
@@ -49,11 +47,11 @@ class Maintenance:
         if self.due_in_s() > 0:
             return
         self._next_at = monotonic() + TICK_S
-        self._trouble = None
-        self._is_behind = is_behind
-        for work in (self._look_after_files, self._prune, self._roll_up):
+        troubles: list[str] = []
+        for work in (self._look_after_files, self._prune, partial(self._roll_up, is_behind)):
             try:
-                await work()
+                if (trouble := await work()) is not None:
+                    troubles.append(trouble)
             except asyncio.CancelledError:
                 # The log ends, and what it has to write would wait for a statement that can be done some other time.
                 await self._store.end_statement()
@@ -66,14 +64,15 @@ class Maintenance:
                 if fault is Fault.BUSY:
                     # The rest would wait for the same lock, and a batch behind it.
                     return
-                self._trouble = self._trouble or f"{error} ({errorname(error)})"
-        self._condition.note_upkeep(self._trouble)
+                troubles.append(f"{error} ({errorname(error)})")
+        self._condition.note_upkeep(troubles[0] if troubles else None)
 
-    async def _look_after_files(self) -> None:
+    async def _look_after_files(self) -> str | None:
         files = await self._store.follow_file()
-        self._trouble = await self._save_deleted_wal(files)
+        trouble = await self._save_deleted_wal(files)
         self._condition.database_bytes = files.database_bytes
         await self._look_after_wal(files.wal_bytes)
+        return trouble
 
     async def _prune(self) -> None:
         more = await self._retention.prune_slice(self._store.connection, now_ms())
@@ -81,12 +80,12 @@ class Maintenance:
         if more:
             self._next_at = monotonic()
 
-    async def _roll_up(self) -> None:
+    async def _roll_up(self, is_behind: bool) -> None:
         began = monotonic()
         if await self._rollups.advance(self._store.connection, now_ms()):
             # As long a pause as it took, at least: other processes have to write, too.
             took_s = monotonic() - began
-            pause_s = took_s * (SHARE_BEHIND - 1 if self._is_behind else 1)
+            pause_s = took_s * (SHARE_BEHIND - 1 if is_behind else 1)
             self._next_at = min(self._next_at, monotonic() + pause_s)
 
     async def _save_deleted_wal(self, files: Files) -> str | None:
