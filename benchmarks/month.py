@@ -21,8 +21,7 @@ import aiosqlite
 
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
 from chainlog_async.database import close_connection
-from chainlog_async.rollups import GRACE_MS, Rollups
-from chainlog_async.usage_over_time import GroupBy
+from chainlog_async.rollups import GRACE_MS, GroupBy, Rollups
 from chainlog_async.window import Step
 
 from .common import CACHE, percentile, say

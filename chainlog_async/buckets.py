@@ -15,9 +15,8 @@ from .differences import MOST_LISTED, Difference, Findings, compare_lines, time_
 from .progress import Progress
 from .slices import END_OF_TIME
 from .totals import compare, read_totals
-from .window import QUARTER_MS
+from .window import DAY_MS, QUARTER_MS
 
-DAY_MS = 86_400_000
 BEGIN_OF_TIME = -(2**63)
 
 _QUARTER = "CAST(timestamp AS INTEGER) / 900000 * 900000"

@@ -222,13 +222,17 @@ def entry_from_json(data: bytes | str) -> RequestLogEntry:
 
     Raises `InvalidEntryError` when it is not JSON, not an object, or has an unknown or missing field.
     """
+    return entry_from_mapping(json_value(data))
+
+
+def json_value(data: bytes | str) -> object:
+    """What the JSON says. Raises `InvalidEntryError` for what is none."""
     try:
-        value = _decode_json(data)
+        return _decode_json(data)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidEntryError(f"not JSON: {error}") from None
     except RecursionError:
-        raise InvalidEntryError("not an entry: the JSON is nested too deeply") from None
-    return entry_from_mapping(value)
+        raise InvalidEntryError("the JSON is nested too deeply") from None
 
 
 def entry_from_mapping(value: object) -> RequestLogEntry:

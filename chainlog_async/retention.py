@@ -9,14 +9,13 @@ import aiosqlite
 
 from .log_size import find_surplus
 from .slices import END_OF_TIME, MOST_ROWS, Pages, Slices, give_back, look_at_pages, number
+from .window import DAY_MS
 
 if TYPE_CHECKING:
     from .settings import Settings
 
 VACUUM_ABOVE_PAGES = 1_024
 """Free pages that are kept for new rows; what is above them goes back to the file system."""
-
-MS_PER_DAY = 86_400_000
 
 # Two bounds, neither of which takes a scan: were the totals too high, they alone would have rows deleted that may stay.
 ROWS_LEFT = """
@@ -42,7 +41,7 @@ class Retention:
     """The writer's part: what the settings say is too much, a slice between two batches."""
 
     def __init__(self, settings: Settings) -> None:
-        self._max_age_ms = settings.retention_days * MS_PER_DAY
+        self._max_age_ms = settings.retention_days * DAY_MS
         self._max_rows = settings.retention_rows
         self._max_bytes = settings.retention_bytes
         self._slices = Slices()

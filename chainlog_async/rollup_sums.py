@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import aiosqlite
 
-from .buckets import DAY_MS, Span
+from .buckets import Span
 from .differences import Difference, compare_lines, time_text
 from .slices import number
-from .window import HOUR_MS, QUARTER_MS
+from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
 _NUMBERS = (
     "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",

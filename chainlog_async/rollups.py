@@ -11,17 +11,19 @@ import secrets
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from time import monotonic
+from typing import Literal, TypeAlias, get_args
 
 import aiosqlite
 
-from .buckets import DAY_MS
 from .faults import Fault, classify
-from .window import HOUR_MS, QUARTER_MS
+from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
-SPANS = ((QUARTER_MS, 0), (HOUR_MS, QUARTER_MS), (6 * HOUR_MS, HOUR_MS), (24 * HOUR_MS, 6 * HOUR_MS))
+SPANS = ((QUARTER_MS, 0), (HOUR_MS, QUARTER_MS), (6 * HOUR_MS, HOUR_MS), (DAY_MS, 6 * HOUR_MS))
 """The widths, each with that of its parts, in ms; 0 are the buckets."""
 
-KEYS = ("chain", "provider", "model", "caller")
+GroupBy: TypeAlias = Literal["chain", "provider", "model", "caller"]
+
+KEYS: tuple[GroupBy, ...] = get_args(GroupBy)
 
 DIMENSIONS = ("all", *KEYS, *("+".join(pair) for pair in combinations(KEYS, 2)), "each")
 """What is added up apart: see migrations/0008."""

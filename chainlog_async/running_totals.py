@@ -19,7 +19,7 @@ import anyio
 from .entry import now_ms
 from .metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
 from .readers import ReaderPool
-from .window import HOUR_MS, QUARTER_MS
+from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
 OTHER = "other"
 """What stands for every chain, provider and model that has no series of its own."""
@@ -27,7 +27,6 @@ OTHER = "other"
 LATE_MS = HOUR_MS
 """Rows that are stored later than this after their timestamp have everything added up afresh."""
 
-DAY_MS = 24 * HOUR_MS
 END_OF_TIME = 2**63 - 1
 
 MOST_NEW_ROWS = 1_000_000

@@ -5,9 +5,7 @@ from __future__ import annotations
 from .readers import ReaderPool
 from .request_filter import RequestFilter
 from .rollups import KEYS, dimension_of
-from .window import HOUR_MS
-
-DAY_MS = 86_400_000
+from .window import DAY_MS, HOUR_MS
 
 # From the newest span that holds anything towards the oldest; one that is not rolled up may hold a match.
 NEWEST_SPAN = """

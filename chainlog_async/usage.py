@@ -21,8 +21,9 @@ from .requests import (
     get_request,
     get_requests_after,
 )
+from .rollups import GroupBy
 from .running_totals import RunningTotals
-from .usage_over_time import EVERYTHING, GroupBy, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
+from .usage_over_time import EVERYTHING, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
 from .window import Window
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,11 +12,9 @@ from .durations import Percentiles, estimate, merge, percentiles
 from .finishing import in_thread
 from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
-from .rollups import KEYS, dimension_of
+from .rollups import KEYS, GroupBy, dimension_of
 from .usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
 from .window import Window
-
-GroupBy: TypeAlias = Literal["chain", "provider", "model", "caller"]
 
 MAX_GROUPS = 100
 """Most groups of one answer."""

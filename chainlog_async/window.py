@@ -17,6 +17,8 @@ QUARTER_MS = 900_000
 
 HOUR_MS = 3_600_000
 
+DAY_MS = 24 * HOUR_MS
+
 MAX_STEPS = 2_000
 """Most steps of a window."""
 

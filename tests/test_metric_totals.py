@@ -19,8 +19,8 @@ from chainlog_async import UsageAggregator, initialize_database, migrate_schema,
 from chainlog_async.database import close_connection
 from chainlog_async.metric_totals import BOUNDS_MS, Totals, UsageTotals
 from chainlog_async.rollups import Rollups
-from chainlog_async.running_totals import DAY_MS, LATE_MS, OTHER
-from chainlog_async.window import QUARTER_MS
+from chainlog_async.running_totals import LATE_MS, OTHER
+from chainlog_async.window import DAY_MS, QUARTER_MS
 
 NOW = 1_772_400_000_000
 INSERT = """

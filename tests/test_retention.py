@@ -15,8 +15,9 @@ from chainlog_async import ChainLog
 from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.entry import now_ms
 from chainlog_async.log_size import BYTES_PER_ROW, LEAST_SHARE
-from chainlog_async.retention import MS_PER_DAY, VACUUM_ABOVE_PAGES, Retention
+from chainlog_async.retention import VACUUM_ABOVE_PAGES, Retention
 from chainlog_async.slices import FEWEST_ROWS, SLICE_S, Slices
+from chainlog_async.window import DAY_MS
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
@@ -52,7 +53,7 @@ async def test_a_running_log_keeps_nothing_longer_than_it_may(tmp_path: Path) ->
     path = tmp_path / "o.db"
     async with ChainLog(settings_for(path, retention_days=2)) as chainlog:
         for age in (0, 1, 3, 400):
-            chainlog.log_request(entry(model=f"{age} days", timestamp=now_ms() - age * MS_PER_DAY))
+            chainlog.log_request(entry(model=f"{age} days", timestamp=now_ms() - age * DAY_MS))
         await until(lambda: rows_of(path) == 2)
     assert models(path) == ["0 days", "1 days"]
     await clean(path)

@@ -22,8 +22,8 @@ from writing_tools import settings_for, until
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
 from chainlog_async.database import close_connection, initialize_database
 from chainlog_async.durations import RELATIVE_ERROR
-from chainlog_async.rollups import GRACE_MS, Rollups
-from chainlog_async.usage_over_time import GroupBy, UsageFilter, UsagePoint
+from chainlog_async.rollups import GRACE_MS, GroupBy, Rollups
+from chainlog_async.usage_over_time import UsageFilter, UsagePoint
 from chainlog_async.window import Step, Window
 
 DAY_MS = 86_400_000

@@ -12,7 +12,8 @@ import click
 
 from chainlog_async.entry import now_ms
 from chainlog_async.quantities import parse_instant
-from chainlog_async.usage_over_time import GroupBy, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.rollups import GroupBy
+from chainlog_async.usage_over_time import LatencyPoint, UsageFilter, UsagePoint
 from chainlog_async.window import STEPS, Step, Window, zone_of
 
 P = ParamSpec("P")

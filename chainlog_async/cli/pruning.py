@@ -7,9 +7,9 @@ import click
 
 from chainlog_async.pruning import Limits, PruneReport, plan_pruning, prune_database
 from chainlog_async.quantities import parse_bytes, parse_duration, size_text
-from chainlog_async.retention import MS_PER_DAY
 from chainlog_async.settings import Settings
 from chainlog_async.vacuuming import vacuum_database, vacuum_needs
+from chainlog_async.window import DAY_MS
 
 from .long_work import run_long_work
 from .options import Source, examples, json_option, settings_options
@@ -73,7 +73,7 @@ def prune(
 
 
 def _limits_of(settings: Settings) -> Limits:
-    return Limits(settings.retention_days * MS_PER_DAY, settings.retention_rows, settings.retention_bytes)
+    return Limits(settings.retention_days * DAY_MS, settings.retention_rows, settings.retention_bytes)
 
 
 def _tell(report: PruneReport) -> None:

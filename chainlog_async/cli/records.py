@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 
-import msgspec
-
+from chainlog_async.entry import json_value
 from chainlog_async.errors import InvalidEntryError
 
 from .lines import MAX_LINE_BYTES
 
 Record = Mapping[str, object]
-
-_decode_json = msgspec.json.Decoder().decode
 
 
 class Records:
@@ -58,12 +55,7 @@ class Records:
 
 
 def _read_json(line: bytes) -> Record:
-    try:
-        value = _decode_json(line)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidEntryError(f"not JSON: {error}") from None
-    except RecursionError:
-        raise InvalidEntryError("the JSON is nested too deeply") from None
+    value = json_value(line)
     if not isinstance(value, dict):
         raise InvalidEntryError("a record is a JSON object on one line")
     return value

@@ -11,18 +11,19 @@ from starlette.responses import Response
 
 from chainlog_async.entry import now_ms
 from chainlog_async.provider_health import ProviderHealth
+from chainlog_async.rollups import GroupBy
 from chainlog_async.server.filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
 from chainlog_async.server.operations import Operation
 from chainlog_async.server.parameters import Given, instant, pattern, text, whole
 from chainlog_async.server.replies import RefusalError, json_reply
 from chainlog_async.service import ChainLog
 from chainlog_async.usage import Names
-from chainlog_async.usage_over_time import MAX_GROUPS, GroupBy, LatencyPoint, UsageFilter, UsagePoint
-from chainlog_async.window import STEPS, Step, Window
+from chainlog_async.usage_over_time import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.window import DAY_MS, STEPS, Step, Window
 
 T = TypeVar("T")
 
-DEFAULT_WINDOW_MS = 86_400_000
+DEFAULT_WINDOW_MS = DAY_MS
 
 SINCE = instant("from", f"Where the window begins; without it 24 hours before its end. {TIME}")
 UNTIL = instant("until", f"Where the window ends; without it now. {TIME}")
