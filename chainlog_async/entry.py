@@ -232,7 +232,7 @@ def json_value(data: bytes | str) -> object:
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidEntryError(f"not JSON: {error}") from None
     except RecursionError:
-        raise InvalidEntryError("the JSON is nested too deeply") from None
+        raise InvalidEntryError("JSON that is nested this deeply cannot be read") from None
 
 
 def entry_from_mapping(value: object) -> RequestLogEntry:
