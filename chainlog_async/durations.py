@@ -7,8 +7,9 @@ the one that stands for its bin.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise, zip_longest
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,6 +18,10 @@ RELATIVE_ERROR = 0.05
 
 LARGEST_MS = 1_000_000_000_000
 """Largest duration that an entry may have, in ms; the last bin, for what others have stored, has no end."""
+
+
+DurationHistogram: TypeAlias = tuple[int, list[int]]
+"""Number of the first bin, and how many requests there are in each from that one on."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -40,42 +45,45 @@ def _uppers() -> Iterator[int]:
 UPPERS = tuple(_uppers())
 """The largest whole ms of every bin but the last."""
 
-
-_ESTIMATES: dict[int, float] = {
-    upper: round(2 * (lower + 1) * upper / (lower + 1 + upper), 1) for lower, upper in pairwise(UPPERS)
-} | {0: 0.0}
+_ESTIMATES = (
+    0.0,
+    *(round(2 * (lower + 1) * upper / (lower + 1 + upper), 1) for lower, upper in pairwise(UPPERS)),
+    # Above the last bound there is one bin more, for what others have stored.
+    float(UPPERS[-1]),
+)
 
 SHARES = (50, 90, 95, 99)
 """What `Percentiles` are, in percent."""
 
-_decode = msgspec.json.Decoder(dict[int, int]).decode
+
+def estimate(number: int | None) -> float | None:
+    """What stands for the bin: as far from its smallest value as from its largest, relatively."""
+    return None if number is None else _ESTIMATES[number]
 
 
-def estimate(upper_ms: int | None) -> float | None:
-    """What stands for the bin with that upper bound: as far from its smallest value as from its largest, relatively."""
-    # Above the last bound there is one bin more, for what others have stored.
-    return None if upper_ms is None else _ESTIMATES.get(upper_ms, float(UPPERS[-1]))
+def from_bins(bins: Sequence[tuple[int, int]]) -> DurationHistogram:
+    """The histogram of some bins, each with its number and how many requests there are in it, in any order."""
+    numbers = [number for number, _ in bins]
+    first = min(numbers, default=0)
+    counts = [0] * (max(numbers, default=-1) - first + 1)
+    for number, count in bins:
+        counts[number - first] += count
+    return first, counts
 
 
-def merge(histograms: Iterable[str]) -> dict[int, int]:
-    """One histogram out of several, which are JSON objects from a bin's upper bound to the number of requests in it."""
-    merged: dict[int, int] = {}
-    for histogram in histograms:
-        bins = _decode(histogram)
-        if not merged:
-            merged = bins
-            continue
-        so_far = merged.get
-        for upper, count in bins.items():
-            merged[upper] = so_far(upper, 0) + count
-    return merged
+def merge(histograms: Sequence[DurationHistogram]) -> DurationHistogram:
+    """One histogram out of several."""
+    lowest = min((first for first, _ in histograms), default=0)
+    # Each bin is added up by one call, without a step of Python for each of its summands.
+    bins = zip_longest(*([0] * (first - lowest) + counts for first, counts in histograms), fillvalue=0)
+    return lowest, list(map(sum, bins))
 
 
-def percentiles(histogram: Mapping[int, int]) -> Percentiles:
+def percentiles(histogram: DurationHistogram) -> Percentiles:
     """A percentile is in the first bin at which the requests so far are at least that share of all."""
-    if not histogram:
+    first, counts = histogram
+    ranks = list(accumulate(counts))
+    total = ranks[-1] if ranks else 0
+    if total == 0:
         return Percentiles()
-    uppers = sorted(histogram)
-    ranks = list(accumulate(map(histogram.__getitem__, uppers)))
-    total = ranks[-1]
-    return Percentiles(*(estimate(uppers[bisect_left(ranks, -(-share * total // 100))]) for share in SHARES))
+    return Percentiles(*(estimate(first + bisect_left(ranks, -(-share * total // 100))) for share in SHARES))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from .finishing import in_thread
+from .pieces import ROLLED_UP, cut
 from .readers import ReaderPool
-from .window import Window
+from .rollups import dimension_of
+from .window import DAY_MS, Window
 
 
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -33,12 +35,19 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 # MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
+# `:pieces` are those of `cut`: days that are rolled up, and buckets for the rest.
 PROVIDER_HEALTH = """
+WITH pieces (width, since, until) AS MATERIALIZED (
+  SELECT value ->> 1, value ->> 2, value ->> 3 FROM json_each(:pieces)
+)
 SELECT
   provider_id, model, SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures),
   last_error, last_error_status, MAX(last_error_at)
-FROM attempt_buckets
-WHERE start >= ? AND start < ?
+FROM (
+  SELECT attempt_rollups.* FROM pieces CROSS JOIN attempt_rollups WHERE width > 0 AND start >= since AND start < until
+  UNION ALL
+  SELECT attempt_buckets.* FROM pieces CROSS JOIN attempt_buckets WHERE width = 0 AND start >= since AND start < until
+)
 GROUP BY provider_id, model
 ORDER BY SUM(tries) DESC, provider_id, model
 """
@@ -59,7 +68,12 @@ class _Tries(msgspec.Struct, array_like=True):
 async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderHealth]:
     """Every provider and model that was tried in the window, the most often tried first. `step` plays no part."""
     edges = await in_thread(window.edges)
-    rows = await readers.fetch(PROVIDER_HEALTH, (edges[0], edges[-1]))
+    whole = (edges[0], edges[-1])
+    where = {"since": whole[0], "until": whole[1], "edges": "[]", "dimension": dimension_of(("provider", "model"))}
+    rolled_up = await readers.fetch(ROLLED_UP, where)
+    days = {(DAY_MS, int(str(start))) for width, start in rolled_up if width == DAY_MS}
+    pieces = msgspec.json.encode(cut(whole, days)).decode()
+    rows = await readers.fetch(PROVIDER_HEALTH, {"pieces": pieces})
     return [
         ProviderHealth(
             **msgspec.structs.asdict(tries),

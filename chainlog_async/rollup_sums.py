@@ -52,6 +52,17 @@ LEFT JOIN durations
   ON durations.width = counted.width AND durations.dimension = widths.dimension AND durations.start = counted.start
 """  # noqa: S608  # put together from constants of this file
 
+_TRIES = ("tries", "successes", "rate_limited", "failures", "last_error_at")
+_OF_TRIES = "SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures), MAX(last_error_at)"
+
+ATTEMPT_SUMS = f"""
+SELECT kept.*, counted.*
+FROM rolled_up CROSS JOIN rollup_dimensions ON dimension = 'provider+model' AND dimensions & bit
+CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_rollups WHERE {_DAY}) AS kept
+CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_buckets WHERE {_DAY}) AS counted
+WHERE width = 86400000 AND rolled_up.start = :since AND taken_by IS NULL
+"""  # noqa: S608  # the same
+
 FORGET = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"
 
 
@@ -71,6 +82,10 @@ async def compare_rollups(connection: aiosqlite.Connection, day: Span) -> tuple[
         if found := list(compare_lines("rollups", name, _COLUMNS, sums)):
             differences += found
             spans.append(Span(start, start + width))
+    for tries in await connection.execute_fetchall(ATTEMPT_SUMS, parameters):
+        if found := list(compare_lines("rollups", f"{time_text(day.since)}, tries of the day", _TRIES, tuple(tries))):
+            differences += found
+            spans.append(day)
     return differences, spans
 
 

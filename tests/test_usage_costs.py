@@ -53,11 +53,15 @@ QUERIES: dict[str, tuple[str, Parameters]] = {
     "durations of buckets": (BUCKET_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["buckets"])}),
     "durations of rollups": (ROLLED_UP_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["rollups"])}),
     "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]", "dimension": "provider"}),
-    "provider health": (PROVIDER_HEALTH, (T0, T0 + DAY_MS)),
+    "provider health of buckets": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, 0, T0, T0 + DAY_MS)])}),
+    "provider health of days": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, DAY_MS, T0, T0 + DAY_MS)])}),
     "next quarter": (NEXT_QUARTER, UPKEEP),
     "next span": (NEXT_SPAN, UPKEEP),
 }
-TABLES = ("request_logs", "usage_buckets", "ttft_buckets", "attempt_buckets", "usage_rollups", "duration_rollups")
+TABLES = (
+    "request_logs", "usage_buckets", "ttft_buckets", "attempt_buckets", "usage_rollups", "duration_rollups",
+    "attempt_rollups",
+)  # fmt: skip
 
 
 async def roll_up(path: Path) -> None:

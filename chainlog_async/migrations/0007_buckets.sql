@@ -4,12 +4,13 @@
 -- Bins of durations, each named by its largest whole ms. From one more than the bound before, l, to its own, u, a bin
 -- reaches so far that the value 2lu/(l+u) is at most 5 % away from any in it: u = l * (1 + 0.05) / (1 - 0.05), as in
 -- DDSketch (Masson, Rim and Lee, 2019, https://www.vldb.org/pvldb/vol12/p2195-masson.pdf).
-CREATE TABLE duration_bins (upper_ms INTEGER PRIMARY KEY);
+CREATE TABLE duration_bins (upper_ms INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
 
-WITH RECURSIVE bins (upper_ms) AS (
-  VALUES (0) UNION ALL SELECT (upper_ms + 1) * 21 / 19 FROM bins WHERE upper_ms < 1000000000000
+WITH RECURSIVE bins (upper_ms, number) AS (
+  VALUES (0, 0) UNION ALL SELECT (upper_ms + 1) * 21 / 19, number + 1 FROM bins WHERE upper_ms < 1000000000000
 )
-INSERT INTO duration_bins (upper_ms) SELECT upper_ms FROM bins UNION ALL VALUES (9223372036854775807);
+INSERT INTO duration_bins (upper_ms, number)
+SELECT upper_ms, number FROM bins UNION ALL SELECT 9223372036854775807, MAX(number) + 1 FROM bins;
 
 -- Text keys rather than ids of a table of names: looking an id up takes longer than the longer keys do.
 CREATE TABLE usage_buckets (

@@ -49,8 +49,9 @@ CREATE TABLE usage_rollups (
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
 
--- Histograms are JSON objects, from the bin (its largest ms) to the number of requests in it: a row for each bin takes
--- five times the space, and the time of reading that many. The percentiles of one line are those bins already.
+-- Histograms are JSON arrays, of the number of requests in each bin from a first one to the last that has any: a row for
+-- each bin takes five times the space, and the time of reading that many, and objects take three times as long to add up.
+-- The percentiles of one line are numbers of bins already.
 CREATE TABLE duration_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,
@@ -68,9 +69,26 @@ CREATE TABLE duration_rollups (
   ttft_p90 INTEGER,
   ttft_p95 INTEGER,
   ttft_p99 INTEGER,
+  first_latency_bin INTEGER,
   latencies TEXT NOT NULL,
+  first_ttft_bin INTEGER,
   ttfts TEXT NOT NULL,
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
+) WITHOUT ROWID;
+
+-- Tries by day: a quarter of an hour has only a line for each model anyway. Valid where a day is, by provider and model.
+CREATE TABLE attempt_rollups (
+  start INTEGER NOT NULL,
+  provider_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  successes INTEGER NOT NULL,
+  rate_limited INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  last_error TEXT,
+  last_error_status INTEGER,
+  last_error_at INTEGER,
+  PRIMARY KEY (start, provider_id, model)
 ) WITHOUT ROWID;
 
 -- What is rolled up and valid, and in which dimensions (the sum of their bits); while somebody is at it, `taken_by` says
@@ -152,60 +170,89 @@ BEGIN
       FROM rollup_progress
     );
 
+  DELETE FROM attempt_rollups
+  WHERE start = NEW.start AND NEW.width = 86400000 AND NEW.dimension = 'provider+model';
+
+  -- MAX alone of its kind: the error is then taken from the row with the largest time.
+  INSERT INTO attempt_rollups
+  SELECT
+    NEW.start, provider_id, model, SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures),
+    last_error, last_error_status, MAX(last_error_at)
+  FROM attempt_buckets
+  WHERE NEW.width = 86400000 AND NEW.dimension = 'provider+model'
+    AND start >= NEW.start AND start < NEW.start + NEW.width
+  GROUP BY provider_id, model;
+
   -- A percentile is the first bin at which the requests so far are at least that share of all.
   INSERT INTO duration_rollups
   SELECT
     NEW.width, NEW.dimension, NEW.start, chain, provider, name, who,
-    MIN(IIF(all_latencies > 0 AND latency_rank >= 50 * all_latencies, upper_ms, NULL)),
-    MIN(IIF(all_latencies > 0 AND latency_rank >= 90 * all_latencies, upper_ms, NULL)),
-    MIN(IIF(all_latencies > 0 AND latency_rank >= 95 * all_latencies, upper_ms, NULL)),
-    MIN(IIF(all_latencies > 0 AND latency_rank >= 99 * all_latencies, upper_ms, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 50 * all_latencies, number, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 90 * all_latencies, number, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 95 * all_latencies, number, NULL)),
+    MIN(IIF(all_latencies > 0 AND latency_rank >= 99 * all_latencies, number, NULL)),
     MAX(IIF(latencies > 0, upper_ms, NULL)),
-    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 50 * all_ttfts, upper_ms, NULL)),
-    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 90 * all_ttfts, upper_ms, NULL)),
-    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 95 * all_ttfts, upper_ms, NULL)),
-    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 99 * all_ttfts, upper_ms, NULL)),
-    json_group_object(CAST(upper_ms AS TEXT), latencies) FILTER (WHERE latencies > 0),
-    json_group_object(CAST(upper_ms AS TEXT), ttfts) FILTER (WHERE ttfts > 0)
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 50 * all_ttfts, number, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 90 * all_ttfts, number, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 95 * all_ttfts, number, NULL)),
+    MIN(IIF(all_ttfts > 0 AND ttft_rank >= 99 * all_ttfts, number, NULL)),
+    MIN(IIF(latencies > 0, number, NULL)),
+    '[' || COALESCE(latency_counts, '') || ']',
+    MIN(IIF(ttfts > 0, number, NULL)),
+    '[' || COALESCE(ttft_counts, '') || ']'
   FROM (
     SELECT
-      chain, provider, name, who, upper_ms, latencies, ttfts,
-      100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS all_latencies,
-      100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS all_ttfts
+      *,
+      group_concat(zeros_before_latencies || latencies) FILTER (WHERE latencies > 0) OVER in_order AS latency_counts,
+      group_concat(zeros_before_ttfts || ttfts) FILTER (WHERE ttfts > 0) OVER in_order AS ttft_counts
     FROM (
-      SELECT chain, provider, name, who, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
+      SELECT
+        chain, provider, name, who, number, upper_ms, latencies, ttfts,
+        100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS all_latencies,
+        100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS all_ttfts,
+        replace(printf('%*s', number - 1 - MAX(IIF(latencies > 0, number, NULL)) OVER before, ''), ' ', '0,')
+          AS zeros_before_latencies,
+        replace(printf('%*s', number - 1 - MAX(IIF(ttfts > 0, number, NULL)) OVER before, ''), ' ', '0,')
+          AS zeros_before_ttfts
       FROM (
-        SELECT
-          IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
-          IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who,
-          upper_ms, requests AS latencies, 0 AS ttfts
-        FROM rollup_dimensions CROSS JOIN usage_buckets
-        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-        UNION ALL
-        SELECT
-          IIF(by_chain, chain_name, ''), IIF(by_provider, provider_id, ''), IIF(by_model, model, ''),
-          IIF(by_caller, caller, ''), upper_ms, 0, requests
-        FROM rollup_dimensions CROSS JOIN ttft_buckets
-        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-        UNION ALL
-        SELECT chain_name, provider_id, model, caller, CAST(key AS INTEGER), value, 0
-        FROM duration_rollups CROSS JOIN json_each(duration_rollups.latencies)
-        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
-          AND start >= NEW.start AND start < NEW.start + NEW.width
-        UNION ALL
-        SELECT chain_name, provider_id, model, caller, CAST(key AS INTEGER), 0, value
-        FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
-        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
-          AND start >= NEW.start AND start < NEW.start + NEW.width
-      )
-      WHERE EXISTS (
-        SELECT 1 FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
-      )
-      GROUP BY chain, provider, name, who, upper_ms
+        SELECT chain, provider, name, who, number, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
+        FROM (
+          SELECT
+            IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
+            IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who,
+            number, requests AS latencies, 0 AS ttfts
+          FROM rollup_dimensions CROSS JOIN usage_buckets CROSS JOIN duration_bins USING (upper_ms)
+          WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+          UNION ALL
+          SELECT
+            IIF(by_chain, chain_name, ''), IIF(by_provider, provider_id, ''), IIF(by_model, model, ''),
+            IIF(by_caller, caller, ''), number, 0, requests
+          FROM rollup_dimensions CROSS JOIN ttft_buckets CROSS JOIN duration_bins USING (upper_ms)
+          WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+          UNION ALL
+          SELECT chain_name, provider_id, model, caller, first_latency_bin + key, value, 0
+          FROM duration_rollups CROSS JOIN json_each(duration_rollups.latencies)
+          WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+            AND start >= NEW.start AND start < NEW.start + NEW.width AND value > 0
+          UNION ALL
+          SELECT chain_name, provider_id, model, caller, first_ttft_bin + key, 0, value
+          FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
+          WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+            AND start >= NEW.start AND start < NEW.start + NEW.width AND value > 0
+        )
+        WHERE EXISTS (
+          SELECT 1 FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
+        )
+        GROUP BY chain, provider, name, who, number
+      ) CROSS JOIN duration_bins USING (number)
+      WINDOW
+        up_to_here AS (PARTITION BY chain, provider, name, who ORDER BY number),
+        before AS (up_to_here ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+        everywhere AS (PARTITION BY chain, provider, name, who)
     )
-    WINDOW
-      up_to_here AS (PARTITION BY chain, provider, name, who ORDER BY upper_ms),
-      everywhere AS (PARTITION BY chain, provider, name, who)
+    WINDOW in_order AS (
+      PARTITION BY chain, provider, name, who ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )
   )
   GROUP BY chain, provider, name, who;
 END;
