@@ -7,9 +7,8 @@ the one that stands for its bin.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise, zip_longest
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -18,10 +17,6 @@ RELATIVE_ERROR = 0.05
 
 LARGEST_MS = 1_000_000_000_000
 """Largest duration that an entry may have, in ms; the last bin, for what others have stored, has no end."""
-
-
-DurationHistogram: TypeAlias = tuple[int, list[int]]
-"""Number of the first bin, and how many requests there are in each from that one on."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -56,34 +51,30 @@ SHARES = (50, 90, 95, 99)
 """What `Percentiles` are, in percent."""
 
 
+_decode = msgspec.json.Decoder(list[int]).decode
+
+
 def estimate(number: int | None) -> float | None:
     """What stands for the bin: as far from its smallest value as from its largest, relatively."""
     return None if number is None else _ESTIMATES[number]
 
 
-def from_bins(bins: Sequence[tuple[int, int]]) -> DurationHistogram:
-    """The histogram of some bins, each with its number and how many requests there are in it, in any order."""
-    numbers = [number for number, _ in bins]
-    first = min(numbers, default=0)
-    counts = [0] * (max(numbers, default=-1) - first + 1)
-    for number, count in bins:
-        counts[number - first] += count
-    return first, counts
+def merge(histograms: Iterable[str]) -> list[int]:
+    """How many requests there are in each bin of several histograms, in the form in which they are stored.
+
+    That is a JSON array with a number for each bin: 512 times how many, plus the bin's number.
+    """
+    counts = [0] * len(_ESTIMATES)
+    for histogram in histograms:
+        for one in _decode(histogram):
+            counts[one & 511] += one >> 9
+    return counts
 
 
-def merge(histograms: Sequence[DurationHistogram]) -> DurationHistogram:
-    """One histogram out of several."""
-    lowest = min((first for first, _ in histograms), default=0)
-    # Each bin is added up by one call, without a step of Python for each of its summands.
-    bins = zip_longest(*([0] * (first - lowest) + counts for first, counts in histograms), fillvalue=0)
-    return lowest, list(map(sum, bins))
-
-
-def percentiles(histogram: DurationHistogram) -> Percentiles:
+def percentiles(counts: list[int]) -> Percentiles:
     """A percentile is in the first bin at which the requests so far are at least that share of all."""
-    first, counts = histogram
     ranks = list(accumulate(counts))
-    total = ranks[-1] if ranks else 0
+    total = ranks[-1]
     if total == 0:
         return Percentiles()
-    return Percentiles(*(estimate(first + bisect_left(ranks, -(-share * total // 100))) for share in SHARES))
+    return Percentiles(*(estimate(bisect_left(ranks, -(-share * total // 100))) for share in SHARES))

@@ -37,8 +37,8 @@ WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dime
   FROM widths CROSS JOIN usage_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 ), durations AS (
   SELECT
-    width, dimension, start, SUM((SELECT SUM(value) FROM json_each(latencies))) AS latencies,
-    SUM((SELECT SUM(value) FROM json_each(ttfts))) AS ttfts
+    width, dimension, start, SUM((SELECT SUM(value >> 9) FROM json_each(latencies))) AS latencies,
+    SUM((SELECT SUM(value >> 9) FROM json_each(ttfts))) AS ttfts
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT

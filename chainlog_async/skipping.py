@@ -35,7 +35,10 @@ WHERE start IS NOT NULL AND (
         WHERE durations.width = :width AND durations.dimension = :dimension AND durations.start = spans.start
           AND durations.chain_name = rolled.chain_name AND durations.provider_id = rolled.provider_id
           AND durations.model = rolled.model AND durations.caller = rolled.caller
-          AND slowest_ms >= CAST(:min_latency_ms AS INTEGER)
+          AND slowest_bin >= (
+            SELECT number FROM duration_bins
+            WHERE upper_ms >= CAST(:min_latency_ms AS INTEGER) ORDER BY upper_ms LIMIT 1
+          )
       ))
   )
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from .durations import DurationHistogram, Percentiles, estimate, from_bins, merge, percentiles
+from .durations import Percentiles, estimate, merge, percentiles
 from .finishing import in_thread
 from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
@@ -97,37 +97,24 @@ class _Sums(msgspec.Struct, array_like=True):
     ttft_requests: int = 0
 
 
-class _RolledUp(msgspec.Struct, array_like=True):
+class _Durations(msgspec.Struct, array_like=True):
     point: int
     name: str | None
-    first_latency_bin: int | None
     latencies: str | None
-    first_ttft_bin: int | None
     ttfts: str | None
-    latency_p50: int | None
-    latency_p90: int | None
-    latency_p95: int | None
-    latency_p99: int | None
-    ttft_p50: int | None
-    ttft_p90: int | None
-    ttft_p95: int | None
-    ttft_p99: int | None
-
-
-class _Bins(msgspec.Struct, array_like=True):
-    point: int
-    name: str | None
-    latencies: str
-    ttfts: str
+    latency_p50: int | None = None
+    latency_p90: int | None = None
+    latency_p95: int | None = None
+    latency_p99: int | None = None
+    ttft_p50: int | None = None
+    ttft_p90: int | None = None
+    ttft_p95: int | None = None
+    ttft_p99: int | None = None
 
 
 _NOTHING = _Sums()
 _NO_DURATIONS = (Percentiles(), Percentiles())
 
-_counts = msgspec.json.Decoder(list[int]).decode
-_bins = msgspec.json.Decoder(list[tuple[int, int]]).decode
-
-_Rows: TypeAlias = list[tuple[object, ...]]
 _Group: TypeAlias = tuple[int, str | None]
 """The index of the step, and the name as the queries give it: NULL for other groups, "" where nothing is grouped."""
 
@@ -157,9 +144,9 @@ class UsageQuestion:
         """The same."""
         await self._prepare()
         sums = await self._sums()
-        rolled_up = await self._readers.fetch(ROLLED_UP_DURATIONS, self._parameters)
-        in_buckets = await self._readers.fetch(BUCKET_DURATIONS, self._parameters)
-        return await in_thread(self._latency_points, sums, rolled_up, in_buckets, fill)
+        lines = await self._readers.fetch(ROLLED_UP_DURATIONS, self._parameters)
+        lines += await self._readers.fetch(BUCKET_DURATIONS, self._parameters)
+        return await in_thread(self._latency_points, sums, lines, fill)
 
     async def _prepare(self) -> None:
         self.edges = await in_thread(self._window.edges)
@@ -215,10 +202,10 @@ class UsageQuestion:
         ]
 
     def _latency_points(
-        self, sums: Mapping[_Group, _Sums], rolled_up: _Rows, in_buckets: _Rows, fill: bool
+        self, sums: Mapping[_Group, _Sums], lines: list[tuple[object, ...]], fill: bool
     ) -> list[LatencyPoint]:
         edges, is_grouped = self.edges, self._by is not None
-        durations = _durations(msgspec.convert(rolled_up, list[_RolledUp]), msgspec.convert(in_buckets, list[_Bins]))
+        durations = _durations(msgspec.convert(lines, list[_Durations]))
         return [
             LatencyPoint(
                 start=edges[step],
@@ -247,30 +234,24 @@ def _marked(pieces: Sequence[Piece], *, is_exact: bool) -> list[tuple[int, int, 
     ]
 
 
-def _durations(rolled_up: list[_RolledUp], in_buckets: list[_Bins]) -> dict[_Group, tuple[Percentiles, Percentiles]]:
+def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Percentiles]]:
     """Of each group, for latency and time to first token: from its one line, or from the histograms of several."""
+    histograms: dict[_Group, list[_Durations]] = {}
     found: dict[_Group, tuple[Percentiles, Percentiles]] = {}
-    histograms: defaultdict[_Group, tuple[list[DurationHistogram], list[DurationHistogram]]]
-    histograms = defaultdict(lambda: ([], []))
-    for line in rolled_up:
+    for line in lines:
         group = (line.point, line.name)
         if line.latencies is None:
             found[group] = (
                 Percentiles(*map(estimate, (line.latency_p50, line.latency_p90, line.latency_p95, line.latency_p99))),
                 Percentiles(*map(estimate, (line.ttft_p50, line.ttft_p90, line.ttft_p95, line.ttft_p99))),
             )
-            continue
-        latencies, ttfts = histograms[group]
-        if line.first_latency_bin is not None:
-            latencies.append((line.first_latency_bin, _counts(line.latencies)))
-        if line.first_ttft_bin is not None and line.ttfts is not None:
-            ttfts.append((line.first_ttft_bin, _counts(line.ttfts)))
-    for bins in in_buckets:
-        latencies, ttfts = histograms[bins.point, bins.name]
-        latencies.append(from_bins(_bins(bins.latencies)))
-        ttfts.append(from_bins(_bins(bins.ttfts)))
-    for group, (latencies, ttfts) in histograms.items():
-        found[group] = (percentiles(merge(latencies)), percentiles(merge(ttfts)))
+        else:
+            histograms.setdefault(group, []).append(line)
+    for group, several in histograms.items():
+        found[group] = (
+            percentiles(merge(line.latencies or "[]" for line in several)),
+            percentiles(merge(line.ttfts or "[]" for line in several)),
+        )
     return found
 
 

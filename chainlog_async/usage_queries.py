@@ -51,12 +51,12 @@ _PERCENTILES = """
 """
 # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where they are.
 ROLLED_UP_DURATIONS = f"""{_PIECES}, chosen AS (
-  SELECT {_KEYS}, is_whole, first_latency_bin, latencies, first_ttft_bin, ttfts, {_PERCENTILES}
+  SELECT {_KEYS}, is_whole, latencies, ttfts, {_PERCENTILES}
   FROM pieces CROSS JOIN duration_rollups AS rolled WHERE {_ROLLED_UP}
 ), named AS (SELECT *, {_NAME} FROM ({_NAMED}))
 SELECT
-  point, name, first_latency_bin, IIF(is_whole AND name IS NOT NULL, NULL, latencies),
-  first_ttft_bin, IIF(is_whole AND name IS NOT NULL, NULL, ttfts), {_PERCENTILES}
+  point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies), IIF(is_whole AND name IS NOT NULL, NULL, ttfts),
+  {_PERCENTILES}
 FROM named
 """  # noqa: S608  # the same
 BUCKET_DURATIONS = f"""{_PIECES}, chosen AS (
@@ -68,7 +68,7 @@ BUCKET_DURATIONS = f"""{_PIECES}, chosen AS (
   FROM named GROUP BY point, name, upper_ms
 )
 SELECT
-  point, name, json_group_array(json_array(number, latencies)) FILTER (WHERE latencies > 0),
-  json_group_array(json_array(number, ttfts)) FILTER (WHERE ttfts > 0)
+  point, name, json_group_array(512 * latencies + number) FILTER (WHERE latencies > 0),
+  json_group_array(512 * ttfts + number) FILTER (WHERE ttfts > 0)
 FROM bins CROSS JOIN duration_bins USING (upper_ms) GROUP BY point, name
 """  # noqa: S608  # the same

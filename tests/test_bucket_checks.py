@@ -153,10 +153,7 @@ ROLLUPS = [
     ("usage_rollups SET requests = requests + 1 WHERE width = 3600000 AND dimension = 'all'", "by all"),
     ("usage_rollups SET total_tokens = 0 WHERE width = 900000 AND dimension = 'caller'", "by caller"),
     ("usage_rollups SET cost_usd = cost_usd + 1 WHERE width = 21600000 AND dimension = 'each'", "by each"),
-    (
-        "duration_rollups SET latencies = json_set(latencies, '$[0]', 9) WHERE width = 86400000 AND dimension = 'all'",
-        "by all",
-    ),
+    ("duration_rollups SET latencies = '[512]' WHERE width = 86400000 AND dimension = 'model'", "by model"),
     ("duration_rollups SET ttfts = '[]' WHERE width = 900000 AND dimension = 'provider'", "by provider"),
     ("attempt_rollups SET tries = tries + 1", "tries of the day"),
     ("attempt_rollups SET last_error_at = 5 WHERE last_error_at IS NOT NULL", "tries of the day"),

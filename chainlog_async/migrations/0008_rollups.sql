@@ -49,9 +49,9 @@ CREATE TABLE usage_rollups (
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
 
--- Histograms are JSON arrays, of the number of requests in each bin from a first one to the last that has any: a row for
--- each bin takes five times the space, and the time of reading that many, and objects take three times as long to add up.
--- The percentiles of one line are numbers of bins already.
+-- Histograms are JSON arrays with a number for each bin that has any requests: 512 times how many, plus the bin's number.
+-- A row for each bin takes five times the space, and the time of reading that many; objects take three times as long to
+-- read. The percentiles of one line are numbers of bins already.
 CREATE TABLE duration_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,
@@ -64,14 +64,12 @@ CREATE TABLE duration_rollups (
   latency_p90 INTEGER,
   latency_p95 INTEGER,
   latency_p99 INTEGER,
-  slowest_ms INTEGER,
+  slowest_bin INTEGER,
   ttft_p50 INTEGER,
   ttft_p90 INTEGER,
   ttft_p95 INTEGER,
   ttft_p99 INTEGER,
-  first_latency_bin INTEGER,
   latencies TEXT NOT NULL,
-  first_ttft_bin INTEGER,
   ttfts TEXT NOT NULL,
   PRIMARY KEY (width, dimension, start, chain_name, provider_id, model, caller)
 ) WITHOUT ROWID;
@@ -191,68 +189,51 @@ BEGIN
     MIN(IIF(all_latencies > 0 AND latency_rank >= 90 * all_latencies, number, NULL)),
     MIN(IIF(all_latencies > 0 AND latency_rank >= 95 * all_latencies, number, NULL)),
     MIN(IIF(all_latencies > 0 AND latency_rank >= 99 * all_latencies, number, NULL)),
-    MAX(IIF(latencies > 0, upper_ms, NULL)),
+    MAX(IIF(latencies > 0, number, NULL)),
     MIN(IIF(all_ttfts > 0 AND ttft_rank >= 50 * all_ttfts, number, NULL)),
     MIN(IIF(all_ttfts > 0 AND ttft_rank >= 90 * all_ttfts, number, NULL)),
     MIN(IIF(all_ttfts > 0 AND ttft_rank >= 95 * all_ttfts, number, NULL)),
     MIN(IIF(all_ttfts > 0 AND ttft_rank >= 99 * all_ttfts, number, NULL)),
-    MIN(IIF(latencies > 0, number, NULL)),
-    '[' || COALESCE(latency_counts, '') || ']',
-    MIN(IIF(ttfts > 0, number, NULL)),
-    '[' || COALESCE(ttft_counts, '') || ']'
+    json_group_array(512 * latencies + number) FILTER (WHERE latencies > 0),
+    json_group_array(512 * ttfts + number) FILTER (WHERE ttfts > 0)
   FROM (
     SELECT
-      *,
-      group_concat(zeros_before_latencies || latencies) FILTER (WHERE latencies > 0) OVER in_order AS latency_counts,
-      group_concat(zeros_before_ttfts || ttfts) FILTER (WHERE ttfts > 0) OVER in_order AS ttft_counts
+      chain, provider, name, who, number, latencies, ttfts,
+      100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS all_latencies,
+      100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS all_ttfts
     FROM (
-      SELECT
-        chain, provider, name, who, number, upper_ms, latencies, ttfts,
-        100 * SUM(latencies) OVER up_to_here AS latency_rank, SUM(latencies) OVER everywhere AS all_latencies,
-        100 * SUM(ttfts) OVER up_to_here AS ttft_rank, SUM(ttfts) OVER everywhere AS all_ttfts,
-        replace(printf('%*s', number - 1 - MAX(IIF(latencies > 0, number, NULL)) OVER before, ''), ' ', '0,')
-          AS zeros_before_latencies,
-        replace(printf('%*s', number - 1 - MAX(IIF(ttfts > 0, number, NULL)) OVER before, ''), ' ', '0,')
-          AS zeros_before_ttfts
+      SELECT chain, provider, name, who, number, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
       FROM (
-        SELECT chain, provider, name, who, number, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
-        FROM (
-          SELECT
-            IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
-            IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who,
-            number, requests AS latencies, 0 AS ttfts
-          FROM rollup_dimensions CROSS JOIN usage_buckets CROSS JOIN duration_bins USING (upper_ms)
-          WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-          UNION ALL
-          SELECT
-            IIF(by_chain, chain_name, ''), IIF(by_provider, provider_id, ''), IIF(by_model, model, ''),
-            IIF(by_caller, caller, ''), number, 0, requests
-          FROM rollup_dimensions CROSS JOIN ttft_buckets CROSS JOIN duration_bins USING (upper_ms)
-          WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
-          UNION ALL
-          SELECT chain_name, provider_id, model, caller, first_latency_bin + key, value, 0
-          FROM duration_rollups CROSS JOIN json_each(duration_rollups.latencies)
-          WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
-            AND start >= NEW.start AND start < NEW.start + NEW.width AND value > 0
-          UNION ALL
-          SELECT chain_name, provider_id, model, caller, first_ttft_bin + key, 0, value
-          FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
-          WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
-            AND start >= NEW.start AND start < NEW.start + NEW.width AND value > 0
-        )
-        WHERE EXISTS (
-          SELECT 1 FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
-        )
-        GROUP BY chain, provider, name, who, number
-      ) CROSS JOIN duration_bins USING (number)
-      WINDOW
-        up_to_here AS (PARTITION BY chain, provider, name, who ORDER BY number),
-        before AS (up_to_here ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-        everywhere AS (PARTITION BY chain, provider, name, who)
+        SELECT
+          IIF(by_chain, chain_name, '') AS chain, IIF(by_provider, provider_id, '') AS provider,
+          IIF(by_model, model, '') AS name, IIF(by_caller, caller, '') AS who, number, requests AS latencies, 0 AS ttfts
+        FROM rollup_dimensions CROSS JOIN usage_buckets CROSS JOIN duration_bins USING (upper_ms)
+        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT
+          IIF(by_chain, chain_name, ''), IIF(by_provider, provider_id, ''), IIF(by_model, model, ''),
+          IIF(by_caller, caller, ''), number, 0, requests
+        FROM rollup_dimensions CROSS JOIN ttft_buckets CROSS JOIN duration_bins USING (upper_ms)
+        WHERE NEW.part_width = 0 AND dimension = NEW.dimension AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT chain_name, provider_id, model, caller, value & 511, value >> 9, 0
+        FROM duration_rollups CROSS JOIN json_each(duration_rollups.latencies)
+        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+          AND start >= NEW.start AND start < NEW.start + NEW.width
+        UNION ALL
+        SELECT chain_name, provider_id, model, caller, value & 511, 0, value >> 9
+        FROM duration_rollups CROSS JOIN json_each(duration_rollups.ttfts)
+        WHERE NEW.part_width > 0 AND width = NEW.part_width AND dimension = NEW.dimension
+          AND start >= NEW.start AND start < NEW.start + NEW.width
+      )
+      WHERE EXISTS (
+        SELECT 1 FROM usage_rollups WHERE width = NEW.width AND dimension = NEW.dimension AND start = NEW.start
+      )
+      GROUP BY chain, provider, name, who, number
     )
-    WINDOW in_order AS (
-      PARTITION BY chain, provider, name, who ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-    )
+    WINDOW
+      up_to_here AS (PARTITION BY chain, provider, name, who ORDER BY number),
+      everywhere AS (PARTITION BY chain, provider, name, who)
   )
   GROUP BY chain, provider, name, who;
 END;
