@@ -6,13 +6,15 @@ whether that is all of the step, one line for each group.
 
 from __future__ import annotations
 
-# Which rows count and the name they count under, over a table `chosen`: said once for both questions.
-_NAMED = """
-  SELECT *, CASE :by WHEN 'chain' THEN chain_name WHEN 'provider' THEN provider_id WHEN 'model' THEN model
+# The name under which a row counts.
+_FULL_NAME = """
+  CASE :by WHEN 'chain' THEN chain_name WHEN 'provider' THEN provider_id WHEN 'model' THEN model
     WHEN 'caller' THEN caller ELSE '' END AS full_name
-  FROM chosen
-  WHERE (:chain IS NULL OR chain_name = :chain) AND (:provider IS NULL OR provider_id = :provider)
-    AND (:model IS NULL OR model = :model) AND (:caller IS NULL OR caller = :caller)
+"""
+# Said in each part of a union: SQLite would put all columns of all rows together first, and filter then.
+_WHERE = """
+  (:chain IS NULL OR chain_name = :chain) AND (:provider IS NULL OR provider_id = :provider)
+  AND (:model IS NULL OR model = :model) AND (:caller IS NULL OR caller = :caller)
 """
 _PIECES = """
 WITH pieces (point, width, since, until, is_whole) AS MATERIALIZED (
@@ -23,17 +25,18 @@ _SUMS = """
   requests, errors, rate_limited, waterfalls, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_usd,
   latency_ms, ttft_ms, ttft_requests
 """
-_ROLLED_UP = (
-    "pieces.width > 0 AND rolled.width = pieces.width AND dimension = :dimension AND start >= since AND start < until"
-)
-_IN_BUCKETS = "pieces.width = 0 AND start >= since AND start < until"
-_KEYS = "point, chain_name, provider_id, model, caller"
+_ROLLED_UP = f"""
+  pieces.width > 0 AND rolled.width = pieces.width AND dimension = :dimension AND start >= since AND start < until
+  AND {_WHERE}
+"""
+_IN_BUCKETS = f"pieces.width = 0 AND start >= since AND start < until AND {_WHERE}"
+_NAMED = f"point, {_FULL_NAME}"
 _NAME = "CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name"
-_CHOSEN_USAGE = f"""{_PIECES}, chosen AS (
-  SELECT {_KEYS}, {_SUMS} FROM pieces CROSS JOIN usage_rollups AS rolled WHERE {_ROLLED_UP}
+_CHOSEN_USAGE = f"""{_PIECES}, named AS (
+  SELECT {_NAMED}, {_SUMS} FROM pieces CROSS JOIN usage_rollups AS rolled WHERE {_ROLLED_UP}
   UNION ALL
-  SELECT {_KEYS}, {_SUMS} FROM pieces CROSS JOIN usage_buckets WHERE {_IN_BUCKETS}
-), named AS ({_NAMED})
+  SELECT {_NAMED}, {_SUMS} FROM pieces CROSS JOIN usage_buckets WHERE {_IN_BUCKETS}
+)
 """  # noqa: S608  # put together from constants of this file
 LARGEST_GROUPS = f"""{_CHOSEN_USAGE}
 SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
@@ -51,19 +54,19 @@ _PERCENTILES = """
 """
 # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where they are.
 ROLLED_UP_DURATIONS = f"""{_PIECES}, chosen AS (
-  SELECT {_KEYS}, is_whole, latencies, ttfts, {_PERCENTILES}
+  SELECT {_NAMED}, is_whole, latencies, ttfts, {_PERCENTILES}
   FROM pieces CROSS JOIN duration_rollups AS rolled WHERE {_ROLLED_UP}
-), named AS (SELECT *, {_NAME} FROM ({_NAMED}))
+), named AS (SELECT *, {_NAME} FROM chosen)
 SELECT
   point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies), IIF(is_whole AND name IS NOT NULL, NULL, ttfts),
   {_PERCENTILES}
 FROM named
 """  # noqa: S608  # the same
-BUCKET_DURATIONS = f"""{_PIECES}, chosen AS (
-  SELECT {_KEYS}, upper_ms, requests AS latencies, 0 AS ttfts FROM pieces CROSS JOIN usage_buckets WHERE {_IN_BUCKETS}
+BUCKET_DURATIONS = f"""{_PIECES}, named AS (
+  SELECT {_NAMED}, upper_ms, requests AS latencies, 0 AS ttfts FROM pieces CROSS JOIN usage_buckets WHERE {_IN_BUCKETS}
   UNION ALL
-  SELECT {_KEYS}, upper_ms, 0, requests FROM pieces CROSS JOIN ttft_buckets WHERE {_IN_BUCKETS}
-), named AS ({_NAMED}), bins AS (
+  SELECT {_NAMED}, upper_ms, 0, requests FROM pieces CROSS JOIN ttft_buckets WHERE {_IN_BUCKETS}
+), bins AS (
   SELECT point, {_NAME}, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
   FROM named GROUP BY point, name, upper_ms
 )
