@@ -162,6 +162,18 @@ def test_a_provider_that_did_not_answer_sent_no_status(name: str) -> None:
     assert (failed.status, entry.attempt_trail[0].http_status) == (500, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "attempts"),
+    [("ProxyException", 0), ("ProxyModelNotFoundError", 0), ("RateLimitError", 1), (None, 1), ([], 1)],
+)
+def test_what_the_proxy_refuses_itself_is_no_providers_failure(name: object, attempts: int) -> None:
+    """An error of the proxy's own, as about a wrong key, is a row without an attempt; a provider's is one."""
+    event = {"standard_logging_object": {"startTime": 1.0, "error_information": {"error_class": name}}}
+    failed = read_event(event, succeeded=False)
+    assert failed is not None
+    assert entry_of([failed]).attempts == attempts
+
+
 @pytest.mark.parametrize(("code", "status"), [("429", 429), ("", 500), (None, 500), ("-100", 500), (503, 503)])
 def test_a_code_that_is_no_status_is_a_500(code: object, status: int) -> None:
     """LiteLLM's code is the status where it is one, and 500 where it is empty, missing or something else."""
