@@ -149,6 +149,9 @@ def status_of(error: BaseException) -> int:
 
 
 def _mapping(value: object) -> Mapping[str, object]:
+    # Nearly all are dictionaries or None, and asking an abstract class about None takes long.
+    if value is None or isinstance(value, dict):
+        return value or {}
     return value if isinstance(value, Mapping) else {}
 
 
@@ -156,11 +159,13 @@ def _name(value: object) -> str:
     """A text that fits a name: no NUL, no lone surrogate, not too long; "" for everything that is no text."""
     if not isinstance(value, str):
         return ""
+    if value.isascii() and "\0" not in value:
+        return value[:MAX_NAME_CHARS]
     return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     # False for NaN too.
     return value if -MAX_COUNT <= value <= MAX_COUNT else None

@@ -109,6 +109,16 @@ def test_a_prompt_that_the_error_quotes_is_masked() -> None:
     assert item.error_message == "Invalid message {'content': '[content]'} or \"[content]\" or [content]"
 
 
+@pytest.mark.parametrize(
+    ("error", "kept"), [("my plan", "[content]"), ("my pla", "my pla"), ("(my plan)", "([content])")]
+)
+def test_an_error_about_as_long_as_the_prompt_is_masked(error: str, kept: str) -> None:
+    """A message that is nothing but the prompt, or hardly more, is masked; a shorter one cannot quote it."""
+    messages = [{"role": "user", "content": "my plan"}]
+    item = read_failure({"model": "groq/m", "messages": messages, "litellm_call_id": "1"}, ValueError(error))
+    assert item.error_message == kept
+
+
 def test_a_key_that_the_proxy_quotes_is_masked() -> None:
     """An error about a wrong key is kept without the key and without its hash."""
     message = (
