@@ -23,9 +23,12 @@ MAX_METADATA_BYTES = 3000
 
 # Errors that LiteLLM gives a status of its own, for there was no answer that had one.
 _WITHOUT_ANSWER = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
+# The Router's, when every deployment cools down; it has no status, and the proxy answers 429.
+_COOLING = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
 # Errors of the proxy itself, about a key, a budget or a model that is not there; those of providers have other names.
 _PROXYS_OWN = frozenset(
     {
+        *_COOLING,
         "HTTPException",
         "ModelAccessDeniedHTTPException",
         "ModelAccessDeniedProxyException",
@@ -145,6 +148,8 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Try:
 
 def status_of(error: BaseException) -> int:
     """The HTTP status that LiteLLM gives an exception, or 500."""
+    if type(error).__name__ in _COOLING:
+        return 429
     return _status(getattr(error, "status_code", None) or getattr(error, "code", None))
 
 

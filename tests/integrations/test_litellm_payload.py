@@ -119,6 +119,12 @@ def test_an_error_about_as_long_as_the_prompt_is_masked(error: str, kept: str) -
     assert item.error_message == kept
 
 
+def test_a_request_whose_deployments_all_cool_down_is_a_429() -> None:
+    """The Router's own error has no status; the client of the proxy gets 429, and so does the row."""
+    error = type("RouterRateLimitError", (ValueError,), {})("No deployments available")
+    assert read_failure({"model": "m", "litellm_call_id": "1"}, error).status == 429
+
+
 def test_a_key_that_the_proxy_quotes_is_masked() -> None:
     """An error about a wrong key is kept without the key and without its hash."""
     message = (
