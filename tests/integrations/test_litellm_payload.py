@@ -180,7 +180,14 @@ def test_a_provider_that_did_not_answer_sent_no_status(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "attempts"),
-    [("ProxyException", 0), ("ProxyModelNotFoundError", 0), ("RateLimitError", 1), (None, 1), ([], 1)],
+    [
+        ("HTTPException", 0),
+        ("ProxyException", 0),
+        ("RouterRateLimitError", 0),
+        ("RateLimitError", 1),
+        (None, 1),
+        ([], 1),
+    ],
 )
 def test_what_the_proxy_refuses_itself_is_no_providers_failure(name: object, attempts: int) -> None:
     """An error of the proxy's own, as about a wrong key, is a row without an attempt; a provider's is one."""
