@@ -77,7 +77,7 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     http_status: int
     """Status the client got, 100 to 599."""
     attempts: int = 1
-    """How many entries of the chain were tried; at least the length of `attempt_trail`."""
+    """How many entries of the chain were tried; at least the length of `attempt_trail`, 0 if nobody was asked."""
     error_message: str | None = None
     """Why it failed; without secrets, and cut after `MAX_ERROR_CHARS` characters."""
     request_id: str | None = None

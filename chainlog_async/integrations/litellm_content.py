@@ -22,7 +22,8 @@ def without_content(message: str, content: object) -> str:
     """The message without keys and without the texts that `content`, any nesting of lists and mappings, holds."""
     texts = sorted({text.strip() for text in _texts(content)}, key=len, reverse=True)
     for text in texts:
-        if len(text) >= MIN_CHARS:
+        # No form of a text is shorter than the text, and a prompt is longer than most messages.
+        if MIN_CHARS <= len(text) <= len(message):
             for form in _forms(text):
                 message = message.replace(form, MASK)
     return _KEY.sub(lambda found: f"{found[1] or ''}[key]", message)

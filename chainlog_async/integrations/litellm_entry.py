@@ -33,7 +33,7 @@ def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEn
         latency_ms=_ms(started, last.ended_s),
         http_status=status or last.status,
         # A try that was not seen still shows in the number of the last one.
-        attempts=max(len(tries), 1 + fallbacks + retries),
+        attempts=0 if len(tries) == 1 and last.asked_nobody else max(len(tries), 1 + fallbacks + retries),
         error_message=last.error_message,
         request_id=last.call_id or None,
         caller=next((item.caller for item in reversed(tries) if item.caller), None),

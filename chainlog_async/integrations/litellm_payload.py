@@ -23,6 +23,19 @@ MAX_METADATA_BYTES = 3000
 
 # Errors that LiteLLM gives a status of its own, for there was no answer that had one.
 _WITHOUT_ANSWER = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
+# The Router's, when every deployment cools down; it has no status, and the proxy answers 429.
+_COOLING = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
+# Errors of the proxy itself, about a key, a budget or a model that is not there; those of providers have other names.
+_PROXYS_OWN = frozenset(
+    {
+        *_COOLING,
+        "HTTPException",
+        "ModelAccessDeniedHTTPException",
+        "ModelAccessDeniedProxyException",
+        "ProxyException",
+        "ProxyModelNotFoundError",
+    }
+)
 _CONNECTION_ERROR = "Connection error"
 
 Position = tuple[int, int]
@@ -47,6 +60,8 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     """As LiteLLM tells it to the client, 100 to 599."""
     answered: bool = True
     """False when the status is LiteLLM's own, because the provider sent none."""
+    asked_nobody: bool = False
+    """Whether it stands for a request that failed before its first try."""
     started_s: float
     ended_s: float
     """Both in s since the epoch, UTC."""
@@ -70,6 +85,7 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
     params = _mapping(kwargs.get("litellm_params"))
     routing = _routing(params)
     errors = _mapping(payload.get("error_information"))
+    error_class = _name(errors.get("error_class"))
     usage = _mapping(_mapping(payload.get("metadata")).get("usage_object"))
     provider = _name(payload.get("custom_llm_provider")) or "litellm"
     message = None if succeeded else _message(payload.get("error_str") or errors.get("error_message"), kwargs)
@@ -87,7 +103,8 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
         provider_id=provider,
         model=_model(payload.get("model"), provider),
         status=200 if succeeded else _status(errors.get("error_code")),
-        answered=succeeded or _was_answered(errors.get("error_class"), message),
+        answered=succeeded or _was_answered(error_class, message),
+        asked_nobody=not succeeded and error_class in _PROXYS_OWN,
         started_s=started,
         ended_s=ended,
         first_token_s=first,
@@ -131,10 +148,15 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Try:
 
 def status_of(error: BaseException) -> int:
     """The HTTP status that LiteLLM gives an exception, or 500."""
+    if type(error).__name__ in _COOLING:
+        return 429
     return _status(getattr(error, "status_code", None) or getattr(error, "code", None))
 
 
 def _mapping(value: object) -> Mapping[str, object]:
+    # Nearly all are dictionaries or None, and asking an abstract class about None takes long.
+    if value is None or isinstance(value, dict):
+        return value or {}
     return value if isinstance(value, Mapping) else {}
 
 
@@ -142,11 +164,13 @@ def _name(value: object) -> str:
     """A text that fits a name: no NUL, no lone surrogate, not too long; "" for everything that is no text."""
     if not isinstance(value, str):
         return ""
+    if value.isascii() and "\0" not in value:
+        return value[:MAX_NAME_CHARS]
     return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     # False for NaN too.
     return value if -MAX_COUNT <= value <= MAX_COUNT else None
@@ -174,7 +198,7 @@ def _status(code: object) -> int:
     return status if 100 <= status <= 599 else 500
 
 
-def _was_answered(error_class: object, message: str | None) -> bool:
+def _was_answered(error_class: str, message: str | None) -> bool:
     return error_class not in _WITHOUT_ANSWER and _CONNECTION_ERROR not in (message or "")
 
 

@@ -17,6 +17,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+import msgspec
+
 from chainlog_async.entry import RequestLogEntry
 
 from .litellm_entry import entry_of
@@ -128,11 +130,11 @@ class Window:
                 self._remove(request)
             elif ("ended", item.call_id) in self._seen:
                 return
-            else:
-                request = _Request()
-                request.tries.append(item)
             self._remember(("ended", item.call_id))
-        self._emit(entry_of(request.tries, status=item.status))
+        if request is not None:
+            self._emit(entry_of(request.tries, status=item.status))
+        else:
+            self._emit(entry_of([msgspec.structs.replace(item, asked_nobody=True)]))
 
     def began(self, call_id: str, trace_id: str) -> None:
         """Notes that another try is under way: the request it continues waits for its end, however long that takes."""

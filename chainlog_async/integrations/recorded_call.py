@@ -91,7 +91,8 @@ class RecordedCall:
             total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
             latency_ms=latency_ms,
             http_status=status,
-            attempts=max(1, self.notes.attempts),
+            # Where nobody says whom the gateway asked, it answered on its own: no provider's success, and no refusal.
+            attempts=self.notes.attempts or int(bool(said.get("provider_id"))),
             error_message=message,
             request_id=_name_or_none(said.get("request_id") or answered.request_id or asked.request_id),
             caller=_name_or_none(said.get("caller")),

@@ -113,6 +113,8 @@ async def take_demo(viewer: Viewer, dashboard: str) -> None:
     """Takes one picture of the demo: its providers, and the requests that are coming in."""
     page = await loaded(await viewer.open(f"{dashboard}?range=1h&live=1"))
     await page.locator("#live-state", has_text="live").wait_for()
+    # Until one of those in the picture fell over to another provider.
+    await page.locator("#request-rows tr.request:nth-child(-n+16) .again").first.wait_for()
     await page.evaluate("document.querySelector('#providers-title').scrollIntoView()")
     await page.screenshot(path=FOLDER / "demo.png")
 

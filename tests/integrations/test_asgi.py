@@ -18,7 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from chainlog_async import ChainLog, RequestLogEntry
+from chainlog_async.entry import now_ms
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request, record_attempt
+from chainlog_async.window import Window
 
 from .support import App, rows_of, serving
 
@@ -64,7 +66,7 @@ async def test_a_plain_call_is_a_row(chainlog: ChainLog) -> None:
         "unknown",
     )
     assert (row["prompt_tokens"], row["completion_tokens"], row["total_tokens"], row["cached_tokens"]) == (11, 4, 15, 8)
-    assert (row["attempts"], row["attempt_trail"], row["error_message"], row["ttft_ms"]) == (1, None, None, None)
+    assert (row["attempts"], row["attempt_trail"], row["error_message"], row["ttft_ms"]) == (0, None, None, None)
     assert (row["streamed"], row["request_id"]) == (0, "req-from-the-answer")
     assert "secret" not in str(row)
 
@@ -147,6 +149,23 @@ async def test_what_the_handler_says_goes_before_what_is_seen(chainlog: ChainLog
     assert (row["http_status"], row["error_message"], row["model"]) == (502, "broke off", "m")
     assert (row["request_id"], row["provider_id"]) == ("mine", "p")
     assert (row["prompt_tokens"], row["total_tokens"], row["cached_tokens"]) == (1, 3, None)
+
+
+async def test_only_who_was_asked_was_tried(chainlog: ChainLog) -> None:
+    """A provider that the handler names was tried once; what the gateway refuses on its own is nobody's refusal."""
+
+    async def handler(request: Request) -> Response:
+        if provider := request.query_params.get("provider"):
+            describe_request(provider_id=provider)
+        return Response(status_code=429)
+
+    async with serving(gateway(handler, chainlog, provider_id="gateway"), chainlog) as client:
+        await client.post("/v1/chat/completions")
+        await client.post("/v1/chat/completions?provider=groq")
+        rows = await rows_of(chainlog)
+        health = await chainlog.usage.get_provider_health(Window(start=0, end=2 * now_ms()))
+    assert [(row["provider_id"], row["attempts"]) for row in rows] == [("gateway", 0), ("groq", 1)]
+    assert [(each.provider_id, each.attempts, each.rate_limited) for each in health] == [("groq", 1, 1)]
 
 
 async def test_a_price_list_is_asked_once_the_tokens_are_known(chainlog: ChainLog) -> None:

@@ -201,7 +201,7 @@ async def test_a_chain_that_cools_down(chainlog: ChainLog) -> None:
         first, second = await rows_of(chainlog)
     assert trail_of(first) == [("limited", 429)]
     assert (second["http_status"], second["attempt_trail"], second["chain_name"]) == (429, None, "exhausted")
-    assert second["provider_id"] == "gateway"
+    assert (second["provider_id"], second["attempts"]) == ("gateway", 0)
 
 
 async def test_a_stream_that_breaks_off(chainlog: ChainLog) -> None:
@@ -269,7 +269,7 @@ async def test_who_may_not_and_what_is_not(chainlog: ChainLog) -> None:
                 assert (await plain.post("/v1/chat/completions", content=content)).status_code in {400, 404}
         rows = await rows_of(chainlog)
     assert [row["http_status"] for row in rows] == [401, 404, 400, 400, 400, 404]
-    assert {(row["chain_name"], row["provider_id"]) for row in rows} == {("none", "gateway")}
+    assert {(row["chain_name"], row["provider_id"], row["attempts"]) for row in rows} == {("none", "gateway", 0)}
     assert "sk-wrong" not in str(rows)
 
 

@@ -109,6 +109,22 @@ def test_a_prompt_that_the_error_quotes_is_masked() -> None:
     assert item.error_message == "Invalid message {'content': '[content]'} or \"[content]\" or [content]"
 
 
+@pytest.mark.parametrize(
+    ("error", "kept"), [("my plan", "[content]"), ("my pla", "my pla"), ("(my plan)", "([content])")]
+)
+def test_an_error_about_as_long_as_the_prompt_is_masked(error: str, kept: str) -> None:
+    """A message that is nothing but the prompt, or hardly more, is masked; a shorter one cannot quote it."""
+    messages = [{"role": "user", "content": "my plan"}]
+    item = read_failure({"model": "groq/m", "messages": messages, "litellm_call_id": "1"}, ValueError(error))
+    assert item.error_message == kept
+
+
+def test_a_request_whose_deployments_all_cool_down_is_a_429() -> None:
+    """The Router's own error has no status; the client of the proxy gets 429, and so does the row."""
+    error = type("RouterRateLimitError", (ValueError,), {})("No deployments available")
+    assert read_failure({"model": "m", "litellm_call_id": "1"}, error).status == 429
+
+
 def test_a_key_that_the_proxy_quotes_is_masked() -> None:
     """An error about a wrong key is kept without the key and without its hash."""
     message = (
@@ -160,6 +176,25 @@ def test_a_provider_that_did_not_answer_sent_no_status(name: str) -> None:
     entry = entry_of([failed, a_try("2", (1, 0))])
     assert entry.attempt_trail is not None
     assert (failed.status, entry.attempt_trail[0].http_status) == (500, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "attempts"),
+    [
+        ("HTTPException", 0),
+        ("ProxyException", 0),
+        ("RouterRateLimitError", 0),
+        ("RateLimitError", 1),
+        (None, 1),
+        ([], 1),
+    ],
+)
+def test_what_the_proxy_refuses_itself_is_no_providers_failure(name: object, attempts: int) -> None:
+    """An error of the proxy's own, as about a wrong key, is a row without an attempt; a provider's is one."""
+    event = {"standard_logging_object": {"startTime": 1.0, "error_information": {"error_class": name}}}
+    failed = read_event(event, succeeded=False)
+    assert failed is not None
+    assert entry_of([failed]).attempts == attempts
 
 
 @pytest.mark.parametrize(("code", "status"), [("429", 429), ("", 500), (None, 500), ("-100", 500), (503, 503)])

@@ -118,13 +118,14 @@ def test_the_payload_replaces_what_the_exception_told() -> None:
 
 
 def test_the_proxys_word_ends_a_request_at_once() -> None:
-    """What the proxy refuses is a row with the client's status, whether there was a try or not, and only one."""
+    """What the proxy refuses is a row with the client's status, and only one; without a try it has no attempt."""
     joined = Joined()
     joined.take(a_try("a", status=500))
     joined.window.refused(a_try("a", None, status=503, is_sketch=True))
     joined.window.refused(a_try("cooling", None, status=429, is_sketch=True))
     joined.window.refused(a_try("cooling", None, status=429, is_sketch=True))
-    assert [(entry.request_id, entry.http_status) for entry in joined.entries] == [("a", 503), ("cooling", 429)]
+    rows = [(entry.request_id, entry.http_status, entry.attempts) for entry in joined.entries]
+    assert rows == [("a", 503, 1), ("cooling", 429, 0)]
     assert len(joined.window) == 0
 
 

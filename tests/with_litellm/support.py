@@ -34,19 +34,23 @@ class Logged:
 
     async def rows(self, *, answered: int = 0, failed: int = 0) -> list[Row]:
         """Waits until LiteLLM has reported so many requests, and gives the rows that are there after the close."""
-        await asyncio.to_thread(until, lambda: self._written() >= answered and len(self.handler._window) >= failed)
+        await asyncio.to_thread(
+            until, lambda: written(self.database) >= answered and len(self.handler._window) >= failed
+        )
         # Whatever it might report beyond that.
         await GLOBAL_LOGGING_WORKER.flush()
         await asyncio.to_thread(self.handler.close)
         return rows_of(self.database)
 
-    def _written(self) -> int:
-        with closing(sqlite3.connect(self.database)) as connection:
-            try:
-                (written,) = connection.execute("SELECT count(*) FROM request_logs").fetchone()
-            except sqlite3.OperationalError:  # the handler has not made the table yet
-                return 0
-        return int(written)
+
+def written(database: Path) -> int:
+    """How many rows there are."""
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            (count,) = connection.execute("SELECT count(*) FROM request_logs").fetchone()
+        except sqlite3.OperationalError:  # the handler has not made the table yet
+            return 0
+    return int(count)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
+import urllib.error
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from benchmarks.litellm_load import EXPECTED, Proxy, ask, differences, running
 
-from .support import MESSAGES, rows_of, until
+from .support import MESSAGES, rows_of, until, written
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,6 +52,26 @@ def test_a_stream_of_the_proxy_is_a_row(tmp_path: Path) -> None:
     assert row["ttft_ms"] <= row["latency_ms"]
 
 
+def test_a_request_that_reaches_no_provider_has_no_attempt(tmp_path: Path) -> None:
+    """A wrong key and a model that is not there are rows with the client's status, and no try of anybody's."""
+    with running(tmp_path, workers=1, logs=True) as proxy:
+        statuses = [_refused(proxy, "sk-wrong", "answers"), _refused(proxy, proxy.key, "elsewhere")]
+        until(lambda: written(tmp_path / "observability.db") == len(statuses))
+    rows = rows_of(tmp_path / "observability.db")
+    assert [(row["http_status"], row["attempts"]) for row in rows] == [(status, 0) for status in statuses]
+
+
+def _refused(proxy: Proxy, key: str, model: str) -> int:
+    """The status of a request that does not succeed."""
+    url = f"http://127.0.0.1:{proxy.port}/v1/chat/completions"
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    body = json.dumps({"model": model, "messages": MESSAGES}).encode()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, body, headers))  # http
+    refused.value.close()
+    return refused.value.code
+
+
 def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:
     """Killed under load and started again: what was in the log before is, no request is doubled, and it goes on."""
 
@@ -60,7 +79,7 @@ def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:
         first = await ask(proxy, MIXED)
         loading = asyncio.create_task(ask(proxy, MIXED * 50))
         # Every request before the load is reported by then: LiteLLM runs its callbacks in order.
-        await asyncio.to_thread(until, lambda: _rows(tmp_path / "observability.db") >= 2 * len(MIXED))
+        await asyncio.to_thread(until, lambda: written(tmp_path / "observability.db") >= 2 * len(MIXED))
         proxy.kill()
         second = await loading
         return first.answered, second.answered | second.broken_off
@@ -71,9 +90,3 @@ def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:
     with running(tmp_path, workers=1, logs=True) as restarted:
         again = asyncio.run(ask(restarted, MIXED))
     assert differences(tmp_path / "observability.db", surely | again.answered, perhaps) == []
-
-
-def _rows(database: Path) -> int:
-    with closing(sqlite3.connect(database)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM request_logs").fetchone()
-    return int(count)
