@@ -105,8 +105,9 @@ def copy_of(path: Path, to: Path) -> Path:
 def states(logged: tuple[Path, list[RequestLogEntry]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Copies of it with nothing, a part or all of it rolled up."""
     folder = tmp_path_factory.mktemp("states")
-    half, whole = copy_of(logged[0], folder / "half.db"), copy_of(logged[0], folder / "whole.db")
+    half = copy_of(logged[0], folder / "half.db")
     asyncio.run(roll_up(half, START + 2 * DAY_MS + 5_000_000))
+    whole = copy_of(half, folder / "whole.db")
     asyncio.run(roll_up(whole))
     assert query(whole, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
     return {"buckets alone": logged[0], "half rolled up": half, "all rolled up": whole}
@@ -262,12 +263,9 @@ async def test_groups_beyond_the_largest_are_added_up(usage: UsageAggregator) ->
         await usage.get_usage(window, max_groups=0)
 
 
-async def test_late_rows_are_in_every_answer_at_once(
-    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> None:
+async def test_late_rows_are_in_every_answer_at_once(states: dict[str, Path], tmp_path: Path) -> None:
     """A row for a time that is rolled up, by us or by 429chain, counts at once, and after it is rolled up anew."""
-    path = copy_of(logged[0], tmp_path / "late.db")
-    await roll_up(path)
+    path = copy_of(states["all rolled up"], tmp_path / "late.db")
     window = Window(start=START, end=END, step="1d")
     late = original_row(timestamp=START + 7_000_000, latency_ms=33.0)
     async with UsageAggregator(path) as usage:
@@ -317,11 +315,10 @@ async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for
     assert query(path, "SELECT COUNT(*) FROM rolled_up") == [(3,)]
 
 
-async def test_work_that_is_not_finished_is_done_by_another(
-    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> None:
+async def test_work_that_is_not_finished_is_done_by_another(tmp_path: Path) -> None:
     """What a killed process had begun counts for nothing, and is taken over after a minute."""
-    path = copy_of(logged[0], tmp_path / "killed.db")
+    path = tmp_path / "killed.db"
+    await log_without_rolling_up(path, random_entries(100))
     await roll_up(path, taker=Rollups(advance_s=0), steps=3)
     await roll_up(path)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]

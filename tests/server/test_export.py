@@ -73,7 +73,7 @@ async def test_a_client_that_stops_reading_does_not_stop_the_end(tmp_path: Path)
     async with process(tmp_path / "log.db", shutdown_timeout_ms=1000) as service:
         output = Output(service)
         url = httpx.URL((await output.line()).split()[0])
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             for _ in range(5):
                 await client.post("/v1/logs", json=[entry(error_message="x" * 4000)] * 1000)
             async with await anyio.connect_tcp(url.host, url.port or 0) as stream:
