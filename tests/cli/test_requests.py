@@ -200,6 +200,12 @@ def test_an_export_that_cannot_be_made_is_told(cli: Cli, arguments: list[str], c
     assert (done.code, told in done.stderr) == (code, True), done.stderr
     assert [path.name for path in cli.folder.iterdir() if not path.name.startswith(cli.db.name)] == ["there.csv"]
     assert (cli.folder / "there.csv").read_text() == "mine"
+
+
+def test_an_export_replaces_a_file_when_it_is_told_to(cli: Cli) -> None:
+    """With --force what was there is gone."""
+    cli.store(entry())
+    (cli.folder / "there.csv").write_text("mine")
     assert cli.run("export", "--force", "there.csv").code == 0
     assert (cli.folder / "there.csv").read_text().startswith("id,timestamp,")
 
