@@ -96,7 +96,8 @@ class Cli:
         """
         runner = CliRunner(env={**dict.fromkeys(os.environ), **self._env, **(env or {})})
         with chdir(self.folder):
-            done = runner.invoke(chainlog, [*map(str, args), *self._database(db=db)])
+            command = [*map(str, args), *self._database(db=db)]
+            done = runner.invoke(chainlog, command, catch_exceptions=False)
         return Ended(done.exit_code, done.stdout, done.stderr)
 
     def json(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> dict[str, object]:
