@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -140,18 +141,22 @@ def grouped(
 ) -> dict[Key, list[RequestLogEntry]]:
     """The entries by the start of their step and by group, with a calendar instead of arithmetic."""
     groups: dict[Key, list[RequestLogEntry]] = defaultdict(list)
-    zone = ZoneInfo(window.zone)
     for one in entries:
-        if not window.start <= one.timestamp < window.end or not passes(one, where):
-            continue
-        local = datetime.fromtimestamp(one.timestamp / 1_000, zone)
-        if window.step == "1d":
-            step = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        else:
-            assert window.step == "1h"
-            step = local.replace(minute=0, second=0, microsecond=0)
-        groups[int(step.timestamp()) * 1_000, value_of(one, by)].append(one)
+        if window.start <= one.timestamp < window.end and passes(one, where):
+            groups[step_start(one.timestamp, window.step, window.zone), value_of(one, by)].append(one)
     return groups
+
+
+@cache
+def step_start(timestamp: int, step: Step | None, zone: str) -> int:
+    """When the step began that the moment is in, both in ms since the epoch."""
+    local = datetime.fromtimestamp(timestamp / 1_000, ZoneInfo(zone))
+    if step == "1d":
+        local = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    else:
+        assert step == "1h"
+        local = local.replace(minute=0, second=0, microsecond=0)
+    return int(local.timestamp()) * 1_000
 
 
 def half_up(number: float) -> int:
