@@ -25,8 +25,11 @@ run: $(VENV)/.server-installed ## Install what the service needs and start it wi
 demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and clients on 127.0.0.1:4291, with its log
 	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
 
+# Hundreds of tests start a process, which must not compile the package anew where the environment says so.
+KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
+
 test: $(VENV)/.dev-installed browser ## Install what tests need and run them
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
 	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)

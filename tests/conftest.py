@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -79,15 +80,27 @@ def make_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     return make
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of the newest version, to be copied and left as it is."""
+    path = tmp_path_factory.mktemp("empty") / "observability.db"
+
+    async def make() -> None:
+        connection = await initialize_database(path)
+        try:
+            await migrate_schema(connection)
+        finally:
+            await close_connection(connection)
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Path]:
+def database(empty_database: Path, tmp_path: Path) -> Iterator[Path]:
     """The path of an empty database of the newest version, which nobody has open."""
     path = tmp_path / "observability.db"
-    connection = await initialize_database(path)
-    try:
-        await migrate_schema(connection)
-    finally:
-        await close_connection(connection)
+    shutil.copy(empty_database, path)
     yield path
     with closing(sqlite3.connect(path)) as checking:
         assert checking.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

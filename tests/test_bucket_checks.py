@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -29,11 +31,32 @@ async def roll_up(path: Path) -> None:
     await rolling_up.roll_up(path, T0 + 3 * DAY_MS + GRACE_MS)
 
 
+@pytest.fixture(scope="module")
+def details(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `detailed` is a copy of."""
+    path = Path(shutil.copy(empty_database, tmp_path_factory.mktemp("details")))
+    insert_details(path, 300)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rolled_up_details(details: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `rolled_up` is a copy of."""
+    path = Path(shutil.copy(details, tmp_path_factory.mktemp("rolled")))
+    asyncio.run(roll_up(path))
+    return path
+
+
 @pytest.fixture
-def detailed(database: Path) -> Path:
-    """A database with 600 requests of two days."""
-    insert_details(database, 600)
-    return database
+def detailed(database: Path, details: Path) -> Path:
+    """A database with 300 requests of two days."""
+    return Path(shutil.copy(details, database))
+
+
+@pytest.fixture
+def rolled_up(database: Path, rolled_up_details: Path) -> Path:
+    """The same with all rolled up."""
+    return Path(shutil.copy(rolled_up_details, database))
 
 
 async def test_what_the_triggers_keep_is_what_an_independent_count_gives(detailed: Path) -> None:
@@ -61,25 +84,24 @@ SPOIL = {
 
 @pytest.mark.parametrize("statement", sorted(SPOIL))
 @pytest.mark.parametrize("pruning", [None, OLDEST])
-async def test_wrong_buckets_are_found_and_mended(statement: str, pruning: str | None, detailed: Path) -> None:
+async def test_wrong_buckets_are_found_and_mended(statement: str, pruning: str | None, rolled_up: Path) -> None:
     """Whatever is changed, it is found; a rebuild makes it what it was, and leaves older buckets as they are."""
-    await roll_up(detailed)
     if pruning:
-        change(detailed, pruning)
-    before = kept_buckets(detailed)
-    change(detailed, statement)
-    found = await check_database(detailed)
+        change(rolled_up, pruning)
+    before = kept_buckets(rolled_up)
+    change(rolled_up, statement)
+    found = await check_database(rolled_up)
     assert found.wrong_numbers >= len(found.differences) > 0
     assert {one.table for one in found.differences} <= {statement.split()[1], statement.split()[2], "rollups"}
-    report = await rebuild_totals(detailed)
+    report = await rebuild_totals(rolled_up)
     assert report.left == ()
     assert report.mended_numbers > 0
-    assert kept_buckets(detailed) == {
+    assert kept_buckets(rolled_up) == {
         name: {key: pytest.approx(sums) for key, sums in table.items()} for name, table in before.items()
     }
-    await roll_up(detailed)
-    await clean(detailed)
-    assert (await rebuild_totals(detailed)).mended == ()
+    await roll_up(rolled_up)
+    await clean(rolled_up)
+    assert (await rebuild_totals(rolled_up)).mended == ()
 
 
 async def test_a_wrong_bucket_is_named_so_that_people_can_read_it(database: Path) -> None:
@@ -161,28 +183,26 @@ ROLLUPS = [
 
 
 @pytest.mark.parametrize(("wrong", "name"), ROLLUPS)
-async def test_a_rollup_that_is_not_its_buckets_is_found_and_made_anew(wrong: str, name: str, detailed: Path) -> None:
+async def test_a_rollup_that_is_not_its_buckets_is_found_and_made_anew(wrong: str, name: str, rolled_up: Path) -> None:
     """Of any width and dimension; a rebuild forgets it, and the writer adds it up again."""
-    await roll_up(detailed)
-    rolled = query(detailed, "SELECT width, start FROM rolled_up")
-    change(detailed, f"UPDATE {wrong}")
-    report = await check_database(detailed)
+    rolled = query(rolled_up, "SELECT width, start FROM rolled_up")
+    change(rolled_up, f"UPDATE {wrong}")
+    report = await check_database(rolled_up)
     assert {one.table for one in report.differences} == {"rollups"}
     assert all(one.name and one.name.endswith(f", {name}") for one in report.differences)
-    rebuilt = await rebuild_totals(detailed)
+    rebuilt = await rebuild_totals(rolled_up)
     assert rebuilt.forgotten_rollups > 0
     assert rebuilt.mended == ()
-    await clean(detailed)
-    await roll_up(detailed)
-    assert query(detailed, "SELECT width, start FROM rolled_up") == rolled
-    await clean(detailed)
+    await clean(rolled_up)
+    await roll_up(rolled_up)
+    assert query(rolled_up, "SELECT width, start FROM rolled_up") == rolled
+    await clean(rolled_up)
 
 
-async def test_a_rollup_in_the_making_is_no_difference(detailed: Path) -> None:
+async def test_a_rollup_in_the_making_is_no_difference(rolled_up: Path) -> None:
     """What somebody is at counts for nothing yet."""
-    await roll_up(detailed)
-    change(detailed, "UPDATE rolled_up SET taken_by = 'x'", "UPDATE usage_rollups SET requests = 0")
-    await clean(detailed)
+    change(rolled_up, "UPDATE rolled_up SET taken_by = 'x'", "UPDATE usage_rollups SET requests = 0")
+    await clean(rolled_up)
 
 
 async def test_buckets_that_do_not_come_out_right_are_not_committed(detailed: Path) -> None:

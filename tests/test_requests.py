@@ -36,6 +36,8 @@ _ROW: Row = {
 
 def insert(path: Path, rows: Sequence[Row]) -> None:
     """Stores rows as any program may."""
+    if not rows:
+        return
     with closing(sqlite3.connect(path)) as connection, connection:
         for row in rows:
             values = _ROW | row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -157,9 +158,12 @@ def test_eight_processes_start_at_once(state: str, tmp_path: Path, schema_at: li
 async def test_another_process_migrates_at_any_moment(state: str, tmp_path: Path, guard: BlockBuster) -> None:
     """Whichever statement of a start another process migrates before, the start succeeds."""
     guard.deactivate()  # the other process is played by this one, in the middle of the package's own calls
+    template = tmp_path / "template"
+    FROM[state](template)
     for number in count(1):
         path = tmp_path / f"{number}.db"
-        FROM[state](path)
+        if template.exists():
+            shutil.copyfile(template, path)
         steps = Steps(number, partial(overtake, path))
         with pytest.MonkeyPatch.context() as monkeypatch:
             steps.watch_statements(monkeypatch)

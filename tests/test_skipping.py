@@ -48,25 +48,35 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def states(path: Path) -> dict[str, Path]:
+    """Copies of it with half or all of it rolled up, and with a late row that is behind all of that, or alone."""
+    half = copy_of(path, path.with_name("half.db"))
+    asyncio.run(roll_up(half, START + 2 * DAY_MS))
+    whole = copy_of(half, path.with_name("whole.db"))
+    asyncio.run(roll_up(whole))
+    overtaken = copy_of(whole, path.with_name("overtaken.db"))
+    late = copy_of(path, path.with_name("late.db"))
+    for one in (overtaken, late):
+        insert_as_original(one, [original_row(timestamp=START + 5, model="m0", chain_name="c1", http_status=429)])
+    return {"half": half, "whole": whole, "overtaken": overtaken, "late": late}
+
+
 @pytest.mark.parametrize("where", FILTERS)
-async def test_pages_are_the_same_whatever_is_rolled_up(where: RequestFilter, path: Path, tmp_path: Path) -> None:
-    """Nothing, half of it with a late row in it, or all."""
+async def test_pages_are_the_same_whatever_is_rolled_up(
+    where: RequestFilter, path: Path, states: dict[str, Path]
+) -> None:
+    """Nothing, half of it, all, or all with a late row in it."""
     expected = await all_pages(path, where)
     assert len(expected) == len(set(expected))
-    rolled = copy_of(path, tmp_path / "rolled.db")
-    await roll_up(rolled, START + 2 * DAY_MS)
-    assert await all_pages(rolled, where) == expected
-    await roll_up(rolled)
-    assert await all_pages(rolled, where) == expected
-    insert_as_original(rolled, [original_row(timestamp=START + 5, model="m0", chain_name="c1", http_status=429)])
-    late = copy_of(path, tmp_path / "late.db")
-    insert_as_original(late, [original_row(timestamp=START + 5, model="m0", chain_name="c1", http_status=429)])
-    assert await all_pages(rolled, where) == await all_pages(late, where)
+    assert await all_pages(states["half"], where) == expected
+    assert await all_pages(states["whole"], where) == expected
+    assert await all_pages(states["overtaken"], where) == await all_pages(states["late"], where)
 
 
-async def test_a_rare_name_is_found_behind_a_long_log(tmp_path: Path, path: Path) -> None:
+async def test_a_rare_name_is_found_behind_a_long_log(tmp_path: Path, states: dict[str, Path]) -> None:
     """One page reaches the only request of a provider, far behind all others, and knows that it is the last."""
-    rolled = copy_of(path, tmp_path / "rare.db")
+    rolled = copy_of(states["whole"], tmp_path / "rare.db")
     insert_as_original(rolled, [original_row(timestamp=START - 5, provider_id="rare")])
     await roll_up(rolled)
     async with UsageAggregator(rolled) as usage:

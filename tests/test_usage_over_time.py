@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -105,8 +106,9 @@ def copy_of(path: Path, to: Path) -> Path:
 def states(logged: tuple[Path, list[RequestLogEntry]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Copies of it with nothing, a part or all of it rolled up."""
     folder = tmp_path_factory.mktemp("states")
-    half, whole = copy_of(logged[0], folder / "half.db"), copy_of(logged[0], folder / "whole.db")
+    half = copy_of(logged[0], folder / "half.db")
     asyncio.run(roll_up(half, START + 2 * DAY_MS + 5_000_000))
+    whole = copy_of(half, folder / "whole.db")
     asyncio.run(roll_up(whole))
     assert query(whole, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
     return {"buckets alone": logged[0], "half rolled up": half, "all rolled up": whole}
@@ -139,18 +141,22 @@ def grouped(
 ) -> dict[Key, list[RequestLogEntry]]:
     """The entries by the start of their step and by group, with a calendar instead of arithmetic."""
     groups: dict[Key, list[RequestLogEntry]] = defaultdict(list)
-    zone = ZoneInfo(window.zone)
     for one in entries:
-        if not window.start <= one.timestamp < window.end or not passes(one, where):
-            continue
-        local = datetime.fromtimestamp(one.timestamp / 1_000, zone)
-        if window.step == "1d":
-            step = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        else:
-            assert window.step == "1h"
-            step = local.replace(minute=0, second=0, microsecond=0)
-        groups[int(step.timestamp()) * 1_000, value_of(one, by)].append(one)
+        if window.start <= one.timestamp < window.end and passes(one, where):
+            groups[step_start(one.timestamp, window.step, window.zone), value_of(one, by)].append(one)
     return groups
+
+
+@cache
+def step_start(timestamp: int, step: Step | None, zone: str) -> int:
+    """When the step began that the moment is in, both in ms since the epoch."""
+    local = datetime.fromtimestamp(timestamp / 1_000, ZoneInfo(zone))
+    if step == "1d":
+        local = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    else:
+        assert step == "1h"
+        local = local.replace(minute=0, second=0, microsecond=0)
+    return int(local.timestamp()) * 1_000
 
 
 def half_up(number: float) -> int:
@@ -262,12 +268,9 @@ async def test_groups_beyond_the_largest_are_added_up(usage: UsageAggregator) ->
         await usage.get_usage(window, max_groups=0)
 
 
-async def test_late_rows_are_in_every_answer_at_once(
-    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> None:
+async def test_late_rows_are_in_every_answer_at_once(states: dict[str, Path], tmp_path: Path) -> None:
     """A row for a time that is rolled up, by us or by 429chain, counts at once, and after it is rolled up anew."""
-    path = copy_of(logged[0], tmp_path / "late.db")
-    await roll_up(path)
+    path = copy_of(states["all rolled up"], tmp_path / "late.db")
     window = Window(start=START, end=END, step="1d")
     late = original_row(timestamp=START + 7_000_000, latency_ms=33.0)
     async with UsageAggregator(path) as usage:
@@ -317,11 +320,10 @@ async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for
     assert query(path, "SELECT COUNT(*) FROM rolled_up") == [(3,)]
 
 
-async def test_work_that_is_not_finished_is_done_by_another(
-    logged: tuple[Path, list[RequestLogEntry]], tmp_path: Path
-) -> None:
+async def test_work_that_is_not_finished_is_done_by_another(tmp_path: Path) -> None:
     """What a killed process had begun counts for nothing, and is taken over after a minute."""
-    path = copy_of(logged[0], tmp_path / "killed.db")
+    path = tmp_path / "killed.db"
+    await log_without_rolling_up(path, random_entries(100))
     await roll_up(path, taker=Rollups(advance_s=0), steps=3)
     await roll_up(path)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]

@@ -65,10 +65,15 @@ def check_totals(db_path: Path) -> None:
     """What the triggers added up is what the rows add up to, and the file is sound. Blocks."""
     sums = "COUNT(*), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens), MAX(timestamp)"
     totals = "total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp"
-    for table, key in (("usage_by_provider", "provider_id"), ("usage_by_chain", "chain_name")):
-        kept = query(db_path, f"SELECT {key}, {totals} FROM {table} ORDER BY {key}")
-        assert kept == query(db_path, f"SELECT {key}, {sums} FROM request_logs GROUP BY {key} ORDER BY {key}")
-    assert query(db_path, "PRAGMA integrity_check") == [("ok",)]
+    with closing(sqlite3.connect(db_path, timeout=PATIENCE_S)) as connection:
+
+        def ask(sql: str) -> list[tuple[object, ...]]:
+            return connection.execute(sql).fetchall()
+
+        for table, key in (("usage_by_provider", "provider_id"), ("usage_by_chain", "chain_name")):
+            kept = ask(f"SELECT {key}, {totals} FROM {table} ORDER BY {key}")
+            assert kept == ask(f"SELECT {key}, {sums} FROM request_logs GROUP BY {key} ORDER BY {key}")
+        assert ask("PRAGMA integrity_check") == [("ok",)]
 
 
 async def until(state: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:

@@ -14,13 +14,15 @@ import sys
 import termios
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import chdir, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from click.testing import CliRunner
 
 from chainlog_async import ChainLog
+from chainlog_async.cli import chainlog
 from chainlog_async.entry import entry_from_mapping
 from chainlog_async.settings import Settings
 
@@ -56,7 +58,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Ended:
-    """What a process left behind."""
+    """What a command left behind."""
 
     code: int
     stdout: str
@@ -87,9 +89,20 @@ class Cli:
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def here(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> Ended:
+        """Runs a command in this process: starting another takes longer than most commands do.
+
+        For what a command finds and says; how it gets on with pipes, signals and terminals is for `run` to show.
+        """
+        runner = CliRunner(env={**dict.fromkeys(os.environ), **self._env, **(env or {})})
+        with chdir(self.folder):
+            command = [*map(str, args), *self._database(db=db)]
+            done = runner.invoke(chainlog, command, catch_exceptions=False)
+        return Ended(done.exit_code, done.stdout, done.stderr)
+
     def json(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> dict[str, object]:
-        """Runs a command that must succeed with ``--json``, and returns what it printed."""
-        done = self.run(*args, "--json", db=db, env=env)
+        """Runs a command that must succeed with ``--json`` in this process, and returns what it printed."""
+        done = self.here(*args, "--json", db=db, env=env)
         assert done.code == 0, done.stderr
         value = json.loads(done.stdout)
         assert isinstance(value, dict)
@@ -135,9 +148,9 @@ class Cli:
         """Writes entries to the database from this process, which is faster than a command."""
 
         async def write() -> None:
-            async with ChainLog(Settings(db_path=self.db)) as chainlog:
+            async with ChainLog(Settings(db_path=self.db)) as log:
                 for item in entries:
-                    chainlog.submit(entry_from_mapping(item))
+                    log.submit(entry_from_mapping(item))
 
         anyio.run(write)
 
@@ -167,4 +180,7 @@ class Cli:
             process.communicate()
 
     def _command(self, args: tuple[str | Path, ...], *, db: bool) -> list[str]:
-        return [sys.executable, "-m", "chainlog_async", *map(str, args), *(["--db", str(self.db)] if db else [])]
+        return [sys.executable, "-m", "chainlog_async", *map(str, args), *self._database(db=db)]
+
+    def _database(self, *, db: bool) -> list[str]:
+        return ["--db", str(self.db)] if db else []

@@ -85,7 +85,7 @@ def test_settings_inside_a_gateway_s_own_file(cli: Cli) -> None:
 def test_a_config_that_is_missing_is_an_error(cli: Cli, command: list[str]) -> None:
     """A file that was named and is not there is told by name, ends with 1, and nothing is made."""
     arguments = {"backup": ["backup.db"], "export": ["requests.csv"], "show": ["1"]}.get(command[0], [])
-    done = cli.run(*command, *arguments, "--config", "nowhere.yaml")
+    done = cli.here(*command, *arguments, "--config", "nowhere.yaml")
     assert done.code == 1
     assert done.stderr.startswith("error: nowhere.yaml")
     assert not cli.db.exists()

@@ -61,7 +61,7 @@ def test_both_ways_to_write_a_name_are_understood(cli: Cli) -> None:
         "latencyMs": 1,
         "httpStatus": 200,
     }
-    assert cli.run("import", _file(cli, jsonl(camel, entry(prompt_tokens=2, completion_tokens=3)))).code == 0
+    assert cli.here("import", _file(cli, jsonl(camel, entry(prompt_tokens=2, completion_tokens=3)))).code == 0
     providers = cli.json("usage", "providers")["providers"]
     assert isinstance(providers, list)
     assert [(row["totalRequests"], row["totalTokens"]) for row in providers] == [(2, 10)]
@@ -86,7 +86,7 @@ def test_strict_judges_every_file_before_the_first_goes_in(cli: Cli) -> None:
     """A value that cannot be stored in the last file keeps the first file out as well."""
     first = _file(cli, jsonl(entry()), "first.jsonl")
     last = _file(cli, jsonl(entry(http_status=99)), "last.jsonl")
-    assert cli.run("import", "--strict", first, last).code == 1
+    assert cli.here("import", "--strict", first, last).code == 1
     assert not cli.db.exists()
 
 
@@ -133,7 +133,7 @@ def test_json_is_one_document(cli: Cli) -> None:
 
 def test_a_flood_of_bad_lines_is_cut(cli: Cli) -> None:
     """Only the first bad lines are printed, then how many more there were; all are counted."""
-    done = cli.run("import", "--show-bad", "3", _file(cli, "bad\n" * 1000))
+    done = cli.here("import", "--show-bad", "3", _file(cli, "bad\n" * 1000))
     reports = done.stderr.splitlines()
     assert len(reports) == 5
     assert reports[3] == "and 997 more bad lines (--show-bad N shows more)"
@@ -246,6 +246,6 @@ def test_a_database_that_cannot_be_used_is_told_without_a_traceback(cli: Cli) ->
 )
 def test_misuse_ends_with_2(cli: Cli, args: list[str], says: str) -> None:
     """No file, a missing one, a folder, or stdin given twice is a usage error."""
-    done = cli.run("import", *args)
+    done = cli.here("import", *args)
     assert done.code == 2
     assert says in done.stderr

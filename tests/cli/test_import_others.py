@@ -21,7 +21,7 @@ from traces import (
     write_jsonl,
 )
 
-from .support import Cli, jsonl
+from .support import Cli, Ended, jsonl
 from .test_import_traces import totals_of
 
 LLMPERF_MAP = [
@@ -109,6 +109,11 @@ def _csv(*rows: dict[str, object]) -> str:
     return text.getvalue()
 
 
+def _import(cli: Cli, content: str, *options: str) -> Ended:
+    (cli.folder / "given").write_text(content, newline="")
+    return cli.here("import", *options, "given")
+
+
 def _rows(cli: Cli) -> list[sqlite3.Row]:
     with closing(sqlite3.connect(cli.db)) as connection:
         connection.row_factory = sqlite3.Row
@@ -121,7 +126,7 @@ def _rows(cli: Cli) -> list[sqlite3.Row]:
 def test_spend_logs_are_rows_without_keys_and_content(cli: Cli, form: str) -> None:
     """Both exports of LiteLLM's table give the same rows; no key, message or response is in the database."""
     content = _csv(SPENT, FAILED) if form == "csv" else jsonl(SPENT, FAILED)
-    done = cli.run("import", "--format", "litellm-spend-logs", "--strict", "-", stdin=content)
+    done = _import(cli, content, "--format", "litellm-spend-logs", "--strict")
     assert (done.code, done.stderr) == (0, "")
     good, bad = _rows(cli)
     assert (good["provider_id"], good["model"], good["chain_name"]) == ("groq", "llama-3.1-8b-instant", "fast")
@@ -137,15 +142,15 @@ def test_a_csv_text_may_go_over_lines(cli: Cli) -> None:
     """A quoted text with line ends in it is one record; bad records around it are told by line."""
     content = _csv({**SPENT, "model_group": 'two\nlines, "quoted"'}, SPENT)
     lines = content.splitlines(keepends=True)
-    done = cli.run("import", "--format", "litellm-spend-logs", "-", stdin="".join([*lines[:1], "1,2\r\n", *lines[1:]]))
+    done = _import(cli, "".join([*lines[:1], "1,2\r\n", *lines[1:]]), "--format", "litellm-spend-logs")
     assert done.code == 1
-    assert "stdin:2: 2 values, but the heading names 23" in done.stderr
+    assert "given:2: 2 values, but the heading names 23" in done.stderr
     assert [row["chain_name"] for row in _rows(cli)] == ['two\nlines, "quoted"', "fast"]
 
 
 def test_a_record_that_never_ends_is_told(cli: Cli) -> None:
     """A quote that is never closed is a bad line, not a silent loss."""
-    done = cli.run("import", "--format", "litellm-spend-logs", "-", stdin=_csv(SPENT) + 'x,"open\r\nand on\r\n')
+    done = _import(cli, _csv(SPENT) + 'x,"open\r\nand on\r\n', "--format", "litellm-spend-logs")
     assert done.code == 1
     assert "the file ends within a quoted text" in done.stderr
     assert len(_rows(cli)) == 1
@@ -161,7 +166,7 @@ def test_a_record_that_never_ends_is_told(cli: Cli) -> None:
 )
 def test_what_is_no_spend_log_is_told(cli: Cli, changes: dict[str, object], says: str) -> None:
     """A row without its times, or with a value that is none, is a bad line with its reason."""
-    done = cli.run("import", "--format", "litellm-spend-logs", "-", stdin=jsonl({**SPENT, **changes}))
+    done = _import(cli, jsonl({**SPENT, **changes}), "--format", "litellm-spend-logs")
     assert done.code == 1
     assert says in done.stderr
 
@@ -169,7 +174,7 @@ def test_what_is_no_spend_log_is_told(cli: Cli, changes: dict[str, object], says
 @needs_llmperf
 def test_a_field_map_reads_a_trace_as_it_is(cli: Cli) -> None:
     """The real trace, with --map, gives the same rows as when its fields are translated in Python."""
-    done = cli.run("import", *LLMPERF_MAP, LLMPERF)
+    done = cli.here("import", *LLMPERF_MAP, LLMPERF)
     assert (done.code, done.stderr) == (0, "")
     assert totals_of(cli) == llmperf_totals()
     assert _same_as(cli, write_jsonl(cli.folder / "translated.jsonl", llmperf_entries()).name)
@@ -178,7 +183,7 @@ def test_a_field_map_reads_a_trace_as_it_is(cli: Cli) -> None:
 @needs_azure
 def test_a_field_map_reads_csv(cli: Cli) -> None:
     """Azure's CSV, with CR LF, seven digits of a second and no last newline, comes in whole."""
-    done = cli.run("import", *AZURE_MAP, AZURE)
+    done = cli.here("import", *AZURE_MAP, AZURE)
     assert (done.code, done.stderr) == (0, "")
     assert totals_of(cli) == azure_totals()
     assert _same_as(cli, write_jsonl(cli.folder / "translated.jsonl", azure_entries()).name)
@@ -186,7 +191,7 @@ def test_a_field_map_reads_csv(cli: Cli) -> None:
 
 def _same_as(cli: Cli, translated: str) -> bool:
     """Whether the entries of the file give the rows that are in the database."""
-    assert cli.run("import", "--db", "other.db", translated, db=False).code == 0
+    assert cli.here("import", "--db", "other.db", translated, db=False).code == 0
     columns = "timestamp, provider_id, model, prompt_tokens, completion_tokens, total_tokens, latency_ms, http_status"
     with closing(sqlite3.connect(cli.db)) as connection:
         connection.execute("ATTACH ? AS other", (str(cli.folder / "other.db"),))
@@ -206,7 +211,7 @@ def test_what_a_map_makes_of_values(cli: Cli) -> None:
     ]
     arguments = "--map at=timestamp*1000 --map usage.in=prompt_tokens --map s=latency_ms*1000 --map code=http_status"
     constants = "--set provider_id=p --set chain_name=default"
-    done = cli.run("import", *arguments.split(), *constants.split(), "-", stdin=jsonl(*records))
+    done = _import(cli, jsonl(*records), *arguments.split(), *constants.split())
     assert (done.code, done.stderr) == (0, "")
     columns = ("timestamp", "prompt_tokens", "latency_ms", "http_status", "chain_name", "error_message")
     assert [tuple(row[name] for name in columns) for row in _rows(cli)] == [
@@ -220,7 +225,7 @@ def test_an_empty_code_of_csv_is_a_success(cli: Cli) -> None:
     """An empty cell is what null is in JSON: no error, no latency."""
     names = ["--map", "code=http_status", "--map", "s=latency_ms*1000"]
     content = "model,provider_id,chain_name,code,s\nm,p,c,,\nm,p,c,503,2\n"
-    done = cli.run("import", *names, "-", stdin=content)
+    done = _import(cli, content, *names)
     assert (done.code, done.stderr) == (0, "")
     assert [(row["http_status"], row["latency_ms"]) for row in _rows(cli)] == [(200, 0), (503, 2000)]
 
@@ -229,7 +234,7 @@ def test_an_empty_code_of_csv_is_a_success(cli: Cli) -> None:
 def test_a_column_that_is_not_there_is_told(cli: Cli, name: str) -> None:
     """A slip in a column's name does not make every request a success that took no time."""
     record = {"model": "m", "provider_id": "p", "chain_name": "c", "http_status": 200, "latency_ms": 1}
-    done = cli.run("import", "--map", f"slip={name}", "-", stdin=jsonl(record))
+    done = _import(cli, jsonl(record), "--map", f"slip={name}")
     assert done.code == 1
     assert f"missing field: {name}" in done.stderr
 
@@ -250,7 +255,7 @@ def test_a_column_that_is_not_there_is_told(cli: Cli, name: str) -> None:
 )
 def test_a_wrong_map_is_a_usage_error(cli: Cli, arguments: list[str], says: str) -> None:
     """A map that names no field, or no factor, ends with 2 before anything is read."""
-    done = cli.run("import", *arguments, "-", stdin=jsonl({"a": 1}))
+    done = _import(cli, jsonl({"a": 1}), *arguments)
     assert done.code == 2
     assert says in done.stderr
     assert not cli.db.exists()
@@ -260,6 +265,6 @@ def test_a_wrong_map_is_a_usage_error(cli: Cli, arguments: list[str], says: str)
 def test_a_value_that_is_no_number_is_told(cli: Cli, value: object) -> None:
     """A mapped value that cannot be what its field holds is a bad line with the field's name."""
     record = {"a": value, "model": "m", "provider_id": "p", "chain_name": "c", "http_status": 200}
-    done = cli.run("import", "--map", "a=latency_ms*1000", "-", stdin=jsonl(record))
+    done = _import(cli, jsonl(record), "--map", "a=latency_ms*1000")
     assert done.code == 1
     assert f"latency_ms is {value!r}; give a number" in done.stderr

@@ -107,13 +107,13 @@ def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cl
     assert "is sound, and its totals are those of 600 requests and 1,400 pruned ones" in sound.stdout
     totals = totals_of(filled)
     cli.sql("UPDATE usage_by_provider SET total_tokens = 42 WHERE provider_id = 'provider 1'")
-    found = cli.run("check")
+    found = cli.here("check")
     assert found.code == 1
     assert "has 1 wrong number in its totals; chainlog rebuild puts them right" in found.stdout
     assert [line.split() for line in found.stdout.splitlines() if "provider 1" in line] == [
         ["usage_by_provider", "provider", "1", "total_tokens", "42", "335,000"]
     ]
-    report = json.loads(cli.run("check", "--quick", "--json").stdout)
+    report = json.loads(cli.here("check", "--quick", "--json").stdout)
     assert report["quick"]
     assert report["differences"] == [
         {
@@ -124,7 +124,7 @@ def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cl
             "counted": 335_000,
         }
     ]
-    mended = cli.run("rebuild")
+    mended = cli.here("rebuild")
     assert mended.code == 0
     assert "put 1 wrong number right" in mended.stdout
     assert totals_of(filled) == totals
@@ -139,7 +139,7 @@ def test_check_reports_damage(cli: Cli, filled: Path) -> None:
         for page in range(40, 60):
             file.seek(page * 4096)
             file.write(b"\xa5" * 4096)
-    done = cli.run("check")
+    done = cli.here("check")
     assert done.code == 1
     assert f"{filled} is damaged:" in done.stdout
     assert "put a backup or a recovered file" in done.stdout
@@ -335,7 +335,7 @@ def test_rejected_entries_are_shown_retried_and_deleted(cli: Cli, filled: Path) 
     )
     lines = jsonl(*(entry(model=f"bad {number}", error_message="evil \x1b[31m") for number in range(1, 6)))
     assert cli.run("import", "-", stdin=lines).code == 1
-    listed = cli.run("rejected", "-n", "2")
+    listed = cli.here("rejected", "-n", "2")
     assert listed.code == 0
     assert "\x1b" not in listed.stdout
     assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == ["5", "4"]
@@ -344,7 +344,7 @@ def test_rejected_entries_are_shown_retried_and_deleted(cli: Cli, filled: Path) 
     assert isinstance(first["entry"], dict)
     assert first["entry"]["model"] == "bad 5"
 
-    stays = cli.run("rejected", "retry", "3", "99")
+    stays = cli.here("rejected", "retry", "3", "99")
     assert stays.code == 1
     assert stays.stderr.splitlines() == [
         "3 stays: no such model (SQLITE_CONSTRAINT_TRIGGER)",

@@ -40,7 +40,7 @@ def store(cli: Cli) -> Cli:
 
 def test_usage_by_step(store: Cli) -> None:
     """One line a step by the zone's clock, with a bar; the machine's version is the API's."""
-    lines = store.run("usage", *WINDOW, "--step", "1h", "--tz", "Asia/Tokyo").stdout.splitlines()
+    lines = store.here("usage", *WINDOW, "--step", "1h", "--tz", "Asia/Tokyo").stdout.splitlines()
     assert lines[0].startswith("from (Asia/Tokyo)")
     assert [line[:16] for line in lines[2:]] == ["2025-11-25 16:00", "2025-11-25 17:00", "2025-11-25 18:00"]
     assert lines[2].split()[2:5] == ["2", "-", "-"]
@@ -53,33 +53,33 @@ def test_usage_by_step(store: Cli) -> None:
 
 def test_usage_by_group(store: Cli) -> None:
     """One line a group, the largest first; with steps as a sparkline; filters hold."""
-    lines = store.run("usage", *WINDOW, "--by", "provider").stdout.splitlines()
+    lines = store.here("usage", *WINDOW, "--by", "provider").stdout.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["groq", "3"], ["azure", "2"]]
-    lines = store.run("usage", *WINDOW, "--by", "provider", "--step", "1h").stdout.splitlines()
+    lines = store.here("usage", *WINDOW, "--by", "provider", "--step", "1h").stdout.splitlines()
     assert lines[2].endswith("███")
     assert lines[3].endswith("█ █")
-    lines = store.run("usage", *WINDOW, "--by", "caller", "--provider", "groq").stdout.splitlines()
+    lines = store.here("usage", *WINDOW, "--by", "caller", "--provider", "groq").stdout.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["(none)", "3"]]
-    lines = store.run("usage", *WINDOW, "--by", "provider", "--groups", "1").stdout.splitlines()
+    lines = store.here("usage", *WINDOW, "--by", "provider", "--groups", "1").stdout.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["groq", "(others)"]
 
 
 def test_latency(store: Cli) -> None:
     """Percentiles by group and by step, and a dash where there is none."""
-    lines = store.run("latency", *WINDOW, "--by", "provider").stdout.splitlines()
+    lines = store.here("latency", *WINDOW, "--by", "provider").stdout.splitlines()
     assert lines[2].split()[:2] == ["groq", "3"]
     assert "33.3%" in lines[2]
     points = answer(store, "latency", *WINDOW, "--by", "provider")
     assert points[0]["latencyMs"]["p50"] == pytest.approx(200, rel=0.05)
     assert points[0]["ttftMs"]["p99"] == pytest.approx(10, rel=0.05)
     assert points[1]["ttftMs"]["p99"] is None
-    lines = store.run("latency", *WINDOW, "--step", "1h").stdout.splitlines()
+    lines = store.here("latency", *WINDOW, "--step", "1h").stdout.splitlines()
     assert [line[:16] for line in lines[2:]] == ["2025-11-25 07:00", "2025-11-25 08:00", "2025-11-25 09:00"]
 
 
 def test_health(store: Cli) -> None:
     """Each model of each provider with its refusals and its last error, harmless to the terminal."""
-    lines = store.run("health", *WINDOW).stdout.splitlines()
+    lines = store.here("health", *WINDOW).stdout.splitlines()
     assert "429 slow\\x1b down" in next(line for line in lines if line.startswith("groq"))
     groq, azure = answer(store, "health", *WINDOW)
     assert (groq["attempts"], groq["rateLimited"], groq["lastErrorStatus"]) == (3, 1, 429)
@@ -89,7 +89,7 @@ def test_health(store: Cli) -> None:
 @pytest.mark.parametrize("command", ["usage", "latency", "health"])
 def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
     """For people; a machine gets an empty list."""
-    assert store.run(command, "--since", "1h").stdout.count("\n") == 1
+    assert store.here(command, "--since", "1h").stdout.count("\n") == 1
     assert answer(store, command, "--since", "1h") == []
 
 
@@ -105,7 +105,7 @@ def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
 )
 def test_what_cannot_be_asked_is_refused(store: Cli, arguments: tuple[str, ...], words: str) -> None:
     """As a misuse, exit code 2, with what to give instead."""
-    result = store.run(*arguments)
+    result = store.here(*arguments)
     assert result.code == 2
     assert words in " ".join(result.stderr.split())
 

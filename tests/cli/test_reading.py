@@ -59,9 +59,9 @@ def test_an_empty_database_is_no_error(cli: Cli) -> None:
     """A new database has zeros for machines and a sentence for people."""
     cli.store()
     assert cli.json("usage")["summary"] == {"totalRequests": 0, "waterfallRequests": 0, "avgLatencyMs": 0}
-    assert "no provider was used yet" in cli.run("usage").stdout
+    assert "no provider was used yet" in cli.here("usage").stdout
     assert cli.json("recent") == {"requests": []}
-    assert "no request was logged yet" in cli.run("recent").stdout
+    assert "no request was logged yet" in cli.here("recent").stdout
 
 
 def test_recent_is_newest_first(cli: Cli) -> None:
@@ -98,7 +98,7 @@ def test_recent_is_newest_first(cli: Cli) -> None:
 @pytest.mark.parametrize("command", [["usage"], ["recent"], ["recent", "--follow"]])
 def test_a_missing_database_is_told_and_not_made(cli: Cli, command: list[str]) -> None:
     """A reader of a missing file says so with the remedy, ends with 1, and does not make the file."""
-    done = cli.run(*command)
+    done = cli.here(*command)
     assert done.code == 1
     assert done.stderr.startswith(f"error: {cli.db} does not exist")
     assert "Traceback" not in done.stderr
@@ -121,7 +121,7 @@ def test_hostile_text_cannot_drive_the_terminal(cli: Cli, command: list[str]) ->
 def test_hostile_text_in_json_is_escaped_and_the_same(cli: Cli, command: list[str]) -> None:
     """JSON holds the text unchanged, with every control character written as an escape."""
     cli.store(entry(provider_id=HOSTILE))
-    done = cli.run(*command, "--json")
+    done = cli.here(*command, "--json")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", done.stdout)
     (row,) = next(iter(json.loads(done.stdout).values()))
     assert row["providerId"] == HOSTILE

@@ -67,7 +67,7 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
         (("-n", "1", "--since", "90m"), ["new"]),
     ):
         assert models(cli, *options) == found, options
-    assert cli.run("recent", "--model", "nobody").stdout == "no request matches\n"
+    assert cli.here("recent", "--model", "nobody").stdout == "no request matches\n"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
 def test_a_filter_that_means_nothing_is_misuse(cli: Cli, options: tuple[str, str], told: str) -> None:
     """A mistake in an option ends with 2, and says what would do."""
     cli.store()
-    done = cli.run("recent", *options)
+    done = cli.here("recent", *options)
     assert (done.code, told in done.stderr) == (2, True), done.stderr
 
 
@@ -121,7 +121,7 @@ def test_show_tells_everything(cli: Cli) -> None:
     assert tries[1] == ["2", "azure", "gpt", "-", "connection"]
     assert tries[2] == ["3", "openai", "gpt", "200", "1.50"]
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", done.stdout)
-    assert "first token" not in cli.run("show", "1").stdout
+    assert "first token" not in cli.here("show", "1").stdout
     _, screen = cli.on_terminal("show", "2", columns=400)
     assert "\x1b[33m429" in screen
     assert HOSTILE_SHOWN in ANSI.sub("", screen).replace("\n", "")
@@ -138,9 +138,9 @@ def test_show_for_machines(cli: Cli) -> None:
 def test_a_request_that_is_not_there_is_told(cli: Cli) -> None:
     """An unknown id ends with 1, and what is no id with 2."""
     cli.store()
-    done = cli.run("show", "7")
+    done = cli.here("show", "7")
     assert (done.code, done.stderr) == (1, "there is no request 7; it may have been pruned\n")
-    assert cli.run("show", "x").code == cli.run("show", str(2**64)).code == 2
+    assert cli.here("show", "x").code == cli.here("show", str(2**64)).code == 2
 
 
 def test_export_makes_every_format(cli: Cli) -> None:
@@ -174,7 +174,7 @@ def test_export_to_stdout(cli: Cli) -> None:
 def test_what_was_exported_can_be_imported(cli: Cli) -> None:
     """JSON lines, but for their ids, are entries again."""
     cli.store(entry(error_message="why") | WHOLE)
-    cli.run("export", "out.jsonl")
+    cli.here("export", "out.jsonl")
     exported = json.loads((cli.folder / "out.jsonl").read_text())
     done = cli.run("import", "-", stdin=jsonl({name: value for name, value in exported.items() if name != "id"}))
     assert done.code == 0, done.stderr
@@ -196,10 +196,16 @@ def test_an_export_that_cannot_be_made_is_told(cli: Cli, arguments: list[str], c
     """The reason is on stderr, nothing is replaced and nothing left behind."""
     cli.store(entry())
     (cli.folder / "there.csv").write_text("mine")
-    done = cli.run("export", *arguments)
+    done = cli.here("export", *arguments)
     assert (done.code, told in done.stderr) == (code, True), done.stderr
     assert [path.name for path in cli.folder.iterdir() if not path.name.startswith(cli.db.name)] == ["there.csv"]
     assert (cli.folder / "there.csv").read_text() == "mine"
+
+
+def test_an_export_replaces_a_file_when_it_is_told_to(cli: Cli) -> None:
+    """With --force what was there is gone."""
+    cli.store(entry())
+    (cli.folder / "there.csv").write_text("mine")
     assert cli.run("export", "--force", "there.csv").code == 0
     assert (cli.folder / "there.csv").read_text().startswith("id,timestamp,")
 

@@ -101,20 +101,22 @@ class Service:
 
     def get(self, path: str, **parameters: str | int) -> dict[str, list[dict[str, object]]]:
         """What the service answers."""
-        reply = httpx.get(f"{self.url}/{path}", params=parameters, headers=self._headers, trust_env=False)
+        reply = httpx.get(f"{self.url}/{path}", params=parameters, headers=self._headers, trust_env=False, verify=False)
         assert reply.status_code == 200, reply.text
         answer: dict[str, list[dict[str, object]]] = reply.json()
         return answer
 
     def post(self, entries: list[dict[str, object]]) -> None:
         """Sends entries and waits until they are in the database."""
-        reply = httpx.post(f"{self.url}/v1/logs", json=entries, headers=self._headers, trust_env=False)
+        reply = httpx.post(f"{self.url}/v1/logs", json=entries, headers=self._headers, trust_env=False, verify=False)
         assert reply.json() == {"accepted": len(entries), "rejected": []}
         self.settle()
 
     def settle(self) -> None:
         """Waits until everything that was sent is in the database."""
-        until(lambda: not httpx.get(f"{self.url}/health", trust_env=False).json()["accounting"]["pending"])
+        until(
+            lambda: not httpx.get(f"{self.url}/health", trust_env=False, verify=False).json()["accounting"]["pending"]
+        )
 
     def stop(self) -> None:
         """Ends the process."""

@@ -41,7 +41,7 @@ async def test_an_example_logs(tmp_path: Path, name: str, path: str, expected: t
     command = [str(BIN / "uvicorn"), f"{name}:app", "--port", "0", "--app-dir", str(ROOT / "examples")]
     async with (
         program(command, folder=tmp_path, announces=UVICORN_SAYS) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client,
     ):
         assert (await client.post(path, json=QUESTION)).status_code == 200
         assert (await client.get("/elsewhere")).status_code == 404
@@ -63,7 +63,7 @@ async def test_litestars_failures_are_rows(tmp_path: Path, failing: str) -> None
     command = [str(BIN / "uvicorn"), "broken:app", "--port", "0"]
     async with (
         program(command, folder=tmp_path, announces=UVICORN_SAYS) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client,
     ):
         assert (await client.post("/v1/embeddings", json=QUESTION)).status_code == expected
     (row,) = rows_in(tmp_path / "data" / "observability.db")
@@ -93,7 +93,7 @@ async def test_the_demo_lives_until_ctrl_c(tmp_path: Path) -> None:
     """The demo shows its dashboard while the log fills; Ctrl-C ends it, live tails too, with a closed database."""
     db_path = tmp_path / "demo.db"
     command = [sys.executable, "-m", "examples.demo", "--port", "0", "--per-s", "50", "--db", str(db_path)]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         async with program(command, folder=ROOT, announces="The dashboard") as dashboard:
             models = (await client.get(dashboard.replace("/chainlog", "/v1/models"))).json()["data"]
             assert "<html" in (await client.get(f"{dashboard}/")).text
@@ -118,7 +118,7 @@ async def test_the_gateway_serves_what_its_file_says(tmp_path: Path) -> None:
     config = config.replace("port: 4291", "port: 0").replace("./data", str(tmp_path))
     (tmp_path / "gateway.yaml").write_text(config, "utf-8")
     command = [sys.executable, "-m", "examples.gateway", str(tmp_path / "gateway.yaml")]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         async with program(command, folder=ROOT, announces=UVICORN_SAYS) as url:
             models = (await client.get(f"{url}/v1/models")).json()["data"]
             live_tail = client.build_request("GET", f"{url}/chainlog/v1/requests/stream", timeout=None)

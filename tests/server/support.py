@@ -39,7 +39,7 @@ async def running(settings: Settings, *, key: str | None = None) -> AsyncIterato
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     async with anyio.create_task_group() as tasks:
         url = await tasks.start(_serve, settings)
-        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as client:
             yield client
         tasks.cancel_scope.cancel()
 
@@ -53,7 +53,7 @@ async def serving(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
         while not server.started:
             await anyio.lowlevel.checkpoint()
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client:
             yield client
         server.should_exit = True
 

@@ -221,7 +221,7 @@ async def test_a_signal_ends_the_streams_at_once(tmp_path: Path) -> None:
     async with process(tmp_path / "log.db") as service:
         output = Output(service)
         url = (await output.line()).split()[0]
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client, watching(client) as stream:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client, watching(client) as stream:
             service.send_signal(signal.SIGTERM)
             with pytest.raises(StopAsyncIteration), anyio.fail_after(20):
                 await stream.next()

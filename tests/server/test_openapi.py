@@ -44,7 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         url = process.stdout.readline().decode().split()[0]
         entries = [entry(caller=f"c{n % 3}", http_status=200 + n % 2 * 229, attempts=2) for n in range(200)]
-        httpx.post(f"{url}/v1/logs", json=entries, headers=HEADERS, trust_env=False)
+        httpx.post(f"{url}/v1/logs", json=entries, headers=HEADERS, trust_env=False, verify=False)
         yield url
         process.send_signal(signal.SIGTERM)
 

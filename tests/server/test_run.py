@@ -67,7 +67,7 @@ async def test_a_signal_drains_and_ends_well(tmp_path: Path, number: signal.Sign
     async with process(tmp_path / "log.db") as service:
         output = Output(service)
         url, database = (await output.line()).split()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             await client.post("/v1/logs", json=entry())
             reply = await client.post("/v1/logs", json=[entry()] * 5000)
             assert reply.json()["accepted"] == 5000
@@ -83,7 +83,7 @@ async def test_a_client_that_hangs_does_not_stop_the_drain(tmp_path: Path) -> No
         output = Output(service)
         url = httpx.URL((await output.line()).split()[0])
         async with (
-            httpx.AsyncClient(base_url=url, trust_env=False) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client,
             await anyio.connect_tcp(url.host, url.port or 0) as stream,
         ):
             await stream.send(b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n[")
@@ -108,7 +108,7 @@ async def test_it_tells_where_it_is_once_it_is_there(tmp_path: Path, monkeypatch
         assert database == tmp_path / "sub" / "log.db"
         assert database.exists()
         assert url == f"http://127.0.0.1:{httpx.URL(url).port}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             assert (await client.get("/health")).status_code == 200
         tasks.cancel_scope.cancel()
 
