@@ -110,8 +110,10 @@ _DAYS_OF = f"WHERE width = {DAY_MS} AND dimension = 'each' AND {_RANGE}"
 
 def _bins_of(histogram: str) -> str:
     return f"""(
-      SELECT start, chain_name, provider_id, model, CAST(key AS INTEGER) AS upper_ms, value AS count
-      FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram}) {_DAYS_OF}
+      SELECT start, chain_name, provider_id, model, upper_ms, value >> 9 AS count
+      FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram})
+        CROSS JOIN duration_bins ON number = value & 511
+      {_DAYS_OF}
     )"""  # noqa: S608  # the same
 
 
