@@ -13,7 +13,7 @@ from .finishing import in_thread
 from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
 from .rollups import KEYS, GroupBy, dimension_of
-from .usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
+from .usage_queries import usage_queries
 from .window import Window
 
 MAX_GROUPS = 100
@@ -127,11 +127,17 @@ class UsageQuestion:
     ) -> None:
         if not 1 <= max_groups <= MAX_GROUPS:
             raise ValueError(f"max_groups is {max_groups}; give 1 to {MAX_GROUPS}")
+        if by is not None and by not in KEYS:
+            raise ValueError(f"by is {by!r}; give one of {', '.join(KEYS)}, or None")
         self._readers = readers
         self._window = window
         self._by = by
         self._max_groups = max_groups
-        self._parameters: dict[str, object] = {**msgspec.structs.asdict(where), "by": by}
+        filters: dict[GroupBy, str] = {name: value for name in KEYS if (value := getattr(where, name)) is not None}
+        self._asked = [name for name in KEYS if name in filters or name == by]
+        self._queries = usage_queries(by, frozenset(filters))
+        self._parameters: dict[str, object] = {f"rolled_{name}": filters.get(name, "") for name in KEYS}
+        self._parameters.update((str(name), value) for name, value in filters.items())
         self.edges: list[int] = []
 
     async def usage(self, *, fill: bool) -> list[UsagePoint]:
@@ -144,18 +150,17 @@ class UsageQuestion:
         """The same."""
         await self._prepare()
         sums = await self._sums()
-        lines = await self._readers.fetch(ROLLED_UP_DURATIONS, self._parameters)
-        lines += await self._readers.fetch(BUCKET_DURATIONS, self._parameters)
+        lines = await self._readers.fetch(self._queries.rolled_up_durations, self._parameters)
+        lines += await self._readers.fetch(self._queries.bucket_durations, self._parameters)
         return await in_thread(self._latency_points, sums, lines, fill)
 
     async def _prepare(self) -> None:
         self.edges = await in_thread(self._window.edges)
-        asked = [name for name in KEYS if self._parameters[name] is not None or name == self._by]
-        dimension = dimension_of(asked)
+        dimension = dimension_of(self._asked)
         where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
         pieces = await in_thread(cut, self.edges, rolled_up)
-        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=len(asked) != 3))}
+        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=len(self._asked) != 3))}
         coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up)
         self._names = await self._largest_groups({"pieces": _json(_marked(coarse, is_exact=False))})
         self._parameters["groups"] = _json(self._names)
@@ -163,11 +168,12 @@ class UsageQuestion:
     async def _largest_groups(self, pieces: Mapping[str, object]) -> list[str]:
         if self._by is None:
             return [""]
-        rows = await self._readers.fetch(LARGEST_GROUPS, {**self._parameters, **pieces, "limit": self._max_groups})
+        parameters = {**self._parameters, **pieces, "limit": self._max_groups}
+        rows = await self._readers.fetch(self._queries.largest_groups, parameters)
         return [str(name) for (name,) in rows]
 
     async def _sums(self) -> dict[_Group, _Sums]:
-        rows = await self._readers.fetch(USAGE, self._parameters)
+        rows = await self._readers.fetch(self._queries.usage, self._parameters)
         return await in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, list[_Sums])})
 
     def _groups(self, sums: Mapping[_Group, _Sums], fill: bool) -> list[_Group]:
@@ -226,11 +232,19 @@ class UsageQuestion:
 
 
 def _marked(pieces: Sequence[Piece], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
-    """With whether a piece is all of its step, a line of it for each group: the dimension has no other columns."""
-    of_step = Counter(step for step, *_ in pieces)
-    return [
-        (step, width, since, until, is_exact and of_step[step] == 1 and until - since == width)
+    """Each rollup on its own, with whether it is all of its step, a line of it for each group.
+
+    It is not where the dimension has other columns.
+    """
+    spans = [
+        (step, width, start, start + width if width else until)
         for step, width, since, until in pieces
+        for start in (range(since, until, width) if width else (since,))
+    ]
+    of_step = Counter(step for step, *_ in spans)
+    return [
+        (step, width, since, until, is_exact and width > 0 and of_step[step] == 1)
+        for step, width, since, until in spans
     ]
 
 

@@ -18,25 +18,38 @@ from upkeep_tools import change
 from chainlog_async.pieces import ROLLED_UP
 from chainlog_async.provider_health import PROVIDER_HEALTH
 from chainlog_async.rollups import GRACE_MS, NEXT_QUARTER, NEXT_SPAN
-from chainlog_async.usage_queries import BUCKET_DURATIONS, LARGEST_GROUPS, ROLLED_UP_DURATIONS, USAGE
+from chainlog_async.usage_queries import usage_queries
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
-QUESTION: dict[str, object] = {
-    "by": "provider",
-    "chain": None,
-    "provider": None,
-    "model": None,
-    "caller": None,
-    "dimension": "provider",
-    "limit": 20,
-    "groups": json.dumps(["p0", "p1"]),
-}
-PIECES = {
-    "buckets": [(0, 0, T0, T0 + DAY_MS, False)],
-    "rollups": [(0, 900_000, T0, T0 + HOUR_MS, False), (0, HOUR_MS, T0 + HOUR_MS, T0 + DAY_MS, False)],
-}
+HOURS = [(0, HOUR_MS, start, start + HOUR_MS, False) for start in range(T0 + HOUR_MS, T0 + DAY_MS, HOUR_MS)]
+QUARTERS = [(0, 900_000, start, start + 900_000, False) for start in range(T0, T0 + HOUR_MS, 900_000)]
+PIECES = {"buckets": [(0, 0, T0, T0 + DAY_MS, False)], "rollups": QUARTERS + HOURS}
+BY_PROVIDER = usage_queries("provider", frozenset())
+CALLERS_OF_A_MODEL = usage_queries("caller", frozenset({"model"}))
+
+
+def asked(
+    dimension: str, groups: list[str], source: str, *, provider: str = "", model: str = "", caller: str = ""
+) -> dict[str, object]:
+    """The parameters of a question."""
+    names = {"chain": "", "provider": provider, "model": model, "caller": caller}
+    return {
+        **names,
+        **{f"rolled_{name}": value for name, value in names.items()},
+        "dimension": dimension,
+        "groups": json.dumps(groups),
+        "limit": 20,
+        "pieces": json.dumps(PIECES[source]),
+    }
+
+
+def of_providers(source: str) -> dict[str, object]:
+    """The parameters for each provider's usage."""
+    return asked("provider", ["p0", "p1"], source)
+
+
 UPKEEP = {
     "after": 0,
     "until": T0 + 10 * DAY_MS,
@@ -47,13 +60,12 @@ UPKEEP = {
 
 Parameters = Mapping[str, object] | tuple[object, ...]
 QUERIES: dict[str, tuple[str, Parameters]] = {
-    **{
-        f"{name} of {source}": (sql, {**QUESTION, "pieces": json.dumps(pieces)})
-        for name, sql in (("largest groups", LARGEST_GROUPS), ("usage", USAGE))
-        for source, pieces in PIECES.items()
-    },
-    "durations of buckets": (BUCKET_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["buckets"])}),
-    "durations of rollups": (ROLLED_UP_DURATIONS, {**QUESTION, "pieces": json.dumps(PIECES["rollups"])}),
+    "largest groups of buckets": (BY_PROVIDER.largest_groups, of_providers("buckets")),
+    "largest groups of rollups": (BY_PROVIDER.largest_groups, of_providers("rollups")),
+    "usage of buckets": (BY_PROVIDER.usage, of_providers("buckets")),
+    "usage of rollups": (BY_PROVIDER.usage, of_providers("rollups")),
+    "durations of buckets": (BY_PROVIDER.bucket_durations, of_providers("buckets")),
+    "durations of rollups": (BY_PROVIDER.rolled_up_durations, of_providers("rollups")),
     "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]", "dimension": "provider"}),
     "provider health of buckets": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, 0, T0, T0 + DAY_MS)])}),
     "provider health of days": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, DAY_MS, T0, T0 + DAY_MS)])}),
@@ -155,3 +167,24 @@ def test_a_question_costs_the_same_beside_other_days(name: str, a_week: Pair) ->
     """Days that are not asked for, before and after, cost nothing."""
     day, week = (instructions(path, *QUERIES[name]) for path in a_week)
     assert week <= day * 1.02
+
+
+@pytest.mark.parametrize("name", ["usage", "rolled_up_durations"])
+async def test_callers_of_a_model_cost_the_same_beside_other_models(name: str, database: Path) -> None:
+    """What is rolled up of other models is not looked at."""
+    sql = getattr(CALLERS_OF_A_MODEL, name)
+    parameters = asked("model+caller", ["", "team"], "rollups", model="m0")
+    insert_details(database, 200, days=1)
+    await roll_up(database)
+    few = instructions(database, sql, parameters)
+    copies = [
+        "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, "
+        "total_tokens, latency_ms, http_status, attempts) "
+        f"SELECT timestamp, chain_name, provider_id, 'other {number}', 1, 1, 2, 3, 200, 1 "
+        "FROM request_logs WHERE id <= 200"
+        for number in range(9)
+    ]
+    change(database, *copies)
+    await roll_up(database)
+    assert few > 500
+    assert instructions(database, sql, parameters) <= few * 1.02
