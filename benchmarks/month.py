@@ -91,6 +91,7 @@ async def _measure(rows: int, repeat: int) -> None:
     windows = _windows(path)
     say(f"{rows:,} requests, {path.stat().st_size / rows:.0f} bytes each in the file")
     say(f"{'ms':<44}{'questions':>10}{'p50':>8}{'p95':>8}{'worst':>8}  the slowest question")
+    every: list[float] = []
     async with UsageAggregator(path, read_timeout_ms=60_000) as usage:
         for family, questions in _families(usage, windows):
             times: list[float] = []
@@ -102,9 +103,14 @@ async def _measure(rows: int, repeat: int) -> None:
                 times += took
                 if max(took) > worst:
                     worst, slowest = max(took), name
-            times.sort()
-            p50, p95 = percentile(times, 0.5), percentile(times, 0.95)
-            say(f"{family:<44}{asked:>10}{p50:>8.1f}{p95:>8.1f}{worst:>8.1f}  {slowest}")
+            every += times
+            say(f"{family:<44}{asked:>10}{_shown(times)}  {slowest}")
+    say(f"{'every question':<44}{len(every) // repeat:>10}{_shown(every)}")
+
+
+def _shown(times: list[float]) -> str:
+    times.sort()
+    return f"{percentile(times, 0.5):>8.1f}{percentile(times, 0.95):>8.1f}{times[-1]:>8.1f}"
 
 
 async def _time(question: Question, repeat: int) -> list[float]:
