@@ -95,7 +95,8 @@ class Committer:
         """Puts the row aside and books it. Cut off in between, it is booked by the next try, or by `book_committed`."""
         self._refused = {(row.writer_id, row.end): error}
         try:
-            await self._store.reject(row, error)
+            with self._giving_way:
+                await self._store.reject(row, error)
         except Exception as second_error:  # noqa: BLE001  # the same
             # The disk may be full by now: the row stays at the head, and is judged again at the next try.
             self._condition.note_retry()

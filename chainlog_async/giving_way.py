@@ -26,10 +26,11 @@ BUSY_SHARE = 0.9
 
 
 class GivingWay:
-    """A context in which somebody on this event loop waits for a thread."""
+    """A context in which somebody on this event loop waits for a thread; it may be entered within itself."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
+        self._depth = 0
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = self._computed = 0.0
         self._second_began = self._spent_in_second = 0.0
@@ -37,13 +38,15 @@ class GivingWay:
         """Time that the loop has paused in all, in seconds."""
 
     def __enter__(self) -> None:
-        if self._enabled:
+        self._depth += 1
+        if self._enabled and self._depth == 1:
             self._look_later()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._timer is not None:
+        self._depth -= 1
+        if self._timer is not None and self._depth == 0:
             self._timer.cancel()
             self._timer = None
 

@@ -93,7 +93,8 @@ class Writer:
         while True:
             try:
                 if not replayed:
-                    await self._replay(tasks)
+                    with self._giving_way:
+                        await self._replay(tasks)
                     replayed = True
                 if await self._wait_for_batch():
                     await self._write_next()
@@ -148,7 +149,8 @@ class Writer:
         if batch:
             self._taken_at = monotonic()
             await self._committer.commit(batch, self._queue)
-            await self._stream.remove_committed()
+            with self._giving_way:
+                await self._stream.remove_committed()
 
     async def _shut_down(self) -> None:
         """Drains under the deadline, even when the task is cancelled over and over; then puts things in order."""

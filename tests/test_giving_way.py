@@ -11,7 +11,7 @@ from blockbuster import BlockBuster
 from factories import entry
 from writing_tools import settings_for
 
-from chainlog_async import ChainLog, giving_way
+from chainlog_async import ChainLog, giving_way, writer
 from chainlog_async.giving_way import GivingWay
 
 
@@ -56,6 +56,19 @@ async def test_nobody_waits_nothing_happens() -> None:
     assert way.spent_s == 0
 
 
+async def test_within_itself_it_goes_on_until_the_outermost_end() -> None:
+    """An inner context neither ends the pauses of the outer one nor leaves any behind."""
+    way = GivingWay(enabled=True)
+    with way:
+        with way:
+            pass
+        await _compute_until(asyncio.Event(), 0.1)
+        within = way.spent_s
+    assert within > 0
+    await _compute_until(asyncio.Event(), 0.05)
+    assert way.spent_s == within
+
+
 async def test_it_can_be_switched_off() -> None:
     """With ``give_way: false`` a busy loop is left alone always."""
     way = GivingWay(enabled=False)
@@ -76,3 +89,24 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         books = chainlog.statistics()
         assert books.written == 5
         assert books.gave_way_ms >= 0
+
+
+async def test_a_log_that_starts_beside_a_busy_loop_begins_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done before the first batch waits for threads as well, and gets them."""
+    spent: list[float] = []
+    done = asyncio.Event()
+
+    async def look_for_journals(*_: object, **__: object) -> None:
+        way = chainlog._require_logger()._writer._giving_way
+        await _compute_until(asyncio.Event(), 0.1)
+        spent.append(way.spent_s)
+        done.set()
+
+    monkeypatch.setattr(writer, "replay_dead_writers", look_for_journals)
+    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    async with chainlog:
+        await done.wait()
+        await chainlog.write(entry())
+    assert spent[0] > 0

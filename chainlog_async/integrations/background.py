@@ -26,7 +26,20 @@ MAX_EARLY = 100_000
 GRACE_S = 10.0
 """What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
 
+FLUSH_INTERVAL_MS = 1_000
+"""Time between two commits where the settings say nothing of it, in ms."""
+
 logger = logging.getLogger("chainlog_async")
+
+
+def beside_a_busy_loop(settings: Settings) -> Settings:
+    """The same for a loop of its own: commits once a second, unless `flush_interval_ms` was set, and no giving way.
+
+    Each commit takes the GIL from the program's loop about ten times, and what waits for one is in the journal already.
+    Giving way would look every 2 ms whether this loop is the busy one, which it is not.
+    """
+    interval_ms = settings.flush_interval_ms if "flush_interval_ms" in settings.model_fields_set else FLUSH_INTERVAL_MS
+    return settings.model_copy(update={"flush_interval_ms": interval_ms, "give_way": False})
 
 
 class BackgroundLog:
@@ -89,7 +102,7 @@ class BackgroundLog:
     def _run(self) -> None:
         while True:
             try:
-                settings = self._load()
+                settings = beside_a_busy_loop(self._load())
                 self._patience_s = settings.shutdown_timeout_ms / 1000 + GRACE_S
                 asyncio.run(self._serve(settings))
             except Exception as error:  # noqa: BLE001  # whatever it is, the program that logs goes on

@@ -16,7 +16,7 @@ from factories import entry as make_entry
 
 from chainlog_async.errors import SettingsError
 from chainlog_async.integrations import background
-from chainlog_async.integrations.background import BackgroundLog
+from chainlog_async.integrations.background import BackgroundLog, beside_a_busy_loop
 from chainlog_async.settings import Settings
 
 MakeSettings = Callable[..., Settings]
@@ -116,3 +116,11 @@ def test_it_ticks_while_it_is_open(make_settings: MakeSettings, monkeypatch: pyt
     _until(lambda: len(ticks) > 3)
     log.close()
     assert set(ticks) == {"chainlog"}
+
+
+def test_commits_are_a_second_apart_unless_the_settings_say_otherwise(make_settings: MakeSettings) -> None:
+    """The busy loop of the program is disturbed less often, and its own loop never gives way."""
+    quiet = beside_a_busy_loop(make_settings())
+    assert (quiet.flush_interval_ms, quiet.give_way) == (1_000, False)
+    asked = beside_a_busy_loop(make_settings(flush_interval_ms=50))
+    assert (asked.flush_interval_ms, asked.give_way) == (50, False)
