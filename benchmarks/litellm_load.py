@@ -169,6 +169,17 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key:
     return int(head.split(" ")[1])
 
 
+def wait_until_reported(database: Path, count: int, *, patience_s: float = 30.0) -> None:
+    """Returns once the log has so many rows, or after that time: LiteLLM reports requests some time after its answer."""
+    end = time.monotonic() + patience_s
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        while time.monotonic() < end:
+            ((rows,),) = connection.execute("SELECT total_requests FROM usage_summary").fetchall()
+            if rows >= count:
+                return
+            time.sleep(0.1)
+
+
 def differences(database: Path, answered: dict[str, str], broken_off: dict[str, str]) -> list[str]:
     """What is wrong with the log: a request that is missing, doubled or told wrongly, or a text of a prompt."""
     asyncio.run(_take_over_journals(database))

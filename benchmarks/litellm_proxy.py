@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from .common import folder, say, this_machine
-from .litellm_load import EXPECTED, Load, Proxy, ask, differences, running
+from .litellm_load import EXPECTED, Load, Proxy, ask, differences, running, wait_until_reported
 
 WARM_UP = 400
 
@@ -42,10 +42,12 @@ def compare(place: Path, workers: int, rounds: int, requests: int) -> bool:
         for logs in (False, True) if number % 2 == 0 else (True, False):
             with running(place, workers=workers, logs=logs) as proxy:
                 warm, load, cpu = asyncio.run(_measure(proxy, requests))
+                if logs:
+                    answered |= warm.answered | load.answered
+                    # What LiteLLM still holds when it is stopped is lost, with any logger.
+                    wait_until_reported(place / "observability.db", len(answered))
             rate[logs].append(len(load.answered) / load.seconds)
             cost[logs].append(1000 * cpu / len(load.answered))
-            if logs:
-                answered |= warm.answered | load.answered
             say(f"{'with' if logs else 'without'} the log: {rate[logs][-1]:.1f}/s, {cost[logs][-1]:.2f} ms of CPU each")
     for what, unit, figures in (("rate", "requests/s", rate), ("processor time", "ms a request", cost)):
         without, with_log = statistics.median(figures[False]), statistics.median(figures[True])
