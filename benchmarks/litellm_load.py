@@ -170,7 +170,7 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key:
 
 
 def wait_until_reported(database: Path, count: int, *, patience_s: float = 30.0) -> None:
-    """Returns once the log has so many rows, or after that time: LiteLLM reports requests some time after its answer."""
+    """Returns once the log has so many rows, or after that time: LiteLLM reports a request after its answer."""
     end = time.monotonic() + patience_s
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         while time.monotonic() < end:
