@@ -125,7 +125,8 @@ class Committer:
         """Says what went wrong and does what can be done about it; with a damaged file that may take for ever."""
         self._say(error)
         try:
-            await self._store.recover(classify(error))
+            with self._giving_way:
+                await self._store.recover(classify(error))
         except Exception as second_error:  # noqa: BLE001  # there will be a next try, whatever it is
             self._say(second_error)
 

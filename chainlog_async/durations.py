@@ -50,6 +50,8 @@ _ESTIMATES = (
 SHARES = (50, 90, 95, 99)
 """What `Percentiles` are, in percent."""
 
+BIN_OF_VALUE, COUNT_OF_VALUE = "value & 511", "value >> 9"
+"""In SQL, of a value of a stored histogram (see `merge`): the bin's number, and how many requests are in it."""
 
 _decode = msgspec.json.Decoder(list[int]).decode
 
@@ -57,6 +59,11 @@ _decode = msgspec.json.Decoder(list[int]).decode
 def estimate(number: int | None) -> float | None:
     """What stands for the bin: as far from its smallest value as from its largest, relatively."""
     return None if number is None else _ESTIMATES[number]
+
+
+def stored(counts: str) -> str:
+    """The SQL that makes a stored histogram out of rows with a bin's `number` and that column's counts."""
+    return f"json_group_array(512 * {counts} + number) FILTER (WHERE {counts} > 0)"
 
 
 def merge(histograms: Iterable[str]) -> list[int]:

@@ -6,6 +6,7 @@ import aiosqlite
 
 from .buckets import Span
 from .differences import Difference, compare_lines, time_text
+from .durations import COUNT_OF_VALUE
 from .slices import number
 from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
@@ -37,8 +38,8 @@ WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dime
   FROM widths CROSS JOIN usage_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 ), durations AS (
   SELECT
-    width, dimension, start, SUM((SELECT SUM(value >> 9) FROM json_each(latencies))) AS latencies,
-    SUM((SELECT SUM(value >> 9) FROM json_each(ttfts))) AS ttfts
+    width, dimension, start, SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(latencies))) AS latencies,
+    SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(ttfts))) AS ttfts
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT

@@ -127,6 +127,11 @@ def dimension_of(asked: Sequence[str]) -> str:
     return "all" if not asked else "+".join(asked) if len(asked) <= 2 else "each"
 
 
+def names_of_dimension(asked: Sequence[GroupBy]) -> Sequence[GroupBy]:
+    """Which names the lines of that dimension have; the others are "" in all of them."""
+    return KEYS if dimension_of(asked) == "each" else asked
+
+
 class Rollups:
     """One writer's share of the work; several writers on one file do not get in each other's way."""
 

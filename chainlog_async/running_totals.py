@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import anyio
 
+from .durations import BIN_OF_VALUE, COUNT_OF_VALUE
 from .entry import now_ms
 from .metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
 from .readers import ReaderPool
@@ -110,9 +111,9 @@ _DAYS_OF = f"WHERE width = {DAY_MS} AND dimension = 'each' AND {_RANGE}"
 
 def _bins_of(histogram: str) -> str:
     return f"""(
-      SELECT start, chain_name, provider_id, model, upper_ms, value >> 9 AS count
+      SELECT start, chain_name, provider_id, model, upper_ms, {COUNT_OF_VALUE} AS count
       FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram})
-        CROSS JOIN duration_bins ON number = value & 511
+        CROSS JOIN duration_bins ON number = {BIN_OF_VALUE}
       {_DAYS_OF}
     )"""  # noqa: S608  # the same
 

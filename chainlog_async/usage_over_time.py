@@ -12,7 +12,7 @@ from .durations import Percentiles, estimate, merge, percentiles
 from .finishing import in_thread
 from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
-from .rollups import KEYS, GroupBy, dimension_of
+from .rollups import KEYS, GroupBy, dimension_of, names_of_dimension
 from .usage_queries import usage_queries
 from .window import Window
 
@@ -133,11 +133,11 @@ class UsageQuestion:
         self._window = window
         self._by = by
         self._max_groups = max_groups
-        filters: dict[GroupBy, str] = {name: value for name in KEYS if (value := getattr(where, name)) is not None}
-        self._asked = [name for name in KEYS if name in filters or name == by]
-        self._queries = usage_queries(by, frozenset(filters))
-        self._parameters: dict[str, object] = {f"rolled_{name}": filters.get(name, "") for name in KEYS}
-        self._parameters.update((str(name), value) for name, value in filters.items())
+        filters = msgspec.structs.asdict(where)
+        filtered = frozenset(name for name in KEYS if filters[name] is not None)
+        self._asked = [name for name in KEYS if name in filtered or name == by]
+        self._queries = usage_queries(by, filtered)
+        self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
         self.edges: list[int] = []
 
     async def usage(self, *, fill: bool) -> list[UsagePoint]:
@@ -160,7 +160,8 @@ class UsageQuestion:
         where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
         pieces = await in_thread(cut, self.edges, rolled_up)
-        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=len(self._asked) != 3))}
+        is_exact = names_of_dimension(self._asked) == self._asked
+        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=is_exact))}
         coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up)
         self._names = await self._largest_groups({"pieces": _json(_marked(coarse, is_exact=False))})
         self._parameters["groups"] = _json(self._names)

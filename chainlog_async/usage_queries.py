@@ -10,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-from .rollups import KEYS, GroupBy
+from .durations import stored
+from .rollups import KEYS, GroupBy, names_of_dimension
 
 _COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
 _PIECES = """
@@ -45,9 +46,8 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
     Parameters are the filters under their names and, for what is rolled up, `:rolled_chain` and so on, which are ""
     where the dimension has no such name.
     """
-    asked = filtered | ({by} if by else set())
-    # Of three names and more the dimension is "each", whose lines have all four.
-    known = filtered if len(asked) > 2 else set(KEYS) - (asked - filtered)
+    open_ones = set(names_of_dimension([name for name in KEYS if name in filtered or name == by])) - filtered
+    known = set(KEYS) - open_ones
     rolled_up = f"rolled.width = pieces.width AND dimension = :dimension AND start = since{_equal(known, 'rolled_')}"
     in_buckets = f"pieces.width = 0 AND start >= since AND start < until{_equal(filtered, '')}"
     named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
@@ -89,8 +89,7 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
               FROM named GROUP BY point, name, upper_ms
             )
             SELECT
-              point, name, json_group_array(512 * latencies + number) FILTER (WHERE latencies > 0),
-              json_group_array(512 * ttfts + number) FILTER (WHERE ttfts > 0)
+              point, name, {stored("latencies")}, {stored("ttfts")}
             FROM bins CROSS JOIN duration_bins USING (upper_ms) GROUP BY point, name
         """,  # noqa: S608  # the same
     )

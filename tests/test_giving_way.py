@@ -6,13 +6,18 @@ import asyncio
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 from blockbuster import BlockBuster
 from factories import entry
-from writing_tools import settings_for
+from upkeep_tools import migrate
+from writing_tools import refuse_rows, settings_for
 
 from chainlog_async import ChainLog, giving_way, writer
 from chainlog_async.giving_way import GivingWay
+from chainlog_async.maintenance import Maintenance
+from chainlog_async.store import Store
+from chainlog_async.stream import Stream
 
 
 async def _compute_until(done: asyncio.Event, limit_s: float) -> None:
@@ -88,25 +93,44 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         await busy
         books = chainlog.statistics()
         assert books.written == 5
-        assert books.gave_way_ms >= 0
+        assert books.gave_way_ms == 1_000 * chainlog._require_logger()._giving_way.spent_s
 
 
-async def test_a_log_that_starts_beside_a_busy_loop_begins_to_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+WAITS = [
+    (writer, "replay_dead_writers"),
+    (Store, "commit"),
+    (Store, "reject"),
+    (Store, "recover"),
+    (Stream, "remove_committed"),
+    (Maintenance, "run_if_due"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), WAITS, ids=[name for _, name in WAITS])
+async def test_whatever_the_writer_waits_for_gets_its_turn(
+    owner: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is done before the first batch waits for threads as well, and gets them."""
+    """From its first look at the journals on, and after a fault, a busy loop pauses while the writer needs a thread."""
+    original = getattr(owner, name)
     spent: list[float] = []
-    done = asyncio.Event()
 
-    async def look_for_journals(*_: object, **__: object) -> None:
-        way = chainlog._require_logger()._writer._giving_way
-        await _compute_until(asyncio.Event(), 0.1)
-        spent.append(way.spent_s)
-        done.set()
+    async def beside_a_busy_loop(*args: object, **kwargs: object) -> object:
+        way = chainlog._require_logger()._giving_way
+        before = way.spent_s
+        await _compute_until(asyncio.Event(), 0.05)
+        spent.append(way.spent_s - before)
+        return await original(*args, **kwargs)
 
-    monkeypatch.setattr(writer, "replay_dead_writers", look_for_journals)
+    await refuse_rows(await migrate(tmp_path / "log.db"))
+    monkeypatch.setattr(owner, name, beside_a_busy_loop)
+    # It is not the writer's, and would call some of these as well.
+    monkeypatch.setattr(Stream, "look_after", lambda _: anyio.sleep_forever())
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))
     async with chainlog:
-        await done.wait()
         await chainlog.write(entry())
+        if name == "recover":
+            await chainlog._require_logger()._writer._committer.note(OSError("for a moment"))
+        else:
+            chainlog.log_request(entry(model="refused"))
+            await chainlog.flush()
     assert spent[0] > 0

@@ -22,7 +22,7 @@ from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
 from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.durations import RELATIVE_ERROR
+from chainlog_async.durations import RELATIVE_ERROR, UPPERS
 from chainlog_async.rollups import GRACE_MS, GroupBy, Rollups
 from chainlog_async.usage_over_time import UsageFilter, UsagePoint
 from chainlog_async.window import Step, Window
@@ -162,6 +162,13 @@ def step_start(timestamp: int, step: Step | None, zone: str) -> int:
 def half_up(number: float) -> int:
     """As the database rounds."""
     return math.floor(number + 0.5)
+
+
+def test_bins_have_the_same_numbers_in_python_and_in_sql(database: Path) -> None:
+    """And each fits into nine bits, which is what a stored histogram has for it."""
+    bins = query(database, "SELECT number, upper_ms FROM duration_bins ORDER BY number")
+    assert bins == [*enumerate(UPPERS), (len(UPPERS), 2**63 - 1)]
+    assert len(bins) <= 512
 
 
 @pytest.mark.parametrize(("zone", "step"), [("UTC", "1h"), ("Europe/Berlin", "1d"), ("Asia/Kathmandu", "1d")])

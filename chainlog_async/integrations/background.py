@@ -27,19 +27,22 @@ GRACE_S = 10.0
 """What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
 
 FLUSH_INTERVAL_MS = 1_000
-"""Time between two commits where the settings say nothing of it, in ms."""
+"""Time between two commits where the settings say nothing of it and there is a journal, in ms."""
 
 logger = logging.getLogger("chainlog_async")
 
 
 def beside_a_busy_loop(settings: Settings) -> Settings:
-    """The same for a loop of its own: commits once a second, unless `flush_interval_ms` was set, and no giving way.
+    """The same for a loop of its own: commits once a second, and no giving way.
 
-    Each commit takes the GIL from the program's loop about ten times, and what waits for one is in the journal already.
-    Giving way would look every 2 ms whether this loop is the busy one, which it is not.
+    Each commit interrupts the program's loop, and what waits for one is in the journal already; without a journal, or
+    where `flush_interval_ms` was set, that stays as it is. Giving way would look every 2 ms whether this loop is the
+    busy one, which it is not.
     """
-    interval_ms = settings.flush_interval_ms if "flush_interval_ms" in settings.model_fields_set else FLUSH_INTERVAL_MS
-    return settings.model_copy(update={"flush_interval_ms": interval_ms, "give_way": False})
+    changes: dict[str, object] = {"give_way": False}
+    if settings.journal and "flush_interval_ms" not in settings.model_fields_set:
+        changes["flush_interval_ms"] = FLUSH_INTERVAL_MS
+    return settings.model_copy(update=changes)
 
 
 class BackgroundLog:

@@ -117,7 +117,8 @@ BEGIN
   ON CONFLICT DO UPDATE SET requests = requests + 1;
 END;
 
--- A row without a trail shows one try, its last, and none if no provider was asked. A client that went away (499) is nobody's failure.
+-- A row without a trail shows one try, its last, and none if no provider was asked. A client that went away (499) is
+-- nobody's failure.
 CREATE TRIGGER update_attempt_buckets AFTER INSERT ON request_logs WHEN NEW.attempt_trail IS NULL AND NEW.attempts > 0
 BEGIN
   INSERT INTO attempt_buckets (

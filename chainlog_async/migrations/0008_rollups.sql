@@ -50,8 +50,8 @@ CREATE TABLE usage_rollups (
 ) WITHOUT ROWID;
 
 -- Histograms are JSON arrays with a number for each bin that has any requests: 512 times how many, plus the bin's number.
--- A row for each bin takes five times the space, and the time of reading that many; objects take three times as long to
--- read. The percentiles of one line are numbers of bins already.
+-- A row for each bin takes five times the space, and the time of reading that many; objects take twice the space and the
+-- time. The percentiles of one line are numbers of bins already.
 CREATE TABLE duration_rollups (
   width INTEGER NOT NULL,
   dimension TEXT NOT NULL,

@@ -126,4 +126,5 @@ def _any(kind: type) -> Json:
     """The schema of `object`: whatever JSON there is."""
     if kind is object:
         return {"description": "Any JSON."}
+    # What msgspec expects of a hook that does not know the type.
     raise NotImplementedError

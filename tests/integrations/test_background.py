@@ -124,3 +124,5 @@ def test_commits_are_a_second_apart_unless_the_settings_say_otherwise(make_setti
     assert (quiet.flush_interval_ms, quiet.give_way) == (1_000, False)
     asked = beside_a_busy_loop(make_settings(flush_interval_ms=50))
     assert (asked.flush_interval_ms, asked.give_way) == (50, False)
+    # What waits in memory alone is lost with the process.
+    assert beside_a_busy_loop(make_settings(journal=False)).flush_interval_ms == 100

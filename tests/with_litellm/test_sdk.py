@@ -157,6 +157,6 @@ def test_a_program_that_just_ends_loses_nothing(tmp_path: Path, program: str, st
         check=True,
     )
     assert "Traceback" not in done.stderr
-    assert sorted(row["http_status"] for row in rows_of(tmp_path / "o.db")) == statuses  # type: ignore[type-var]
+    assert sorted(row["http_status"] for row in rows_of(tmp_path / "o.db")) == statuses  # type: ignore[type-var]  # they are all whole numbers
     assert not list((tmp_path / "o.db.journal").iterdir())
     assert not (tmp_path / "o.db-wal").exists()
