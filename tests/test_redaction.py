@@ -6,10 +6,12 @@ import time
 
 import pytest
 from factories import entry
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainlog_async.cleaning import MAX_ERROR_CHARS, clean_message
 from chainlog_async.entry import encode_line
-from chainlog_async.redaction import REDACTED, Redactor
+from chainlog_async.redaction import PATTERNS, REDACTED, Redactor
 
 SECRETS = [
     "sk-abcdefghij0123456789",
@@ -74,7 +76,19 @@ def test_an_ordinary_message_stays_as_it_is(text: str) -> None:
 
 def test_a_pattern_of_ones_own_is_blotted_out_too() -> None:
     """`redact_patterns` adds to what is blotted out."""
-    assert Redactor(("corp-[0-9]+",))("key corp-42 and sk-0123456789") == f"key {REDACTED} and {REDACTED}"
+    redact = Redactor(("corp-[0-9]+",))
+    assert redact("key corp-42 and sk-0123456789") == f"key {REDACTED} and {REDACTED}"
+    assert redact("by corp-42") == f"by {REDACTED}"
+
+
+@settings(max_examples=50)
+@pytest.mark.parametrize("pattern", PATTERNS)
+@given(data=st.data())
+def test_whatever_a_pattern_matches_has_one_of_its_hints(pattern: str, data: st.DataObject) -> None:
+    """So a text without any of them is left alone: in capitals as well, and with a long s or a Kelvin sign."""
+    secret = data.draw(st.from_regex(pattern))
+    assert any(hint in secret.casefold() for hint in PATTERNS[pattern])
+    assert REDACTED in Redactor()(secret)
 
 
 def test_no_secret_is_in_the_line() -> None:
