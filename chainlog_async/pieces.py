@@ -8,38 +8,28 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import TypeAlias
 
-from .rollups import SPANS
+from .rollups import WIDTHS
 
 Piece: TypeAlias = tuple[int, int, int, int]
 """Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
 
-# The widths are named so that SQLite searches the key, whose first column they are.
+_SPANS = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
 # What is within a longer span that is rolled up is needed only where a step begins or ends inside of that.
-ROLLED_UP = """
+_INNER_SPANS = f"""{_SPANS} AND (
+  start / {{wider}} IN (SELECT value / {{wider}} FROM json_each(:edges))
+  OR NOT EXISTS (
+    SELECT 1 FROM valid AS span WHERE span.width = {{wider}} AND span.start = valid.start / {{wider}} * {{wider}}
+  )
+)"""  # noqa: S608  # put together from constants of this file
+_PARTS = [_INNER_SPANS.format(width=width, wider=wider) for width, wider in pairwise(WIDTHS)]
+# Each width is named so that SQLite searches the key, whose first column it is.
+ROLLED_UP = f"""
 WITH valid (width, start) AS NOT MATERIALIZED (
   SELECT width, start FROM rolled_up
   WHERE taken_by IS NULL AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
 )
-SELECT width, start FROM valid WHERE width IN (21600000, 86400000) AND start >= :since AND start < :until
-UNION ALL
-SELECT width, start FROM valid
-WHERE width = 3600000 AND start >= :since AND start < :until AND (
-  start / 21600000 IN (SELECT value / 21600000 FROM json_each(:edges))
-  OR NOT EXISTS (
-    SELECT 1 FROM valid AS span WHERE span.width = 21600000 AND span.start = valid.start / 21600000 * 21600000
-  )
-)
-UNION ALL
-SELECT width, start FROM valid
-WHERE width = 900000 AND start >= :since AND start < :until AND (
-  start / 3600000 IN (SELECT value / 3600000 FROM json_each(:edges))
-  OR NOT EXISTS (
-    SELECT 1 FROM valid AS span WHERE span.width = 3600000 AND span.start = valid.start / 3600000 * 3600000
-  )
-)
-"""
-
-_WIDTHS = tuple(sorted((width for width, _ in SPANS), reverse=True))
+{" UNION ALL ".join((*_PARTS, _SPANS.format(width=WIDTHS[-1])))}
+"""  # noqa: S608  # the same
 
 
 def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[Piece]:
@@ -52,7 +42,7 @@ def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[P
     for step, (begin, end) in enumerate(pairwise(edges)):
         time = begin
         while time < end:
-            width = next((one for one in _WIDTHS if (one, time) in rolled_up and time + one <= end), 0)
+            width = next((one for one in reversed(WIDTHS) if (one, time) in rolled_up and time + one <= end), 0)
             if width:
                 until = time + width
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from time import monotonic
 from typing import Literal, TypeAlias, get_args
 
@@ -18,8 +18,11 @@ import aiosqlite
 from .faults import Fault, classify
 from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
-SPANS = ((QUARTER_MS, 0), (HOUR_MS, QUARTER_MS), (6 * HOUR_MS, HOUR_MS), (DAY_MS, 6 * HOUR_MS))
-"""The widths, each with that of its parts, in ms; 0 are the buckets."""
+WIDTHS = (QUARTER_MS, HOUR_MS, 4 * HOUR_MS, 12 * HOUR_MS, DAY_MS)
+"""How much time is added up, in ms: a day of any whole hour's time zone is four to seven of these."""
+
+SPANS = tuple(pairwise((0, *WIDTHS)))
+"""Each width's parts, and the width; 0 are the buckets."""
 
 GroupBy: TypeAlias = Literal["chain", "provider", "model", "caller"]
 
@@ -191,7 +194,7 @@ class Rollups:
         if window is None:
             return None
         times = {"now": now, "until": min(now - GRACE_MS, window + WINDOW_MS), "abandoned": now - ABANDONED_AFTER_MS}
-        for width, part_width in SPANS:
+        for part_width, width in SPANS:
             item = {"width": width, "part_width": part_width}
             after = {"after": self._after.get(width, window)}
             query = NEXT_SPAN if part_width else NEXT_QUARTER

@@ -162,8 +162,11 @@ class UsageQuestion:
         pieces = await in_thread(cut, self.edges, rolled_up)
         is_exact = names_of_dimension(self._asked) == self._asked
         self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=is_exact))}
-        coarse = await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up)
-        self._names = await self._largest_groups({"pieces": _json(_marked(coarse, is_exact=False))})
+        coarse = _marked(await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up), is_exact=False)
+        if self._queries.combinations:
+            rows = await self._readers.fetch(self._queries.combinations, self._parameters | {"pieces": _json(coarse)})
+            self._parameters["combinations"] = _json(rows)
+        self._names = await self._largest_groups({"pieces": _json(coarse)})
         self._parameters["groups"] = _json(self._names)
 
     async def _largest_groups(self, pieces: Mapping[str, object]) -> list[str]:

@@ -6,12 +6,13 @@ that is all of the step, one line for each group.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from .durations import stored
 from .rollups import KEYS, GroupBy, names_of_dimension
+from .window import QUARTER_MS
 
 _COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
 _PIECES = """
@@ -29,14 +30,33 @@ _PERCENTILES = """
 _NAME = "CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name"
 
 
+_COMBINATIONS = """
+, combinations (chain_name, provider_id, model, caller) AS MATERIALIZED (
+  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:combinations)
+)
+"""
+_SPAN = "{table}.width = pieces.width AND dimension = :dimension AND start = since"
+_QUARTERS = "pieces.width = 0 AND start >= since AND start < until"
+
+
 @dataclass(frozen=True, slots=True)
 class UsageQueries:
     """The queries for one way of grouping and filtering."""
 
+    combinations: str | None
+    """For what the others want as `:combinations`: all that there are of the four names; None if they do not."""
     largest_groups: str
     usage: str
     rolled_up_durations: str
     bucket_durations: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Where the lines are that count: what follows FROM, with a place for the name of the table."""
+
+    rolled_up: tuple[str, ...]
+    buckets: tuple[str, ...]
 
 
 @cache
@@ -46,20 +66,24 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
     Parameters are the filters under their names and, for what is rolled up, `:rolled_chain` and so on, which are ""
     where the dimension has no such name.
     """
-    open_ones = set(names_of_dimension([name for name in KEYS if name in filtered or name == by])) - filtered
-    known = set(KEYS) - open_ones
-    rolled_up = f"rolled.width = pieces.width AND dimension = :dimension AND start = since{_equal(known, 'rolled_')}"
-    in_buckets = f"pieces.width = 0 AND start >= since AND start < until{_equal(filtered, '')}"
+    asked = [name for name in KEYS if name in filtered or name == by]
+    lines = _found_in_order(asked, filtered)
+    given, combinations = _PIECES, None
+    # Where unknown names come first in the key, all lines of a time would be read for a few: those are looked up.
+    if names_of_dimension(asked) != asked and filtered != set(KEYS[: len(filtered)]):
+        combinations = f"{_PIECES}{_usage(lines, ', '.join(_COLUMNS.values()), 'UNION')}"
+        lines = _looked_up(lines)
+        given += _COMBINATIONS
     named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
-    usage = f"""{_PIECES}, named AS (
-      SELECT {named}, {_SUMS} FROM pieces CROSS JOIN usage_rollups AS rolled WHERE {rolled_up}
-      UNION ALL
-      SELECT {named}, {_SUMS} FROM pieces CROSS JOIN usage_buckets WHERE {in_buckets}
-    )"""  # noqa: S608  # put together from constants of this file
+    usage = f"{given}, named AS ({_usage(lines, f'{named}, {_SUMS}')})"
+    durations = f"{named}, is_whole, latencies, ttfts, {_PERCENTILES}"
+    latency_bins = _union(lines.buckets, "usage_buckets", f"{named}, upper_ms, requests AS latencies, 0 AS ttfts")
+    ttft_bins = _union(lines.buckets, "ttft_buckets", f"{named}, upper_ms, 0, requests")
     return UsageQueries(
+        combinations=combinations,
         largest_groups=f"""{usage}
             SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
-        """,  # noqa: S608  # the same
+        """,  # noqa: S608  # put together from constants of this file
         usage=f"""{usage}
             SELECT
               point, {_NAME},
@@ -70,21 +94,15 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
         """,  # noqa: S608  # the same
         # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where
         # they are.
-        rolled_up_durations=f"""{_PIECES}, chosen AS (
-              SELECT {named}, is_whole, latencies, ttfts, {_PERCENTILES}
-              FROM pieces CROSS JOIN duration_rollups AS rolled WHERE {rolled_up}
+        rolled_up_durations=f"""{given}, chosen AS (
+              {_union(lines.rolled_up, "duration_rollups", durations)}
             ), named AS (SELECT *, {_NAME} FROM chosen)
             SELECT
               point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies),
               IIF(is_whole AND name IS NOT NULL, NULL, ttfts), {_PERCENTILES}
             FROM named
         """,  # noqa: S608  # the same
-        bucket_durations=f"""{_PIECES}, named AS (
-              SELECT {named}, upper_ms, requests AS latencies, 0 AS ttfts
-              FROM pieces CROSS JOIN usage_buckets WHERE {in_buckets}
-              UNION ALL
-              SELECT {named}, upper_ms, 0, requests FROM pieces CROSS JOIN ttft_buckets WHERE {in_buckets}
-            ), bins AS (
+        bucket_durations=f"""{given}, named AS ({latency_bins} UNION ALL {ttft_bins}), bins AS (
               SELECT point, {_NAME}, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
               FROM named GROUP BY point, name, upper_ms
             )
@@ -93,6 +111,36 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
             FROM bins CROSS JOIN duration_bins USING (upper_ms) GROUP BY point, name
         """,  # noqa: S608  # the same
     )
+
+
+def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> _Lines:
+    known = set(KEYS) - (set(names_of_dimension(asked)) - filtered)
+    return _Lines(
+        rolled_up=(f"pieces CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}",),
+        buckets=(f"pieces CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}",),
+    )
+
+
+def _looked_up(lines: _Lines) -> _Lines:
+    """The same lines, where they can be found by their whole key: not the buckets of more than one quarter at once."""
+    looked_up = f"pieces CROSS JOIN combinations CROSS JOIN {{table}} USING ({', '.join(_COLUMNS.values())})"
+    (buckets,) = lines.buckets
+    return _Lines(
+        rolled_up=(f"{looked_up} WHERE {_SPAN}",),
+        buckets=(
+            f"{looked_up} WHERE pieces.width = 0 AND until = since + {QUARTER_MS} AND start = since",
+            f"{buckets} AND until > since + {QUARTER_MS}",
+        ),
+    )
+
+
+def _usage(lines: _Lines, columns: str, union: str = "UNION ALL") -> str:
+    rolled_up = _union(lines.rolled_up, "usage_rollups", columns)
+    return f"{rolled_up} {union} {_union(lines.buckets, 'usage_buckets', columns)}"
+
+
+def _union(sources: Sequence[str], table: str, columns: str) -> str:
+    return " UNION ALL ".join(f"SELECT {columns} FROM {source.format(table=table)}" for source in sources)  # noqa: S608  # the same
 
 
 def _equal(keys: Collection[str], prefix: str) -> str:

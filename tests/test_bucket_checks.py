@@ -174,7 +174,7 @@ async def test_what_was_pruned_before_there_were_buckets_is_in_none(detailed: Pa
 ROLLUPS = [
     ("usage_rollups SET requests = requests + 1 WHERE width = 3600000 AND dimension = 'all'", "by all"),
     ("usage_rollups SET total_tokens = 0 WHERE width = 900000 AND dimension = 'caller'", "by caller"),
-    ("usage_rollups SET cost_usd = cost_usd + 1 WHERE width = 21600000 AND dimension = 'each'", "by each"),
+    ("usage_rollups SET cost_usd = cost_usd + 1 WHERE width = 14400000 AND dimension = 'each'", "by each"),
     ("duration_rollups SET latencies = '[512]' WHERE width = 86400000 AND dimension = 'model'", "by model"),
     ("duration_rollups SET ttfts = '[]' WHERE width = 900000 AND dimension = 'provider'", "by provider"),
     ("attempt_rollups SET tries = tries + 1", "tries of the day"),

@@ -17,7 +17,7 @@ from upkeep_tools import HARDEST, T0, change, clean, migrate, number_of
 from writing_tools import Locked, query
 
 from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.rollups import ABANDONED_AFTER_MS, GRACE_MS, LOOK_AT_ALL_EVERY_MS, LOOK_EVERY_MS, SPANS, Rollups
+from chainlog_async.rollups import ABANDONED_AFTER_MS, GRACE_MS, LOOK_AT_ALL_EVERY_MS, LOOK_EVERY_MS, WIDTHS, Rollups
 from chainlog_async.window import DAY_MS
 
 DAYS_ROLLED_UP = "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000 AND taken_by IS NULL"
@@ -64,7 +64,7 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
     """
     bucket = "'c', 'p', 'm', '', 1, 1, 0, 0, 0, 1, 1, 0, 2, 0.0, 1, 0, 0"
     change(path, f"INSERT INTO usage_buckets {quarters} SELECT start, {bucket} FROM quarters")
-    for width in (900_000, 3_600_000, 21_600_000, DAY_MS):
+    for width in WIDTHS:
         spans = f"SELECT DISTINCT {width}, start / {width} * {width}, 4095, NULL, NULL FROM quarters"
         change(path, f"INSERT INTO rolled_up {quarters} {spans}")
     taken = costliest = 0
@@ -88,7 +88,7 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
     return costliest
 
 
-@pytest.mark.parametrize("width", [width for width, _ in SPANS])
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("after_ms", [7, 300 * 60_000], ids=["where rows were", "where none was"])
 async def test_a_row_that_comes_before_its_span_is_taken_is_not_left_out(
     width: int, after_ms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

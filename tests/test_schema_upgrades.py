@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import rolling_up
 from bucket_tools import T0, counted_buckets, insert_details, kept_buckets
 from factories import OriginalRow, insert_as_original, original_row
 from schemas import apply, query, summary_of, summary_of_rows, totals_of, totals_of_rows, version_of
@@ -128,3 +129,20 @@ async def test_an_empty_older_database_has_empty_buckets(tmp_path: Path) -> None
     path = await migrate(older(tmp_path / "older.db", 5, []))
     assert kept_buckets(path) == counted_buckets(path) == {"usage": {}, "ttft": {}, "attempts": {}}
     await check_upgraded(path)
+
+
+async def test_what_was_rolled_up_by_six_hours_goes_with_the_upgrade(tmp_path: Path) -> None:
+    """Version 8 had such spans; nobody reads them any more, and what else is rolled up stays."""
+    path = older(tmp_path / "older.db", 8, random_rows(100, days=1))
+    rolling_up.roll_up_small_ones(path)
+    for width in (900_000, 21_600_000):
+        change(
+            path,
+            f"INSERT INTO to_roll_up SELECT MIN(start), {width}, 0, 'all' FROM usage_buckets",
+            f"INSERT INTO rolled_up SELECT {width}, MIN(start), 1, NULL, NULL FROM usage_buckets",
+        )
+    await migrate(path)
+    for table in ("rolled_up", "usage_rollups", "duration_rollups"):
+        assert query(path, f"SELECT DISTINCT width FROM {table}") == [(900_000,)]
+    await rolling_up.roll_up(path, T0 + 2 * DAY_MS)
+    await clean(path)

@@ -25,9 +25,14 @@ HOUR_MS = 3_600_000
 
 HOURS = [(0, HOUR_MS, start, start + HOUR_MS, False) for start in range(T0 + HOUR_MS, T0 + DAY_MS, HOUR_MS)]
 QUARTERS = [(0, 900_000, start, start + 900_000, False) for start in range(T0, T0 + HOUR_MS, 900_000)]
-PIECES = {"buckets": [(0, 0, T0, T0 + DAY_MS, False)], "rollups": QUARTERS + HOURS}
+PIECES = {
+    "buckets": [(0, 0, T0, T0 + DAY_MS, False)],
+    "buckets by quarter": [(0, 0, start, start + 900_000, False) for start in range(T0, T0 + DAY_MS, 900_000)],
+    "rollups": QUARTERS + HOURS,
+}
 BY_PROVIDER = usage_queries("provider", frozenset())
 CALLERS_OF_A_MODEL = usage_queries("caller", frozenset({"model"}))
+CHAINS_OF_A_CALLER_AND_MODEL = usage_queries("chain", frozenset({"caller", "model"}))
 
 
 def asked(
@@ -42,6 +47,7 @@ def asked(
         "groups": json.dumps(groups),
         "limit": 20,
         "pieces": json.dumps(PIECES[source]),
+        "combinations": json.dumps([["c0", "p0", "m0", "team"], ["c0", "p1", "m0", "team"]]),
     }
 
 
@@ -50,11 +56,16 @@ def of_providers(source: str) -> dict[str, object]:
     return asked("provider", ["p0", "p1"], source)
 
 
+def of_chains(source: str) -> dict[str, object]:
+    """The parameters for what a caller used of a model by way of each chain."""
+    return asked("each", ["c0"], source, model="m0", caller="team")
+
+
 UPKEEP = {
     "after": 0,
     "until": T0 + 10 * DAY_MS,
     "abandoned": 0,
-    "width": 21_600_000,
+    "width": 4 * HOUR_MS,
     "part_width": HOUR_MS,
 }
 
@@ -66,6 +77,10 @@ QUERIES: dict[str, tuple[str, Parameters]] = {
     "usage of rollups": (BY_PROVIDER.usage, of_providers("rollups")),
     "durations of buckets": (BY_PROVIDER.bucket_durations, of_providers("buckets")),
     "durations of rollups": (BY_PROVIDER.rolled_up_durations, of_providers("rollups")),
+    "combinations of buckets": (str(CHAINS_OF_A_CALLER_AND_MODEL.combinations), of_chains("buckets")),
+    "combinations of rollups": (str(CHAINS_OF_A_CALLER_AND_MODEL.combinations), of_chains("rollups")),
+    "usage by chain of buckets": (CHAINS_OF_A_CALLER_AND_MODEL.usage, of_chains("buckets by quarter")),
+    "usage by chain of rollups": (CHAINS_OF_A_CALLER_AND_MODEL.usage, of_chains("rollups")),
     "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]", "dimension": "provider"}),
     "provider health of buckets": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, 0, T0, T0 + DAY_MS)])}),
     "provider health of days": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, DAY_MS, T0, T0 + DAY_MS)])}),
@@ -87,7 +102,7 @@ def steps_of(path: Path, sql: str, parameters: Parameters) -> list[str]:
     """What SQLite would do, but for what it does with its own intermediate results."""
     with closing(sqlite3.connect(path)) as connection:
         plan = [str(step) for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
-    aliases = {"rolled", "span", "rolled_up", *TABLES}
+    aliases = {"span", "rolled_up", *TABLES}
     return [step for step in plan if step.split()[0] in ("SCAN", "SEARCH") and step.split()[1] in aliases]
 
 
@@ -172,19 +187,30 @@ def test_a_question_costs_the_same_beside_other_days(name: str, a_week: Pair) ->
 @pytest.mark.parametrize("name", ["usage", "rolled_up_durations"])
 async def test_callers_of_a_model_cost_the_same_beside_other_models(name: str, database: Path) -> None:
     """What is rolled up of other models is not looked at."""
-    sql = getattr(CALLERS_OF_A_MODEL, name)
     parameters = asked("model+caller", ["", "team"], "rollups", model="m0")
+    await check_costs_nothing_more(getattr(CALLERS_OF_A_MODEL, name), parameters, database)
+
+
+@pytest.mark.parametrize("source", ["buckets by quarter", "rollups"])
+@pytest.mark.parametrize("name", ["largest_groups", "usage", "rolled_up_durations", "bucket_durations"])
+async def test_three_names_cost_the_same_beside_other_models(name: str, source: str, database: Path) -> None:
+    """Not even where the names that are not known come first in the key."""
+    await check_costs_nothing_more(getattr(CHAINS_OF_A_CALLER_AND_MODEL, name), of_chains(source), database)
+
+
+async def check_costs_nothing_more(sql: str, parameters: Parameters, database: Path) -> None:
+    """Ten times as many requests, but of other models, and as many instructions."""
     insert_details(database, 200, days=1)
     await roll_up(database)
     few = instructions(database, sql, parameters)
     copies = [
         "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, "
-        "total_tokens, latency_ms, http_status, attempts) "
-        f"SELECT timestamp, chain_name, provider_id, 'other {number}', 1, 1, 2, 3, 200, 1 "
+        "total_tokens, latency_ms, http_status, attempts, caller, ttft_ms) "
+        f"SELECT timestamp, chain_name, provider_id, 'other {number}', 1, 1, 2, 3, 200, 1, caller, ttft_ms "
         "FROM request_logs WHERE id <= 200"
         for number in range(9)
     ]
     change(database, *copies)
     await roll_up(database)
-    assert few > 500
+    assert few > 50
     assert instructions(database, sql, parameters) <= few * 1.02

@@ -41,6 +41,8 @@ FILTERS = [
     UsageFilter(caller=""),
     UsageFilter(chain="c0", provider="p1"),
     UsageFilter(provider="p2", caller="team-0"),
+    UsageFilter(model="m0", caller="team-1"),
+    UsageFilter(chain="c0", model="m1", caller=""),
     UsageFilter(chain="nothing"),
 ]
 BYS: list[GroupBy | None] = [None, "chain", "provider", "model", "caller"]
@@ -154,8 +156,8 @@ def step_start(timestamp: int, step: Step | None, zone: str) -> int:
     if step == "1d":
         local = local.replace(hour=0, minute=0, second=0, microsecond=0)
     else:
-        assert step == "1h"
-        local = local.replace(minute=0, second=0, microsecond=0)
+        minutes = {"15m": 15, "1h": 60}[str(step)]
+        local = local.replace(minute=local.minute // minutes * minutes, second=0, microsecond=0)
     return int(local.timestamp()) * 1_000
 
 
@@ -171,7 +173,9 @@ def test_bins_have_the_same_numbers_in_python_and_in_sql(database: Path) -> None
     assert len(bins) <= 512
 
 
-@pytest.mark.parametrize(("zone", "step"), [("UTC", "1h"), ("Europe/Berlin", "1d"), ("Asia/Kathmandu", "1d")])
+@pytest.mark.parametrize(
+    ("zone", "step"), [("UTC", "15m"), ("UTC", "1h"), ("Europe/Berlin", "1d"), ("Asia/Kathmandu", "1d")]
+)
 async def test_sums_equal_those_of_the_rows(
     zone: str, step: Step, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
 ) -> None:
@@ -204,12 +208,13 @@ def check_sums(point: UsagePoint, entries: list[RequestLogEntry]) -> None:
     assert point.avg_ttft_ms == (None if mean is None else pytest.approx(mean))
 
 
+@pytest.mark.parametrize("step", ["15m", "1d"])
 @pytest.mark.parametrize("by", BYS)
 async def test_percentiles_are_within_the_stated_error(
-    by: GroupBy | None, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
+    by: GroupBy | None, step: Step, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
 ) -> None:
     """Against the nearest rank of the stored durations, at most `RELATIVE_ERROR` away, for each group and filter."""
-    window = Window(start=START, end=END, step="1d")
+    window = Window(start=START, end=END, step=step)
     for where in FILTERS:
         expected = grouped(logged[1], window, by, where)
         points = await usage.get_latency(window, by=by, where=where)

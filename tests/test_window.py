@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.pieces import cut
-from chainlog_async.rollups import SPANS
+from chainlog_async.rollups import WIDTHS
 from chainlog_async.window import HOUR_MS, MAX_STEPS, QUARTER_MS, STEPS, Step, Window
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]
@@ -87,7 +87,7 @@ def test_pieces_cover_each_quarter_of_an_hour_once(
 ) -> None:
     """In its own step, and only what is rolled up is taken for rolled up."""
     edges = Window(start=start, end=start + length, step=step, zone=zone).edges()
-    possible = [(width, time) for width, _ in SPANS for time in range(edges[0] // width * width, edges[-1], width)]
+    possible = [(width, time) for width in WIDTHS for time in range(edges[0] // width * width, edges[-1], width)]
     rolled_up = data.draw(st.sets(st.sampled_from(possible)))
     quarters: list[tuple[int, int]] = []
     for point, width, since, until in cut(edges, rolled_up):
