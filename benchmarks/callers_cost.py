@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import msgspec
 
+from . import call_parts
+from .call_parts import CallPart
 from .common import Effort, Row, Spread, entry_of, folder, percentile, ratios, sample_rows, say
 from .worker import Worker, WorkerError, answer_commands, hush
 
@@ -73,6 +75,8 @@ class CallersCost(msgspec.Struct):
     """The table."""
 
     contenders: list[CallerResult]
+    parts: list[CallPart] = []
+    """Of a call of this library."""
 
 
 def run(effort: Effort) -> CallersCost:
@@ -102,7 +106,8 @@ def run(effort: Effort) -> CallersCost:
                     memory[name] = worker.ask("memory", Memory)
                 except WorkerError as error:
                     errors[name] = str(error)
-    return CallersCost([_result(name, rounds[name], rounds[OURS], memory, errors) for name in CALLERS])
+    contenders = [_result(name, rounds[name], rounds[OURS], memory, errors) for name in CALLERS]
+    return CallersCost(contenders, call_parts.run(effort))
 
 
 class _Workers(dict[str, Worker]):

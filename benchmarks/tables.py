@@ -37,6 +37,7 @@ def tables(results: Results) -> Iterator[Table]:
     """In the order in which they are numbered."""
     if results.callers_cost is not None:
         yield _callers(results.callers_cost)
+        yield _parts(results.callers_cost)
     if results.throughput is not None:
         yield _throughput(results.throughput)
     if results.saturated is not None:
@@ -99,6 +100,11 @@ def _callers(cost: CallersCost) -> Table:
     if built is not None:
         notes.append(f"Building an entry: {spread(built)} ns.")
     return Table("1. Caller's cost, ns per request", head, rows, notes)
+
+
+def _parts(cost: CallersCost) -> Table:
+    rows = [(one.name, spread(one.took)) for one in cost.parts]
+    return Table("1b. Where a call of log_request spends its time, ns", ("", "ns"), rows)
 
 
 def _throughput(throughput: Throughput) -> Table:
