@@ -37,7 +37,8 @@ def tables(results: Results) -> Iterator[Table]:
     """In the order in which they are numbered."""
     if results.callers_cost is not None:
         yield _callers(results.callers_cost)
-        yield _parts(results.callers_cost)
+        if results.callers_cost.parts:
+            yield _parts(results.callers_cost)
     if results.throughput is not None:
         yield _throughput(results.throughput)
     if results.saturated is not None:

@@ -56,9 +56,11 @@ BIN_OF_VALUE, COUNT_OF_VALUE = "value & 511", "value >> 9"
 _decode = msgspec.json.Decoder(list[int]).decode
 
 
-def estimate(number: int | None) -> float | None:
-    """What stands for the bin: as far from its smallest value as from its largest, relatively."""
-    return None if number is None else _ESTIMATES[number]
+def estimates(p50: int | None, p90: int | None, p95: int | None, p99: int | None) -> Percentiles:
+    """What stands for these bins: as far from its smallest value as from its largest, relatively."""
+    if p50 is None or p90 is None or p95 is None or p99 is None:
+        return Percentiles()
+    return Percentiles(_ESTIMATES[p50], _ESTIMATES[p90], _ESTIMATES[p95], _ESTIMATES[p99])
 
 
 def stored(counts: str) -> str:
@@ -84,4 +86,4 @@ def percentiles(counts: list[int]) -> Percentiles:
     total = ranks[-1]
     if total == 0:
         return Percentiles()
-    return Percentiles(*(estimate(bisect_left(ranks, -(-share * total // 100))) for share in SHARES))
+    return estimates(*[bisect_left(ranks, -(-share * total // 100)) for share in SHARES])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from .durations import Percentiles, estimate, merge, percentiles
+from .durations import Percentiles, estimates, merge, percentiles
 from .finishing import in_thread
 from .pieces import ROLLED_UP, Piece, cut
 from .readers import ReaderPool
@@ -97,6 +97,16 @@ class _Sums(msgspec.Struct, array_like=True):
     ttft_requests: int = 0
 
 
+class _SumsForRates(msgspec.Struct, array_like=True):
+    point: int = 0
+    name: str | None = None
+    requests: int = 0
+    errors: int = 0
+    rate_limited: int = 0
+    completion_tokens: int = 0
+    latency_ms: float = 0.0
+
+
 class _Durations(msgspec.Struct, array_like=True):
     point: int
     name: str | None
@@ -112,9 +122,10 @@ class _Durations(msgspec.Struct, array_like=True):
     ttft_p99: int | None = None
 
 
-_NOTHING = _Sums()
+_NO_USAGE, _NO_RATES = _Sums(), _SumsForRates()
 _NO_DURATIONS = (Percentiles(), Percentiles())
 
+_AnySums = TypeVar("_AnySums", _Sums, _SumsForRates)
 _Group: TypeAlias = tuple[int, str | None]
 """The index of the step, and the name as the queries give it: NULL for other groups, "" where nothing is grouped."""
 
@@ -143,13 +154,13 @@ class UsageQuestion:
     async def usage(self, *, fill: bool) -> list[UsagePoint]:
         """By step and then by name; with `fill`, steps without a request are there as well."""
         await self._prepare()
-        sums = await self._sums()
+        sums = await self._sums(self._queries.usage, list[_Sums])
         return await in_thread(self._usage_points, sums, fill)
 
     async def latency(self, *, fill: bool) -> list[LatencyPoint]:
         """The same."""
         await self._prepare()
-        sums = await self._sums()
+        sums = await self._sums(self._queries.rates, list[_SumsForRates])
         lines = await self._readers.fetch(self._queries.rolled_up_durations, self._parameters)
         lines += await self._readers.fetch(self._queries.bucket_durations, self._parameters)
         return await in_thread(self._latency_points, sums, lines, fill)
@@ -176,11 +187,11 @@ class UsageQuestion:
         rows = await self._readers.fetch(self._queries.largest_groups, parameters)
         return [str(name) for (name,) in rows]
 
-    async def _sums(self) -> dict[_Group, _Sums]:
-        rows = await self._readers.fetch(self._queries.usage, self._parameters)
-        return await in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, list[_Sums])})
+    async def _sums(self, query: str, kind: type[list[_AnySums]]) -> dict[_Group, _AnySums]:
+        rows = await self._readers.fetch(query, self._parameters)
+        return await in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
 
-    def _groups(self, sums: Mapping[_Group, _Sums], fill: bool) -> list[_Group]:
+    def _groups(self, sums: Mapping[_Group, _AnySums], fill: bool) -> list[_Group]:
         names: list[str | None] = [*self._names]
         if any(name is None for _, name in sums):
             names.append(None)
@@ -208,11 +219,11 @@ class UsageQuestion:
                 avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
             )
             for step, name in self._groups(sums, fill)
-            for one in (sums.get((step, name), _NOTHING),)
+            for one in (sums.get((step, name), _NO_USAGE),)
         ]
 
     def _latency_points(
-        self, sums: Mapping[_Group, _Sums], lines: list[tuple[object, ...]], fill: bool
+        self, sums: Mapping[_Group, _SumsForRates], lines: list[tuple[object, ...]], fill: bool
     ) -> list[LatencyPoint]:
         edges, is_grouped = self.edges, self._by is not None
         durations = _durations(msgspec.convert(lines, list[_Durations]))
@@ -230,7 +241,7 @@ class UsageQuestion:
                 ttft_ms=ttft,
             )
             for step, name in self._groups(sums, fill)
-            for one in (sums.get((step, name), _NOTHING),)
+            for one in (sums.get((step, name), _NO_RATES),)
             for latency, ttft in (durations.get((step, name), _NO_DURATIONS),)
         ]
 
@@ -260,8 +271,8 @@ def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Perce
         group = (line.point, line.name)
         if line.latencies is None:
             found[group] = (
-                Percentiles(*map(estimate, (line.latency_p50, line.latency_p90, line.latency_p95, line.latency_p99))),
-                Percentiles(*map(estimate, (line.ttft_p50, line.ttft_p90, line.ttft_p95, line.ttft_p99))),
+                estimates(line.latency_p50, line.latency_p90, line.latency_p95, line.latency_p99),
+                estimates(line.ttft_p50, line.ttft_p90, line.ttft_p95, line.ttft_p99),
             )
         else:
             histograms.setdefault(group, []).append(line)

@@ -32,6 +32,7 @@ PIECES = {
 }
 BY_PROVIDER = usage_queries("provider", frozenset())
 CALLERS_OF_A_MODEL = usage_queries("caller", frozenset({"model"}))
+MODELS_OF_A_CALLER = usage_queries("model", frozenset({"caller"}))
 CHAINS_OF_A_CALLER_AND_MODEL = usage_queries("chain", frozenset({"caller", "model"}))
 
 
@@ -184,29 +185,41 @@ def test_a_question_costs_the_same_beside_other_days(name: str, a_week: Pair) ->
     assert week <= day * 1.02
 
 
-@pytest.mark.parametrize("name", ["usage", "rolled_up_durations"])
+@pytest.mark.parametrize("name", ["usage", "rates", "rolled_up_durations"])
 async def test_callers_of_a_model_cost_the_same_beside_other_models(name: str, database: Path) -> None:
     """What is rolled up of other models is not looked at."""
     parameters = asked("model+caller", ["", "team"], "rollups", model="m0")
     await check_costs_nothing_more(getattr(CALLERS_OF_A_MODEL, name), parameters, database)
 
 
+@pytest.mark.parametrize("name", ["largest_groups", "usage", "rates", "rolled_up_durations"])
+async def test_models_of_a_caller_cost_the_same_beside_other_callers(name: str, database: Path) -> None:
+    """Though the model comes before the caller in the key."""
+    parameters = asked("model+caller", ["m0"], "rollups", caller="team")
+    parameters["combinations"] = json.dumps([["", "", "m0", "team"], ["", "", "m1", "team"]])
+    other = "chain_name, provider_id, model, 'other {number}'"
+    await check_costs_nothing_more(getattr(MODELS_OF_A_CALLER, name), parameters, database, other)
+
+
 @pytest.mark.parametrize("source", ["buckets by quarter", "rollups"])
-@pytest.mark.parametrize("name", ["largest_groups", "usage", "rolled_up_durations", "bucket_durations"])
+@pytest.mark.parametrize("name", ["largest_groups", "usage", "rates", "rolled_up_durations", "bucket_durations"])
 async def test_three_names_cost_the_same_beside_other_models(name: str, source: str, database: Path) -> None:
     """Not even where the names that are not known come first in the key."""
     await check_costs_nothing_more(getattr(CHAINS_OF_A_CALLER_AND_MODEL, name), of_chains(source), database)
 
 
-async def check_costs_nothing_more(sql: str, parameters: Parameters, database: Path) -> None:
-    """Ten times as many requests, but of other models, and as many instructions."""
+OTHER_MODELS = "chain_name, provider_id, 'other {number}', caller"
+
+
+async def check_costs_nothing_more(sql: str, parameters: Parameters, database: Path, other: str = OTHER_MODELS) -> None:
+    """Ten times as many requests, but of others, and as many instructions."""
     insert_details(database, 200, days=1)
     await roll_up(database)
     few = instructions(database, sql, parameters)
     copies = [
-        "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, "
-        "total_tokens, latency_ms, http_status, attempts, caller, ttft_ms) "
-        f"SELECT timestamp, chain_name, provider_id, 'other {number}', 1, 1, 2, 3, 200, 1, caller, ttft_ms "
+        "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, caller, prompt_tokens, "
+        "completion_tokens, total_tokens, latency_ms, http_status, attempts, ttft_ms) "
+        f"SELECT timestamp, {other.format(number=number)}, 1, 1, 2, 3, 200, 1, ttft_ms "
         "FROM request_logs WHERE id <= 200"
         for number in range(9)
     ]
