@@ -21,7 +21,7 @@ from anyio import to_thread
 from .errors import DatabaseError, DatabaseMissingError, NotADatabaseError, WalUnavailableError
 from .faults import Fault, classify, errorname
 from .finishing import finish, in_thread
-from .forks import note_opening
+from .forks import note_closed, note_opening
 from .schema import check_identity, read_identity
 
 logger = logging.getLogger("chainlog_async")
@@ -143,6 +143,8 @@ async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s
         logger.error("the database could not be closed in %g s; its disk does not answer", timeout_s)
     elif (error := closing.exception()) is not None:
         logger.warning("closing the database failed: %s (%s)", error, errorname(error))
+    else:
+        note_closed(connection)
 
 
 def _is_open(connection: aiosqlite.Connection) -> bool:

@@ -62,6 +62,13 @@ def note_opening(connection: aiosqlite.Connection, path: Path) -> None:
         _known = (*lasting, _Known(weakref.ref(connection), thread, file))
 
 
+def note_closed(connection: aiosqlite.Connection) -> None:
+    """SQLite has closed that connection, whose thread may go on for a moment."""
+    global _known  # noqa: PLW0603  # as long as the process
+    with _lock:
+        _known = tuple(each for each in _known if each.connection() is not connection)
+
+
 def _before_fork() -> None:
     # Afterwards, in the child, no thread but one seems to have been alive.
     global _at_fork  # noqa: PLW0603  # from here to the child

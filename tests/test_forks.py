@@ -172,6 +172,20 @@ async def test_readers_alone_keep_a_child_from_the_file(database: Path) -> None:
 
 @fork
 @needs_fork
+async def test_a_file_that_was_closed_is_free_at_once(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child may open it although the thread of the closed connection, as on a busy machine, has yet to end."""
+    connection = await initialize_database(database)
+    thread, is_alive = connection._thread, threading.Thread.is_alive
+    await close_connection(connection)
+    del connection
+    gc.collect()
+    monkeypatch.setattr(threading.Thread, "is_alive", lambda each: each is thread or is_alive(each))
+    child = in_child(lambda: asyncio.run(_opens(settings_for(database))))
+    assert await asyncio.to_thread(exit_code, child) == 0
+
+
+@fork
+@needs_fork
 async def test_nothing_of_an_inherited_log_waits_for_the_parents_threads(tmp_path: Path) -> None:
     """Whatever a child asks of it, it is told at once, and may open a log of its own on another file."""
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
