@@ -107,7 +107,15 @@ def run(effort: Effort) -> CallersCost:
                 except WorkerError as error:
                     errors[name] = str(error)
     contenders = [_result(name, rounds[name], rounds[OURS], memory, errors) for name in CALLERS]
-    return CallersCost(contenders, call_parts.run(effort))
+    return CallersCost(contenders, _parts(effort))
+
+
+def _parts(effort: Effort) -> list[CallPart]:
+    try:
+        return call_parts.run(effort)
+    except WorkerError as error:
+        say(f"  the steps of a call could not be measured: {error}")
+        return []
 
 
 class _Workers(dict[str, Worker]):

@@ -105,7 +105,8 @@ def _callers(cost: CallersCost) -> Table:
 
 def _parts(cost: CallersCost) -> Table:
     rows = [(one.name, spread(one.took)) for one in cost.parts]
-    return Table("1b. Where a call of log_request spends its time, ns", ("", "ns"), rows)
+    notes = ["Each is the least of 20 turns, in each round; the two last lines are sums."]
+    return Table("1b. Where a call of log_request spends its time, ns", ("", "ns"), rows, notes)
 
 
 def _throughput(throughput: Throughput) -> Table:

@@ -13,22 +13,22 @@ from .rollups import WIDTHS
 Piece: TypeAlias = tuple[int, int, int, int]
 """Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
 
-_SPANS = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
+_SPANS_OF_WIDTH = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
 # What is within a longer span that is rolled up is needed only where a step begins or ends inside of that.
-_INNER_SPANS = f"""{_SPANS} AND (
+_INNER_SPANS_OF_WIDTH = f"""{_SPANS_OF_WIDTH} AND (
   start / {{wider}} IN (SELECT value / {{wider}} FROM json_each(:edges))
   OR NOT EXISTS (
     SELECT 1 FROM valid AS span WHERE span.width = {{wider}} AND span.start = valid.start / {{wider}} * {{wider}}
   )
 )"""  # noqa: S608  # put together from constants of this file
-_PARTS = [_INNER_SPANS.format(width=width, wider=wider) for width, wider in pairwise(WIDTHS)]
+_PARTS = [_INNER_SPANS_OF_WIDTH.format(width=width, wider=wider) for width, wider in pairwise(WIDTHS)]
 # Each width is named so that SQLite searches the key, whose first column it is.
 ROLLED_UP = f"""
 WITH valid (width, start) AS NOT MATERIALIZED (
   SELECT width, start FROM rolled_up
   WHERE taken_by IS NULL AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
 )
-{" UNION ALL ".join((*_PARTS, _SPANS.format(width=WIDTHS[-1])))}
+{" UNION ALL ".join((*_PARTS, _SPANS_OF_WIDTH.format(width=WIDTHS[-1])))}
 """  # noqa: S608  # the same
 
 

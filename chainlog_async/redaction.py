@@ -48,7 +48,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """The text with every secret replaced by ``[redacted]``."""
         folded = text.casefold()
-        # Not `any`, which takes twice as long.
+        # Not `any`, which takes two thirds longer on a short text.
         for hint in _HINTS:
             if hint in folded:
                 return self._secret.sub(_blot, text)

@@ -19,7 +19,7 @@ from .faults import Fault, classify
 from .window import DAY_MS, HOUR_MS, QUARTER_MS
 
 WIDTHS = (QUARTER_MS, HOUR_MS, 4 * HOUR_MS, 12 * HOUR_MS, DAY_MS)
-"""How much time is added up, in ms: a day of any whole hour's time zone is four to seven of these."""
+"""How much time is added up, in ms: a day that begins at any whole hour is at most seven of these."""
 
 SPANS = tuple(pairwise((0, *WIDTHS)))
 """Each width's parts, and the width; 0 are the buckets."""

@@ -201,8 +201,18 @@ async def test_models_of_a_caller_cost_the_same_beside_other_callers(name: str, 
     await check_costs_nothing_more(getattr(MODELS_OF_A_CALLER, name), parameters, database, other)
 
 
-@pytest.mark.parametrize("source", ["buckets by quarter", "rollups"])
-@pytest.mark.parametrize("name", ["largest_groups", "usage", "rates", "rolled_up_durations", "bucket_durations"])
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        *(
+            (name, source)
+            for name in ("largest_groups", "usage", "rates")
+            for source in ("buckets by quarter", "rollups")
+        ),
+        ("bucket_durations", "buckets by quarter"),
+        ("rolled_up_durations", "rollups"),
+    ],
+)
 async def test_three_names_cost_the_same_beside_other_models(name: str, source: str, database: Path) -> None:
     """Not even where the names that are not known come first in the key."""
     await check_costs_nothing_more(getattr(CHAINS_OF_A_CALLER_AND_MODEL, name), of_chains(source), database)
@@ -225,5 +235,5 @@ async def check_costs_nothing_more(sql: str, parameters: Parameters, database: P
     ]
     change(database, *copies)
     await roll_up(database)
-    assert few > 50
+    assert few > 500
     assert instructions(database, sql, parameters) <= few * 1.02

@@ -106,3 +106,13 @@ def test_whole_days_are_one_piece_each() -> None:
     edges = Window(start=first, end=first + 31 * 86_400_000, step="1d").edges()
     assert cut(edges, rolled_up) == [(day, 86_400_000, edges[day], edges[day + 1]) for day in range(31)]
     assert cut([edges[0], edges[-1]], rolled_up) == [(0, 86_400_000, edges[0], edges[-1])]
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_a_day_of_any_whole_hour_is_a_few_spans(hour: int) -> None:
+    """Once all is rolled up: at most seven, and four where days begin a multiple of four hours off those of UTC."""
+    days = range(0, 48 * HOUR_MS, QUARTER_MS)
+    rolled_up = {(width, start) for width in WIDTHS for start in days if start % width == 0}
+    pieces = cut((hour * HOUR_MS, (hour + 24) * HOUR_MS), rolled_up)
+    assert 0 not in {width for _, width, _, _ in pieces}
+    assert sum((until - since) // width for _, width, since, until in pieces) <= (7 if hour % 4 else 4)
