@@ -7,7 +7,7 @@ from time import perf_counter
 
 import chainlog_async
 
-from . import callers_cost, imports, reads, saturated, scale, throughput
+from . import callers_cost, imports, in_gateway, reads, saturated, scale, throughput
 from .common import FULL, QUICK, Effort, say, this_machine
 from .report import report
 from .results import Results
@@ -39,6 +39,7 @@ def measure(effort: Effort, topics: list[str] | tuple[str, ...]) -> Results:
         results.throughput = throughput.run(effort)
     if "saturated" in topics:
         results.saturated = saturated.run(effort)
+        results.in_gateway = in_gateway.run(effort)
     if "reads" in topics:
         results.reads = reads.run(effort)
     if "scale" in topics and results.throughput is not None:

@@ -9,6 +9,7 @@ import msgspec
 from .callers_cost import CallersCost
 from .common import Machine
 from .imports import Imports
+from .in_gateway import InGateway
 from .reads import Reads
 from .saturated import Saturated
 from .scale import Scale
@@ -34,6 +35,7 @@ class Results(msgspec.Struct):
     callers_cost: CallersCost | None = None
     throughput: Throughput | None = None
     saturated: Saturated | None = None
+    in_gateway: list[InGateway] = []
     reads: Reads | None = None
     scale: Scale | None = None
     imports: Imports | None = None
