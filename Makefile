@@ -46,7 +46,7 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: .venv-bench/.installed ## Measure the costs beside the peers' (12 minutes; the first time 3 more)
+bench: .venv-bench/.installed ## Measure the costs beside the peers' (14 minutes; the first time 3 more)
 	@.venv-bench/bin/python -m benchmarks
 
 bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
