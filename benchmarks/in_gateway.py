@@ -24,7 +24,7 @@ from .common import Effort, Row, Spread, entry_of, folder, percentile, say
 from .databases import make_database, open_async
 from .saturated import CONNECTIONS
 from .strategies import Chainlog, ChainlogInMemory, Strategy
-from .subject import Board, _serve
+from .subject import Board, serve
 from .worker import Answers, Worker, WorkerError
 
 WARMUP_S = 1.0
@@ -169,7 +169,7 @@ async def _main(name: str, phases: int, path: Path, answers: Answers) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(flip)
-        await _serve(strategy, board, answers)
+        await serve(strategy, board, answers)
 
 
 def main() -> None:

@@ -123,7 +123,9 @@ _PROVIDERS_ANSWER = json.dumps(
 ).encode()
 
 
-async def _serve(strategy: Strategy, board: Board, answers: Answers) -> None:
+async def serve(strategy: Strategy, board: Board, answers: Answers) -> None:
+    """Answers with the port, then serves the gateway until the process ends."""
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -178,7 +180,7 @@ async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
     async with probing(probes):
         if kind == "uvicorn":
-            await _serve(strategy, board, answers)
+            await serve(strategy, board, answers)
         else:
             await _spin(strategy, board, answers, int(kind))
 

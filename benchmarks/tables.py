@@ -61,27 +61,29 @@ def promises(targets: Sequence[Target]) -> Table:
     )
 
 
+def _row(name: str, error: str | None, *cells: str) -> Cells:
+    """The figures of one contender, or why there are none."""
+    return (name, *cells) if error is None else (name, f"not measured: {error}")
+
+
 def _callers(cost: CallersCost) -> Table:
-    rows: list[Cells] = []
-    for one in cost.contenders:
-        if one.error is not None:
-            rows.append((one.name, f"not measured: {one.error}"))
-            continue
-        rows.append(
-            (
-                one.name,
-                spread(one.hand_over),
-                median(one.p50),
-                median(one.p99),
-                median(one.p999),
-                median(one.ratio_hand_over),
-                spread(one.both),
-                median(one.ratio_both),
-                median(one.loop_us),
-                NOTHING if one.memory is None else figure(one.memory.bytes_per_entry),
-                NOTHING if one.memory is None else figure(one.memory.resident_bytes_per_entry),
-            )
+    rows = [
+        _row(
+            one.name,
+            one.error,
+            spread(one.hand_over),
+            median(one.p50),
+            median(one.p99),
+            median(one.p999),
+            median(one.ratio_hand_over),
+            spread(one.both),
+            median(one.ratio_both),
+            median(one.loop_us),
+            NOTHING if one.memory is None else figure(one.memory.bytes_per_entry),
+            NOTHING if one.memory is None else figure(one.memory.resident_bytes_per_entry),
         )
+        for one in cost.contenders
+    ]
     head = (
         "",
         "hand over",
@@ -113,11 +115,10 @@ def _parts(cost: CallersCost) -> Table:
 
 
 def _throughput(throughput: Throughput) -> Table:
-    rows: list[Cells] = [
-        (one.name, f"not measured: {one.error}")
-        if one.error is not None
-        else (
+    rows = [
+        _row(
             one.name,
+            one.error,
             spread(one.rows_per_s),
             spread(one.share_of_limit),
             median(one.to_ours),
@@ -131,11 +132,10 @@ def _throughput(throughput: Throughput) -> Table:
 
 
 def _in_gateway(ways: Sequence[InGateway]) -> Table:
-    rows: list[Cells] = [
-        (one.name, f"not measured: {one.error}")
-        if one.error is not None
-        else (
+    rows = [
+        _row(
             one.name,
+            one.error,
             *(NOTHING if us is None else figure(us) for us in (one.call_p50_us, one.call_mean_us, one.call_p99_us)),
             spread(one.added_us),
             percent(one.share),
@@ -178,10 +178,9 @@ def _saturated(saturated: Saturated) -> Iterator[Table]:
 
 
 def _saturated_row(one: SaturatedResult) -> Cells:
-    if one.error is not None:
-        return (one.strategy, f"not measured: {one.error}")
-    return (
+    return _row(
         one.strategy,
+        one.error,
         percent(one.share),
         median(one.age_p50_s),
         median(one.age_p99_s),
