@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from chainlog_async import RequestLogger, initialize_database
-from chainlog_async.database import close_connection
-from chainlog_async.entry import _decode_line, _encode, encode_line
-from chainlog_async.journal import Journal
-from chainlog_async.redaction import Redactor
+from chainlog_async.buffer.journal import Journal
+from chainlog_async.entry.line import _decode_line, _encode, encode_line
+from chainlog_async.entry.redaction import Redactor
 from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.connection import close_connection
 
 from .common import Effort, Spread, entry_of, folder, sample_rows
 from .databases import make_database

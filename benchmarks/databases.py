@@ -8,7 +8,7 @@ from pathlib import Path
 import aiosqlite
 
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async.database import close_connection
+from chainlog_async.storage.sqlite.connection import close_connection
 
 _PRAGMAS = ("synchronous = NORMAL", "cache_size = -64000", "temp_store = MEMORY", "journal_size_limit = 67108864")
 

@@ -17,7 +17,7 @@ import anyio
 import msgspec
 
 from chainlog_async import RequestLogger
-from chainlog_async.entry import encode_line
+from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
 
 from .common import Effort, Row, Spread, entry_of, folder, percentile, say

@@ -20,9 +20,9 @@ from time import perf_counter
 import aiosqlite
 
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
-from chainlog_async.database import close_connection
-from chainlog_async.rollups import GRACE_MS, GroupBy, Rollups
-from chainlog_async.window import Step
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, GroupBy, Rollups
+from chainlog_async.usage.time_window import Step
 
 from .common import CACHE, percentile, say
 from .databases import make_database

@@ -15,7 +15,7 @@ from time import perf_counter, process_time, thread_time
 import msgspec
 
 from chainlog_async import ChainLog
-from chainlog_async.entry import encode_line
+from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
 
 from .common import INSERT_ROW, Effort, Row, Spread, entry_of, folder, ratios, sample_rows, say

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .database import initialize_database
-from .durations import Percentiles
-from .entry import Attempt, RequestLogEntry
+from chainlog_async.common.histogram import Histogram
+from chainlog_async.entry.line import Attempt, RequestLogEntry
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.storage.sqlite.connection import initialize_database
+from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
+from chainlog_async.storage.sqlite.queries.requests import LoggedAttempt, LoggedRequest, RequestPage
+from chainlog_async.storage.sqlite.queries.usage import LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.storage.sqlite.schema import migrate_schema
+from chainlog_async.usage.percentiles import Percentiles
+from chainlog_async.usage.time_window import Window
+
+from .chainlog import ChainLog
 from .errors import ChainlogError
-from .histogram import Histogram
-from .logger import RequestLogger
-from .provider_health import ProviderHealth
-from .request_filter import RequestFilter
-from .requests import LoggedAttempt, LoggedRequest, RequestPage
-from .schema import migrate_schema
-from .service import ChainLog
+from .request_logger import RequestLogger
 from .statistics import Health, Statistics
-from .usage import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
-from .usage_over_time import LatencyPoint, UsageFilter, UsagePoint
-from .window import Window
+from .usage_aggregator import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
 
 if TYPE_CHECKING:
     from .settings import Settings

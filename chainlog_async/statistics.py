@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from .histogram import Histogram
+from chainlog_async.common.histogram import Histogram
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

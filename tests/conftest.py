@@ -15,8 +15,8 @@ from blockbuster import BlockBuster
 from threads import lasting_workers, workers
 
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async.database import close_connection
 from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.connection import close_connection
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -27,7 +27,7 @@ def _guard() -> BlockBuster:
     # Only what the package does: a test may well look at a file while its event loop waits.
     buster = BlockBuster("chainlog_async")
     # The one pause that is meant: docs/performance.md.
-    buster.functions["time.sleep"].can_block_in("chainlog_async/giving_way.py", {"_look"})
+    buster.functions["time.sleep"].can_block_in("chainlog_async/writer/gil_yield.py", {"_look"})
     return buster
 
 

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.rollups import Rollups
+from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
+from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups
 
 
 async def roll_up(path: Path, now: int, *, taker: Rollups | None = None, steps: int = 10**9) -> None:

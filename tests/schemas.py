@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from chainlog_async.schema import Migration, migrations
+from chainlog_async.storage.sqlite.schema import Migration, migrations
 
 Rows = list[tuple[object, ...]]
 

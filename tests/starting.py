@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async.database import close_connection
+from chainlog_async.storage.sqlite.connection import close_connection
 
 
 async def _start(path: Path) -> None:

@@ -20,10 +20,10 @@ from upkeep_tools import beside, change, clean, content_of, files_in, fill, migr
 from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.backing_up import BackupReport, backup_database
+from chainlog_async.admin.backup import BackupReport, backup_database
+from chainlog_async.common.atomic_file import PartialFile
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
-from chainlog_async.partial import PartialFile
-from chainlog_async.schema import latest_version
+from chainlog_async.storage.sqlite.schema import latest_version
 
 ROOT = Path(__file__).parents[1]
 ROWS = "SELECT * FROM request_logs ORDER BY id"
@@ -258,7 +258,7 @@ async def test_a_long_copy_is_interrupted_at_once(tmp_path: Path, monkeypatch: p
     """Cancelled while SQLite copies, it does not wait for the end of the copy."""
     path = await migrate(tmp_path / "o.db")
     fill(path, 6_000, padding=10_000)
-    monkeypatch.setattr("chainlog_async.backing_up.LOOK_S", 0.002)
+    monkeypatch.setattr("chainlog_async.admin.backup.LOOK_S", 0.002)
     monkeypatch.setattr(PartialFile, "discard", lambda copy: sizes.append(copy.path.stat().st_size))
     sizes: list[int] = []
 
@@ -276,14 +276,14 @@ async def test_a_long_copy_is_interrupted_at_once(tmp_path: Path, monkeypatch: p
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from chainlog_async import backing_up
-from chainlog_async.backing_up import backup_database
+from chainlog_async.admin import backup
+from chainlog_async.admin.backup import backup_database
 
 def die(what, done, total):
     if what.startswith(sys.argv[3]) and (done or total is None):
         os.kill(os.getpid(), signal.SIGKILL)
 
-backing_up.LOOK_S = 0.002
+backup.LOOK_S = 0.002
 asyncio.run(backup_database(Path(sys.argv[1]), Path(sys.argv[2]), on_progress=die))
 """
 

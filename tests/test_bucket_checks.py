@@ -13,11 +13,11 @@ from bucket_tools import T0, counted_buckets, insert_details, kept_buckets
 from schemas import query
 from upkeep_tools import change, clean, content_of, number_of, rows_of
 
-from chainlog_async.checking import check_database
-from chainlog_async.differences import MOST_LISTED, Difference
+from chainlog_async.admin.check import check_database
+from chainlog_async.admin.rebuild import rebuild_totals
+from chainlog_async.admin.verify.differences import MOST_LISTED, Difference
 from chainlog_async.errors import DatabaseError
-from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.rollups import GRACE_MS
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS
 
 DAY_MS = 86_400_000
 OLDEST = f"DELETE FROM request_logs WHERE timestamp < {T0 + DAY_MS // 2}"

@@ -14,10 +14,10 @@ from interrupting import HOWS, How, cancel_at_every_step
 from schemas import make_original, summary_of, summary_of_rows, totals_of
 from upkeep_tools import change, clean, files_in, fill, migrate, number_of, overwrite_leaves, rows_of
 
-from chainlog_async.checking import check_database
-from chainlog_async.differences import Difference
+from chainlog_async.admin.check import check_database
+from chainlog_async.admin.rebuild import rebuild_totals
+from chainlog_async.admin.verify.differences import Difference
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, NotADatabaseError, OlderDatabaseError
-from chainlog_async.rebuilding import rebuild_totals
 
 
 async def test_an_empty_database_is_in_order(database: Path) -> None:

@@ -15,13 +15,13 @@ import pytest
 from interrupting import HOWS, How, cancel_at_every_step
 from threads import lasting_workers, workers
 
-from chainlog_async import database as database_module
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async.database import close_connection, open_reader
 from chainlog_async.errors import (
     DatabaseMissingError,
 )
-from chainlog_async.schema import latest_version
+from chainlog_async.storage.sqlite import connection as database_module
+from chainlog_async.storage.sqlite.connection import close_connection, open_reader
+from chainlog_async.storage.sqlite.schema import latest_version
 
 
 async def pragma(connection: aiosqlite.Connection, name: str) -> object:

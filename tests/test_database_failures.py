@@ -12,7 +12,6 @@ import pytest
 from threads import lasting_workers, workers
 
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async.database import close_connection
 from chainlog_async.errors import (
     ChainlogError,
     DatabaseError,
@@ -21,7 +20,8 @@ from chainlog_async.errors import (
     NotADatabaseError,
     WalUnavailableError,
 )
-from chainlog_async.schema import APPLICATION_ID, latest_version
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.schema import APPLICATION_ID, latest_version
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 from writing_tools import opened, query, settings_for
 
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.cleaning import MAX_ERROR_CHARS
-from chainlog_async.entry import (
-    MAX_COUNT,
-    MAX_NAME_CHARS,
-    MAX_TIMESTAMP_MS,
-    encode_line,
-    now_ms,
-)
+from chainlog_async.entry.line import MAX_COUNT, MAX_NAME_CHARS, MAX_TIMESTAMP_MS, encode_line, now_ms
+from chainlog_async.entry.sanitize import MAX_ERROR_CHARS
 from chainlog_async.errors import InvalidEntryError
 
 NAMES = ("chain_name", "provider_id", "model")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainlog_async import RequestLogEntry
-from chainlog_async.entry import encode_line, entry_from_json, entry_from_mapping
+from chainlog_async.entry.line import encode_line, entry_from_json, entry_from_mapping
 from chainlog_async.errors import InvalidEntryError
 
 SNAKE = {

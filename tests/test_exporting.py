@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chainlog_async import RequestFilter, UsageAggregator, parquet
-from chainlog_async.entry import encode_line, entry_from_json
+from chainlog_async import RequestFilter, UsageAggregator
+from chainlog_async.entry.line import encode_line, entry_from_json
 from chainlog_async.errors import MissingExtraError
-from chainlog_async.exporting import Format, export_requests, iterate_requests
-from chainlog_async.parquet import ROW_GROUP
-from chainlog_async.request_queries import COLUMNS
+from chainlog_async.requests import parquet
+from chainlog_async.requests.export import Format, export_requests, iterate_requests
+from chainlog_async.requests.parquet import ROW_GROUP
+from chainlog_async.storage.sqlite.queries.requests_sql import COLUMNS
 
 FILL = """
 WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
@@ -156,6 +157,6 @@ async def test_memory_does_not_grow_with_the_log(
 async def test_parquet_without_pyarrow_says_what_to_install(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is not installed, the error names it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "chainlog_async.parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "chainlog_async.requests.parquet", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'chainlog-async\[parquet\]'"):
         await export(database, "parquet")

@@ -16,10 +16,10 @@ from factories import entry
 from writing_tools import PATIENCE_S, check_law, check_totals, in_memory, models, opened, settings_for, stored, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator, initialize_database, migrate_schema
-from chainlog_async.checking import check_database
-from chainlog_async.database import close_connection
+from chainlog_async.admin.check import check_database
 from chainlog_async.errors import ChainlogError, ForkedError
 from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.connection import close_connection
 
 CHILD_FAILED = 70
 

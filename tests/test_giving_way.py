@@ -13,11 +13,13 @@ from factories import entry
 from upkeep_tools import migrate
 from writing_tools import refuse_rows, settings_for
 
-from chainlog_async import ChainLog, giving_way, writer
-from chainlog_async.giving_way import GivingWay
-from chainlog_async.maintenance import Maintenance
-from chainlog_async.store import Store
-from chainlog_async.stream import Stream
+from chainlog_async import ChainLog
+from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
+from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.writer import gil_yield as giving_way
+from chainlog_async.writer import writer
+from chainlog_async.writer.gil_yield import GivingWay
 
 
 async def _compute_until(done: asyncio.Event, limit_s: float) -> None:
@@ -46,7 +48,7 @@ async def test_a_busy_loop_pauses_within_its_bound(monkeypatch: pytest.MonkeyPat
         pause(seconds)
         pauses.append(time.perf_counter() - began)
 
-    monkeypatch.setattr("chainlog_async.giving_way.time.sleep", measured_pause)
+    monkeypatch.setattr("chainlog_async.writer.gil_yield.time.sleep", measured_pause)
     way = GivingWay(enabled=True)
     began = time.perf_counter()
     with way:

@@ -14,9 +14,9 @@ from upkeep_tools import HARDEST, change, clean, files_in, leave_journal, rows_o
 from writing_tools import locked, models, refuse_rows, settings_for
 
 from chainlog_async import ChainLog
+from chainlog_async.admin.journals import JournalInfo, ReplayReport, list_journals, replay_journals
+from chainlog_async.buffer.lease import take_dead_leases
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
-from chainlog_async.journals import JournalInfo, ReplayReport, list_journals, replay_journals
-from chainlog_async.lease import take_dead_leases
 
 DEAD, OTHER = "d" * 32, "e" * 32
 
@@ -189,7 +189,7 @@ async def test_a_journal_that_cannot_be_read_does_not_hold_up_the_others(databas
 
 async def test_its_patience_with_a_lock_ends(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the write lock it goes on trying, then says why, and everything waits as before."""
-    monkeypatch.setattr("chainlog_async.journals.PATIENCE_S", 0.3)
+    monkeypatch.setattr("chainlog_async.admin.journals.PATIENCE_S", 0.3)
     leave_journal(database, DEAD, [entry()] * 2)
     async with locked(database):
         with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*waits in the journal as before"):

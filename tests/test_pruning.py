@@ -36,13 +36,13 @@ from upkeep_tools import (
 )
 from writing_tools import locked, until
 
-from chainlog_async.checking import check_database
-from chainlog_async.entry import now_ms
+from chainlog_async.admin.check import check_database
+from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
+from chainlog_async.admin.rebuild import rebuild_totals
+from chainlog_async.entry.line import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
-from chainlog_async.log_size import LEAST_SHARE
-from chainlog_async.pruning import Limits, PruneReport, plan_pruning, prune_database
-from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.slices import MOST_ROWS
+from chainlog_async.storage.sqlite.maintenance.purge import MOST_ROWS
+from chainlog_async.storage.sqlite.maintenance.size_estimate import LEAST_SHARE
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainlog_async.quantities import parse_bytes, parse_duration, parse_instant, size_text
+from chainlog_async.common.units import parse_bytes, parse_duration, parse_instant, size_text
 
 DAY_MS = 86_400_000
 

@@ -11,9 +11,9 @@ from schemas import summary_of, totals_of
 from upkeep_tools import change, clean, content_of, die_at_statements, files_in, fill, migrate, rows_of
 from writing_tools import locked
 
-from chainlog_async.checking import check_database
+from chainlog_async.admin.check import check_database
+from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
-from chainlog_async.rebuilding import rebuild_totals
 
 SPOIL = (
     "UPDATE usage_by_provider SET total_tokens = 0, total_requests = 1",

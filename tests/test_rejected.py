@@ -15,9 +15,9 @@ from upkeep_tools import HARDEST, change, clean, die_at_statements, files_in, mi
 from writing_tools import locked, models, refuse_rows, settings_for
 
 from chainlog_async import ChainLog
+from chainlog_async.admin.rejected import delete_rejected, list_rejected, retry_rejected
+from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
-from chainlog_async.redaction import Redactor
-from chainlog_async.rejected import delete_rejected, list_rejected, retry_rejected
 
 COUNT = "SELECT COUNT(*) FROM rejected_entries"
 ALLOW = "DROP TRIGGER refuse"

@@ -11,9 +11,9 @@ import pytest
 from factories import insert_as_original, original_row
 
 from chainlog_async import RequestFilter
-from chainlog_async import request_queries as queries
-from chainlog_async.request_queries import QUERIES, query_for
-from chainlog_async.requests import _parameters_of
+from chainlog_async.storage.sqlite.queries import requests_sql as queries
+from chainlog_async.storage.sqlite.queries.requests import _parameters_of
+from chainlog_async.storage.sqlite.queries.requests_sql import QUERIES, query_for
 
 LEADS_TO = {
     "idx_logs_request_id": (RequestFilter(request_id="r", caller="c", status="429"), "request_id=?"),

@@ -12,12 +12,12 @@ from upkeep_tools import change, clean, fill, migrate, number_of, rows_of
 from writing_tools import models, settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.entry import now_ms
-from chainlog_async.log_size import BYTES_PER_ROW, LEAST_SHARE
-from chainlog_async.retention import VACUUM_ABOVE_PAGES, Retention
-from chainlog_async.slices import FEWEST_ROWS, SLICE_S, Slices
-from chainlog_async.window import DAY_MS
+from chainlog_async.entry.line import now_ms
+from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
+from chainlog_async.storage.sqlite.maintenance.purge import FEWEST_ROWS, SLICE_S, Slices
+from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
+from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, LEAST_SHARE
+from chainlog_async.usage.time_window import DAY_MS
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
@@ -142,7 +142,7 @@ async def test_slices_get_smaller_when_the_disk_is_slow(database: Path, monkeypa
     fill(database, 3_000)
     clock = iter(range(10**6))
     pace = 1.0
-    monkeypatch.setattr("chainlog_async.slices.monotonic", lambda: next(clock) * pace)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.purge.monotonic", lambda: next(clock) * pace)
     connection = await initialize_database(database)
     slices = Slices()
     try:

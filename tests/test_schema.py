@@ -24,10 +24,10 @@ from schemas import (
 )
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
-from chainlog_async import schema as schema_module
-from chainlog_async.database import close_connection
 from chainlog_async.errors import MigrationError
-from chainlog_async.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.storage.sqlite import schema as schema_module
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
 

@@ -22,10 +22,10 @@ from interrupting import HOWS, How, Steps, cancel_at_every_step
 from schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
 
 from chainlog_async import initialize_database, migrate_schema
-from chainlog_async import schema as schema_module
-from chainlog_async.database import close_connection
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError
-from chainlog_async.schema import APPLICATION_ID, Migration, latest_version, migrations
+from chainlog_async.storage.sqlite import schema as schema_module
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.schema import APPLICATION_ID, Migration, latest_version, migrations
 
 # Hundreds of starts, each of which waits for the disk: seconds on an idle machine, minutes on a busy one.
 pytestmark = pytest.mark.timeout(300)

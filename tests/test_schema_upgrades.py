@@ -14,9 +14,9 @@ from schemas import apply, query, summary_of, summary_of_rows, totals_of, totals
 from upkeep_tools import change, clean, migrate
 
 from chainlog_async import UsageAggregator
-from chainlog_async.rebuilding import rebuild_totals
-from chainlog_async.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
-from chainlog_async.window import Window
+from chainlog_async.admin.rebuild import rebuild_totals
+from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.usage.time_window import Window
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
 OURS = range(ORIGINAL_VERSION + 1, latest_version())
@@ -68,7 +68,7 @@ async def test_an_older_database_of_ours_is_upgraded(
     version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows and totals stay to the last field, and buckets are made of all rows, be it in several slices."""
-    monkeypatch.setattr("chainlog_async.schema.SLICE_ROWS", 70)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.schema.SLICE_ROWS", 70)
     path = older(tmp_path / "older.db", version, random_rows(400))
     rows, totals, summary = query(path, ROWS), totals_of(path), summary_of(path)
     await migrate(path)

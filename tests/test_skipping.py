@@ -12,7 +12,7 @@ from factories import insert_as_original, original_row
 from test_usage_over_time import DAY_MS, END, START, copy_of, log_without_rolling_up, random_entries, roll_up
 
 from chainlog_async import RequestFilter, UsageAggregator
-from chainlog_async.requests import find_requests
+from chainlog_async.storage.sqlite.queries.requests import find_requests
 
 FILTERS = [
     RequestFilter(provider="p2"),

@@ -13,7 +13,7 @@ from interrupting import Steps
 from writing_tools import check_law, disk_error, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.store import Store
+from chainlog_async.storage.sqlite.storage import Store
 
 ERRORS: list[BaseException] = [
     ValueError("no such thing"),
@@ -33,7 +33,7 @@ ERRORS: list[BaseException] = [
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("committer", "writer"):
+    for module in ("writer.committer", "writer.writer"):
         monkeypatch.setattr(f"chainlog_async.{module}.FIRST_PAUSE_S", 0.001, raising=False)
         monkeypatch.setattr(f"chainlog_async.{module}.LONGEST_PAUSE_S", 0.01, raising=False)
 

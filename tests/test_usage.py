@@ -22,8 +22,8 @@ from chainlog_async import (
     initialize_database,
     migrate_schema,
 )
-from chainlog_async import usage as usage_module
-from chainlog_async.database import close_connection
+from chainlog_async import usage_aggregator as usage_module
+from chainlog_async.storage.sqlite.connection import close_connection
 
 QUERIES = {
     "ALL_PROVIDERS": (),

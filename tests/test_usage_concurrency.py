@@ -18,7 +18,7 @@ from threads import lasting_workers, workers
 
 from chainlog_async import SummaryStats, UsageAggregator
 from chainlog_async.errors import ClosedError
-from chainlog_async.readers import ReaderPool
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 
 
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])

@@ -15,10 +15,10 @@ import rolling_up
 from bucket_tools import T0, insert_details
 from upkeep_tools import change
 
-from chainlog_async.pieces import ROLLED_UP
-from chainlog_async.provider_health import PROVIDER_HEALTH
-from chainlog_async.rollups import GRACE_MS, NEXT_QUARTER, NEXT_SPAN
-from chainlog_async.usage_queries import usage_queries
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, NEXT_QUARTER, NEXT_SPAN
+from chainlog_async.storage.sqlite.queries.provider_health import PROVIDER_HEALTH
+from chainlog_async.storage.sqlite.queries.rollup_plan import ROLLED_UP
+from chainlog_async.storage.sqlite.queries.usage_sql import usage_queries
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000

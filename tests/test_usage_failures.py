@@ -12,7 +12,6 @@ from schemas import make_original
 from threads import lasting_workers, workers
 
 from chainlog_async import SummaryStats, UsageAggregator, initialize_database, migrate_schema
-from chainlog_async.database import close_connection
 from chainlog_async.errors import (
     ClosedError,
     DatabaseError,
@@ -21,6 +20,7 @@ from chainlog_async.errors import (
     NotADatabaseError,
     OlderDatabaseError,
 )
+from chainlog_async.storage.sqlite.connection import close_connection
 
 
 def is_empty(folder: Path) -> bool:

@@ -21,11 +21,11 @@ from schemas import query
 from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
-from chainlog_async.database import close_connection, initialize_database
-from chainlog_async.durations import RELATIVE_ERROR, UPPERS
-from chainlog_async.rollups import GRACE_MS, GroupBy, Rollups
-from chainlog_async.usage_over_time import UsageFilter, UsagePoint
-from chainlog_async.window import Step, Window
+from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, GroupBy, Rollups
+from chainlog_async.storage.sqlite.queries.usage import UsageFilter, UsagePoint
+from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
+from chainlog_async.usage.time_window import Step, Window
 
 DAY_MS = 86_400_000
 START = int(datetime(2026, 3, 27, tzinfo=UTC).timestamp()) * 1_000

@@ -25,10 +25,10 @@ from upkeep_tools import (
 from writing_tools import locked, settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.database import close_connection, open_reader
+from chainlog_async.admin.prune import Limits, prune_database
+from chainlog_async.admin.vacuum import vacuum_database, vacuum_needs
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
-from chainlog_async.pruning import Limits, prune_database
-from chainlog_async.vacuuming import vacuum_database, vacuum_needs
+from chainlog_async.storage.sqlite.connection import close_connection, open_reader
 
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
 PAGES = "SELECT page_count FROM pragma_page_count"

@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """Every file of the package is in it, SQL, `py.typed` and the dashboard included, and nothing else is."""
     package = ROOT / "chainlog_async"
     files = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    for name in ("py.typed", "migrations/0001_original.sql", "server/static/index.html"):
+    for name in ("py.typed", "storage/sqlite/migrations/0001_original.sql", "server/static/index.html"):
         assert f"chainlog_async/{name}" in files
     with ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if ".dist-info/" not in name} == files

@@ -25,7 +25,7 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.backlog import Batch
+from chainlog_async.buffer.backlog import Batch
 from chainlog_async.errors import (
     ClosedError,
     EntryAbandonedError,
@@ -33,7 +33,7 @@ from chainlog_async.errors import (
     InvalidEntryError,
     QueueFullError,
 )
-from chainlog_async.store import Store
+from chainlog_async.storage.sqlite.storage import Store
 
 # Bad rows and locks
 

@@ -16,9 +16,9 @@ from factories import insert_as_original, original_row
 from interrupting import How
 
 from chainlog_async import RequestLogEntry, initialize_database, migrate_schema
-from chainlog_async.checking import CheckReport, check_database
-from chainlog_async.database import close_connection
-from chainlog_async.entry import encode_line
+from chainlog_async.admin.check import CheckReport, check_database
+from chainlog_async.entry.line import encode_line
+from chainlog_async.storage.sqlite.connection import close_connection
 
 T0 = 1_772_400_000_000
 """When the oldest row of `fill` ended, in ms since the epoch; each further one is a second younger."""

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from chainlog_async.entry import RequestLogEntry
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.entry.line import RequestLogEntry
 from chainlog_async.errors import ChainlogError
-from chainlog_async.integrations.recorded_call import Message, Receive, RecordedCall, Send
-from chainlog_async.integrations.request_notes import (
+from chainlog_async.integrations._asgi.context import (
     Description,
     Tried,
     attempt,
@@ -22,8 +23,7 @@ from chainlog_async.integrations.request_notes import (
     name_error,
     record_attempt,
 )
-from chainlog_async.reporting import Reporter
-from chainlog_async.service import ChainLog
+from chainlog_async.integrations._asgi.recorded_call import Message, Receive, RecordedCall, Send
 
 __all__ = [
     "OPENAI_PATHS",

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from chainlog_async.reporting import Reporter
+from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.integrations._litellm.attempt_join import Window
+from chainlog_async.integrations._litellm.payload import read_event, read_failure
 from chainlog_async.settings import Settings
 
-from .background import BackgroundLog
-from .litellm_payload import read_event, read_failure
-from .litellm_window import Window
+from .background_log import BackgroundLog
 
 Kwargs = Mapping[str, object]
 

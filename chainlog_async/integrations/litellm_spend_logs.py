@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from chainlog_async.entry import RequestLogEntry
+from chainlog_async.entry.line import RequestLogEntry
 from chainlog_async.errors import InvalidEntryError
-
-from .litellm_entry import entry_of
-from .litellm_payload import read_event
+from chainlog_async.integrations._litellm.entry import entry_of
+from chainlog_async.integrations._litellm.payload import read_event
 
 _COPIED = ("custom_llm_provider", "model", "model_group", "model_id", "call_type", "session_id", "end_user")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chainlog_async.server.dashboard import HOME, STATIC
-from chainlog_async.server.loopback import is_loopback
-from chainlog_async.server.replies import RefusalError
+from chainlog_async.server.http.responses import RefusalError
+from chainlog_async.server.routes.dashboard import HOME, STATIC
 from chainlog_async.settings import ServerSettings
+
+from .loopback import is_loopback
 
 OPEN_PATH = "/health"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

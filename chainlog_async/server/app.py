@@ -5,18 +5,19 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from chainlog_async.server.access import AccessControl
-from chainlog_async.server.dashboard import Dashboard
-from chainlog_async.server.events import EventEndpoints
-from chainlog_async.server.health import HealthEndpoints
-from chainlog_async.server.ingest import ingest_operation
-from chainlog_async.server.metrics import metrics_operation
-from chainlog_async.server.openapi import openapi_operation
-from chainlog_async.server.replies import ANSWERED, answer_error
-from chainlog_async.server.requests import RequestEndpoints
-from chainlog_async.server.stats import StatsEndpoints
-from chainlog_async.server.usage import UsageEndpoints
-from chainlog_async.service import ChainLog
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.server.http.responses import ANSWERED, answer_error
+from chainlog_async.server.routes.dashboard import Dashboard
+from chainlog_async.server.routes.health import HealthEndpoints
+from chainlog_async.server.routes.ingest import ingest_operation
+from chainlog_async.server.routes.metrics import metrics_operation
+from chainlog_async.server.routes.openapi import openapi_operation
+from chainlog_async.server.routes.requests import RequestEndpoints
+from chainlog_async.server.routes.stats import StatsEndpoints
+from chainlog_async.server.routes.stream import EventEndpoints
+from chainlog_async.server.routes.usage import UsageEndpoints
+
+from .access import AccessControl
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:

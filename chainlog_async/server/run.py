@@ -16,12 +16,13 @@ import uvicorn
 from anyio import to_thread
 from starlette.applications import Starlette
 
-from chainlog_async.server.app import create_app
-from chainlog_async.server.bind import BindAddress, bound_socket, check_bind, listen
-from chainlog_async.server.farewell import Farewell
-from chainlog_async.service import ChainLog
+from chainlog_async.chainlog import ChainLog
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
+
+from .app import create_app
+from .listen import BindAddress, bound_socket, check_bind, listen
+from .shutdown import Farewell
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -14,11 +14,12 @@ import anyio
 import msgspec
 
 from chainlog_async import ChainLog, Settings
-from examples.demo.load import generate_load
-from examples.demo.serving import listening, serving
-from examples.demo.simulated import Behaviour, simulated_providers
 from examples.gateway.app import create_gateway
 from examples.gateway.config import Config, load_config
+
+from .load import generate_load
+from .serving import listening, serving
+from .simulated import Behaviour, simulated_providers
 
 FILE = Path(__file__).with_name("demo.yaml")
 

@@ -11,7 +11,7 @@ import anyio
 import uvicorn
 from starlette.applications import Starlette
 
-from examples.demo.simulated import BrokenOffError
+from .simulated import BrokenOffError
 
 
 class _Server(uvicorn.Server):

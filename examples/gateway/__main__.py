@@ -10,8 +10,9 @@ from pathlib import Path
 import uvicorn
 
 from chainlog_async import ChainLog, Settings
-from examples.gateway.app import create_gateway
-from examples.gateway.config import load_config
+
+from .app import create_gateway
+from .config import load_config
 
 path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("gateway.yaml")
 config = load_config(path)

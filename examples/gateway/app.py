@@ -16,9 +16,10 @@ from starlette.routing import Mount, Route
 from chainlog_async import ChainLog
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request
 from chainlog_async.server.app import create_app
-from examples.gateway.config import Config
-from examples.gateway.hanging_up import HANG_UP_HANDLERS, unless_hung_up
-from examples.gateway.waterfall import Waterfall, refusal
+
+from .config import Config
+from .hanging_up import HANG_UP_HANDLERS, unless_hung_up
+from .waterfall import Waterfall, refusal
 
 
 def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:

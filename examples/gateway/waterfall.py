@@ -11,7 +11,8 @@ import httpx
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from chainlog_async.integrations.asgi import Tried, attempt, describe_request
-from examples.gateway.config import Config, Provider, Target
+
+from .config import Config, Provider, Target
 
 CLIENTS_FAULT = frozenset({400, 413, 422})
 """What the next provider would refuse as well."""

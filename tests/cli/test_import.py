@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chainlog_async.cli.importing import Import, ImportReport
-from chainlog_async.cli.progress import Display
+from chainlog_async.cli.commands.import_ import Import, ImportReport
+from chainlog_async.cli.imports.progress import Display
 from chainlog_async.settings import Settings
 
 from .support import Cli, entry, jsonl, until

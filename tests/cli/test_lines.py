@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async.cli.lines import CHUNK_BYTES, MAX_LINE_BYTES, Line, LineSplitter, open_lines
+from chainlog_async.cli.imports.lines import CHUNK_BYTES, MAX_LINE_BYTES, Line, LineSplitter, open_lines
 
 from .support import Cli, entry, jsonl
 

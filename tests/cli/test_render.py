@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from chainlog_async.cli.render import age, counted, duration, instant, plain
-from chainlog_async.cli.table import Column, Table
+from chainlog_async.cli.output.render import age, counted, duration, instant, plain
+from chainlog_async.cli.output.table import Column, Table
 
 NOW = 1_700_000_000_000
 

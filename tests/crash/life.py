@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NoReturn
 from zlib import crc32
 
-from chainlog_async import ChainLog, RequestLogEntry, maintenance
+from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.maintenance import rounds as maintenance
 
 # Lives are short, and pruning and rolling up are to be met by a kill as well.
 maintenance.TICK_S = 0.01

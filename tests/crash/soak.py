@@ -19,8 +19,10 @@ import aiosqlite
 from life import Logging, Plan, log_until_killed, recover, start
 from verify import Finding, verify
 
-from chainlog_async import ChainLog, database, store
-from chainlog_async.lease import journal_folder
+from chainlog_async import ChainLog
+from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.storage.sqlite import connection as database
+from chainlog_async.storage.sqlite import storage as store
 
 CACHE_KIB = 2_000
 """SQLite's own cache, which would go on growing to its bound of 64 MB for longer than the soak, and hide a leak."""

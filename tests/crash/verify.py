@@ -10,7 +10,7 @@ from pathlib import Path
 
 from life import read_acks
 
-from chainlog_async.checking import check_database
+from chainlog_async.admin.check import check_database
 
 TOTALS = "SELECT provider_id, total_requests, total_prompt_tokens FROM usage_by_provider"
 ROWS = "SELECT provider_id, prompt_tokens FROM request_logs"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 SHORT_S = {
-    "maintenance.TICK_S": 0.02,
-    "stream.LOOK_S": 0.02,
-    "store.LOOK_S": 0.02,
-    "journal.RETRY_S": 0.02,
-    "committer.FIRST_PAUSE_S": 0.005,
-    "committer.LONGEST_PAUSE_S": 0.05,
-    "writer.FIRST_PAUSE_S": 0.005,
-    "writer.LONGEST_PAUSE_S": 0.05,
+    "storage.sqlite.maintenance.rounds.TICK_S": 0.02,
+    "buffer.journal_manager.LOOK_S": 0.02,
+    "storage.sqlite.storage.LOOK_S": 0.02,
+    "buffer.journal.RETRY_S": 0.02,
+    "writer.committer.FIRST_PAUSE_S": 0.005,
+    "writer.committer.LONGEST_PAUSE_S": 0.05,
+    "writer.writer.FIRST_PAUSE_S": 0.005,
+    "writer.writer.LONGEST_PAUSE_S": 0.05,
 }
 
 

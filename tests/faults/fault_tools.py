@@ -19,8 +19,8 @@ from factories import entry
 from writing_tools import names, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.entry import encode_line
-from chainlog_async.lease import journal_folder, segment_path
+from chainlog_async.buffer.lease import journal_folder, segment_path
+from chainlog_async.entry.line import encode_line
 
 SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}
 """Settings of a journal that comes to its bound, and to its next file, soon."""

@@ -16,14 +16,14 @@ from interrupting import HOWS, How, cancel_at_every_step
 from writing_tools import Locked, check_law, check_totals, log_all, models, names, settings_for
 
 from chainlog_async import ChainLog
-from chainlog_async.backlog import Batch
-from chainlog_async.committer import Books
-from chainlog_async.database import close_connection
+from chainlog_async.buffer.backlog import Batch
+from chainlog_async.buffer.lease import journal_folder, take_dead_leases
+from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.errors import ClosedError
-from chainlog_async.lease import journal_folder, take_dead_leases
-from chainlog_async.queue import EntryQueue
-from chainlog_async.replay import replay as replay_leases
-from chainlog_async.store import Store, open_database
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.storage import Store, open_database
+from chainlog_async.writer.committer import Books
+from chainlog_async.writer.replay import replay as replay_leases
 
 from .fault_tools import leave_dead_journal, open_descriptors, remove_database
 
@@ -130,7 +130,7 @@ async def test_a_replay_that_is_cut_off_keeps_the_journal_from_others(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled while its statement waits its turn, a replay lets nobody have the journal: rows would come twice."""
-    monkeypatch.setattr("chainlog_async.store.GRACE_S", 0.05)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.storage.GRACE_S", 0.05)
     leave_dead_journal(database, names(0, 12))
     settings = settings_for(database)
     store = Store(await open_database(settings), settings)

@@ -14,9 +14,10 @@ import pytest
 from factories import entry
 from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
 
-from chainlog_async import ChainLog, integrity
+from chainlog_async import ChainLog
+from chainlog_async.buffer.lease import LOCK_SUFFIX, journal_folder
 from chainlog_async.errors import DatabaseError, NotADatabaseError
-from chainlog_async.lease import LOCK_SUFFIX, journal_folder
+from chainlog_async.storage.sqlite.maintenance import integrity_check as integrity
 
 from .fault_tools import (
     beside,
@@ -223,11 +224,13 @@ async def test_damage_that_the_replay_meets_first_is_dealt_with(tmp_path: Path) 
 
 TWO = """
 import asyncio, sys
-from chainlog_async import ChainLog, RequestLogEntry, maintenance, store
+from chainlog_async import ChainLog, RequestLogEntry
+from chainlog_async.storage.sqlite import storage
+from chainlog_async.storage.sqlite.maintenance import rounds
 from chainlog_async.settings import Settings
 
 path, name = sys.argv[1], sys.argv[2]
-maintenance.TICK_S = store.LOOK_S = 0.02
+rounds.TICK_S = storage.LOOK_S = 0.02
 
 def log(chainlog, first, last):
     for number in range(first, last):
@@ -331,7 +334,7 @@ async def test_a_sound_database_passes_the_check(database: Path, monkeypatch: py
         await check(path, *rest)  # type: ignore[arg-type]  # handed on
         checked.append(path)
 
-    monkeypatch.setattr("chainlog_async.writer.check_after_unclean_end", counted)
+    monkeypatch.setattr("chainlog_async.writer.writer.check_after_unclean_end", counted)
     async with ChainLog(settings_for(database)) as chainlog:
         await chainlog.write(entry())
     assert checked == []

@@ -26,8 +26,9 @@ from writing_tools import (
     warnings_of,
 )
 
-from chainlog_async import ChainLog, Settings, store
-from chainlog_async.schema import APPLICATION_ID
+from chainlog_async import ChainLog, Settings
+from chainlog_async.storage.sqlite import storage as store
+from chainlog_async.storage.sqlite.schema import APPLICATION_ID
 
 from .fault_tools import (
     beside,

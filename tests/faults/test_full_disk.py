@@ -11,7 +11,9 @@ import pytest
 from factories import entry
 from writing_tools import check_law, check_totals, log_all, names, settings_for, stored, until, warnings_of
 
-from chainlog_async import ChainLog, RequestLogEntry, database, store
+from chainlog_async import ChainLog, RequestLogEntry
+from chainlog_async.storage.sqlite import connection as database
+from chainlog_async.storage.sqlite import storage as store
 
 from .fault_tools import fill, log_and_store, tmpfs, until_health
 

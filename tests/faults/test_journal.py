@@ -32,13 +32,13 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.books import DropReason
-from chainlog_async.condition import Condition
+from chainlog_async.buffer.accounting import DropReason
+from chainlog_async.buffer.journal import Segment, remove_segments
+from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.lease import journal_folder, take_dead_leases
+from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.errors import ClosedError, EntryError, QueueFullError
-from chainlog_async.journal import Segment, remove_segments
-from chainlog_async.lease import journal_folder, take_dead_leases
-from chainlog_async.queue import EntryQueue
-from chainlog_async.stream import Stream
+from chainlog_async.writer.health import Condition
 
 from .fault_tools import (
     SMALL,
@@ -111,7 +111,7 @@ async def test_a_deleted_lock_is_taken_anew(tmp_path: Path, caplog: pytest.LogCa
 
 async def test_a_writer_never_takes_itself_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer whose lock file was deleted just before it looks for dead ones leaves its own journal alone."""
-    monkeypatch.setattr("chainlog_async.stream.LOOK_S", 3_600)
+    monkeypatch.setattr("chainlog_async.buffer.journal_manager.LOOK_S", 3_600)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
         async with locked(db_path):
@@ -191,7 +191,7 @@ async def test_no_file_is_deleted_twice(tmp_path: Path, monkeypatch: pytest.Monk
     segments = [_segment(tmp_path / str(number)) for number in range(3)]
     released = [[segment] for segment in segments]
     monkeypatch.setattr(queue, "take_released", lambda: released.pop(0))
-    monkeypatch.setattr("chainlog_async.stream.remove_segments", remove)
+    monkeypatch.setattr("chainlog_async.buffer.journal_manager.remove_segments", remove)
     first = asyncio.ensure_future(stream.remove_committed())
     await until(lambda: len(removed) == 1)
     await stream.remove_committed()

@@ -13,10 +13,10 @@ from factories import entry
 from writing_tools import check_law, locked, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.condition import Condition
-from chainlog_async.journal import Journal, remove_segments
-from chainlog_async.lease import journal_folder
-from chainlog_async.queue import EntryQueue
+from chainlog_async.buffer.journal import Journal, remove_segments
+from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.writer.health import Condition
 
 from .fault_tools import SMALL, immutable, open_descriptors, until_health
 
@@ -93,7 +93,7 @@ async def test_a_full_journal_whose_folder_goes_gives_up_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same when it was at its bound before its folder was lost."""
-    monkeypatch.setattr("chainlog_async.stream.LOOK_S", 3_600)
+    monkeypatch.setattr("chainlog_async.buffer.journal_manager.LOOK_S", 3_600)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, **DROPPING)) as chainlog:
         async with locked(db_path):
@@ -158,7 +158,7 @@ def test_a_file_that_was_only_begun_is_gone_on_with(tmp_path: Path, is_left: boo
     """After a failure the journal begins a file to see whether it can; the next line goes into it, however long."""
     journal = Journal(tmp_path, "writer", max_bytes=10**6, segment_bytes=16 * 1024)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chainlog_async.journal.RETRY_S", 0)
+        patch.setattr("chainlog_async.buffer.journal.RETRY_S", 0)
         patch.setattr(os, "pwrite", lambda *_: 0)
         assert not journal.append(0, b"first\n")
     remove_segments(journal.take_released())

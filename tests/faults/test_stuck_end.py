@@ -20,7 +20,7 @@ from .fault_tools import journal_files
 
 GATEWAY = """
 import asyncio, sqlite3, sys, threading, time
-from chainlog_async import ChainLog, RequestLogEntry, store
+from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 
 path, how, max_queue_size = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import pkgutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -26,35 +25,57 @@ from writing_tools import (
     until,
 )
 
-import chainlog_async
-from chainlog_async import ChainLog, lease
+from chainlog_async import ChainLog
+from chainlog_async.buffer import lease
 from chainlog_async.errors import ChainlogError
 
 from .fault_tools import beside_it, leave_dead_journal
 
 WRITERS_MODULES = (
-    "committer", "database", "finishing", "integrity", "log_size", "maintenance", "quarantine", "replay", "retention",
-    "rollups", "schema", "slices", "store", "stream", "writer",
-)  # fmt: skip
+    "writer.committer",
+    "storage.sqlite.connection",
+    "common.cancellation",
+    "storage.sqlite.maintenance.integrity_check",
+    "storage.sqlite.maintenance.size_estimate",
+    "storage.sqlite.maintenance.rounds",
+    "storage.sqlite.quarantine",
+    "writer.replay",
+    "storage.sqlite.maintenance.retention",
+    "storage.sqlite.maintenance.rollup_job",
+    "storage.sqlite.schema",
+    "storage.sqlite.maintenance.purge",
+    "storage.sqlite.storage",
+    "buffer.journal_manager",
+    "writer.writer",
+)
 """Where the writer's task finds what it awaits."""
 
 PASSED_OVER = {
     # The task itself.
-    "writer.Writer.run",
+    "writer.writer.Writer.run",
     # Closing that is kept from closing leaves a connection open, whatever comes after it.
-    "database.close_connection", "database._close", "store.Store._renew",
+    "storage.sqlite.connection.close_connection",
+    "storage.sqlite.connection._close",
+    "storage.sqlite.storage.Store._renew",
     # Only for a replay that is cut short, see the tests of cancellation, or for a round, see test_upkeep.py.
-    "store.Store.settle_down", "store.Store.end_statement",
-}  # fmt: skip
+    "storage.sqlite.storage.Store.settle_down",
+    "storage.sqlite.storage.Store.end_statement",
+}
 
 AT_THE_END = {
-    "store.Store.interrupt", "stream.Stream.close", "writer.Writer._drain", "writer.Writer._drain_and_tidy_up",
-    "writer.Writer._forget", "writer.Writer._learn_fate", "writer.Writer._shut_down", "writer.Writer._tidy_up",
-    "store.Store.forget_position",
-}  # fmt: skip
+    "storage.sqlite.storage.Store.interrupt",
+    "buffer.journal_manager.Stream.close",
+    "writer.writer.Writer._drain",
+    "writer.writer.Writer._drain_and_tidy_up",
+    "writer.writer.Writer._forget",
+    "writer.writer.Writer._learn_fate",
+    "writer.writer.Writer._shut_down",
+    "writer.writer.Writer._tidy_up",
+    "storage.sqlite.storage.Store.forget_position",
+}
 """Awaited when the log is closed, and not before."""
 
-WITH_A_LOCK = {"store.Store.interrupt", "writer.Writer._learn_fate"}
+WITH_A_LOCK = {"storage.sqlite.storage.Store.interrupt", "writer.writer.Writer._learn_fate"}
 """And only when time runs out."""
 
 Owner = type | ModuleType
@@ -106,9 +127,7 @@ class Fault:
 def _names_of(function: object) -> list[tuple[Owner, str]]:
     """A module that imported the function has a name of its own for it."""
     modules = [
-        importlib.import_module(f"chainlog_async.{info.name}")
-        for info in pkgutil.iter_modules(chainlog_async.__path__)
-        if info.name in (*WRITERS_MODULES, "service", "logger")
+        importlib.import_module(f"chainlog_async.{name}") for name in (*WRITERS_MODULES, "chainlog", "request_logger")
     ]
     return [(module, name) for module in modules for name, item in vars(module).items() if item is function]
 
@@ -194,8 +213,8 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
         wal_limit_bytes=0,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
-        retention_rows=20 if name.startswith("slices.") else 0,
-        retention_bytes=100_000 if name.startswith("log_size.") else 0,
+        retention_rows=20 if name.startswith("storage.sqlite.maintenance.purge.") else 0,
+        retention_bytes=100_000 if name.startswith("storage.sqlite.maintenance.size_estimate.") else 0,
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )
     return Life(ChainLog(settings), fault)

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from chainlog_async.errors import MigrationError, NotADatabaseError
-from chainlog_async.faults import Fault, classify
+from chainlog_async.storage.sqlite.errors import Fault, classify
 
 MEANINGS = {
     "SQLITE_BUSY": Fault.BUSY,

@@ -15,7 +15,7 @@ from factories import entry
 from writing_tools import check_totals, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.condition import has_wal_reset_bug
+from chainlog_async.writer.health import has_wal_reset_bug
 
 from .fault_tools import beside_it, until_health
 
@@ -106,10 +106,11 @@ async def test_without_a_slow_reader_the_log_stays_small(tmp_path: Path) -> None
 
 KILLED = """
 import asyncio, os, signal, sys
-from chainlog_async import ChainLog, RequestLogEntry, maintenance
+from chainlog_async import ChainLog, RequestLogEntry
+from chainlog_async.storage.sqlite.maintenance import rounds
 from chainlog_async.settings import Settings
 
-maintenance.TICK_S = 0.02
+rounds.TICK_S = 0.02
 
 async def main():
     async with ChainLog(Settings(db_path=sys.argv[1])) as chainlog:
@@ -171,7 +172,7 @@ async def test_health_tells_of_an_sqlite_with_the_bug(
 ) -> None:
     """It is a note, not a failure: health stays ok; and it is logged once, however often a log is opened."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-    monkeypatch.setattr("chainlog_async.condition._warned_of_sqlite", False)
+    monkeypatch.setattr("chainlog_async.writer.health._warned_of_sqlite", False)
     for _ in range(2):
         async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
             health = chainlog.health()

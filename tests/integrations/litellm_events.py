@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chainlog_async import RequestLogEntry
-from chainlog_async.entry import encode_line
-from chainlog_async.integrations.litellm_payload import Position, Try, read_event
-from chainlog_async.integrations.litellm_window import Window
+from chainlog_async.entry.line import encode_line
+from chainlog_async.integrations._litellm.attempt_join import Window
+from chainlog_async.integrations._litellm.payload import Position, Try, read_event
 
 
 def kwargs_of(event: dict[str, object]) -> dict[str, object]:

@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.entry import now_ms
+from chainlog_async.entry.line import now_ms
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request, record_attempt
-from chainlog_async.window import Window
+from chainlog_async.usage.time_window import Window
 
 from .support import App, rows_of, serving
 

@@ -16,9 +16,9 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chainlog_async import ChainLog, Settings
+from chainlog_async.integrations._asgi.messages import MAX_REQUEST_BYTES, Answered, Asked
+from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer
 from chainlog_async.integrations.asgi import ChainLogMiddleware
-from chainlog_async.integrations.exchange import MAX_REQUEST_BYTES, Answered, Asked
-from chainlog_async.integrations.reported_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer
 
 from .support import rows_of, serving
 

@@ -15,8 +15,8 @@ import pytest
 from factories import entry as make_entry
 
 from chainlog_async.errors import SettingsError
-from chainlog_async.integrations import background
-from chainlog_async.integrations.background import BackgroundLog, beside_a_busy_loop
+from chainlog_async.integrations import background_log as background
+from chainlog_async.integrations.background_log import BackgroundLog, beside_a_busy_loop
 from chainlog_async.settings import Settings
 
 MakeSettings = Callable[..., Settings]

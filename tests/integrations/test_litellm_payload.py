@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chainlog_async.entry import encode_line
-from chainlog_async.integrations.litellm_entry import entry_of
-from chainlog_async.integrations.litellm_payload import Try, read_event, read_failure
+from chainlog_async.entry.line import encode_line
+from chainlog_async.integrations._litellm.entry import entry_of
+from chainlog_async.integrations._litellm.payload import Try, read_event, read_failure
 
 from .litellm_events import a_try
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations.litellm_payload import Try
-from chainlog_async.integrations.litellm_window import HOLD_RETRIED_S, HOLD_RUNNING_S, HOLD_S
+from chainlog_async.integrations._litellm.attempt_join import HOLD_RETRIED_S, HOLD_RUNNING_S, HOLD_S
+from chainlog_async.integrations._litellm.payload import Try
 
 from .litellm_events import Joined, a_try, recorded
 

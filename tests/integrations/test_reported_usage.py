@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations.exchange import Answered
-from chainlog_async.integrations.reported_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer, ReportedUsage
+from chainlog_async.integrations._asgi.messages import Answered
+from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer, ReportedUsage
 
 ANTHROPIC_START = {
     "type": "message_start",

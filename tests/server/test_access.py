@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from chainlog_async import ChainLog
 from chainlog_async.errors import SettingsError
 from chainlog_async.server import check_bind, create_app
-from chainlog_async.server.bind import bound_socket
+from chainlog_async.server.listen import bound_socket
 from chainlog_async.server.loopback import is_loopback
 
 from .support import KEY, OTHER_KEY, entry, running, service_settings, serving

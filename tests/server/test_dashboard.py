@@ -12,7 +12,7 @@ from starlette.routing import Mount
 
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
-from chainlog_async.server.dashboard import MEDIA_TYPES
+from chainlog_async.server.routes.dashboard import MEDIA_TYPES
 
 from .support import KEY, running, service_settings, serving
 

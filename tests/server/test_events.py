@@ -15,7 +15,9 @@ import pytest
 from factories import insert_as_original, original_row
 
 from chainlog_async import ChainLog
-from chainlog_async.server import create_app, events, news
+from chainlog_async.server import create_app
+from chainlog_async.server import live_feed as news
+from chainlog_async.server.routes import stream as events
 
 from .support import entry, running, service_settings, serving, settled
 from .test_run import Output, process

@@ -61,7 +61,7 @@ async def test_what_is_wrong_from_the_start_has_its_status(tmp_path: Path, monke
             assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
         with monkeypatch.context() as without:
             without.setitem(sys.modules, "pyarrow", None)
-            without.delitem(sys.modules, "chainlog_async.parquet", raising=False)
+            without.delitem(sys.modules, "chainlog_async.requests.parquet", raising=False)
             reply = await client.get("/v1/requests/export?format=parquet")
         assert (reply.status_code, reply.json()["error"]["code"]) == (501, "not_installed")
         settings.db_path.rename(tmp_path / "moved.db")

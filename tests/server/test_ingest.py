@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from chainlog_async import ChainLog
-from chainlog_async.server import create_app, ingest
+from chainlog_async.server import create_app
+from chainlog_async.server.routes import ingest
 
 from .support import count_rows, entry, running, service_settings, settled
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async import requests
+from chainlog_async.storage.sqlite.queries import requests
 
 from .support import entry, running, service_settings, settled
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from traces import llmperf_entries, needs_llmperf
 
-from chainlog_async.durations import RELATIVE_ERROR
+from chainlog_async.usage.percentiles import RELATIVE_ERROR
 
 from .support import entry, running, service_settings, settled
 

@@ -1,0 +1,108 @@
+"""A copy of a database in use: one file, complete, checked and on the disk before it has its name.
+
+It is made by ``VACUUM INTO``. The backup API would be about as fast (on 235 MB 0.6 s against 0.7 s), but starts over
+whenever another process writes, unless it copies everything in one step that nothing can interrupt; and it copies free
+pages, in which requests that were pruned can still be read. ``VACUUM INTO`` copies one state in one statement, beside
+any writer, can be interrupted, leaves out what is free, and its file needs no ``-wal``. What it does not do is done
+here: it syncs nothing, and leaves half a file when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from urllib.parse import quote
+
+import aiosqlite
+import msgspec
+
+from chainlog_async.common.atomic_file import PartialFile
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.disk_space import Need, needs_of, require_room
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.errors import NotADatabaseError
+from chainlog_async.storage.sqlite.maintenance.purge import look_at_pages
+
+from .session import open_for_reading
+
+LOOK_S = 0.1
+"""How often the size of the copy is looked at, in seconds."""
+
+
+class BackupReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `backup_database` made."""
+
+    database: str
+    backup: str
+    bytes: int
+    """Size of the backup."""
+    seconds: float
+
+
+async def backup_database(
+    source: str | Path,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    busy_timeout_ms: int = 5_000,
+    on_progress: Progress = no_progress,
+) -> BackupReport:
+    """Copies one state of the database to a file that only its owner can read, while others go on writing.
+
+    The copy is made under another name in the target's folder, passes ``integrity_check``, is synced, and only then
+    renamed. An error or a cancellation removes it; a kill leaves ``.NAME.partial``, which the next backup to that
+    target replaces. As with `check_database`, the write-ahead log grows by what is written meanwhile.
+
+    Raises `DatabaseError` when the source cannot be read or is damaged, when the target exists (without `overwrite`),
+    is in use or is the source itself, or when there is no room; and `OSError` when the target cannot be written.
+    """
+    began = monotonic()
+    copy = await in_thread(PartialFile, Path(source), Path(target), overwrite=overwrite)
+    try:
+        await in_thread(copy.begin)
+        await _copy(source, copy.path, busy_timeout_ms, on_progress)
+        on_progress("checking the copy", 0, None)
+        await _verify(copy.path)
+        size = await in_thread(copy.publish)
+    except BaseException:
+        await in_thread(copy.discard)
+        raise
+    return BackupReport(database=str(source), backup=str(target), bytes=size, seconds=round(monotonic() - began, 3))
+
+
+async def _copy(source: str | Path, path: Path, busy_timeout_ms: int, on_progress: Progress) -> None:
+    async with open_for_reading(source, busy_timeout_ms=busy_timeout_ms) as connection:
+        expected = (await look_at_pages(connection)).used_bytes
+        require_room(await _needs(path.parent, expected), remedy="choose a folder on another disk")
+        # It would also refuse to write to the copy; the source stays safe, because it is opened with mode=ro.
+        await connection.execute_fetchall("PRAGMA query_only = OFF")
+        copying = asyncio.ensure_future(_vacuum_into(connection, path))
+        try:
+            while not copying.done():
+                on_progress("copying", await in_thread(os.path.getsize, path), expected)
+                await asyncio.wait((copying,), timeout=LOOK_S)
+            copying.result()
+        finally:
+            copying.cancel()
+
+
+async def _vacuum_into(connection: aiosqlite.Connection, path: Path) -> None:
+    await connection.execute_fetchall("VACUUM INTO ?", (f"file:{quote(os.fsencode(path))}?mode=rw",))
+
+
+async def _needs(folder: Path, size: int) -> Sequence[Need]:
+    return await in_thread(needs_of, [(folder, size)])
+
+
+async def _verify(path: Path) -> None:
+    async with open_for_reading(path) as connection:
+        ((mode,),) = await connection.execute_fetchall("PRAGMA journal_mode")
+        ((finding,),) = await connection.execute_fetchall("PRAGMA integrity_check(1)")
+    if finding != "ok" or mode == "wal":
+        raise NotADatabaseError(
+            f"the copy did not pass integrity_check ({finding}), so there is no backup; "
+            "look at the database itself: chainlog check"
+        )

@@ -1,0 +1,130 @@
+"""Whether the file is sound, and whether totals, buckets and rollups are what rows and pruned part add up to."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from time import monotonic
+
+import aiosqlite
+import msgspec
+
+from chainlog_async.admin.verify.buckets import (
+    BEGIN_OF_TIME,
+    BUCKETS,
+    compare_buckets,
+    compare_older,
+    days_since,
+    first_whole_bucket,
+)
+from chainlog_async.admin.verify.differences import Difference, Findings
+from chainlog_async.admin.verify.rollups import compare_rollups, rolled_up_days
+from chainlog_async.admin.verify.totals import TABLES, compare, read_totals
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
+from chainlog_async.storage.sqlite.maintenance.purge import number
+
+from .session import open_for_reading
+
+ROWS = "SELECT COUNT(*) FROM request_logs"
+# Not the summary: what 429chain had deleted before the database was migrated is not in there.
+PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_by_provider"
+
+
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `check_database` found."""
+
+    database: str
+    ok: bool
+    """Nothing is wrong."""
+    quick: bool
+    """The indexes were not compared with the rows."""
+    rows: int | None
+    """Requests in the log; None where damage keeps them from being counted."""
+    pruned_rows: int | None
+    """Requests that are in the totals alone; None where damage keeps them from being read."""
+    damage: tuple[str, ...]
+    """What SQLite finds wrong with the file, at most about a hundred lines."""
+    differences: tuple[Difference, ...]
+    """Where totals, buckets and rollups are not what they should be; at most a hundred are listed."""
+    wrong_numbers: int
+    """How many numbers are wrong, listed or not."""
+    seconds: float
+    """How long it took."""
+
+
+async def check_database(
+    path: str | Path, *, quick: bool = False, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> CheckReport:
+    """Looks at one state of the database, while others may go on writing to it.
+
+    Every page is read, with `quick` without comparing indexes and rows. Nobody waits for it, but the write-ahead log
+    cannot start afresh before it is done, so it grows by what is written meanwhile.
+
+    Raises `DatabaseError` when there is nothing to look at: `DatabaseMissingError`, `OlderDatabaseError`,
+    `NotADatabaseError` where not even the schema can be read, and so on.
+    """
+    began = monotonic()
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        # The first read settles which state it is, for everything up to the end.
+        await connection.execute_fetchall("BEGIN")
+        await number(connection, "SELECT COUNT(*) FROM sqlite_master")
+        on_progress("checking the file", 0, len(TABLES) + 1)
+        damage = await _damage(connection, quick=quick)
+        rows = pruned = None
+        findings = Findings()
+        try:
+            await _compare_totals(connection, findings, on_progress)
+            await _compare_buckets(connection, findings, on_progress)
+            await _compare_rollups(connection, findings, on_progress)
+            rows, pruned = await number(connection, ROWS), await number(connection, PRUNED)
+        except sqlite3.Error as error:
+            if classify(error) is not Fault.DAMAGED:
+                raise
+            damage.append(f"the totals cannot be compared: {error} ({errorname(error)})")
+    return CheckReport(
+        database=str(path),
+        ok=not damage and not findings.count,
+        quick=quick,
+        rows=rows,
+        pruned_rows=pruned,
+        damage=tuple(damage),
+        differences=findings.listed,
+        wrong_numbers=findings.count,
+        seconds=round(monotonic() - began, 3),
+    )
+
+
+async def _compare_totals(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    for done, table in enumerate(TABLES, 1):
+        on_progress(f"adding up {table.name}", done, len(TABLES) + 1)
+        kept = await read_totals(connection, table.kept)
+        findings.add(compare(table.name, table.columns, kept, await read_totals(connection, table.counted)))
+
+
+async def _compare_buckets(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    since = await first_whole_bucket(connection)
+    if since > BEGIN_OF_TIME:
+        findings.add(await compare_older(connection, since))
+    async for day in days_since(connection, since, on_progress):
+        for table in BUCKETS:
+            await compare_buckets(connection, table, day, findings)
+
+
+async def _compare_rollups(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
+    days = await rolled_up_days(connection)
+    for done, day in enumerate(days):
+        on_progress("comparing what is rolled up, days", done, len(days))
+        differences, _ = await compare_rollups(connection, day)
+        findings.add(differences)
+
+
+async def _damage(connection: aiosqlite.Connection, *, quick: bool) -> list[str]:
+    try:
+        rows = await connection.execute_fetchall("PRAGMA quick_check" if quick else "PRAGMA integrity_check")
+    except sqlite3.Error as error:
+        if classify(error) is not Fault.DAMAGED:
+            raise
+        return [f"{error} ({errorname(error)})"]
+    findings = [line for (finding,) in rows for line in str(finding).splitlines()]
+    return [] if findings == ["ok"] else findings

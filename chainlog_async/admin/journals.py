@@ -1,0 +1,249 @@
+"""The journals beside a database: what waits in them, and writing by hand what dead writers left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+from anyio import CancelScope
+
+from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES, Batch
+from chainlog_async.buffer.lease import Lease, is_held, journal_folder, segments_of, take_dead_leases, writers_in
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
+from chainlog_async.storage.sqlite.connection import close_connection
+from chainlog_async.storage.sqlite.storage import Store, open_database
+from chainlog_async.writer.committer import Books, Committer
+from chainlog_async.writer.gil_yield import GivingWay
+from chainlog_async.writer.health import Condition
+from chainlog_async.writer.replay import Replayed, release_all, replay
+
+from .session import named_errors, open_for_reading
+
+if TYPE_CHECKING:
+    from chainlog_async.settings import Settings
+
+PATIENCE_S = 30.0
+"""How long one batch may take to be committed, in seconds; a gateway would go on trying for ever."""
+
+
+class JournalInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The journal of one writer."""
+
+    writer_id: str
+    alive: bool
+    """Whether its writer runs, or somebody is replaying it."""
+    segments: int
+    """Files of the journal."""
+    bytes: int
+    """Their size together, in bytes."""
+    waiting: int
+    """Entries in them that are not in the database yet."""
+    oldest_waiting: int | None
+    """The timestamp of the first of these, in ms since the epoch, UTC."""
+    problem: str | None = None
+    """Why a part of it cannot be read; what is in that part is not counted."""
+
+
+class JournalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `list_journals` found."""
+
+    folder: str
+    journals: tuple[JournalInfo, ...]
+    database_error: str | None
+    """Why the database could not be asked what is committed; everything in the journals then counts as waiting."""
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `replay_journals` did."""
+
+    database: str
+    journals: int
+    """Journals of dead writers that were replayed and are gone."""
+    written: int
+    """Entries from them that are in the database now."""
+    rejected: int
+    """Entries that were put aside in ``rejected_entries``."""
+    torn: int
+    """Unfinished lines: entries whose `log_request` never returned."""
+    living: int
+    """Journals that were left alone because their writers run."""
+    problems: tuple[str, ...]
+    """Journals that could not be read, or not be deleted, and why; they stay as they are."""
+
+
+async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> JournalReport:
+    """Looks at the journals beside the database; changes nothing, and works without the database too.
+
+    Raises `DatabaseMissingError` when there is neither a database nor a journal, and `OSError`.
+    """
+    folder = await in_thread(_folder_of, Path(path))
+    positions: dict[str, int] = {}
+    problem: DatabaseError | None = None
+    try:
+        positions = await _positions(path, busy_timeout_ms)
+    except DatabaseError as error:
+        problem = error
+    # The positions first: what is committed in between is then counted as waiting, and nothing is overlooked.
+    journals = await in_thread(_look_at_all, folder, positions)
+    if journals is None:
+        if isinstance(problem, DatabaseMissingError):
+            raise problem
+        journals = []
+    known = isinstance(problem, OlderDatabaseError | None)
+    return JournalReport(folder=str(folder), journals=tuple(journals), database_error=None if known else str(problem))
+
+
+async def replay_journals(settings: Settings, *, on_progress: Progress = no_progress) -> ReplayReport:
+    """Takes over the journals of dead writers and commits what waits in them, exactly once, as the next start would.
+
+    The living ones are left alone. After an error, a cancellation or a kill the rest waits as before.
+
+    Raises `DatabaseError` (`DatabaseMissingError`, `OlderDatabaseError`, or a batch could not be committed within
+    `PATIENCE_S` seconds) and `OSError`.
+    """
+    before = await list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms)
+    async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
+        # Opening it to write would make a database, or migrate one.
+        pass
+    by_hand = _ByHand(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
+    store = Store(await open_database(settings), settings)
+    try:
+        with named_errors(settings.db_path):
+            await by_hand.run(store, settings.max_batch_size)
+    except BaseException:
+        await close_connection(store.connection, interrupting=True)
+        raise
+    await close_connection(store.connection)
+    total = by_hand.total
+    return ReplayReport(
+        database=str(settings.db_path),
+        journals=total.journals,
+        written=total.rows,
+        rejected=total.rejected,
+        torn=total.torn,
+        living=sum(journal.alive for journal in before.journals),
+        problems=tuple(by_hand.problems),
+    )
+
+
+class _ByHand:
+    """Replays with an end to its patience."""
+
+    def __init__(self, expected: int, on_progress: Progress) -> None:
+        self._expected = expected
+        self._on_progress = on_progress
+        self._rows = 0
+        self._condition = Condition()
+        self.total = Replayed()
+        self.problems: list[str] = []
+
+    async def run(self, store: Store, max_batch_rows: int) -> None:
+        folder = journal_folder(await store.locate())
+        committer = Committer(store, self._condition, GivingWay(enabled=False))
+        self.note_replayed(0)
+        leases: list[Lease] = []
+        try:
+            await in_thread(lambda: leases.extend(take_dead_leases(folder, self.problems.append)))
+            while leases:
+                lease = leases.pop()
+                try:
+                    commit = partial(self._commit, committer)
+                    self.total += await replay([lease], store, commit, self, max_batch_rows=max_batch_rows)
+                except OSError as error:
+                    self.problems.append(f"the journal of {lease.writer_id} stays as it is: {error}")
+        finally:
+            await release_all(leases)
+
+    def note_replayed(self, rows: int, torn: int = 0) -> None:
+        """Tells how far it is."""
+        self._rows += rows
+        self._on_progress("replaying", self._rows, max(self._expected, self._rows))
+
+    async def _commit(self, committer: Committer, batch: Batch, books: Books) -> None:
+        with CancelScope(deadline=anyio.current_time() + PATIENCE_S) as patience:
+            await committer.commit(batch, books)
+        if patience.cancelled_caught:
+            raise DatabaseError(
+                f"a batch could not be committed within {PATIENCE_S:g} s: {self._condition.last_error or 'no answer'}; "
+                "the rest waits in the journal as before: free the cause, then replay again or start the gateway"
+            )
+
+
+async def _positions(path: str | Path, busy_timeout_ms: int) -> dict[str, int]:
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        rows = await connection.execute_fetchall("SELECT writer_id, position FROM writer_positions")
+        return {str(writer_id): int(position) for writer_id, position in rows}
+
+
+def _folder_of(path: Path) -> Path:
+    # SQLite follows symbolic links, and the writers put their journals beside what it finds.
+    return journal_folder(path.resolve())
+
+
+def _look_at_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo] | None:
+    if not folder.is_dir():
+        return None
+    return [_look_at(folder, writer_id, positions.get(writer_id, 0)) for writer_id in writers_in(folder)]
+
+
+def _look_at(folder: Path, writer_id: str, position: int) -> JournalInfo:
+    alive = is_held(folder, writer_id)
+    found = segments_of(folder, writer_id)
+    ends = [*(start for start, _ in found[1:]), None]
+    segments = size = waiting = 0
+    oldest: int | None = None
+    problem: str | None = None
+    for (start, path), end in zip(found, ends, strict=False):
+        try:
+            lines, first = _count_lines(path, max(position - start, 0), None if end is None else end - start)
+            size += path.stat().st_size
+        except FileNotFoundError:
+            # Committed and deleted since the folder was listed.
+            continue
+        except OSError as error:
+            problem = str(error)
+            continue
+        segments += 1
+        if lines and not waiting:
+            oldest = _timestamp(first)
+        waiting += lines
+    return JournalInfo(
+        writer_id=writer_id,
+        alive=alive,
+        segments=segments,
+        bytes=size,
+        waiting=waiting,
+        oldest_waiting=oldest,
+        problem=problem,
+    )
+
+
+def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes]:
+    """How many whole lines there are between two places of the file, and the first of them."""
+    with path.open("rb") as file:
+        file.seek(start)
+        first = file.readline()
+        file.seek(start)
+        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
+        lines = 0
+        while left > 0 and (block := file.read(min(left, MAX_BLOCK_BYTES))):
+            lines += block.count(b"\n")
+            left -= len(block)
+    return lines, first
+
+
+def _timestamp(line: bytes) -> int | None:
+    """When the entry of that line ended; None when the line is not one of ours."""
+    try:
+        values = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return None
+    first = values[0] if isinstance(values, list) and values else None
+    return first if isinstance(first, int) else None

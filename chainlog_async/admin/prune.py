@@ -1,0 +1,185 @@
+"""Pruning by hand: the same small deletions that the writer's retention makes, until nothing is too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiosqlite
+import anyio
+import msgspec
+
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.entry.line import now_ms
+from chainlog_async.storage.sqlite.maintenance.purge import END_OF_TIME, Slices, give_back, look_at_pages, number
+from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
+
+from .session import open_for_reading, open_for_upkeep
+
+SLICE_S = 0.1
+"""How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""
+
+ROWS = "SELECT COUNT(*) FROM request_logs"
+ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may stay; 0 sets no bound."""
+
+    max_age_ms: int = 0
+    max_rows: int = 0
+    max_bytes: int = 0
+    """Size of the database without its free pages; the log keeps a share of it, see `log_size.LEAST_SHARE`."""
+
+    def __bool__(self) -> bool:
+        return any((self.max_age_ms, self.max_rows, self.max_bytes))
+
+
+class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `prune_database` deleted, or `plan_pruning` found to delete."""
+
+    database: str
+    dry_run: bool
+    deleted: int
+    """Requests that are gone, or would be; they stay in the totals."""
+    rows: int
+    """Requests that are left, or would be."""
+    bytes_before: int
+    """Size of the database in bytes, free pages included."""
+    bytes_after: int
+    free_bytes: int
+    """What of it is free for new rows."""
+    can_shrink: bool
+    """Whether free pages can go back to the file system without a VACUUM."""
+    too_large: str | None
+    """Why it is, or would be, larger than `max_bytes` all the same, in words, with the remedy; None when it is not."""
+    seconds: float
+
+
+async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
+    """What `prune_database` would delete; changes nothing. By size it can only be estimated.
+
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and so on.
+    """
+    began = monotonic()
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        await connection.execute_fetchall("BEGIN")
+        rows = await number(connection, ROWS)
+        deleted, too_large = await _count_too_many(connection, limits, rows, now_ms())
+        pages = await look_at_pages(connection)
+        return PruneReport(
+            database=str(path),
+            dry_run=True,
+            deleted=deleted,
+            rows=rows - deleted,
+            bytes_before=pages.file_bytes,
+            bytes_after=pages.file_bytes,
+            free_bytes=pages.free_bytes,
+            can_shrink=pages.is_incremental,
+            too_large=too_large,
+            seconds=round(monotonic() - began, 3),
+        )
+
+
+async def prune_database(
+    path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> PruneReport:
+    """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
+
+    Each deletion is a transaction of about `SLICE_S` seconds, after which others get as long to write. The
+    totals stay. An error, a cancellation or a kill in the middle leaves what is deleted deleted, and the rest.
+
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
+    """
+    began = monotonic()
+    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        run = _Run(connection, on_progress)
+        bytes_before = (await look_at_pages(connection)).file_bytes
+        await run.prune(limits, now_ms())
+        await run.give_back()
+        # The file itself only becomes smaller when the write-ahead log is moved into it.
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+        pages = await look_at_pages(connection)
+        return PruneReport(
+            database=str(path),
+            dry_run=False,
+            deleted=run.deleted,
+            rows=await number(connection, ROWS),
+            bytes_before=bytes_before,
+            bytes_after=pages.file_bytes,
+            free_bytes=pages.free_bytes,
+            can_shrink=pages.is_incremental,
+            too_large=run.too_large,
+            seconds=round(monotonic() - began, 3),
+        )
+
+
+class _Run:
+    def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
+        self._connection = connection
+        self._on_progress = on_progress
+        self._slices = Slices(SLICE_S)
+        self._expected = 0
+        self.deleted = 0
+        self.too_large: str | None = None
+
+    async def prune(self, limits: Limits, now: int) -> None:
+        rows = await number(self._connection, ROWS)
+        self._expected, _ = await _count_too_many(self._connection, limits, rows, now)
+        if limits.max_age_ms:
+            await self._delete(rows, before=now - limits.max_age_ms)
+        if limits.max_rows:
+            await self._delete(await number(self._connection, ROWS) - limits.max_rows)
+        rows = await number(self._connection, ROWS)
+        while limits.max_bytes:
+            used = (await look_at_pages(self._connection)).used_bytes
+            surplus = await find_surplus(self._connection, rows, used, limits.max_bytes)
+            self.too_large = surplus.reason
+            if not surplus.rows:
+                break
+            rows -= await self._delete_slice(surplus.rows)
+
+    async def give_back(self) -> None:
+        pages = await look_at_pages(self._connection)
+        at_first = pages.free
+        more = True
+        while more:
+            started = monotonic()
+            more = await give_back(self._connection, pages, keep_pages=0)
+            pages = await look_at_pages(self._connection)
+            self._on_progress("giving space back", max(at_first - pages.free, 0), at_first)
+            await anyio.sleep(monotonic() - started)
+
+    async def _delete(self, rows: int, *, before: int = END_OF_TIME) -> None:
+        while rows > 0:
+            deleted = await self._delete_slice(rows, before=before)
+            if not deleted:
+                break
+            rows -= deleted
+
+    async def _delete_slice(self, rows: int, *, before: int = END_OF_TIME) -> int:
+        started = monotonic()
+        deleted = await self._slices.delete_oldest(self._connection, rows, before=before)
+        self.deleted += deleted
+        self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
+        # A writer that waits for the lock looks for it now and then, and has to find it free.
+        await anyio.sleep(monotonic() - started)
+        return deleted
+
+
+async def _count_too_many(
+    connection: aiosqlite.Connection, limits: Limits, rows: int, now: int
+) -> tuple[int, str | None]:
+    """How many rows have to go, and why that is not enough."""
+    too_many, too_large = [0], None
+    if limits.max_age_ms:
+        too_many.append(await number(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
+    if limits.max_rows:
+        too_many.append(rows - limits.max_rows)
+    if limits.max_bytes:
+        surplus = await find_surplus(connection, rows, (await look_at_pages(connection)).used_bytes, limits.max_bytes)
+        too_many.append(surplus.rows)
+        too_large = surplus.reason
+    return min(max(too_many), rows), too_large

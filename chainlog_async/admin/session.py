@@ -1,0 +1,105 @@
+"""What the operator's commands stand on: a database that is there and up to date, opened to be read or to be changed.
+
+Nothing here makes a file. A cancelled caller leaves no statement running and no transaction open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from chainlog_async.common.cancellation import finish
+from chainlog_async.errors import DatabaseError, NotADatabaseError
+from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
+from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
+from chainlog_async.storage.sqlite.schema import check_readable, read_identity
+
+
+@asynccontextmanager
+async def open_for_reading(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
+    """A read-only connection for as long as the block lasts.
+
+    Raises `DatabaseMissingError`, `OlderDatabaseError` and the like, and a `DatabaseError` that says what to do for
+    every `sqlite3.Error` in the block.
+    """
+    connection = await open_reader(path, busy_timeout_ms=busy_timeout_ms)
+    async with _closing(connection):
+        with named_errors(path):
+            check_readable(await read_identity(connection), str(path))
+            yield connection
+
+
+@asynccontextmanager
+async def open_for_upkeep(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
+    """A connection that may write, in autocommit mode, for as long as the block lasts. Raises the same."""
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms):
+        # Asked first, for opening it to write would make it or turn it to write-ahead logging.
+        pass
+    connection = await initialize_database(path, busy_timeout_ms=busy_timeout_ms)
+    async with _closing(connection):
+        with named_errors(path):
+            # The copy of a VACUUM, and the sorting of every row, are too much for memory.
+            await connection.execute_fetchall("PRAGMA temp_store = FILE")
+            yield connection
+
+
+@asynccontextmanager
+async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[None]:
+    """Commits at the end of the block, or leaves everything as it was. Raises `sqlite3.Error`.
+
+    After a cancellation it is the closing of the connection that rolls back.
+    """
+    await connection.execute_fetchall("BEGIN IMMEDIATE")
+    try:
+        yield
+        await finish(_commit(connection))
+    except Exception:
+        # Some errors, SQLITE_FULL among them, end the transaction by themselves; a second ROLLBACK would hide them.
+        if connection.in_transaction:
+            await connection.execute_fetchall("ROLLBACK")
+        raise
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Generator[None]:
+    """Turns every `sqlite3.Error` of the block into a `DatabaseError` with the path and the remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise named_error(path, error) from error
+
+
+def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
+    """The error with the path and the remedy."""
+    detail = f"{error} ({errorname(error)})"
+    fault = classify(error)
+    if fault is Fault.BUSY:
+        return DatabaseError(f"{path} is locked by another process: {detail}; end it or wait for it, and try again")
+    if fault is Fault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is damaged, or no SQLite database: {detail}; keep a copy of it, then put a backup or a recovered "
+            "file (sqlite3 FILE .recover) in its place"
+        )
+    if fault is Fault.STORAGE:
+        return DatabaseError(
+            f"{path}: {detail}; check its permissions and the room on its disk and for temporary files"
+        )
+    return DatabaseError(f"{path}: {detail}")
+
+
+@asynccontextmanager
+async def _closing(connection: aiosqlite.Connection) -> AsyncGenerator[None]:
+    try:
+        yield
+    except BaseException:
+        await close_connection(connection, interrupting=True)
+        raise
+    await close_connection(connection)
+
+
+async def _commit(connection: aiosqlite.Connection) -> None:
+    await connection.execute_fetchall("COMMIT")

@@ -1,0 +1,78 @@
+"""Rewriting the file without its free pages, so that from then on it can shrink by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+import aiosqlite
+import msgspec
+
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.disk_space import Need, needs_of, require_room, temporary_folder
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.storage.sqlite.maintenance.purge import look_at_pages
+
+from .session import open_for_reading, open_for_upkeep
+
+LOG_OVERHEAD = 1.01
+"""A page in the write-ahead log has a header of 24 bytes."""
+
+
+class VacuumReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `vacuum_database` did."""
+
+    database: str
+    bytes_before: int
+    """Size of the database in bytes, free pages included."""
+    bytes_after: int
+    converted: bool
+    """Whether the file could not give pages back before, and now can."""
+    seconds: float
+    """How long it took; for most of it nobody else could write."""
+
+
+async def vacuum_needs(path: str | Path, *, busy_timeout_ms: int = 5_000) -> list[Need]:
+    """Which folders `vacuum_database` needs room in for a while, at the most. Raises `DatabaseError` or `OSError`."""
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        return await _needs(connection)
+
+
+async def vacuum_database(
+    path: str | Path, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> VacuumReport:
+    """Compacts the file, and turns one without auto_vacuum, as 429chain makes them, into one that can shrink.
+
+    It is one transaction: an error, a cancellation or a kill leaves the file as it was. Others read on but cannot
+    write meanwhile; a gateway keeps its entries in its journal.
+
+    Raises `DatabaseError`: there is not enough room, another process holds the lock, `DatabaseMissingError`,
+    `OlderDatabaseError`, and so on.
+    """
+    began = monotonic()
+    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        require_room(
+            await _needs(connection), remedy="make room, or set SQLITE_TMPDIR to a folder on a disk that has more"
+        )
+        before = await look_at_pages(connection)
+        on_progress("rewriting the file", 0, None)
+        await connection.execute_fetchall("PRAGMA auto_vacuum = INCREMENTAL")
+        await connection.execute_fetchall("VACUUM")
+        on_progress("emptying the write-ahead log", 0, None)
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        return VacuumReport(
+            database=str(path),
+            bytes_before=before.file_bytes,
+            bytes_after=(await look_at_pages(connection)).file_bytes,
+            converted=not before.is_incremental,
+            seconds=round(monotonic() - began, 3),
+        )
+
+
+async def _needs(connection: aiosqlite.Connection) -> list[Need]:
+    """The new file is made among the temporary files, and goes through the write-ahead log to its place."""
+    size = (await look_at_pages(connection)).used_bytes
+    ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
+    folder = Path(str(file)).parent
+    temporary = await in_thread(temporary_folder)
+    return await in_thread(needs_of, [(folder, round(size * LOG_OVERHEAD)), (temporary, size)])

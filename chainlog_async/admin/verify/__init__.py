@@ -1,0 +1,1 @@
+"""Numbers as they are kept and as they should be: totals, buckets, rollups. Used by `check` and `rebuild`."""

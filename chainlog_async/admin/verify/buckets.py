@@ -1,0 +1,273 @@
+"""The buckets as they are kept, and as they follow from the rows: compared and mended a day at a time, inside SQLite.
+
+A long log has millions of buckets, so none is held in Python unless it is wrong. Buckets outlive their rows: those
+from the time of the newest pruned row and before can only be compared as a whole, and only be kept as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+
+import aiosqlite
+
+from chainlog_async.common.progress import Progress
+from chainlog_async.storage.sqlite.maintenance.purge import END_OF_TIME
+from chainlog_async.usage.time_window import DAY_MS, QUARTER_MS
+
+from .differences import MOST_LISTED, Difference, Findings, compare_lines, time_text
+from .totals import compare, read_totals
+
+BEGIN_OF_TIME = -(2**63)
+
+_QUARTER = "CAST(timestamp AS INTEGER) / 900000 * 900000"
+_BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
+_ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
+
+# What the triggers of 0007 make of the same rows.
+_COUNTED_USAGE = f"""
+SELECT
+  {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
+  {_BIN.format("latency_ms")} AS upper_ms,
+  COUNT(*) AS requests, SUM(http_status >= 400) AS errors, SUM(http_status = 429) AS rate_limited,
+  SUM(attempts > 1) AS waterfalls, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
+  SUM(COALESCE(cached_tokens, 0)) AS cached_tokens, SUM(total_tokens) AS total_tokens,
+  SUM(COALESCE(cost_usd, 0)) AS cost_usd, SUM(latency_ms) AS latency_ms, SUM(COALESCE(ttft_ms, 0)) AS ttft_ms,
+  COUNT(ttft_ms) AS ttft_requests
+{_ROWS}
+GROUP BY 1, 2, 3, 4, 5, 6
+"""  # put together from constants of this file
+_COUNTED_TTFT = f"""
+SELECT
+  {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
+  {_BIN.format("ttft_ms")} AS upper_ms, COUNT(*) AS requests
+{_ROWS} AND ttft_ms IS NOT NULL
+GROUP BY 1, 2, 3, 4, 5, 6
+"""  # the same
+# MAX alone of its kind: the error is then taken from the try that failed last (https://sqlite.org/quirks.html).
+_COUNTED_ATTEMPTS = f"""
+SELECT
+  start, provider_id, model, COUNT(*) AS tries, SUM(status < 400) AS successes, SUM(status = 429) AS rate_limited,
+  SUM(status >= 400 AND status NOT IN (429, 499)) AS failures,
+  last_error, last_error_status, last_error_at, MAX(place)
+FROM (
+  SELECT
+    *, IIF(status >= 400, SUBSTR(message, 1, 500), NULL) AS last_error, IIF(status >= 400, told, NULL) AS
+    last_error_status, IIF(status >= 400, timestamp, NULL) AS last_error_at,
+    IIF(status >= 400, ROW_NUMBER() OVER (ORDER BY timestamp, id, try), NULL) AS place
+  FROM (
+    SELECT
+      {_QUARTER} AS start, timestamp, id, 0 AS try, provider_id, model, http_status AS status, http_status AS told,
+      error_message AS message
+    {_ROWS} AND attempt_trail IS NULL AND attempts > 0
+    UNION ALL
+    SELECT
+      {_QUARTER}, timestamp, request_logs.id, key, value ->> 'provider_id', value ->> 'model',
+      COALESCE(value ->> 'http_status', 599), value ->> 'http_status', value ->> 'error_message'
+    FROM request_logs, json_each(attempt_trail)
+    WHERE timestamp >= :since AND timestamp < :until AND attempt_trail IS NOT NULL
+  )
+)
+GROUP BY start, provider_id, model
+"""  # noqa: S608  # the same
+
+_NAMES = ("start", "chain_name", "provider_id", "model", "caller", "upper_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketTable:
+    """One of the tables that hold a quarter of an hour a line."""
+
+    name: str
+    keys: tuple[str, ...]
+    """Its primary key, `start` first."""
+    numbers: tuple[str, ...]
+    """What is compared."""
+    counted: str
+    """Query for both, as they should be, of the rows from `:since` to `:until`."""
+    texts: tuple[str, ...] = ()
+    """What is mended and not compared: of two errors in the same ms either may be the last."""
+
+    @property
+    def differing(self) -> str:
+        """Query for the lines that are wrong, at most `:limit`: keys, numbers as kept, as counted, how many are wrong.
+
+        The last is of all lines.
+        """
+        keys = ", ".join(self.keys)
+        pairs = [(f"kept_{number}", f"counted_{number}") for number in self.numbers]
+        return f"""
+            SELECT *, SUM(wrong) OVER () FROM (
+              SELECT *, {" + ".join(_differ(*pair) for pair in pairs)} AS wrong FROM (
+                SELECT {keys}, {", ".join(f"SUM({kept}) AS {kept}" for kept, _ in pairs)},
+                  {", ".join(f"SUM({counted}) AS {counted}" for _, counted in pairs)}
+                FROM (
+                  SELECT {keys}, {", ".join(f"{number} AS kept_{number}" for number in self.numbers)},
+                    {", ".join(f"NULL AS {counted}" for _, counted in pairs)}
+                  FROM {self.name} WHERE start >= :since AND start < :until
+                  UNION ALL
+                  SELECT {keys}, {", ".join("NULL" for _ in pairs)}, {", ".join(self.numbers)} FROM ({self.counted})
+                ) GROUP BY {keys}
+              )
+            ) WHERE wrong > 0 LIMIT :limit
+        """  # noqa: S608  # put together from constants of this file
+
+    @property
+    def clear(self) -> str:
+        """Statement that empties the buckets from `:since` to `:until`."""
+        return f"DELETE FROM {self.name} WHERE start >= :since AND start < :until"  # noqa: S608  # the same
+
+    @property
+    def fill(self) -> str:
+        """Statement that fills them from the rows."""
+        columns = ", ".join((*self.keys, *self.numbers, *self.texts))
+        return f"INSERT INTO {self.name} ({columns}) SELECT {columns} FROM ({self.counted})"  # noqa: S608  # the same
+
+
+def _differ(kept: str, counted: str) -> str:
+    # A line that is not there is one of zeros. Fractions differ a little by the order in which they were added up.
+    return f"""
+      IIF(TYPEOF({kept}) = 'real' OR TYPEOF({counted}) = 'real',
+        ABS(COALESCE({kept}, 0) - COALESCE({counted}, 0)) > 1e-6 + 1e-9 * ABS(COALESCE({counted}, 0)),
+        COALESCE({kept}, 0) <> COALESCE({counted}, 0))
+    """
+
+
+_COUNTS = ("requests", "errors", "rate_limited", "waterfalls")
+_TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens")
+BUCKETS = (
+    BucketTable(
+        "usage_buckets",
+        _NAMES,
+        (
+            "requests",
+            "errors",
+            "rate_limited",
+            "waterfalls",
+            *_TOKENS,
+            "cost_usd",
+            "latency_ms",
+            "ttft_ms",
+            "ttft_requests",
+        ),
+        _COUNTED_USAGE,
+    ),
+    BucketTable("ttft_buckets", _NAMES, ("requests",), _COUNTED_TTFT),
+    BucketTable(
+        "attempt_buckets",
+        ("start", "provider_id", "model"),
+        ("tries", "successes", "rate_limited", "failures", "last_error_at"),
+        _COUNTED_ATTEMPTS,
+        texts=("last_error", "last_error_status"),
+    ),
+)
+
+# What was pruned before there were buckets took nothing out of them.
+NEWEST_PRUNED = """
+SELECT MAX(pruned.last_request_timestamp)
+FROM pruned_by_provider AS pruned LEFT JOIN pruned_before_buckets AS earlier USING (provider_id)
+WHERE pruned.total_requests > COALESCE(earlier.total_requests, 0)
+"""
+# Beyond END_OF_TIME there is only text, which no time of ours is.
+NEXT_TIME = """
+SELECT CAST(MIN(time) AS INTEGER) FROM (
+  SELECT MIN(timestamp) AS time FROM request_logs WHERE timestamp >= :since AND timestamp < :end
+  UNION ALL
+  SELECT MIN(start) FROM usage_buckets WHERE start >= :since
+  UNION ALL
+  SELECT MIN(start) FROM ttft_buckets WHERE start >= :since
+  UNION ALL
+  SELECT MIN(start) FROM attempt_buckets WHERE start >= :since
+)
+"""
+LAST_TIME = """
+SELECT MAX(
+  COALESCE((SELECT MAX(timestamp) FROM request_logs WHERE timestamp < :end), 0),
+  COALESCE((SELECT MAX(start) FROM usage_buckets), 0)
+)
+"""
+_OLDER_COLUMNS = ("requests", "total_tokens", "prompt_tokens", "completion_tokens")
+_KEPT_OLDER = """
+SELECT provider_id, SUM(requests), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens)
+FROM usage_buckets WHERE start < :since GROUP BY provider_id
+"""
+_COUNTED_OLDER = """
+SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions) FROM (
+  SELECT
+    provider_id, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
+    SUM(completion_tokens) AS completions
+  FROM request_logs WHERE timestamp < :since GROUP BY +provider_id
+  UNION ALL
+  SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens
+  FROM pruned_by_provider
+  UNION ALL
+  SELECT provider_id, -total_requests, -total_tokens, -total_prompt_tokens, -total_completion_tokens
+  FROM pruned_before_buckets
+)
+GROUP BY provider_id HAVING SUM(requests) <> 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the log, in ms since the epoch, UTC."""
+
+    since: int
+    until: int
+
+
+async def first_whole_bucket(connection: aiosqlite.Connection) -> int:
+    """Where the buckets begin of which no row was pruned, in ms since the epoch. Raises `sqlite3.Error`."""
+    ((newest,),) = await connection.execute_fetchall(NEWEST_PRUNED)
+    return BEGIN_OF_TIME if newest is None else (int(newest) // QUARTER_MS + 1) * QUARTER_MS
+
+
+async def days_since(connection: aiosqlite.Connection, since: int, on_progress: Progress) -> AsyncGenerator[Span]:
+    """The days (UTC) from then on that hold rows or buckets; the first may begin earlier or later than its midnight."""
+    ((last,),) = await connection.execute_fetchall(LAST_TIME, {"end": END_OF_TIME})
+    first: int | None = None
+    while True:
+        ((time,),) = await connection.execute_fetchall(NEXT_TIME, {"since": since, "end": END_OF_TIME})
+        if time is None:
+            return
+        first = time if first is None else first
+        on_progress("comparing buckets, days", (time - first) // DAY_MS, max(int(last) - first, 0) // DAY_MS + 1)
+        until = (time // DAY_MS + 1) * DAY_MS
+        yield Span(since, until)
+        since = until
+
+
+async def compare_buckets(connection: aiosqlite.Connection, table: BucketTable, span: Span, findings: Findings) -> int:
+    """Adds what is wrong in the span to the findings; returns how many numbers that are. Raises `sqlite3.Error`."""
+    parameters = {"since": span.since, "until": span.until, "limit": MOST_LISTED}
+    rows = [tuple(row) for row in await connection.execute_fetchall(table.differing, parameters)]
+    count = int(rows[0][-1]) if rows else 0
+    findings.add((difference for row in rows for difference in _differences(table, row)), count)
+    return count
+
+
+async def compare_older(connection: aiosqlite.Connection, since: int) -> Iterator[Difference]:
+    """What is wrong in the sums by provider of the buckets before `since`, of which rows were pruned."""
+    kept = await read_totals(connection, _KEPT_OLDER, {"since": since})
+    counted = await read_totals(connection, _COUNTED_OLDER, {"since": since})
+    before = f"before {time_text(since)}, provider "
+    return compare(
+        "usage_buckets",
+        _OLDER_COLUMNS,
+        {f"{before}{name}": sums for name, sums in kept.items()},
+        {f"{before}{name}": sums for name, sums in counted.items()},
+    )
+
+
+def _differences(table: BucketTable, row: Sequence[object]) -> Iterator[Difference]:
+    keys = dict(zip(table.keys, row, strict=False))
+    return compare_lines(table.name, _name_of(keys), table.numbers, row[len(table.keys) : -2])
+
+
+def _name_of(keys: dict[str, object]) -> str:
+    parts = [time_text(int(str(keys["start"])))]
+    names = (("chain", "chain_name"), ("provider", "provider_id"), ("model", "model"), ("caller", "caller"))
+    parts += [f"{what} {keys[key]}" for what, key in names if keys.get(key)]
+    if "upper_ms" in keys:
+        parts.append(f"up to {keys['upper_ms']} ms")
+    return ", ".join(parts)

@@ -1,0 +1,83 @@
+"""Numbers that are not what they should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from chainlog_async.entry.line import MAX_TIMESTAMP_MS
+
+Value = int | float | str | None
+"""What a column of totals holds; a str only after somebody changed it by hand."""
+
+MOST_LISTED = 100
+"""How many differences a report lists; of the others it tells how many they are."""
+
+
+class Difference(msgspec.Struct, frozen=True, rename="camel"):
+    """One number that is not what the rows and the pruned part add up to."""
+
+    table: str
+    name: str | None
+    """What it is about: a provider, a chain, or a time (UTC) and names; None in the summary."""
+    column: str
+    kept: Value
+    """What the table says; None where the whole line is missing."""
+    counted: Value
+    """What it should say; None where nothing was ever logged under that name."""
+
+
+class Findings:
+    """Differences in bounded memory."""
+
+    def __init__(self) -> None:
+        self._listed: list[Difference] = []
+        self.count = 0
+        """How many there are, listed or not."""
+
+    @property
+    def listed(self) -> tuple[Difference, ...]:
+        """The first of them, at most `MOST_LISTED`."""
+        return tuple(self._listed)
+
+    def add(self, differences: Iterable[Difference], count: int | None = None) -> None:
+        """Adds these; `count` says how many they are where not all are given."""
+        found = list(differences)
+        self._listed += found[: MOST_LISTED - len(self._listed)]
+        self.count += len(found) if count is None else count
+
+
+def compare_lines(
+    table: str, name: str, columns: Sequence[str], kept_and_counted: Sequence[object]
+) -> Iterator[Difference]:
+    """Where the first half of the numbers, as they are kept, is not the second; what is not there counts as 0."""
+    values = [value_of(value) for value in kept_and_counted]
+    kept, counted = values[: len(columns)], values[len(columns) :]
+    for column, is_kept, is_counted in zip(columns, kept, counted, strict=True):
+        if not same(is_kept or 0, is_counted or 0):
+            yield Difference(table, name, column, is_kept, is_counted)
+
+
+def same(left: Value, right: Value) -> bool:
+    """Whether two numbers are one, but for the rounding of fractions."""
+    if isinstance(left, float) or isinstance(right, float):
+        if isinstance(left, str) or isinstance(right, str) or left is None or right is None:
+            return False
+        # 429chain stores fractions of a millisecond; their sum depends a little on the order.
+        return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-6)
+    return left == right
+
+
+def value_of(value: object) -> Value:
+    """What SQLite gave, as something that every report can hold."""
+    return value if value is None or isinstance(value, int | float | str) else repr(value)
+
+
+def time_text(time_ms: int) -> str:
+    """A time in ms since the epoch, for people."""
+    if not 0 <= time_ms <= MAX_TIMESTAMP_MS:
+        return f"{time_ms} ms"
+    return f"{datetime.fromtimestamp(time_ms / 1_000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,104 @@
+"""Whether what is rolled up adds up to its buckets, a day at a time; what does not is forgotten, and so made anew."""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from chainlog_async.storage.sqlite.maintenance.purge import number
+from chainlog_async.usage.percentiles import COUNT_OF_VALUE
+from chainlog_async.usage.time_window import DAY_MS, HOUR_MS, QUARTER_MS
+
+from .buckets import Span
+from .differences import Difference, compare_lines, time_text
+
+_NUMBERS = (
+    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "total_tokens", "cost_usd", "latency_ms", "ttft_ms", "ttft_requests",
+)  # fmt: skip
+_COLUMNS = (*_NUMBERS, "latencies", "ttfts")
+_SUMS = ", ".join(f"SUM({number}) AS {number}" for number in _NUMBERS)
+_DAY = "start >= :since AND start < :until"
+_SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
+
+ROLLED_UP_DAYS = "SELECT DISTINCT start / 86400000 * 86400000 FROM rolled_up WHERE taken_by IS NULL ORDER BY 1"
+
+ROLLUP_SUMS = f"""
+WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dimensions FROM {_SPANS}), widths AS (
+  SELECT width, dimension, bit FROM (SELECT DISTINCT width FROM spans), rollup_dimensions
+), ttfts AS (
+  SELECT start, SUM(requests) AS ttfts FROM ttft_buckets WHERE {_DAY} GROUP BY start
+), quarters AS MATERIALIZED (
+  SELECT *, requests AS latencies FROM (SELECT start, {_SUMS} FROM usage_buckets WHERE {_DAY} GROUP BY start)
+  LEFT JOIN ttfts USING (start)
+), counted AS (
+  SELECT spans.width, spans.start, spans.dimensions, {", ".join(f"SUM({column}) AS {column}" for column in _COLUMNS)}
+  FROM spans LEFT JOIN quarters ON quarters.start >= spans.start AND quarters.start < spans.start + spans.width
+  GROUP BY 1, 2
+), usage AS (
+  SELECT width, dimension, start, {_SUMS}
+  FROM widths CROSS JOIN usage_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
+), durations AS (
+  SELECT
+    width, dimension, start, SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(latencies))) AS latencies,
+    SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(ttfts))) AS ttfts
+  FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
+)
+SELECT
+  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in _NUMBERS)},
+  durations.latencies, durations.ttfts,
+  {", ".join(f"counted.{column}" for column in _COLUMNS)}
+FROM counted JOIN widths ON widths.width = counted.width AND counted.dimensions & bit
+LEFT JOIN usage
+  ON usage.width = counted.width AND usage.dimension = widths.dimension AND usage.start = counted.start
+LEFT JOIN durations
+  ON durations.width = counted.width AND durations.dimension = widths.dimension AND durations.start = counted.start
+"""  # noqa: S608  # put together from constants of this file
+
+_TRIES = ("tries", "successes", "rate_limited", "failures", "last_error_at")
+_OF_TRIES = "SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures), MAX(last_error_at)"
+
+ATTEMPT_SUMS = f"""
+SELECT kept.*, counted.*
+FROM rolled_up CROSS JOIN rollup_dimensions ON dimension = 'provider+model' AND dimensions & bit
+CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_rollups WHERE {_DAY}) AS kept
+CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_buckets WHERE {_DAY}) AS counted
+WHERE width = 86400000 AND rolled_up.start = :since AND taken_by IS NULL
+"""  # noqa: S608  # the same
+
+FORGET = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"
+
+
+async def rolled_up_days(connection: aiosqlite.Connection) -> list[Span]:
+    """The days (UTC) of which something is rolled up. Raises `sqlite3.Error`."""
+    rows = await connection.execute_fetchall(ROLLED_UP_DAYS)
+    return [Span(int(start), int(start) + DAY_MS) for (start,) in rows]
+
+
+async def compare_rollups(connection: aiosqlite.Connection, day: Span) -> tuple[list[Difference], list[Span]]:
+    """The sums of one day that are not those of its buckets, and the spans they are of. Raises `sqlite3.Error`."""
+    differences: list[Difference] = []
+    spans: list[Span] = []
+    parameters = {"since": day.since, "until": day.until}
+    for width, start, dimension, *sums in await connection.execute_fetchall(ROLLUP_SUMS, parameters):
+        name = f"{time_text(start)}, {_width_text(width)}, by {dimension}"
+        if found := list(compare_lines("rollups", name, _COLUMNS, sums)):
+            differences += found
+            spans.append(Span(start, start + width))
+    for tries in await connection.execute_fetchall(ATTEMPT_SUMS, parameters):
+        if found := list(compare_lines("rollups", f"{time_text(day.since)}, tries of the day", _TRIES, tuple(tries))):
+            differences += found
+            spans.append(day)
+    return differences, spans
+
+
+async def forget_rollups(connection: aiosqlite.Connection, span: Span) -> int:
+    """Has whatever overlaps with the span rolled up anew by the next writer; returns how much that is.
+
+    Raises `sqlite3.Error`.
+    """
+    await connection.execute_fetchall(FORGET, {"since": span.since, "until": span.until})
+    return await number(connection, "SELECT changes()")
+
+
+def _width_text(width: int) -> str:
+    return "15 min" if width == QUARTER_MS else f"{width // HOUR_MS} h"

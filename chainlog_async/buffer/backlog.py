@@ -1,0 +1,338 @@
+"""Entries that are accepted and not committed: lines in order, cut into the blocks that become batches.
+
+Every line has a place in the writer's stream of bytes, so "how far" is one number, the position. With a journal the
+lines are in its files and only the blocks are in memory; without one, or while it cannot be written, the lines are in
+memory, within bounds. Not thread-safe: `EntryQueue` holds its lock around every call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from chainlog_async.errors import QueueFullError
+
+from .journal import Journal, Segment
+
+MAX_BLOCK_BYTES = 1024 * 1024
+"""A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
+
+FEWEST_BLOCK_ROWS = 256
+"""A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
+
+
+IN_MEMORY = -1
+
+
+@dataclass(slots=True)
+class Block:
+    """Neighbouring lines that wait in the same place: one batch, or several small ones."""
+
+    start: int
+    end: int
+    place: int
+    """`IN_MEMORY`, or where in the stream the journal's file begins that holds the lines."""
+    full_at: int
+    """The place in the stream from which on the block takes no more."""
+    since: float
+    """When its first line came, on the monotonic clock, in seconds."""
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines of one writer's stream to be committed together, each with its newline."""
+
+    writer_id: str
+    start: int
+    lines: bytes
+    rows: int
+
+    @property
+    def end(self) -> int:
+        """The position once it is committed."""
+        return self.start + len(self.lines)
+
+    def part_before(self, position: int) -> Batch:
+        """The lines before that position, which is a line's end; a batch without rows when there are none."""
+        lines = self.lines[: max(position - self.start, 0)]
+        return Batch(self.writer_id, self.start, lines, lines.count(b"\n"))
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Two halves; only for a batch of at least two rows."""
+        lines = self.lines.splitlines(keepends=True)
+        half = len(lines) // 2
+        first = b"".join(lines[:half])
+        return (
+            Batch(self.writer_id, self.start, first, half),
+            Batch(self.writer_id, self.start + len(first), self.lines[len(first) :], self.rows - half),
+        )
+
+
+class Backlog:
+    """A bounded queue of lines, first in, first out.
+
+    In memory it is bounded by rows and by bytes, whichever comes first, the batch in hand included; in the journal by
+    the journal's own bound. `on_ready` is called when a first line waits, and whenever a batch has filled up.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_rows: int,
+        max_bytes: int,
+        max_batch_rows: int,
+        drop_oldest: bool,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._max_batch_rows = max_batch_rows
+        self._max_block_rows = max_batch_rows * -(-FEWEST_BLOCK_ROWS // max_batch_rows)
+        self._drop_oldest = drop_oldest
+        self._on_ready = on_ready
+        self.writer_id = ""
+        """Whose lines these are."""
+        self.journal: Journal | None = None
+        """Where lines are kept; None keeps them in memory. Lines that wait when it is set stay there."""
+        self._memory: deque[bytes] = deque()
+        self._memory_bytes = 0
+        self._blocks: deque[Block] = deque()
+        self._in_hand: Batch | None = None
+        self._in_hand_journaled = False
+        self._in_hand_since = 0.0
+        self._tail = 0
+        self.accepted = 0
+        """Lines taken in so far."""
+        self.gone = 0
+        """How many of them do not wait any more, whatever became of them."""
+        # Where the next line goes unless there is something to look after first: into this block, and into its file if
+        # it has one, as long as the block and the stream are no longer than this.
+        self._open_block = Block(0, 0, IN_MEMORY, 0, 0.0)
+        self._open_segment: Segment | None = None
+        self._plain_rows = self._plain_end = 0
+        self.peak_rows = 0
+        """Most lines that waited before some were let go."""
+        self.dropped_in_vain = 0
+        """How many older lines went before the last `QueueFullError`, and still there was no room."""
+
+    @property
+    def rows(self) -> int:
+        """Lines waiting, the batch in hand included."""
+        return self.accepted - self.gone
+
+    @property
+    def size(self) -> int:
+        """Size of the waiting lines, in bytes."""
+        return sum(block.end - block.start for block in self._blocks) + (
+            len(self._in_hand.lines) if self._in_hand else 0
+        )
+
+    @property
+    def oldest_age_s(self) -> float:
+        """For how long the oldest line has waited at the most, in seconds; 0 when none waits."""
+        if self._in_hand is not None:
+            return monotonic() - self._in_hand_since
+        return monotonic() - self._blocks[0].since if self._blocks else 0
+
+    @property
+    def in_hand(self) -> Batch | None:
+        """The batch that was taken and is not settled."""
+        return self._in_hand
+
+    @property
+    def rows_in_hand(self) -> int:
+        """Lines of the batch that was taken and is not settled."""
+        return self._in_hand.rows if self._in_hand else 0
+
+    @property
+    def _memory_rows(self) -> int:
+        return len(self._memory) + (0 if self._in_hand_journaled else self.rows_in_hand)
+
+    @property
+    def has_full_block(self) -> bool:
+        """Whether a batch of the largest size is waiting."""
+        if not self._blocks:
+            return False
+        return len(self._blocks) > 1 or self._blocks[0].rows >= self._max_batch_rows or self._is_full(self._blocks[0])
+
+    def append(self, line: bytes) -> int:
+        """Takes in a line that ends in a newline. Returns how many older lines had to go for it.
+
+        Raises `QueueFullError` when there is no room, or none that older lines could make.
+        """
+        # Nearly every line just goes behind the one before. A request pays for this, so it is short: whether there is
+        # more to do is found by comparing a few numbers, and `_append_with_care` does it.
+        block, start = self._open_block, self._tail
+        end, rows = start + len(line), block.rows + 1
+        if end > self._plain_end or rows > self._plain_rows:
+            return self._append_with_care(line)
+        segment = self._open_segment
+        if segment is None:
+            if self.journal is not None:
+                return self._append_with_care(line)
+            self._memory.append(line)
+            self._memory_bytes += end - start
+        elif end > segment.full_at:
+            return self._append_with_care(line)
+        else:
+            try:
+                segment.write(line, start, end)
+            except OSError:
+                # Tried once more, where something can be done about it.
+                return self._append_with_care(line)
+        block.rows = rows
+        block.end = self._tail = end
+        self.accepted += 1
+        return 0
+
+    def _append_with_care(self, line: bytes) -> int:
+        """The same for any line: finds or makes the place it goes to, and the next ones after it."""
+        dropped = 0
+        journal = self.journal
+        if journal is not None and journal.append(self._tail, line):
+            place = journal.segment_start
+        else:
+            dropped, place = self._make_room(line)
+        block = self._blocks[-1] if self._blocks else None
+        if block is None or block.place != place or block.rows >= self._max_block_rows or self._tail >= block.full_at:
+            block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES, monotonic())
+            self._blocks.append(block)
+        block.end = self._tail = self._tail + len(line)
+        block.rows = rows = block.rows + 1
+        self.accepted += 1
+        self._open_block = block
+        self._open_segment = journal.open_segment if journal is not None and place != IN_MEMORY else None
+        self._look_ahead(block)
+        if rows == 1 or not rows % self._max_batch_rows:
+            self._on_ready()
+        return dropped
+
+    def _look_ahead(self, block: Block) -> None:
+        """How far the next lines can go with nothing to look after: no batch is full, nor the block, nor the memory."""
+        to_full_batch = self._max_batch_rows - block.rows % self._max_batch_rows
+        self._plain_rows = min(block.rows + to_full_batch - 1, self._max_block_rows)
+        self._plain_end = block.full_at
+        if block.place == IN_MEMORY:
+            self._plain_rows = min(self._plain_rows, block.rows + self._max_rows - self._memory_rows)
+            self._plain_end = min(self._plain_end, block.end + self._max_bytes - self._memory_bytes)
+
+    def try_journal(self) -> None:
+        """After a failure: finds out whether the journal can be written again."""
+        if self.journal is not None:
+            self.journal.try_again(self._tail)
+
+    def take(self) -> Batch | None:
+        """The oldest batch: the one in hand if there is one, else the first lines that wait, a full batch or not.
+
+        Raises `OSError` when the journal cannot be read; `drop_unreadable` then passes over that block.
+        """
+        if self._in_hand is None and self._blocks:
+            self._plain_end = 0
+            block = self._blocks[0]
+            rows = min(block.rows, self._max_batch_rows)
+            if block.place != IN_MEMORY and self.journal is not None:
+                lines = self.journal.read(block.start, block.end)
+                if rows < block.rows:
+                    lines = b"".join(lines.splitlines(keepends=True)[:rows])
+            else:
+                lines = b"".join([self._memory.popleft() for _ in range(rows)])
+            self._in_hand = Batch(self.writer_id, block.start, lines, rows)
+            self._in_hand_journaled = block.place != IN_MEMORY
+            self._in_hand_since = block.since
+            block.start += len(lines)
+            block.rows -= rows
+            if not block.rows:
+                self._blocks.popleft()
+        return self._in_hand
+
+    def settle(self, batch: Batch) -> None:
+        """Lets go of the batch in hand, or of its first part."""
+        hand = self._in_hand
+        if hand is None or hand.start != batch.start:
+            raise AssertionError(f"batch {batch.start} is not the one in hand")
+        rows_left = hand.rows - batch.rows
+        rest = hand.lines[len(batch.lines) :]
+        self._in_hand = Batch(hand.writer_id, batch.end, rest, rows_left) if rows_left else None
+        self._forget(batch.rows, len(batch.lines), self._in_hand_journaled)
+        self._release()
+
+    def drop_unreadable(self) -> int:
+        """Gives up the oldest block. Returns how many lines that were."""
+        block = self._blocks.popleft()
+        self._forget(block.rows, block.end - block.start, block.place != IN_MEMORY)
+        self._release()
+        return block.rows
+
+    def clear_memory(self) -> int:
+        """Gives up what is in memory alone; what is in the journal stays. Returns how many lines that were."""
+        rows = self._memory_rows
+        if self._in_hand is not None and not self._in_hand_journaled:
+            self._in_hand = None
+        self._blocks = deque(block for block in self._blocks if block.place != IN_MEMORY)
+        self._memory.clear()
+        self._forget(rows, self._memory_bytes, journaled=False)
+        return rows
+
+    def _make_room(self, line: bytes) -> tuple[int, int]:
+        """Keeps the line in memory, or in the journal once older lines have gone. How many went, and where it is."""
+        dropped = 0
+        while self._memory_rows >= self._max_rows or self._memory_bytes + len(line) > self._max_bytes:
+            made_room = self._drop_first() if self._drop_oldest else 0
+            if not made_room:
+                self.dropped_in_vain = dropped
+                raise QueueFullError(self._why_full())
+            dropped += made_room
+            if self.journal is not None and self.journal.append(self._tail, line):
+                return dropped, self.journal.segment_start
+        self._memory.append(line)
+        self._memory_bytes += len(line)
+        return dropped, IN_MEMORY
+
+    def _is_full(self, block: Block) -> bool:
+        return block.rows >= self._max_block_rows or block.end >= block.full_at
+
+    def _drop_first(self) -> int:
+        """Drops the oldest line, or the oldest block where lines are in the journal; not the batch in hand."""
+        if not self._blocks:
+            return 0
+        block = self._blocks[0]
+        if block.place != IN_MEMORY:
+            if self.journal is None or not self.journal.is_at_bound:
+                # The disk or the folder is in trouble: giving up what is safe would make room for nothing.
+                return 0
+            self._blocks.popleft()
+            self._forget(block.rows, block.end - block.start, journaled=True)
+            self._release()
+            return block.rows
+        size = len(self._memory.popleft())
+        block.start += size
+        block.rows -= 1
+        if not block.rows:
+            self._blocks.popleft()
+        self._forget(1, size, journaled=False)
+        return 1
+
+    def _release(self) -> None:
+        if self.journal is not None:
+            # The batch in hand is not committed: a kill must find it in the journal, whatever was dropped behind it.
+            needed_from = self._blocks[0].start if self._blocks else self._tail
+            self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
+
+    def _forget(self, rows: int, size: int, journaled: bool) -> None:
+        self._plain_end = 0
+        self.peak_rows = max(self.peak_rows, self.rows)
+        self.gone += rows
+        if not journaled:
+            self._memory_bytes -= size
+
+    def _why_full(self) -> str:
+        why = f"{self._memory_rows} entries ({self._memory_bytes} bytes) wait in memory already; "
+        if self.journal is not None and self.journal.error:
+            why += f"the journal takes none either: {self.journal.error}; "
+        return why + (
+            "raise max_queue_size or max_queue_bytes, or find out what holds the writer up "
+            "(see the statistics' last_error)"
+        )

@@ -1,0 +1,174 @@
+"""``chainlog export``."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.cli.long_task import run_long_work
+from chainlog_async.cli.options.filters import filter_options
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.output.render import counted, duration, plain, print_json
+from chainlog_async.common.atomic_file import PartialFile
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.progress import Progress
+from chainlog_async.common.units import size_text
+from chainlog_async.requests.export import MEDIA_TYPES, Format, export_requests
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.requests import RequestPage
+
+from .usage import open_usage
+
+STDOUT = "-"
+_FORMAT_OF_SUFFIX: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+Write = Callable[[bytes], Awaitable[object]]
+
+
+class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
+    """The ``--json`` of ``chainlog export``."""
+
+    database: str
+    file: str
+    format: Format
+    requests: int
+    bytes: int
+    seconds: float
+
+
+@click.command(
+    short_help="Requests as CSV, JSON lines or Parquet.",
+    epilog=examples(
+        "chainlog export requests.csv",
+        "chainlog export --since 30d --status errors errors.jsonl",
+        "chainlog export --since 2026-11-01 --until 2026-12-01 november.parquet",
+        "chainlog export --format jsonl - | jq -c 'select(.latencyMs > 10000)'",
+    ),
+)
+@click.argument("target", metavar="FILE|-", type=str)
+@click.option(
+    "--format",
+    "given_format",
+    type=click.Choice(list(MEDIA_TYPES)),
+    help="What kind of file.  [default: by the name's ending]",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@filter_options
+@json_option("one object with file, format, requests, bytes and seconds; not with -")
+@settings_options
+def export(
+    source: Source, where: RequestFilter, target: str, given_format: Format | None, force: bool, as_json: bool
+) -> None:
+    """Write all requests that the filters let through to FILE, or to stdout, newest first.
+
+    CSV and Parquet have the names of the database's columns, with times in UTC; JSON lines are the service's JSON. In
+    CSV a text that a spreadsheet would run as a formula has an apostrophe before it. Parquet needs the extra parquet.
+
+    The gateway may go on writing. FILE gets its name when it is whole, and only its owner can read it.
+
+    Exit codes: 0 done, 1 there is no file (the reason is on stderr).
+    """
+    file_format = given_format or (_FORMAT_OF_SUFFIX.get(Path(target).suffix.lower()) if target != STDOUT else "csv")
+    if file_format is None:
+        raise click.UsageError(f"The ending of {target!r} is of no format that is known here: give --format.")
+    if as_json and target == STDOUT:
+        raise click.UsageError("--json goes with a FILE; the requests themselves go to stdout here.")
+    settings = source.load()
+    if_stopped = "what was written is no whole file" if target == STDOUT else "there is no file, and no part of one"
+    report = run_long_work(
+        lambda progress: _export(settings, where, file_format, target, force=force, progress=progress),
+        if_stopped=if_stopped,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        requests = counted(report.requests, "request", "requests")
+        size = f"{size_text(report.bytes)}, {duration(report.seconds * 1000)}"
+        click.echo(
+            f"exported {requests} to {'stdout' if target == STDOUT else plain(target)} ({size})", err=target == STDOUT
+        )
+
+
+async def _export(
+    settings: Settings, where: RequestFilter, file_format: Format, target: str, *, force: bool, progress: Progress
+) -> ExportReport:
+    begun = time.monotonic()
+    written = 0
+    async with open_usage(settings) as usage:
+        pages = _Pages(progress, where.start if where.start is not None else await usage.get_oldest_timestamp())
+        pieces = export_requests(usage, where, file_format, on_page=pages.count)
+        # Nothing is made of the file before there is something to write to it.
+        first = await anext(pieces, b"")
+        async with _opened(settings.db_path, target, force=force) as write, aclosing(pieces):
+            async for piece in _joined(first, pieces):
+                await write(piece)
+                written += len(piece)
+    took = round(time.monotonic() - begun, 3)
+    return ExportReport(str(settings.db_path), target, file_format, pages.requests, written, took)
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+class _Pages:
+    """Counts requests, and tells how far the export is by their time: their number is not known before the end."""
+
+    def __init__(self, progress: Progress, oldest: int | None) -> None:
+        self._progress = progress
+        self._oldest = oldest
+        self._newest: int | None = None
+        self.requests = 0
+
+    def count(self, page: RequestPage) -> None:
+        """Adds a page."""
+        self.requests += len(page.requests)
+        at = page.searched_back_to if not page.requests else page.requests[-1].timestamp
+        if at is None:
+            return
+        if self._newest is None:
+            self._newest = page.requests[0].timestamp if page.requests else at
+        total = None if self._oldest is None else max(self._newest - self._oldest, 1)
+        self._progress(counted(self.requests, "request", "requests"), self._newest - at, total)
+
+
+@asynccontextmanager
+async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[Write]:
+    """What writes to the target; a file gets its name at the end, when nothing went wrong."""
+    if target == STDOUT:
+        yield _write_to_stdout
+        return
+    partial = await in_thread(PartialFile, database, Path(target), overwrite=force)
+    try:
+        await in_thread(partial.begin)
+        async with await anyio.open_file(partial.path, "r+b") as file:
+            yield file.write
+        await in_thread(partial.publish)
+    finally:
+        await in_thread(partial.discard)
+
+
+async def _write_to_stdout(piece: bytes) -> None:
+    """A pipe that nobody empties keeps neither the event loop nor Ctrl-C waiting."""
+    stdout, rest = sys.stdout.fileno(), memoryview(piece)
+    while rest:
+        try:
+            await anyio.wait_writable(stdout)
+        except PermissionError:
+            # A file on a disk, which is always ready and therefore cannot be waited for.
+            rest = rest[await in_thread(os.write, stdout, rest) :]
+        else:
+            # So much goes into a pipe at once when anything does.
+            rest = rest[os.write(stdout, rest[: select.PIPE_BUF]) :]

@@ -1,0 +1,79 @@
+"""``chainlog health``."""
+
+from __future__ import annotations
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.window import bar, percent, window_of, window_options
+from chainlog_async.cli.output.render import age, number, output, print_json
+from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.entry.line import now_ms
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
+from chainlog_async.usage.time_window import Window
+from chainlog_async.usage_aggregator import UsageAggregator
+
+_COLUMNS = (
+    Column("provider", elastic=True),
+    Column("model", elastic=True),
+    Column("attempts", right=True),
+    Column("answered", right=True),
+    Column("429", right=True),
+    Column("failed", right=True),
+    Column("refused or failed", spare=True),
+    Column("last error", elastic=True),
+    Column("", spare=True),
+)
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """The ``--json`` of ``chainlog health``."""
+
+    providers: list[ProviderHealth]
+
+
+@click.command(
+    short_help="How often each provider answers, refuses or fails.",
+    epilog=examples(
+        "chainlog health                           the last 24 hours",
+        "chainlog health --since 7d --json | jq '.providers[] | select(.refusalRate > 0.1)'",
+    ),
+)
+@json_option('one object with "providers", as GET /v1/providers/health gives them')
+@window_options
+@settings_options
+def health(source: Source, since: int | None, until: int | None, as_json: bool) -> None:
+    """How often each model of each provider answered, refused with 429 or failed otherwise.
+
+    Every try of every chain counts, not only the one that answered.
+    """
+    providers = anyio.run(_read, source.load(), window_of(since, until))
+    if as_json:
+        print_json(HealthReport(providers))
+    elif not providers:
+        click.echo("nothing was tried in that window")
+    else:
+        Table(output(), _COLUMNS).print([_row(one) for one in providers])
+
+
+async def _read(settings: Settings, window: Window) -> list[ProviderHealth]:
+    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+        return await usage.get_provider_health(window)
+
+
+def _row(one: ProviderHealth) -> tuple[str, ...]:
+    status = "" if one.last_error_status is None else f"{one.last_error_status} "
+    return (
+        one.provider_id,
+        one.model,
+        number(one.attempts),
+        percent(one.successes / one.attempts),
+        percent(one.refusal_rate),
+        percent(one.failure_rate),
+        bar(one.refusal_rate + one.failure_rate, 1),
+        "" if one.last_error_at is None else f"{status}{one.last_error or ''}".strip(),
+        age(one.last_error_at, now=now_ms()),
+    )

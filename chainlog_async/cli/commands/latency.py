@@ -1,0 +1,92 @@
+"""``chainlog latency``."""
+
+from __future__ import annotations
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.window import Question, group_name, percent, question_options, step_name, window_of
+from chainlog_async.cli.output.render import duration, number, output, print_json
+from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.usage import EVERYTHING, LatencyPoint
+from chainlog_async.usage_aggregator import UsageAggregator
+
+_COLUMNS = (
+    Column("requests", right=True),
+    Column("p50", right=True),
+    Column("p90", right=True, spare=True),
+    Column("p95", right=True),
+    Column("p99", right=True),
+    Column("ttft p50", right=True, spare=True),
+    Column("ttft p95", right=True, spare=True),
+    Column("tokens/s", right=True, spare=True),
+    Column("errors", right=True),
+    Column("429", right=True),
+)
+
+
+class LatencyOverTime(msgspec.Struct, frozen=True):
+    """The ``--json`` of ``chainlog latency``."""
+
+    points: list[LatencyPoint]
+
+
+@click.command(
+    short_help="How fast: percentiles of latency and time to first token.",
+    epilog=examples(
+        "chainlog latency                          the last 24 hours in one line",
+        "chainlog latency --by provider --since 7d",
+        "chainlog latency --since 24h --step 1h --chain default --tz Europe/Berlin",
+    ),
+)
+@json_option('one object with "points", as GET /v1/latency gives them')
+@question_options
+@settings_options
+def latency(source: Source, as_json: bool, question: Question | None) -> None:
+    """How fast requests were answered: percentiles, at most 5 % from the true ones, and the rates of failure.
+
+    They come from histograms that are kept as entries come in, so this takes no time however long the log is.
+    """
+    question = question or Question(window_of(None, None), None, EVERYTHING, 20)
+    points = anyio.run(_read, source.load(), question)
+    if as_json:
+        print_json(LatencyOverTime(points))
+    elif not points:
+        click.echo("no request in that window")
+    else:
+        _print(points, question)
+
+
+async def _read(settings: Settings, question: Question) -> list[LatencyPoint]:
+    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+        return await usage.get_latency(
+            question.window, by=question.by, where=question.where, max_groups=question.groups
+        )
+
+
+def _print(points: list[LatencyPoint], question: Question) -> None:
+    window, by = question.window, question.by
+    first = [Column(f"from ({window.zone})")] if window.step else []
+    if by is not None or not first:
+        first.append(Column(by or "", elastic=True))
+    rows = [
+        [
+            *([step_name(point.start, window)] if window.step else []),
+            *([group_name(point, by)] if by is not None or not window.step else []),
+            number(point.requests),
+            *(_ms(getattr(point.latency_ms, name)) for name in ("p50", "p90", "p95", "p99")),
+            *(_ms(getattr(point.ttft_ms, name)) for name in ("p50", "p95")),
+            "-" if point.tokens_per_second is None else f"{point.tokens_per_second:,.1f}",
+            percent(point.error_rate),
+            percent(point.rate_limited_rate),
+        ]
+        for point in points
+    ]
+    Table(output(), (*first, *_COLUMNS)).print(rows)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else duration(value)

@@ -1,0 +1,125 @@
+"""``chainlog prune`` and ``chainlog vacuum``."""
+
+from __future__ import annotations
+
+import anyio
+import click
+
+from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
+from chainlog_async.admin.vacuum import vacuum_database, vacuum_needs
+from chainlog_async.cli.long_task import run_long_work
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.value_types import read_by
+from chainlog_async.cli.output.render import counted, duration, number, plain, print_json
+from chainlog_async.common.units import parse_bytes, parse_duration, size_text
+from chainlog_async.settings import Settings
+from chainlog_async.usage.time_window import DAY_MS
+
+
+@click.command(
+    short_help="Delete the oldest requests; totals stay.",
+    epilog=examples(
+        "chainlog prune --older-than 30d",
+        "chainlog prune --keep-rows 1000000 --dry-run         how many would go",
+        "chainlog prune --max-bytes 2GB --json | jq .deleted",
+        "chainlog prune                                       by the settings retention_days, _rows and _bytes",
+    ),
+)
+@click.option(
+    "--older-than",
+    callback=read_by(parse_duration),
+    metavar="AGE",
+    help="Delete what is older, such as 12h, 30d or 8w.",
+)
+@click.option("--keep-rows", type=click.IntRange(min=1), metavar="N", help="Delete the oldest beyond so many requests.")
+@click.option(
+    "--max-bytes",
+    callback=read_by(parse_bytes),
+    metavar="SIZE",
+    help="Delete the oldest until the database fits, such as 500MB, 2GB or 1.5GiB.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say how many would go; by size that is an estimate.")
+@json_option("one object with deleted, rows, bytesBefore and bytesAfter")
+@settings_options
+def prune(
+    source: Source, older_than: int | None, keep_rows: int | None, max_bytes: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Delete the oldest requests now; they stay in the totals.
+
+    Several bounds hold together; without any, those of the settings do. Requests go in slices of a tenth of a second
+    each, beside a gateway that goes on writing. Their space goes back to the file system where the file allows it: a
+    file that 429chain made keeps it for new requests until chainlog vacuum was run once.
+
+    Exit codes: 0 done, 1 something went wrong; what was deleted up to then stays deleted.
+    """
+    settings = source.load()
+    limits = Limits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
+    if not limits:
+        raise click.UsageError("No bound is set: give --older-than, --keep-rows or --max-bytes.")
+    if dry_run:
+        report = anyio.run(lambda: plan_pruning(settings.db_path, limits, busy_timeout_ms=settings.busy_timeout_ms))
+    else:
+        report = run_long_work(
+            lambda progress: prune_database(
+                settings.db_path, limits, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
+            ),
+            if_stopped="what was deleted up to then stays deleted, and the totals are right",
+        )
+    if as_json:
+        print_json(report)
+    else:
+        _tell(report)
+
+
+def _limits_of(settings: Settings) -> Limits:
+    return Limits(settings.retention_days * DAY_MS, settings.retention_rows, settings.retention_bytes)
+
+
+def _tell(report: PruneReport) -> None:
+    deleted = counted(report.deleted, "request", "requests")
+    left = f"{number(report.rows)} {'would be' if report.dry_run else 'are'} left"
+    click.echo(f"{'would delete' if report.dry_run else 'deleted'} {deleted} of {plain(report.database)}; {left}")
+    if report.too_large:
+        click.echo(plain(report.too_large))
+    if report.dry_run:
+        return
+    click.echo(f"size: {size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now")
+    if report.free_bytes and not report.can_shrink:
+        click.echo(f"{size_text(report.free_bytes)} of it is free for new requests; chainlog vacuum gives it back")
+
+
+@click.command(
+    short_help="Compact the file, and let it shrink from then on.",
+    epilog=examples(
+        "chainlog vacuum                           once for a database of 429chain's",
+        "SQLITE_TMPDIR=/big chainlog vacuum        with temporary files elsewhere",
+    ),
+)
+@json_option("one object with bytesBefore, bytesAfter and converted")
+@settings_options
+def vacuum(source: Source, as_json: bool) -> None:
+    """Rewrite the file without its free pages.
+
+    A file that 429chain made can give space back by itself afterwards, as ours can from the start, so this is needed
+    once at most. For a while it takes as much room as the requests do, twice: among the temporary files and in the
+    write-ahead log. It is one transaction: a kill leaves the file as it was. Nobody else can write meanwhile; a
+    gateway keeps its entries in its journal.
+
+    Exit codes: 0 done, 1 not done, such as for want of room; the file is as it was.
+    """
+    settings = source.load()
+    path, timeout = settings.db_path, settings.busy_timeout_ms
+    for need in anyio.run(lambda: vacuum_needs(path, busy_timeout_ms=timeout)):
+        room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} are free"
+        click.echo(f"needs up to {room}", err=True)
+    report = run_long_work(
+        lambda progress: vacuum_database(path, busy_timeout_ms=timeout, on_progress=progress),
+        if_stopped="the file is as it was",
+    )
+    if as_json:
+        print_json(report)
+        return
+    sizes = f"{size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now"
+    click.echo(f"compacted {plain(report.database)}: {sizes} ({duration(report.seconds * 1000)})")
+    if report.converted:
+        click.echo("from now on it gives space back by itself when requests are pruned")

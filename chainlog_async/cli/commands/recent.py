@@ -1,0 +1,160 @@
+"""``chainlog recent``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio
+import click
+from anyio import CancelScope
+
+from chainlog_async.cli.options.filters import filter_options
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.output.render import (
+    duration,
+    instant,
+    number,
+    output,
+    print_json,
+    print_json_line,
+    reader_left,
+    status,
+)
+from chainlog_async.cli.output.table import Cell, Column, Table
+from chainlog_async.cli.signals import signals_to
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.requests import MAX_PAGE, LoggedRequest, matches
+from chainlog_async.usage_aggregator import UsageAggregator
+
+from .usage import open_usage
+
+_COLUMNS = (
+    Column("time (UTC)"),
+    Column("id", right=True, spare=True),
+    Column("chain", elastic=True, spare=True),
+    Column("provider", elastic=True),
+    Column("model", elastic=True),
+    Column("in+out", right=True, spare=True),
+    Column("tokens", right=True),
+    Column("latency", right=True),
+    Column("code"),
+    Column("tries", right=True, spare=True),
+    Column("error", elastic=True),
+)
+
+
+@click.command(
+    short_help="The latest requests; --follow watches them come.",
+    epilog=examples(
+        "chainlog recent                           the last 20 requests, newest first",
+        "chainlog recent --status errors --since 24h --provider groq",
+        "chainlog recent --min-latency 10s --error 'timed out' -n 100",
+        "chainlog recent -n 100 --json | jq -r '.requests[] | select(.httpStatus >= 400) | .errorMessage'",
+        "chainlog recent --follow --status 429     watch them come; Ctrl-C ends it",
+        "chainlog recent --follow --json           one JSON object a line, for another program",
+    ),
+)
+@click.option("-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new requests as they are written, newest at the bottom.")
+@click.option(
+    "--interval",
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.05, max=3600),
+    help="How often --follow looks.",
+)
+@filter_options
+@json_option('one object {"requests": [...]}; with --follow one object a line')
+@settings_options
+def recent(source: Source, where: RequestFilter, limit: int, follow: bool, interval: float, as_json: bool) -> None:
+    """The latest requests: when, where, how many tokens, how long, and why it failed.
+
+    Without --follow the newest is at the top; with it, at the bottom. It sees what any other process writes. All
+    filters hold together; chainlog show ID shows one request whole.
+    """
+    settings = source.load()
+    if follow:
+        anyio.run(_follow, settings, where, limit, interval, _json_lines if as_json else _table_lines())
+        return
+    rows = anyio.run(_read_recent, settings, where, limit)
+    if as_json:
+        print_json({"requests": rows})
+    elif rows:
+        Table(output(), _COLUMNS).print([_cells(row) for row in rows])
+    elif limit:
+        click.echo("no request was logged yet" if where == RequestFilter() else "no request matches")
+
+
+async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> list[LoggedRequest]:
+    async with open_usage(settings) as usage:
+        return await _newest(usage, where, limit)
+
+
+async def _newest(usage: UsageAggregator, where: RequestFilter, limit: int) -> list[LoggedRequest]:
+    found: list[LoggedRequest] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        page = await usage.find_requests(where, limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
+        found += page.requests
+        if (cursor := page.next_cursor) is None:
+            break
+    return found
+
+
+async def _follow(
+    settings: Settings,
+    where: RequestFilter,
+    limit: int,
+    interval: float,
+    show: Callable[[Sequence[LoggedRequest]], None],
+) -> None:
+    """Prints the last rows and then every new one, until a signal comes or nobody reads on."""
+    scope = CancelScope()
+    async with signals_to(lambda _: scope.cancel()), open_usage(settings) as usage:
+        with scope:
+            # The end of the log comes first: a row written while the last ones are read is then a new one.
+            last_id = await usage.get_newest_id()
+            rows = await _newest(usage, where, limit)
+            show([row for row in reversed(rows) if row.id <= last_id])
+            while True:
+                while rows := await usage.get_requests_after(last_id, limit=MAX_PAGE):
+                    last_id = rows[-1].id
+                    show([row for row in rows if matches(row, where)])
+                if reader_left():
+                    return
+                await anyio.sleep(interval)
+
+
+def _json_lines(rows: Sequence[LoggedRequest]) -> None:
+    for row in rows:
+        print_json_line(row)
+
+
+def _table_lines() -> Callable[[Sequence[LoggedRequest]], None]:
+    table = Table(output(), _COLUMNS)
+    header = True
+
+    def show(rows: Sequence[LoggedRequest]) -> None:
+        nonlocal header
+        table.print([_cells(row) for row in rows], header=header)
+        header = False
+
+    return show
+
+
+def _cells(row: LoggedRequest) -> tuple[Cell, ...]:
+    return (
+        instant(row.timestamp),
+        str(row.id),
+        row.chain_name,
+        row.provider_id,
+        row.model,
+        f"{number(row.prompt_tokens)}+{number(row.completion_tokens)}",
+        number(row.total_tokens),
+        duration(row.latency_ms),
+        status(row.http_status),
+        number(row.attempts),
+        row.error_message or "",
+    )

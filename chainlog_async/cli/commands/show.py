@@ -1,0 +1,105 @@
+"""``chainlog show``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anyio
+import click
+import msgspec
+from rich.text import Text
+
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.output.render import duration, instant, number, output, plain, print_json, status
+from chainlog_async.cli.output.table import Cell, Column, Table
+from chainlog_async.requests.filter import MOST
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.requests import LoggedAttempt, LoggedRequest
+
+from .usage import open_usage
+
+_ATTEMPT_COLUMNS = (
+    Column("try", right=True),
+    Column("provider", elastic=True),
+    Column("model", elastic=True),
+    Column("code"),
+    Column("latency", right=True),
+    Column("error", elastic=True),
+)
+
+
+@click.command(
+    short_help="One request whole, with its tries.",
+    epilog=examples(
+        "chainlog show 4711                        an id that chainlog recent shows",
+        "chainlog show 4711 --json | jq .attemptTrail",
+    ),
+)
+@click.argument("request_id", metavar="ID", type=click.IntRange(0, MOST))
+@json_option("the request as one object")
+@settings_options
+def show(source: Source, request_id: int, as_json: bool) -> None:
+    """One request with everything that is known of it, and every try of its chain.
+
+    Exit codes: 0 done, 1 there is no such request.
+    """
+    request = anyio.run(_read, source.load(), request_id)
+    if request is None:
+        click.echo(f"there is no request {request_id}; it may have been pruned", err=True)
+        raise click.exceptions.Exit(1)
+    if as_json:
+        print_json(request)
+        return
+    for label, value in _lines(request):
+        text = Text(f"{label + ':':<15}") + (Text(plain(value)) if isinstance(value, str) else value)
+        output().print(text, soft_wrap=True)
+    if request.attempt_trail:
+        click.echo()
+        rows = [_attempt_cells(place, attempt) for place, attempt in enumerate(request.attempt_trail, 1)]
+        Table(output(), _ATTEMPT_COLUMNS).print(rows)
+
+
+async def _read(settings: Settings, request_id: int) -> LoggedRequest | None:
+    async with open_usage(settings) as usage:
+        return await usage.get_request(request_id)
+
+
+def _lines(request: LoggedRequest) -> Iterator[tuple[str, Cell]]:
+    """What is known, label by label."""
+    yield "id", str(request.id)
+    yield "time (UTC)", f"{instant(request.timestamp)}.{request.timestamp % 1000:03}"
+    yield "chain", request.chain_name
+    yield "provider", request.provider_id
+    yield "model", request.model
+    yield "status", status(request.http_status)
+    yield "latency", duration(request.latency_ms)
+    if request.ttft_ms is not None:
+        yield "first token", duration(request.ttft_ms)
+    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} of them cached"
+    yield "prompt", f"{number(request.prompt_tokens)} tokens{cached}"
+    yield "completion", f"{number(request.completion_tokens)} tokens"
+    yield "total", f"{number(request.total_tokens)} tokens"
+    if request.cost_usd is not None:
+        yield "cost", f"${request.cost_usd:,.6f}"
+    yield "attempts", number(request.attempts)
+    if request.streamed is not None:
+        yield "streamed", "yes" if request.streamed else "no"
+    if request.caller is not None:
+        yield "caller", request.caller
+    if request.request_id is not None:
+        yield "request id", request.request_id
+    if request.error_message is not None:
+        yield "error", request.error_message
+    if request.metadata is not None:
+        yield "metadata", msgspec.json.encode(request.metadata).decode()
+
+
+def _attempt_cells(place: int, attempt: LoggedAttempt) -> tuple[Cell, ...]:
+    return (
+        str(place),
+        attempt.provider_id,
+        attempt.model,
+        "-" if attempt.http_status is None else status(attempt.http_status),
+        "" if attempt.latency_ms is None else duration(attempt.latency_ms),
+        attempt.error_message or "",
+    )

@@ -1,0 +1,127 @@
+"""``chainlog usage``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.window import Question, question_options
+from chainlog_async.cli.output.render import age, duration, instant, number, output, print_json
+from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.entry.line import now_ms
+from chainlog_async.settings import Settings
+from chainlog_async.usage_aggregator import ChainUsage, ProviderUsage, SummaryStats, UsageAggregator
+
+from .usage_over_time import show_usage
+
+_USAGE_COLUMNS = (
+    Column("requests", right=True),
+    Column("tokens", right=True),
+    Column("prompt", right=True),
+    Column("completion", right=True),
+    Column("last used (UTC)"),
+    Column("", spare=True),
+)
+
+
+def open_usage(settings: Settings) -> UsageAggregator:
+    """The reading side of the settings' database."""
+    return UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers)
+
+
+@click.command(
+    short_help="Who was used how much: requests and tokens.",
+    epilog=examples(
+        "chainlog usage                            providers, chains and the summary",
+        "chainlog usage providers --db ./data/observability.db",
+        "chainlog usage chains --json | jq '.chains[] | select(.totalTokens > 1000000)'",
+        "chainlog usage --since 7d --step 1d       one line a day",
+        "chainlog usage --by provider --since 24h --step 1h",
+    ),
+)
+@click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
+@json_option('one object with "summary", "providers" and "chains", or what was asked for; over time "points"')
+@question_options
+@settings_options
+def usage(source: Source, what: str | None, as_json: bool, question: Question | None) -> None:
+    """Who was used how much: requests and tokens since the beginning, last used first.
+
+    With any of the options about time, groups and names, what was used in that window, of the last 24 hours if not
+    said otherwise.
+
+    The counts are kept as entries come in and are read without a look at the log, so this takes no time however many
+    requests there were.
+    """
+    if question is not None:
+        if what is not None:
+            raise click.UsageError(f"{what!r} is about all of time; say --by {what[:-1]} for a window")
+        show_usage(source.load(), question, as_json=as_json)
+        return
+    report = anyio.run(_read_usage, source.load(), what)
+    if as_json:
+        print_json(report)
+        return
+    parts: list[Callable[[], None]] = []
+    if report.summary is not msgspec.UNSET:
+        parts.append(functools.partial(_print_summary, report.summary))
+    if report.providers is not msgspec.UNSET:
+        parts.append(functools.partial(_print_usage, "provider", [(row.provider_id, row) for row in report.providers]))
+    if report.chains is not msgspec.UNSET:
+        parts.append(functools.partial(_print_usage, "chain", [(row.chain_name, row) for row in report.chains]))
+    for place, part in enumerate(parts):
+        if place:
+            click.echo()
+        part()
+
+
+class UsageReport(msgspec.Struct, frozen=True, rename="camel"):
+    """The ``--json`` of ``chainlog usage``; what was not asked for is left out."""
+
+    summary: SummaryStats | msgspec.UnsetType = msgspec.UNSET
+    providers: list[ProviderUsage] | msgspec.UnsetType = msgspec.UNSET
+    chains: list[ChainUsage] | msgspec.UnsetType = msgspec.UNSET
+
+
+async def _read_usage(settings: Settings, what: str | None) -> UsageReport:
+    async with open_usage(settings) as usage:
+        return UsageReport(
+            summary=await usage.get_summary_stats() if what is None else msgspec.UNSET,
+            providers=await usage.get_all_provider_usage() if what != "chains" else msgspec.UNSET,
+            chains=await usage.get_all_chain_usage() if what != "providers" else msgspec.UNSET,
+        )
+
+
+def _print_summary(summary: SummaryStats) -> None:
+    total, waterfall = summary.total_requests, summary.waterfall_requests
+    share = f" ({waterfall / total:.1%})" if total else ""
+    for label, value in (
+        ("requests", number(total)),
+        ("more than one attempt", f"{number(waterfall)}{share}"),
+        ("average latency", duration(summary.avg_latency_ms) if total else "-"),
+    ):
+        click.echo(f"{label + ':':<23}{value}")
+
+
+def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage]]) -> None:
+    now = now_ms()
+    cells = [
+        (
+            name,
+            number(row.total_requests),
+            number(row.total_tokens),
+            number(row.total_prompt_tokens),
+            number(row.total_completion_tokens),
+            instant(row.last_request_timestamp),
+            age(row.last_request_timestamp, now=now),
+        )
+        for name, row in rows
+    ]
+    if cells:
+        Table(output(), (Column(kind, elastic=True), *_USAGE_COLUMNS)).print(cells)
+    else:
+        click.echo(f"no {kind} was used yet")

@@ -1,0 +1,102 @@
+"""``chainlog usage`` with a window: one line by step, by group, or by group with a sparkline of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import click
+import msgspec
+
+from chainlog_async.cli.options.window import Question, bar, by_group, dollars, percent, sparkline, step_name
+from chainlog_async.cli.output.render import duration, number, output, print_json
+from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.queries.usage import UsagePoint
+from chainlog_async.usage_aggregator import UsageAggregator
+
+_SUM_COLUMNS = (
+    Column("requests", right=True),
+    Column("errors", right=True),
+    Column("429", right=True),
+    Column("tokens", right=True),
+    Column("cost", right=True),
+    Column("latency", right=True, spare=True),
+)
+
+
+class UsageOverTime(msgspec.Struct, frozen=True):
+    """The ``--json`` of ``chainlog usage`` with a window."""
+
+    points: list[UsagePoint]
+
+
+def show_usage(settings: Settings, question: Question, *, as_json: bool) -> None:
+    """Prints the answer."""
+    points = anyio.run(_read, settings, question)
+    if as_json:
+        print_json(UsageOverTime(points))
+    elif not points:
+        click.echo("no request in that window")
+    elif question.window.step is None:
+        _print_groups(points, question)
+    elif question.by is None:
+        _print_steps(points, question)
+    else:
+        _print_sparklines(points, question)
+
+
+async def _read(settings: Settings, question: Question) -> list[UsagePoint]:
+    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+        points = await usage.get_usage(
+            question.window,
+            by=question.by,
+            where=question.where,
+            max_groups=question.groups,
+            fill=question.window.step is not None,
+        )
+    return points if any(point.requests for point in points) else []
+
+
+def _sums(points: Sequence[UsagePoint]) -> tuple[str, ...]:
+    requests = sum(point.requests for point in points)
+    errors, refused = (sum(getattr(point, name) for point in points) for name in ("errors", "rate_limited"))
+    latency = sum((point.avg_latency_ms or 0) * point.requests for point in points)
+    return (
+        number(requests),
+        percent(errors / requests if requests else 0),
+        percent(refused / requests if requests else 0),
+        number(sum(point.total_tokens for point in points)),
+        dollars(sum(point.cost_usd for point in points)),
+        duration(latency / requests) if requests else "-",
+    )
+
+
+def _print_groups(points: Sequence[UsagePoint], question: Question) -> None:
+    largest = max(point.requests for point in points)
+    table = Table(output(), (Column(question.by or "", elastic=True), *_SUM_COLUMNS, Column("")))
+    table.print(
+        [
+            (name, *_sums(group), bar(group[0].requests, largest))
+            for name, group in by_group(points, question.by).items()
+        ]
+    )
+
+
+def _print_steps(points: Sequence[UsagePoint], question: Question) -> None:
+    largest = max(point.requests for point in points)
+    table = Table(output(), (Column(f"from ({question.window.zone})"), *_SUM_COLUMNS, Column("")))
+    table.print(
+        [(step_name(point.start, question.window), *_sums([point]), bar(point.requests, largest)) for point in points]
+    )
+
+
+def _print_sparklines(points: Sequence[UsagePoint], question: Question) -> None:
+    title = f"requests by {question.window.step} from {step_name(points[0].start, question.window)}"
+    table = Table(output(), (Column(question.by or "", elastic=True), *_SUM_COLUMNS, Column(title, elastic=True)))
+    table.print(
+        [
+            (name, *_sums(group), sparkline([point.requests for point in group]))
+            for name, group in by_group(points, question.by).items()
+        ]
+    )

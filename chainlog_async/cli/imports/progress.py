@@ -1,0 +1,115 @@
+"""What is seen of an import while it runs: the progress bar and the bad lines, both on stderr."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import click
+import msgspec
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from chainlog_async.cli.output.render import errors, number, on_terminal, plain
+
+from .lines import LineReader
+
+MAX_REASON_CHARS = 300
+
+
+class BadLine(msgspec.Struct, frozen=True, rename="camel"):
+    """A line that was left out."""
+
+    file: str
+    line: int | None
+    """Counted from 1; None when the whole file is meant."""
+    error: str
+
+
+class Display:
+    """Counts bad lines, prints the first of them, and shows a progress bar when stderr is a terminal."""
+
+    def __init__(self, paths: Sequence[str], *, show_bad: int) -> None:
+        self._show_bad = show_bad
+        self._total = _total_bytes(paths)
+        self._rows = 0
+        self._done_bytes = 0
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rows]} lines", markup=False),
+            TimeRemainingColumn(),
+            console=errors(),
+            transient=True,
+            disable=not on_terminal(error=True),
+        )
+        self.bad = 0
+        """Lines that are no entry."""
+        self.unread = 0
+        """Files that could not be read, or not to their end."""
+        self.bad_lines: list[BadLine] = []
+        """The first of both, as many as are shown."""
+
+    def __enter__(self) -> Self:
+        if not self._progress.disable:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._progress.disable:
+            self._progress.stop()
+        hidden = self.bad + self.unread - len(self.bad_lines)
+        if hidden:
+            click.echo(f"and {number(hidden)} more bad lines (--show-bad N shows more)", err=True)
+
+    def begin(self, what: str) -> None:
+        """Starts a pass over all files; `what` is written before the bar."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._rows = self._done_bytes = 0
+        self._task = self._progress.add_task(what, total=self._total, rows="0")
+
+    def advance(self, reader: LineReader, rows: int) -> None:
+        """Says how far the reader is, and that so many more lines are done."""
+        self._rows += rows
+        if self._task is not None:
+            completed = self._done_bytes + reader.consumed
+            self._progress.update(self._task, completed=completed, rows=number(self._rows))
+
+    def finish(self, reader: LineReader) -> None:
+        """Says that the reader's file is done."""
+        self._done_bytes += reader.consumed
+
+    def complain(self, file: str, line: int | None, reason: str) -> None:
+        """Reports a bad line as ``FILE:LINE: reason``, or only counts it when enough were shown.
+
+        Without `line` the whole file is meant.
+        """
+        if line is None:
+            self.unread += 1
+        else:
+            self.bad += 1
+        if len(self.bad_lines) >= self._show_bad:
+            return
+        reason = plain(reason)
+        if len(reason) > MAX_REASON_CHARS:
+            reason = f"{reason[:MAX_REASON_CHARS]}…"
+        self.bad_lines.append(BadLine(file, line, reason))
+        place = plain(file) if line is None else f"{plain(file)}:{line}"
+        self._progress.console.print(Text(f"{place}: {reason}"), soft_wrap=True)
+
+
+def _total_bytes(paths: Sequence[str]) -> int | None:
+    """Size of all files together, or None when one of them is a pipe."""
+    try:
+        states = [Path(path).stat() for path in paths]
+    except OSError:
+        return None
+    return sum(state.st_size for state in states) if all(stat.S_ISREG(state.st_mode) for state in states) else None

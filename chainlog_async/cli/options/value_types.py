@@ -1,0 +1,24 @@
+"""Options whose values are durations and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+
+def read_by(parse: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """A callback for an option: the whole number, above 0, that a parser of `chainlog_async.common.units` reads."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        try:
+            number = parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", ctx, param) from None
+        if number < 1:
+            raise click.BadParameter(f"{value!r} is nothing; give more.", ctx, param)
+        return number
+
+    return read

@@ -1,0 +1,150 @@
+"""What the commands about a window share: its options, and how steps and shares are drawn."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar, cast, get_args
+
+import click
+
+from chainlog_async.common.units import parse_instant
+from chainlog_async.entry.line import now_ms
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GroupBy
+from chainlog_async.storage.sqlite.queries.usage import LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+PointT = TypeVar("PointT", UsagePoint, LatencyPoint)
+
+_FILTERS = get_args(GroupBy)
+
+DEFAULT_SINCE = "24h"
+BAR_CELLS = 20
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_SPARKS = "▁▂▃▄▅▆▇█"
+
+
+class Instant(click.ParamType[int]):
+    """A time: ISO 8601, ms since the epoch, or how long ago, such as 24h."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """In ms since the epoch."""
+        try:
+            return value if isinstance(value, int) else parse_instant(str(value), now=now_ms())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked on the command line."""
+
+    window: Window
+    by: GroupBy | None
+    where: UsageFilter
+    groups: int
+
+
+def window_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Adds ``--since`` and ``--until``."""
+    since = click.option(
+        "--since", type=Instant(), help=f"Begin here: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]"
+    )
+    until = click.option("--until", type=Instant(), help="End here.  [default: now]")
+    return since(until(command))
+
+
+def question_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds all that a question over time has; the command gets a `Question`, or None when none of it was given."""
+
+    @window_options
+    @click.option("--step", type=click.Choice(STEPS), help="One line, or one bar, for each step of this length.")
+    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Group by this.")
+    @click.option("--tz", default="UTC", show_default=True, metavar="ZONE", help="Whose midnights begin a day.")
+    @click.option("--chain", metavar="NAME", help="Only this chain.")
+    @click.option("--provider", metavar="NAME", help="Only this provider.")
+    @click.option("--model", metavar="NAME", help="Only this model.")
+    @click.option("--caller", metavar="NAME", help='Only this caller; "" for those who are not known.')
+    @click.option("--groups", type=click.IntRange(1, 100), default=20, show_default=True, help="Most groups.")
+    @functools.wraps(command)
+    def with_question(*args: object, **options: Any) -> R:  # what click hands over has whatever type the option has
+        asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
+        groups, zone = options.pop("groups"), options.pop("tz")
+        question = None
+        if any(value is not None for value in asked.values()):
+            window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
+            where = UsageFilter(**{name: asked[name] for name in _FILTERS})
+            question = Question(window, asked["by"], where, groups)
+        return command(*args, question=question, **options)
+
+    return with_question
+
+
+def window_of(since: int | None, until: int | None, *, step: str | None = None, zone: str = "UTC") -> Window:
+    """The window that the options mean. Raises `click.UsageError` when it cannot be."""
+    now = now_ms()
+    window = Window(
+        start=parse_instant(DEFAULT_SINCE, now=until or now) if since is None else since,
+        end=now if until is None else until,
+        step=cast("Step | None", step),
+        zone=zone,
+    )
+    try:
+        zone_of(zone)
+        window.edges()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return window
+
+
+def bar(value: float, largest: float) -> str:
+    """A bar of eighths of a cell; the largest value has `BAR_CELLS`."""
+    eighths = round(8 * BAR_CELLS * value / largest) if largest > 0 else 0
+    eighths = max(eighths, 1) if value > 0 else eighths
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_BLOCKS[rest] if rest else "")
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One character a value, as high as its share of the largest; a space for nothing."""
+    largest = max(values, default=0)
+    return "".join(
+        _SPARKS[min(int(value / largest * len(_SPARKS)), len(_SPARKS) - 1)] if value > 0 else " " for value in values
+    )
+
+
+def step_name(ms: int, window: Window) -> str:
+    """When a step begins, by the window's clock."""
+    local = datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone_of(window.zone))
+    return local.strftime("%Y-%m-%d" if window.step == "1d" and not (local.hour or local.minute) else "%Y-%m-%d %H:%M")
+
+
+def group_name(point: UsagePoint | LatencyPoint, by: GroupBy | None) -> str:
+    """What stands for a group."""
+    if by is None:
+        return "all"
+    return "(others)" if point.other else point.name or "(none)"
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1."""
+    return f"{share:.1%}" if share else "-"
+
+
+def dollars(amount: float) -> str:
+    """US dollars, with more places where there are few of them."""
+    return "-" if not amount else f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def by_group(points: Sequence[PointT], by: GroupBy | None) -> dict[str, list[PointT]]:
+    """The points of each group, in their order."""
+    groups: dict[str, list[PointT]] = {}
+    for point in points:
+        groups.setdefault(group_name(point, by), []).append(point)
+    return groups

@@ -1,0 +1,1 @@
+"""Small things without an owner: time, units, histograms, locks, cancellation. Imports only `errors`."""

@@ -1,0 +1,64 @@
+"""Room on the disk, and names that outlast a power cut. Everything here blocks for a moment; call it in a thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainlog_async.errors import DatabaseError
+
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # where SQLite looks, in its order
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that work will take in a folder for a while, and what is free there."""
+
+    folder: Path
+    needed: int
+    free: int
+
+
+def needs_of(wants: Iterable[tuple[Path, int]]) -> list[Need]:
+    """Adds up what is wanted in folders of the same disk. Raises `OSError`."""
+    needs: dict[int, Need] = {}
+    for folder, size in wants:
+        device = folder.stat().st_dev
+        before = needs.get(device)
+        needs[device] = Need(
+            before.folder if before else folder,
+            size + (before.needed if before else 0),
+            shutil.disk_usage(folder).free,
+        )
+    return list(needs.values())
+
+
+def require_room(needs: Iterable[Need], *, remedy: str) -> None:
+    """Raises `DatabaseError` when one of the folders has not the room; nothing was touched then."""
+    for need in needs:
+        if need.needed > need.free:
+            raise DatabaseError(
+                f"{need.folder} has {need.free:,} bytes free and {need.needed:,} may be needed; "
+                f"nothing was changed: {remedy}"
+            )
+
+
+def temporary_folder() -> Path:
+    """Where SQLite puts its temporary files: the first of its candidates that can be written to."""
+    candidates = [os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), *_TEMPORARY_FOLDERS]
+    for candidate in candidates:
+        if candidate and Path(candidate).is_dir() and os.access(candidate, os.W_OK | os.X_OK):
+            return Path(candidate)
+    return Path()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in the folder outlast a power cut. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

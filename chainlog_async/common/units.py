@@ -1,0 +1,81 @@
+"""Durations, times and sizes as people write them: ``30d``, ``1h30m``, ``2026-11-25T08:00Z``, ``2GB``, ``512 MiB``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from chainlog_async.entry.line import MAX_TIMESTAMP_MS
+
+_MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_POWERS = "kmgt"
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_PART = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([a-z]+)\s*", re.ASCII)
+_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
+_MS = re.compile(r"\d{1,15}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_duration(text: str) -> int:
+    """A duration in ms: numbers with ms, s, m or min, h, d or w. Raises `ValueError`."""
+    total, end = 0.0, 0
+    for part in _PART.finditer(text.lower()):
+        if part.start() != end or part[2] not in _MS_OF_UNIT:
+            break
+        total += float(part[1]) * _MS_OF_UNIT[part[2]]
+        end = part.end()
+    if not end or end != len(text):
+        raise ValueError(f"{text!r} is no duration; give a number and a unit, such as 90m, 12h, 30d or 2w")
+    return round(total)
+
+
+def parse_instant(text: str, *, now: int) -> int:
+    """A time in ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
+
+    An ISO time without a zone is UTC. Raises `ValueError`.
+    """
+    text = text.strip()
+    if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
+        return int(text)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        raise ValueError(
+            f"{text[:60]!r} is no time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
+            "or how long ago, such as 90m, 24h or 7d"
+        ) from None
+
+
+def parse_bytes(text: str) -> int:
+    """A size in bytes: a number alone, or with kB, MB, GB, TB (thousands), KiB, MiB, GiB, TiB or K, M, G, T (1024s).
+
+    Raises `ValueError`.
+    """
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        raise ValueError(f"{text!r} is no size; give a number of bytes or with a unit, such as 500MB, 2GB or 1.5GiB")
+    prefix, binary = (size[2] or "").lower(), bool(size[3])
+    if not prefix:
+        base = 1
+    else:
+        thousands = not binary and text.rstrip().lower().endswith("b")
+        base = (1_000 if thousands else 1_024) ** (_POWERS.index(prefix) + 1)
+    return round(float(size[1]) * base)
+
+
+def size_text(size: int) -> str:
+    """A size in bytes as ``812 bytes``, ``4.1 kB`` or ``2.50 GB``: thousands, and three figures."""
+    value, power = float(size), 0
+    while value >= 999.5 and power < len(_UNITS) - 1:
+        value /= 1_000
+        power += 1
+    if not power:
+        return "1 byte" if size == 1 else f"{size} bytes"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {_UNITS[power]}"

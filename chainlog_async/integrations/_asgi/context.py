@@ -1,0 +1,149 @@
+"""What a handler says about the request it serves, from wherever it is in its tasks and threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import PurePath
+from time import perf_counter
+from typing import TypedDict, Unpack
+
+from chainlog_async.entry.line import MAX_ATTEMPTS, Attempt
+
+
+class Description(TypedDict, total=False):
+    """What `describe_request` takes: fields of `RequestLogEntry`, all optional."""
+
+    chain_name: str
+    provider_id: str
+    model: str
+    caller: str | None
+    cost_usd: float | None
+    metadata: Mapping[str, object]
+    request_id: str | None
+    http_status: int
+    error_message: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+
+
+class Tried:
+    """One try of the chain, which may be completed until the response ends."""
+
+    __slots__ = ("error_message", "http_status", "latency_ms", "model", "provider_id")
+
+    def __init__(self, provider_id: str, model: str) -> None:
+        self.provider_id = provider_id
+        self.model = model
+        self.http_status: int | None = None
+        self.latency_ms: float | None = None
+        self.error_message: str | None = None
+
+    def as_attempt(self) -> Attempt:
+        """The try as part of an entry."""
+        return Attempt(
+            provider_id=self.provider_id,
+            model=self.model,
+            http_status=self.http_status,
+            latency_ms=self.latency_ms,
+            error_message=self.error_message,
+        )
+
+
+class RequestNotes:
+    """Everything that was said about one request."""
+
+    def __init__(self) -> None:
+        self.description = Description()
+        self.attempts = 0
+        self.trail: deque[Tried] = deque(maxlen=MAX_ATTEMPTS)
+
+    def describe(self, description: Description) -> None:
+        """Later words replace earlier ones; metadata are joined."""
+        metadata = {**(self.description.get("metadata") or {}), **(description.get("metadata") or {})}
+        self.description.update(description)
+        if metadata:
+            self.description["metadata"] = metadata
+
+    def add(self, tried: Tried) -> None:
+        """Counts every try and keeps the last `MAX_ATTEMPTS` of them."""
+        self.attempts += 1
+        self.trail.append(tried)
+
+
+# Holds an object rather than values: a task or a thread gets a copy of the context, but of the same object.
+current_notes: ContextVar[RequestNotes | None] = ContextVar("chainlog_request_notes", default=None)
+
+
+def describe_request(**description: Unpack[Description]) -> None:
+    """Says what the middleware cannot see of the request in hand; may be called often, the last word counts.
+
+    Does nothing outside of a request that is recorded. Raises `TypeError` for a name that `Description` does not have.
+    """
+    unknown = sorted(description.keys() - Description.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"describe_request() knows no {unknown[0]!r}; give {', '.join(Description.__annotations__)}")
+    notes = current_notes.get()
+    if notes is not None:
+        notes.describe(description)
+
+
+def record_attempt(
+    *,
+    provider_id: str,
+    model: str,
+    http_status: int | None = None,
+    latency_ms: float | None = None,
+    error_message: str | None = None,
+) -> None:
+    """Adds one try of the chain, see `Attempt`; the last one names the request's provider and model.
+
+    Does nothing outside of a request that is recorded.
+    """
+    tried = Tried(provider_id, model)
+    tried.http_status = http_status
+    tried.latency_ms = latency_ms
+    tried.error_message = error_message
+    _add(tried)
+
+
+@contextmanager
+def attempt(provider_id: str, model: str) -> Iterator[Tried]:
+    """A try of the chain for as long as a block lasts: times it, and notes the error that ends it.
+
+    Set `http_status` and `error_message` of what it gives; both may still be changed after the block, until the
+    response ends. Does nothing else outside of a request that is recorded.
+    """
+    tried = Tried(provider_id, model)
+    _add(tried)
+    begun = perf_counter()
+    try:
+        yield tried
+    except BaseException as error:
+        if tried.error_message is None:
+            tried.error_message = name_error(error)
+        raise
+    finally:
+        tried.latency_ms = 1_000 * (perf_counter() - begun)
+
+
+def name_error(error: BaseException) -> str:
+    """An error by its type and the place it was raised at.
+
+    Without its message: pydantic, for one, repeats the value it refuses, and that may be the prompt.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return type(error).__name__
+    return f"{type(error).__name__} at {PurePath(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
+
+
+def _add(tried: Tried) -> None:
+    notes = current_notes.get()
+    if notes is not None:
+        notes.add(tried)

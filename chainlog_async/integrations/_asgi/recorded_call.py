@@ -1,0 +1,148 @@
+"""One call of a gateway, watched on its way through, and the row it becomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from time import perf_counter
+
+from chainlog_async.entry.line import MAX_NAME_CHARS, RequestLogEntry
+
+from .context import RequestNotes, name_error
+from .messages import Answered, Asked
+
+CLIENT_GONE = 499
+"""Status of a request whose client hung up before it had the whole answer; nginx began to call it so."""
+
+# Wide enough for the types of every framework: Starlette's mappings and Litestar's typed dictionaries.
+Message = Mapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[..., Awaitable[None]]
+
+
+class RecordedCall:
+    """One call between client and application: hands on every message, and looks at it."""
+
+    def __init__(
+        self, scope: Message, receive: Receive, send: Send, on_end: Callable[[RecordedCall, BaseException | None], None]
+    ) -> None:
+        self.notes = RequestNotes()
+        self._receive = receive
+        self._send = send
+        self._on_end = on_end
+        self._begun = perf_counter()
+        self._asked = Asked(scope)
+        self._answered = Answered()
+        self._ahead: Message | None = None
+        self._waiting = 0
+        self._is_gone = False
+        self._has_ended = False
+
+    async def receive(self) -> Message:
+        """What the server has for the application."""
+        if self._ahead is not None:
+            message, self._ahead = self._ahead, None
+            return message
+        self._waiting += 1
+        try:
+            message = await self._receive()
+        finally:
+            self._waiting -= 1
+        self._note_received(message)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """What the application has for the client."""
+        is_last = message["type"] == "http.response.body" and not message.get("more_body")
+        if is_last:
+            await self._look_for_hang_up()
+        self._answered.note(message)
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: how a server says that nobody is there any more.
+            self._is_gone = True
+            raise
+        if is_last:
+            # Not when the application returns: it may go on with work in the background.
+            self.end()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The call is over, by `error` if it is one; only the first word counts."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._on_end(self, error)
+
+    def entry(self, error: BaseException | None, *, chain_name: str, provider_id: str) -> RequestLogEntry:
+        """The call as a row; the two names stand for what the handler did not say."""
+        said, asked, answered = self.notes.description, self._asked, self._answered
+        latency_ms = 1_000 * (perf_counter() - self._begun)
+        first_token, usage = answered.first_token, answered.kept.usage()
+        last = self.notes.trail[-1] if self.notes.trail else None
+        status, message = self._outcome(error)
+        return RequestLogEntry(
+            chain_name=_name(said.get("chain_name") or chain_name),
+            provider_id=_name(said.get("provider_id") or (last and last.provider_id) or provider_id),
+            model=_name(
+                said.get("model") or (last and last.model) or asked.model or answered.kept.model() or "unknown"
+            ),
+            prompt_tokens=said.get("prompt_tokens", usage.prompt_tokens or 0),
+            completion_tokens=said.get("completion_tokens", usage.completion_tokens or 0),
+            total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
+            latency_ms=latency_ms,
+            http_status=status,
+            # Where nobody says whom the gateway asked, it answered on its own: no provider's success, and no refusal.
+            attempts=self.notes.attempts or int(bool(said.get("provider_id"))),
+            error_message=message,
+            request_id=_name_or_none(said.get("request_id") or answered.request_id or asked.request_id),
+            caller=_name_or_none(said.get("caller")),
+            ttft_ms=None if first_token is None else 1_000 * (first_token - self._begun),
+            cost_usd=said.get("cost_usd"),
+            streamed=answered.is_stream if answered.status is not None else asked.stream,
+            cached_tokens=said.get("cached_tokens", usage.cached_tokens),
+            metadata=said.get("metadata"),
+            attempt_trail=[tried.as_attempt() for tried in self.notes.trail] or None,
+        )
+
+    def _outcome(self, error: BaseException | None) -> tuple[int, str | None]:
+        said = self.notes.description
+        if self._is_gone:
+            status, message = CLIENT_GONE, "the client hung up"
+        elif isinstance(error, asyncio.CancelledError):
+            status, message = CLIENT_GONE, "cancelled before the answer was complete"
+        elif error is not None:
+            status, message = said.get("http_status", 500), name_error(error)
+        elif not self._answered.is_complete or self._answered.status is None:
+            status, message = said.get("http_status", 500), "the application ended before its answer was complete"
+        else:
+            status, message = said.get("http_status", self._answered.status), ""
+            if status >= 400 and self.notes.trail:
+                message = self.notes.trail[-1].error_message or ""
+        return status, said.get("error_message", message) or None
+
+    async def _look_for_hang_up(self) -> None:
+        """Notices a client that left an application which never looks; servers take its answer all the same."""
+        if self._waiting or self._ahead is not None or not self._asked.is_complete:
+            # Who listens finds out, and while the body is not read it is the application's to receive.
+            return
+        # A server may mind the question; the answer goes on. Not anyio's scope: cancelling one takes half of the time
+        # that is spent on a call here.
+        with suppress(Exception):
+            async with asyncio.timeout(0):
+                self._ahead = await self._receive()
+                self._note_received(self._ahead)
+
+    def _note_received(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._is_gone = self._is_gone or not self._answered.is_complete
+        self._asked.note(message)
+
+
+def _name(text: str) -> str:
+    """A name that can be stored: clients choose the model, and a row is not lost for what they choose."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
+
+
+def _name_or_none(text: str | None) -> str | None:
+    return None if text is None else _name(text)

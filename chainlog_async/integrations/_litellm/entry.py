@@ -1,0 +1,54 @@
+"""The tries of one request as one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainlog_async.entry.line import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, MAX_TIMESTAMP_MS, Attempt, RequestLogEntry
+
+from .payload import Try
+
+
+def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEntry:
+    """One row for a request: its last try is what came of it. `status` is what the client got, if that is known."""
+    last = tries[-1]
+    started = min(item.started_s for item in tries)
+    costs = [item.cost_usd for item in tries if item.cost_usd is not None]
+    fallbacks, retries = last.position or (0, 0)
+    return RequestLogEntry(
+        timestamp=min(round(last.ended_s * 1000), MAX_TIMESTAMP_MS),
+        chain_name=tries[0].chain_name,
+        provider_id=last.provider_id,
+        model=last.model,
+        prompt_tokens=last.prompt_tokens,
+        completion_tokens=last.completion_tokens,
+        total_tokens=last.total_tokens,
+        latency_ms=_ms(started, last.ended_s),
+        http_status=status or last.status,
+        # A try that was not seen still shows in the number of the last one.
+        attempts=0 if len(tries) == 1 and last.asked_nobody else max(len(tries), 1 + fallbacks + retries),
+        error_message=last.error_message,
+        request_id=last.call_id or None,
+        caller=next((item.caller for item in reversed(tries) if item.caller), None),
+        ttft_ms=None if last.first_token_s is None else _ms(started, last.first_token_s),
+        cost_usd=min(sum(costs), MAX_COST_USD) if costs else None,
+        streamed=last.streamed,
+        cached_tokens=last.cached_tokens,
+        metadata=last.metadata,
+        attempt_trail=[_attempt(item) for item in tries[-MAX_ATTEMPTS:]] if len(tries) > 1 else None,
+    )
+
+
+def _attempt(item: Try) -> Attempt:
+    untimed = item.is_sketch and item.started_s == item.ended_s
+    return Attempt(
+        provider_id=item.provider_id,
+        model=item.model,
+        http_status=item.status if item.answered else None,
+        latency_ms=None if untimed else _ms(item.started_s, item.ended_s),
+        error_message=item.error_message,
+    )
+
+
+def _ms(started_s: float, ended_s: float) -> float:
+    return min(max(0.0, (ended_s - started_s) * 1000), MAX_COUNT)

@@ -1,0 +1,298 @@
+"""What LiteLLM says about one try, read without LiteLLM: its payloads are plain dictionaries.
+
+Nothing of a prompt or an answer is read, and no key: the fields that are kept are named one by one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from chainlog_async.entry.line import MAX_COUNT, MAX_NAME_CHARS
+
+from .content_mask import without_content
+
+MASTER_USER = "default_user_id"
+"""The user that the proxy's master key belongs to; says less than the end user whom the client named."""
+
+MAX_METADATA_BYTES = 3000
+"""Largest metadata that is handed on, in bytes of JSON; what blots secrets out may make it a little longer."""
+
+# Errors that LiteLLM gives a status of its own, for there was no answer that had one.
+_WITHOUT_ANSWER = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
+# The Router's, when every deployment cools down; it has no status, and the proxy answers 429.
+_COOLING = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
+# Errors of the proxy itself, about a key, a budget or a model that is not there; those of providers have other names.
+_PROXYS_OWN = frozenset(
+    {
+        *_COOLING,
+        "HTTPException",
+        "ModelAccessDeniedHTTPException",
+        "ModelAccessDeniedProxyException",
+        "ProxyException",
+        "ProxyModelNotFoundError",
+    }
+)
+_CONNECTION_ERROR = "Connection error"
+
+Position = tuple[int, int]
+"""Which try of its request it is: fallbacks before it, then retries within its model group."""
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a provider, as LiteLLM reported it."""
+
+    call_id: str
+    trace_id: str
+    position: Position | None
+    """None for a call without the Router."""
+    may_pause: bool
+    """Whether LiteLLM may sleep before the next try, because the request is one that is retried."""
+    is_sketch: bool = False
+    """Whether it was made from the exception alone; LiteLLM's own payload, should it come, knows more."""
+    chain_name: str
+    provider_id: str
+    model: str
+    status: int
+    """As LiteLLM tells it to the client, 100 to 599."""
+    answered: bool = True
+    """False when the status is LiteLLM's own, because the provider sent none."""
+    asked_nobody: bool = False
+    """Whether it stands for a request that failed before its first try."""
+    started_s: float
+    ended_s: float
+    """Both in s since the epoch, UTC."""
+    first_token_s: float | None = None
+    error_message: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    streamed: bool | None = None
+    caller: str | None = None
+    metadata: Mapping[str, object] | None = None
+
+
+def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
+    """The try that LiteLLM's success or failure callback is about; None when it has no standard payload."""
+    payload = _mapping(kwargs.get("standard_logging_object"))
+    if not payload:
+        return None
+    params = _mapping(kwargs.get("litellm_params"))
+    routing = _routing(params)
+    errors = _mapping(payload.get("error_information"))
+    error_class = _name(errors.get("error_class"))
+    usage = _mapping(_mapping(payload.get("metadata")).get("usage_object"))
+    provider = _name(payload.get("custom_llm_provider")) or "litellm"
+    message = None if succeeded else _message(payload.get("error_str") or errors.get("error_message"), kwargs)
+    started = _seconds(payload.get("startTime")) or time.time()
+    ended = max(started, _seconds(payload.get("endTime")) or started)
+    streamed = _streamed(payload)
+    first = _seconds(payload.get("completionStartTime")) if streamed and succeeded else None
+    call_id = _name(payload.get("litellm_call_id") or kwargs.get("litellm_call_id"))
+    return Try(
+        call_id=call_id,
+        trace_id=_name(params.get("litellm_trace_id") or payload.get("trace_id")) or call_id,
+        position=_position(routing),
+        may_pause=_whole(routing.get("max_retries")) > 0,
+        chain_name=_chain(routing, payload),
+        provider_id=provider,
+        model=_model(payload.get("model"), provider),
+        status=200 if succeeded else _status(errors.get("error_code")),
+        answered=succeeded or _was_answered(error_class, message),
+        asked_nobody=not succeeded and error_class in _PROXYS_OWN,
+        started_s=started,
+        ended_s=ended,
+        first_token_s=first,
+        error_message=message,
+        prompt_tokens=_whole(payload.get("prompt_tokens")),
+        completion_tokens=_whole(payload.get("completion_tokens")),
+        total_tokens=_whole(payload.get("total_tokens")) or None,
+        cached_tokens=_cached_tokens(usage),
+        cost_usd=_cost(payload.get("response_cost")),
+        streamed=streamed,
+        caller=_caller(_mapping(payload.get("metadata")), payload.get("end_user") or _parameter(payload, "user")),
+        metadata=_metadata(payload, routing),
+    )
+
+
+def read_failure(request: Mapping[str, object], error: BaseException) -> Try:
+    """A failed try, or a request that failed before its first, as the exception and the call's arguments tell it."""
+    routing = _routing(request)
+    provider = _name(getattr(error, "llm_provider", None)) or "litellm"
+    message = _message(str(error), request)
+    ended = time.time()
+    call_id = _name(request.get("litellm_call_id"))
+    return Try(
+        call_id=call_id,
+        trace_id=_name(request.get("litellm_trace_id")) or call_id,
+        position=_position(routing),
+        may_pause=_whole(routing.get("max_retries")) > 0,
+        is_sketch=True,
+        chain_name=_chain(routing, request),
+        provider_id=provider,
+        model=_model(request.get("model"), provider),
+        status=status_of(error),
+        answered=_was_answered(type(error).__name__, message),
+        started_s=min(ended, _call_started(request) or ended),
+        ended_s=ended,
+        error_message=message,
+        caller=_caller(routing, request.get("user")),
+        metadata={"call_type": _name(request.get("call_type"))} if request.get("call_type") else None,
+    )
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status that LiteLLM gives an exception, or 500."""
+    if type(error).__name__ in _COOLING:
+        return 429
+    return _status(getattr(error, "status_code", None) or getattr(error, "code", None))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    # Nearly all are dictionaries or None, and asking an abstract class about None takes long.
+    if value is None or isinstance(value, dict):
+        return value or {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _name(value: object) -> str:
+    """A text that fits a name: no NUL, no lone surrogate, not too long; "" for everything that is no text."""
+    if not isinstance(value, str):
+        return ""
+    if value.isascii() and "\0" not in value:
+        return value[:MAX_NAME_CHARS]
+    return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    # False for NaN too.
+    return value if -MAX_COUNT <= value <= MAX_COUNT else None
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    return 0 if number is None else max(0, int(number))
+
+
+def _seconds(value: object) -> float | None:
+    """A moment in s since the epoch; LiteLLM's datetimes are naive and local."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    number = _number(value)
+    return None if number is None or number <= 0 else float(number)
+
+
+def _status(code: object) -> int:
+    """An HTTP status; LiteLLM's codes are strings, and some are none at all."""
+    try:
+        status = int(code) if isinstance(code, str | int) else 500
+    except ValueError:
+        return 500
+    return status if 100 <= status <= 599 else 500
+
+
+def _was_answered(error_class: str, message: str | None) -> bool:
+    return error_class not in _WITHOUT_ANSWER and _CONNECTION_ERROR not in (message or "")
+
+
+def _cost(value: object) -> float | None:
+    cost = _number(value)
+    return None if cost is None or cost < 0 else float(cost)
+
+
+def _message(text: object, kwargs: Mapping[str, object]) -> str | None:
+    if not isinstance(text, str) or not text:
+        return None
+    texts = (kwargs.get("messages"), kwargs.get("input"), kwargs.get("prompt"))
+    return without_content(text.encode("utf-8", "replace").decode(), texts)
+
+
+def _routing(params: Mapping[str, object]) -> Mapping[str, object]:
+    """What the Router and the proxy noted about the request; for some calls it is under another name."""
+    other = _mapping(params.get("litellm_metadata"))
+    metadata = _mapping(params.get("metadata"))
+    return other if "model_group" in other and "model_group" not in metadata else metadata
+
+
+def _position(routing: Mapping[str, object]) -> Position | None:
+    if "attempted_retries" not in routing:
+        return None
+    return _whole(routing.get("attempted_fallbacks")), _whole(routing.get("attempted_retries"))
+
+
+def _chain(routing: Mapping[str, object], payload: Mapping[str, object]) -> str:
+    """The client's own name for the chain, else the model group it asked for, else the model's name."""
+    names = (
+        routing.get("chain_name"),
+        _mapping(routing.get("requester_metadata")).get("chain_name"),
+        routing.get("original_model_group"),
+        routing.get("model_group"),
+        payload.get("model_group"),
+        payload.get("model"),
+    )
+    return next((name for name in map(_name, names) if name), "default")
+
+
+def _model(model: object, provider: str) -> str:
+    """Without the provider's name before it, which is there under the Router only."""
+    return _name(model).removeprefix(f"{provider}/") or "unknown"
+
+
+def _streamed(payload: Mapping[str, object]) -> bool:
+    return payload.get("stream") is True or _parameter(payload, "stream") is True
+
+
+def _parameter(payload: Mapping[str, object], name: str) -> object:
+    return _mapping(payload.get("model_parameters")).get(name)
+
+
+def _cached_tokens(usage: Mapping[str, object]) -> int | None:
+    cached = _number(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    return None if cached is None else _whole(cached)
+
+
+def _caller(metadata: Mapping[str, object], end_user: object) -> str | None:
+    user = _name(metadata.get("user_api_key_user_id"))
+    names = (
+        _name(metadata.get("user_api_key_alias")),
+        user if user != MASTER_USER else "",
+        _name(metadata.get("user_api_key_end_user_id")),
+        _name(end_user),
+        _name(metadata.get("user_api_key_team_alias")),
+        user,
+    )
+    return next((name for name in names if name), None)
+
+
+def _call_started(request: Mapping[str, object]) -> float | None:
+    details = _mapping(getattr(request.get("litellm_logging_obj"), "model_call_details", None))
+    return _seconds(details.get("api_call_start_time"))
+
+
+def _metadata(payload: Mapping[str, object], routing: Mapping[str, object]) -> Mapping[str, object]:
+    described = _mapping(payload.get("metadata"))
+    texts = {
+        "call_type": payload.get("call_type"),
+        "model_group": payload.get("model_group") or routing.get("model_group"),
+        "deployment_id": payload.get("model_id"),
+        "trace_id": payload.get("trace_id"),
+        "session_id": payload.get("session_id"),
+        "team": described.get("user_api_key_team_alias"),
+        "end_user": payload.get("end_user") or described.get("user_api_key_end_user_id"),
+    }
+    kept: dict[str, object] = {name: text for name, value in texts.items() if (text := _name(value))}
+    tags = payload.get("request_tags")
+    # The proxy adds the client's program to the tags that the client set.
+    if isinstance(tags, list) and (names := [tag for tag in map(_name, tags) if tag and tag[:11] != "User-Agent:"]):
+        kept["tags"] = names
+    if payload.get("cache_hit") is True:
+        kept["cache_hit"] = True
+    fits = len(msgspec.json.encode(kept)) <= MAX_METADATA_BYTES
+    return kept if fits else {name: kept[name] for name in ("call_type", "deployment_id") if name in kept}

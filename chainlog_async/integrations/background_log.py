@@ -1,0 +1,135 @@
+"""A request log for programs without one event loop that lives as long as they do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.settings import Settings
+
+TICK_S = 1.0
+"""Time between two calls of `on_tick`, in seconds."""
+
+RETRY_S = 5.0
+"""Pause before the database is opened again after it could not be, in seconds."""
+
+MAX_EARLY = 100_000
+"""How many entries wait in memory while the database is not open; what comes then is dropped, and told."""
+
+GRACE_S = 10.0
+"""What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
+
+FLUSH_INTERVAL_MS = 1_000
+"""Time between two commits where the settings say nothing of it and there is a journal, in ms."""
+
+logger = logging.getLogger("chainlog_async")
+
+
+def beside_a_busy_loop(settings: Settings) -> Settings:
+    """The same for a loop of its own: commits once a second, and no giving way.
+
+    Each commit interrupts the program's loop, and what waits for one is in the journal already; without a journal, or
+    where `flush_interval_ms` was set, that stays as it is. Giving way would look every 2 ms whether this loop is the
+    busy one, which it is not.
+    """
+    changes: dict[str, object] = {"give_way": False}
+    if settings.journal and "flush_interval_ms" not in settings.model_fields_set:
+        changes["flush_interval_ms"] = FLUSH_INTERVAL_MS
+    return settings.model_copy(update=changes)
+
+
+class BackgroundLog:
+    """Owns a `ChainLog` on a thread and an event loop of its own, from the first entry until `close`.
+
+    Entries come from any thread, with an event loop or without. A log that cannot be opened is tried again every
+    `RETRY_S`; meanwhile entries wait in memory.
+    """
+
+    def __init__(self, load: Callable[[], Settings], *, on_tick: Callable[[], None] = lambda: None) -> None:
+        self._load = load
+        self._on_tick = on_tick
+        self._lock = threading.Lock()
+        self._early: deque[RequestLogEntry] = deque()
+        self._chainlog: ChainLog | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._closing = threading.Event()
+        self._patience_s = GRACE_S
+        self._reporter = Reporter()
+
+    def log(self, entry: RequestLogEntry) -> None:
+        """Takes in the entry and returns at once. Never raises."""
+        chainlog = self._chainlog
+        if chainlog is None:
+            with self._lock:
+                chainlog = self._chainlog
+                if chainlog is None:
+                    self._take_early(entry)
+                    return
+        chainlog.log_request(entry)
+
+    def close(self) -> None:
+        """Writes what was taken in and ends the thread; returns when that is done. Entries after that are dropped.
+
+        Made for the end of the process: no thread has to be started for it, which Python no longer allows then.
+        """
+        self._closing.set()
+        if self._thread is None:
+            return
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # the loop ended on its own
+                loop.call_soon_threadsafe(self._wake.set)
+        self._thread.join(self._patience_s)
+        if self._early:
+            logger.error("%d entries are lost: the request log could not be opened", len(self._early))
+
+    def _take_early(self, entry: RequestLogEntry) -> None:
+        if len(self._early) >= MAX_EARLY or self._closing.is_set():
+            why = "is closed" if self._closing.is_set() else "cannot be opened; the lines above say why"
+            self._reporter.warn("entry dropped", f"the request log {why}")
+            return
+        self._early.append(entry)
+        if self._thread is None:
+            # A daemon: it must not keep the interpreter waiting for a close that only comes at its end.
+            self._thread = threading.Thread(target=self._run, name="chainlog", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                settings = beside_a_busy_loop(self._load())
+                self._patience_s = settings.shutdown_timeout_ms / 1000 + GRACE_S
+                asyncio.run(self._serve(settings))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the program that logs goes on
+                self._reporter.warn("the request log cannot be opened", f"{type(error).__name__}: {error}")
+            if self._closing.wait(RETRY_S):
+                return
+
+    async def _serve(self, settings: Settings) -> None:
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        async with ChainLog(settings) as chainlog:
+            self._open(chainlog)
+            try:
+                while not self._closing.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), TICK_S)
+                    self._on_tick()
+            finally:
+                with self._lock:
+                    self._chainlog = None
+
+    def _open(self, chainlog: ChainLog) -> None:
+        """Hands over what came early, before anything that comes from now on."""
+        with self._lock:
+            while self._early:
+                chainlog.log_request(self._early.popleft())
+            self._chainlog = chainlog

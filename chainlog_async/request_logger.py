@@ -1,0 +1,168 @@
+"""The gateway's side of the log: hand in an entry, go on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import aiosqlite
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.entry.line import RequestLogEntry, encode_line
+from chainlog_async.entry.redaction import Redactor
+from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
+from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.writer.gil_yield import GivingWay
+from chainlog_async.writer.health import Condition
+from chainlog_async.writer.writer import Writer
+
+from .errors import ClosedError, InvalidEntryError, QueueFullError
+from .statistics import Health, Statistics
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+class RequestLogger:
+    """Takes entries at once and writes them in batches through one task.
+
+    The connection comes from `initialize_database` and `migrate_schema` and belongs to this logger alone while it
+    runs. Start the writer with ``await task_group.start(logger.run)``; entries that are logged before that wait in
+    memory. At the end, close `connection`.
+    """
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        settings: Settings | None = None,
+        *,
+        on_reopen: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        if settings is None:
+            from .settings import Settings
+
+            settings = Settings()
+        self._redact = Redactor(settings.redact_patterns)
+        self._condition = Condition()
+        self._queue = EntryQueue(
+            max_rows=settings.max_queue_size,
+            max_bytes=settings.max_queue_bytes,
+            max_batch_rows=settings.max_batch_size,
+            drop_oldest=settings.on_full == "drop_oldest",
+        )
+        self._on_reopen = on_reopen
+        self._put = self._queue.put
+        self._store = Store(connection, settings, on_reopen=self._note_reopened)
+        self._giving_way = GivingWay(enabled=settings.give_way)
+        stream = Stream(self._queue, settings)
+        self._writer = Writer(
+            self._condition,
+            self._queue,
+            self._store,
+            stream,
+            Maintenance(self._condition, self._store, settings),
+            self._giving_way,
+            settings,
+        )
+
+    @property
+    def connection(self) -> aiosqlite.Connection:
+        """The writer's connection; another one than at first when the file was replaced meanwhile."""
+        return self._store.connection
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked after the log was opened, and so has no part in it."""
+        return self._queue.is_forked
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the database did not answer when the writer asked it for the last time."""
+        return self._store.is_stuck
+
+    def log_request(self, entry: RequestLogEntry) -> bool:
+        """Takes in the entry and returns at once, from any thread.
+
+        Returns False when it was not accepted: a value cannot be stored, the queue is full, the log is shut down.
+        That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or for
+        an entry. Raises `ForkedError` in a process that was forked after the log was opened.
+        """
+        # A name of its own: Python 3.11 is slow to call what is an attribute.
+        put = self._put
+        try:
+            put(encode_line(entry, self._redact) + b"\n")
+        except InvalidEntryError as error:
+            self._queue.refuse_invalid()
+            self._queue.report("invalid", str(error))
+        except QueueFullError as error:
+            self._queue.report("queue_full", str(error))
+        except ClosedError as error:
+            self._queue.report("closed", str(error))
+        else:
+            return True
+        return False
+
+    def submit(self, entry: RequestLogEntry) -> None:
+        """Like `log_request`, but says why an entry is not accepted.
+
+        Raises `InvalidEntryError`, `QueueFullError`, `ClosedError` or `ForkedError`; each is counted.
+        """
+        self._submit(entry)
+
+    async def write(self, entry: RequestLogEntry) -> None:
+        """Returns when the entry is committed; many callers share one commit.
+
+        Raises what `submit` raises, `EntryRejectedError` when the database refuses the row, `QueueFullError` when
+        the entry had to make room for a newer one, `EntryAbandonedError` when shutdown did not get to it. When the
+        call is cancelled, the entry is written all the same.
+        """
+        await self._queue.until_resolved(self._submit(entry, watch=True), watched=True)
+
+    async def flush(self) -> None:
+        """Returns when everything accepted before the call is committed.
+
+        Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown gave something up. Entries
+        that the database refused, or that made room for newer ones, are found in `statistics`.
+        """
+        await self._queue.until_resolved(self._queue.accepted)
+
+    def statistics(self) -> Statistics:
+        """The books at this moment."""
+        return self._queue.statistics(self._condition, gave_way_ms=1_000 * self._giving_way.spent_s)
+
+    def health(self) -> Health:
+        """Whether entries reach the database."""
+        if self.is_forked:
+            reason = "this log belongs to the parent process; spawn this one instead, or fork before the log is opened"
+            return Health(status="failed", reasons=(reason,))
+        return self._condition.health(self._queue.journal_error)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``.
+
+        Raises `ForkedError` in a process that was forked after the log was opened.
+        """
+        # The connection's thread is the parent's: who waits for it here waits for ever.
+        self._queue.require_same_process()
+        await self._writer.run(task_status=task_status)
+
+    def stop(self) -> None:
+        """Takes in nothing more and asks the writer to drain and end; returns at once."""
+        self._queue.close()
+        self._writer.stop()
+
+    async def _note_reopened(self) -> None:
+        self._condition.note_reopened()
+        if self._on_reopen is not None:
+            await self._on_reopen()
+
+    def _submit(self, entry: RequestLogEntry, *, watch: bool = False) -> int:
+        try:
+            line = encode_line(entry, self._redact)
+        except InvalidEntryError:
+            self._queue.refuse_invalid()
+            raise
+        return self._queue.put(line + b"\n", watch=watch)

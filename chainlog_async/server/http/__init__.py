@@ -1,0 +1,1 @@
+"""Requests and responses: parameters, bodies, errors, and their description in OpenAPI."""

@@ -1,0 +1,36 @@
+"""An entry as clients post it, for the OpenAPI document: the fields and bounds of a line, under their JSON names."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_type_hints
+
+import msgspec
+
+from chainlog_async.entry.line import MAX_ATTEMPTS, Attempt, AttemptOfLine, EntryOfLine, RequestLogEntry
+
+
+def _posted(
+    name: str, entry: type[msgspec.Struct], line: type[msgspec.Struct], **types: object
+) -> type[msgspec.Struct]:
+    """What may be left out is said by the one, what the values may be by the other."""
+    of_line = get_type_hints(line, include_extras=True) | types
+    fields: list[tuple[str, object] | tuple[str, object, object]] = []
+    for field in msgspec.structs.fields(entry):
+        named = (field.name, of_line[field.name])
+        if field.required:
+            fields.append(named)
+        elif field.default is msgspec.NODEFAULT:
+            fields.append((*named, msgspec.field(default_factory=field.default_factory)))
+        else:
+            fields.append((*named, field.default))
+    return msgspec.defstruct(name, fields, rename="camel", kw_only=True, forbid_unknown_fields=True, module=__name__)
+
+
+PostedAttempt = _posted("PostedAttempt", Attempt, AttemptOfLine)
+PostedEntry = _posted(
+    "PostedEntry",
+    RequestLogEntry,
+    EntryOfLine,
+    metadata=dict[str, object] | None,
+    attempt_trail=Annotated[list[PostedAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None,  # type: ignore[valid-type]  # a type that is made at run time
+)

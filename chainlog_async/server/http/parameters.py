@@ -1,0 +1,176 @@
+"""Query parameters: what each may be, said once for the check and for the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar, cast
+
+from starlette.requests import Request
+
+from chainlog_async.common.units import parse_instant
+from chainlog_async.entry.line import MAX_COUNT, MAX_TIMESTAMP_MS, now_ms
+from chainlog_async.requests.filter import MAX_FILTER_CHARS
+
+from .responses import RefusalError
+
+MAX_SHOWN = 60
+"""Most characters, and most values, that a refusal repeats."""
+
+T = TypeVar("T")
+C = TypeVar("C", bound=str)
+T_co = TypeVar("T_co", covariant=True)
+
+DURATION = "^[0-9]{1,6}(ms|s|m|min|h|d|w)$"
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+Place = Literal["query", "path", "header"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T_co]):
+    """One parameter of a request: how it is read, what it is when it is not given, and how it is described."""
+
+    name: str
+    description: str
+    read: Callable[[str], T_co]
+    """Raises `ValueError` for what it does not take."""
+    remedy: str
+    """What to give instead."""
+    schema: Mapping[str, object]
+    """The values that `read` takes, in JSON Schema."""
+    default: T_co
+    place: Place = "query"
+
+
+class Given:
+    """The parameters of one request, read."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = values
+
+    def __getitem__(self, parameter: Parameter[T]) -> T:
+        """What was given for it, or its default."""
+        return cast("T", self._values[parameter.name]) if parameter.name in self._values else parameter.default
+
+
+def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> Given:
+    """Everything that was given. Raises RefusalError (400) for the first thing that is wrong."""
+    parameters = list(known)
+    queried = [parameter.name for parameter in parameters if parameter.place == "query"]
+    _refuse_unknown(sorted(set(request.query_params) - set(queried)), queried)
+    texts = ((parameter, _texts_of(request, parameter)) for parameter in parameters)
+    return Given({parameter.name: _read(parameter, given) for parameter, given in texts if given})
+
+
+def _read(parameter: Parameter[object], texts: list[str]) -> object:
+    try:
+        if len(texts) == 1:
+            return parameter.read(texts[0])
+    except ValueError:
+        pass
+    shown = " and ".join(repr(given[:MAX_SHOWN]) for given in texts[:MAX_SHOWN])
+    message = f"{parameter.name} is {shown}; give {parameter.remedy}"
+    raise RefusalError(400, message, "invalid_parameter", param=parameter.name)
+
+
+def _texts_of(request: Request, parameter: Parameter[object]) -> list[str]:
+    if parameter.place == "path":
+        return [request.path_params[parameter.name]]
+    return (request.query_params if parameter.place == "query" else request.headers).getlist(parameter.name)
+
+
+def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
+    if unknown:
+        may_be = f"known here: {', '.join(map(repr, known))}" if known else "none is known here"
+        plural = "s" if len(unknown) > 1 else ""
+        raise RefusalError(
+            400,
+            f"unknown query parameter{plural} {', '.join(map(repr, unknown))}; {may_be}",
+            "unknown_parameter",
+            param=unknown[0],
+        )
+
+
+# Kinds of parameters
+
+
+def whole(
+    name: str, description: str, *, least: int, most: int, default: int, place: Place = "query"
+) -> Parameter[int]:
+    """A whole number between two bounds."""
+
+    def read(given: str) -> int:
+        if re.fullmatch("[0-9]{1,19}", given) and least <= int(given) <= most:
+            return int(given)
+        raise ValueError
+
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    if place == "query":
+        schema["default"] = default
+    return Parameter(name, description, read, f"one whole number from {least} to {most}", schema, default, place)
+
+
+def number_of_ms(name: str, description: str) -> Parameter[float | None]:
+    """A duration in ms, with a fraction or without."""
+
+    def read(given: str) -> float:
+        if _NUMBER.fullmatch(given) and float(given) <= MAX_COUNT:
+            return float(given)
+        raise ValueError
+
+    schema = {"type": "number", "minimum": 0, "maximum": MAX_COUNT}
+    return Parameter(name, description, read, f"one number of ms from 0 to {MAX_COUNT}", schema, None)
+
+
+def text(name: str, description: str) -> Parameter[str | None]:
+    """Any text; an empty one is a text too."""
+
+    def read(given: str) -> str:
+        if len(given) <= MAX_FILTER_CHARS and "\0" not in given:
+            return given
+        raise ValueError
+
+    schema = {"type": "string", "maxLength": MAX_FILTER_CHARS, "pattern": "^[^\\u0000]*$"}
+    remedy = f"one text of at most {MAX_FILTER_CHARS} characters, none of them NUL"
+    return Parameter(name, description, read, remedy, schema, None)
+
+
+def pattern(name: str, description: str, regex: str, remedy: str) -> Parameter[str | None]:
+    """A text of one form."""
+
+    def read(given: str) -> str:
+        if re.fullmatch(regex, given, re.ASCII):
+            return given
+        raise ValueError
+
+    return Parameter(name, description, read, remedy, {"type": "string", "pattern": f"^({regex})$"}, None)
+
+
+def choice(name: str, description: str, choices: Sequence[C], *, default: C) -> Parameter[C]:
+    """One of a few words."""
+
+    def read(given: str) -> C:
+        return choices[choices.index(given)]
+
+    schema = {"type": "string", "enum": choices, "default": default}
+    return Parameter(name, description, read, f"one of {', '.join(choices)}", schema, default)
+
+
+def instant(name: str, description: str) -> Parameter[int | None]:
+    """A time, in ms since the epoch, UTC."""
+
+    def read(given: str) -> int:
+        # In a query, a plus that nobody encoded arrives as a space.
+        return parse_instant(re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", given), now=now_ms())
+
+    schema = {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MAX_TIMESTAMP_MS},
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": DURATION},
+        ],
+    }
+    remedy = "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, or how long ago, such as 90m, 24h or 7d"
+    return Parameter(name, description, read, remedy, schema, None)

@@ -1,0 +1,139 @@
+"""What every reply has in common: JSON bodies, one shape for errors, and the handler that keeps to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from chainlog_async.errors import ClosedError, DatabaseError, MissingExtraError, QueryTimeoutError
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with a request, or with the service."""
+
+    message: str
+    """For people: the thing, the value, the remedy."""
+    type: str
+    """``invalid_request_error``, or ``server_error`` where the request is not to blame."""
+    param: str | None
+    """The parameter at fault, if one is."""
+    code: str
+    """A word for machines."""
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    """The body of every error but one: see `chainlog_async.server.routes.stats`."""
+
+    error: Problem
+
+
+class RefusalError(Exception):
+    """A request that is answered with an error.
+
+    ``status`` is the HTTP status, ``code`` a word for machines, ``param`` the query parameter at fault, if one is.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = headers
+
+    @property
+    def problem(self) -> Problem:
+        """The error as it is sent."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return Problem(self.message, kind, self.param, self.code)
+
+    def reply(self) -> Response:
+        """The error as a response."""
+        return json_reply(ErrorReply(self.problem), status=self.status, headers=self.headers)
+
+
+def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``content`` encoded by msgspec, never to be cached."""
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+async def streamed_reply(
+    request: Request, pieces: AsyncGenerator[bytes], media_type: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A reply that is made while it is sent, never to be cached; to HEAD, its headers alone."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
+    if request.method == "HEAD":
+        await pieces.aclose()
+        return Response(headers=headers, media_type=media_type)
+    return _Streamed(pieces, headers=headers, media_type=media_type)
+
+
+class _Streamed(StreamingResponse):
+    """Closes what it sends when the client has left, instead of leaving that to the garbage collector."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes], *, headers: Mapping[str, str], media_type: str) -> None:
+        super().__init__(pieces, headers=headers, media_type=media_type)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._pieces):
+            await super().__call__(scope, receive, send)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The reply to whatever was raised while `request` was served."""
+    return _as_refusal(request, error).reply()
+
+
+def _as_refusal(request: Request, error: Exception) -> RefusalError:
+    match error:
+        case RefusalError():
+            return error
+        case HTTPException(status_code=status):
+            path = request.scope["path"]
+            told = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
+            message = told.get(status, error.detail)
+            return RefusalError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
+        case DatabaseError() | ClosedError():
+            return _unavailable(error)
+        case MissingExtraError():
+            return RefusalError(501, str(error), "not_installed")
+        case ClientDisconnect():
+            return RefusalError(400, "the request ended before its body did", "incomplete_body")
+        case _:
+            # What nobody foresaw is told in the log, where Starlette leaves it to uvicorn; not to the client.
+            return RefusalError(500, "the server failed to answer; its log says why", "internal_error")
+
+
+def _unavailable(error: DatabaseError | ClosedError) -> RefusalError:
+    match error:
+        case QueryTimeoutError():
+            return RefusalError(504, str(error), "query_timeout")
+        case DatabaseError():
+            return RefusalError(503, str(error), "database_unavailable")
+        case _:
+            return RefusalError(503, str(error), "closed")
+
+
+ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
+"""The classes of errors to register `answer_error` for."""

@@ -1,0 +1,94 @@
+"""Where the service may listen, and the socket it listens on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from chainlog_async.errors import SettingsError
+from chainlog_async.settings import Settings
+
+from .loopback import is_loopback
+
+REMEDIES = {
+    errno.EADDRINUSE: "stop what is using the port, or set server.port to another one (0 takes any that is free)",
+    errno.EACCES: "set server.port to 1024 or more, or allow this user to use the port",
+    errno.EADDRNOTAVAIL: "set server.host to an address that this machine has",
+}
+
+
+class BindAddress(NamedTuple):
+    """An address in numbers, as the socket module wants it."""
+
+    family: socket.AddressFamily
+    sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+    @property
+    def host(self) -> str:
+        """The numeric address alone."""
+        return str(self.sockaddr[0])
+
+
+def check_bind(settings: Settings) -> BindAddress:
+    """The address to listen on. May look a name up, so call it in a thread.
+
+    Raises SettingsError when the host cannot be resolved, or when it can be reached from other machines although no
+    ``server.api_keys`` are set.
+    """
+    host, port = settings.server.host, settings.server.port
+    found = _resolve(host, port)
+    if not settings.server.api_keys and not all(is_loopback(address.host) for address in found):
+        raise SettingsError(
+            f"server.host {host!r} can be reached from other machines, and no server.api_keys are set: "
+            "set server.api_keys, or set server.host to 127.0.0.1"
+        )
+    # A name for both families, such as localhost, is served on the one that every client can use.
+    return min(found, key=lambda address: address.family != socket.AF_INET)
+
+
+def _resolve(host: str, port: int) -> list[BindAddress]:
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"server.host {host!r} is neither an address nor a name that can be resolved ({error}): "
+            "set server.host to an address of this machine, such as 127.0.0.1"
+        ) from error
+    return [BindAddress(family, sockaddr) for family, _, _, _, sockaddr in answers]
+
+
+@contextmanager
+def bound_socket(address: BindAddress) -> Iterator[socket.socket]:
+    """A socket that has taken its address but does not listen yet. Raises SettingsError when it cannot have it."""
+    # asyncio turns Nagle's delay off, 40 ms per reply, only where the protocol is spelt out.
+    with socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+        with _named_failure(address):
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address.sockaddr)
+        yield sock
+
+
+def listen(sock: socket.socket, address: BindAddress, backlog: int) -> str:
+    """Start to listen and return the service's URL, with the real port. Raises SettingsError as `bound_socket`."""
+    with _named_failure(address):
+        sock.listen(backlog)
+    return _url(sock.getsockname())
+
+
+@contextmanager
+def _named_failure(address: BindAddress) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "set server.host and server.port to what this machine offers")
+        raise SettingsError(f"cannot listen on {_url(address.sockaddr)} ({error.strerror}): {remedy}") from error
+
+
+def _url(sockaddr: tuple[object, ...]) -> str:
+    host, port = str(sockaddr[0]), sockaddr[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

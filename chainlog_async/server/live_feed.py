@@ -1,0 +1,98 @@
+"""New requests for everybody who watches: the database is asked once, however many they are."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.storage.sqlite.queries.requests import LoggedRequest
+
+POLL_S = 0.25
+"""How often the database is asked while somebody watches, in seconds."""
+
+KEPT = 1_000
+"""How many of the newest requests are kept for those who watch."""
+
+PAGE = 500
+"""Most requests that one question to the database asks for."""
+
+
+class News:
+    """The newest requests, by id.
+
+    Nothing is kept for a watcher but the id up to which it has seen everything. One that is slower than the requests
+    come reads from the database what is kept no more, at its own pace: it costs no memory and misses nothing.
+    """
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+        self._asking = anyio.Lock()
+        self._questions = 0
+        self._files = 0
+        self._more = False
+        self._pause: anyio.CancelScope | None = None
+        self._kept: deque[LoggedRequest] = deque()
+        # Every request with an id above the first and up to the second is kept.
+        self._after_id = self._up_to_id = 0
+        self.stopped = False
+        """Whether watchers shall go."""
+
+    def stop(self) -> None:
+        """Sends all watchers away, now."""
+        self.stopped = True
+        if self._pause is not None:
+            self._pause.cancel()
+
+    async def newest_id(self) -> int:
+        """Where a watcher begins who wants nothing but what is new."""
+        return await self._chainlog.usage.get_newest_id()
+
+    async def after(self, seen: int) -> tuple[list[LoggedRequest], int]:
+        """Requests stored after the one with the id `seen`, and the id up to which everything is seen then.
+
+        Waits a moment for some; there may be none all the same. Raises `DatabaseError` or `ClosedError`.
+        """
+        files = self._files
+        if seen >= self._up_to_id:
+            await self._ask(seen)
+        if self._files != files:
+            return [], self._up_to_id
+        if seen < self._after_id:
+            rows = await self._chainlog.usage.get_requests_after(seen, limit=PAGE)
+        else:
+            rows = [request for request in self._kept if request.id > seen]
+        return rows, rows[-1].id if rows else seen
+
+    async def _ask(self, seen: int) -> None:
+        questions = self._questions
+        async with self._asking:
+            if questions != self._questions or self.stopped:
+                # Somebody else has asked while this one waited for its turn.
+                return
+            if seen > self._up_to_id:
+                self._begin_at(seen)
+            if not self._more:
+                with anyio.CancelScope() as self._pause:
+                    await anyio.sleep(POLL_S)
+                self._pause = None
+            rows = await self._chainlog.usage.get_requests_after(self._up_to_id, limit=PAGE)
+            self._more = len(rows) == PAGE
+            if rows:
+                self._keep(rows)
+            elif (newest := await self.newest_id()) < self._up_to_id:
+                # The file at the path is another one now, or every request was pruned.
+                self._files += 1
+                self._begin_at(newest)
+            self._questions += 1
+
+    def _begin_at(self, seen: int) -> None:
+        self._kept.clear()
+        self._after_id = self._up_to_id = seen
+
+    def _keep(self, rows: list[LoggedRequest]) -> None:
+        self._kept.extend(rows)
+        self._up_to_id = rows[-1].id
+        while len(self._kept) > KEPT:
+            self._after_id = self._kept.popleft().id

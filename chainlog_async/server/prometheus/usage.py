@@ -1,0 +1,70 @@
+"""What the database adds up, as metrics: the same from every process that has the file open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from chainlog_async.usage.metric_totals import AttemptTotals, Totals, UsageTotals
+
+from .histograms import cumulated
+
+LABELS = ("chain", "provider", "model")
+
+COUNTERS: tuple[tuple[str, str, Callable[[UsageTotals], float]], ...] = (
+    ("chainlog_requests", "Requests logged.", lambda usage: usage.requests),
+    ("chainlog_request_errors", "Requests that ended with a status of 400 or more.", lambda usage: usage.errors),
+    ("chainlog_requests_rate_limited", "Requests that ended with the status 429.", lambda usage: usage.rate_limited),
+    ("chainlog_requests_waterfalled", "Requests that took more than one attempt.", lambda usage: usage.waterfalls),
+    ("chainlog_prompt_tokens", "Tokens of prompts.", lambda usage: usage.prompt_tokens),
+    ("chainlog_completion_tokens", "Tokens of completions.", lambda usage: usage.completion_tokens),
+    ("chainlog_cached_tokens", "Tokens of prompts that came from a cache.", lambda usage: usage.cached_tokens),
+    ("chainlog_tokens", "Tokens in all, as the entries say.", lambda usage: usage.total_tokens),
+    ("chainlog_cost_usd", "Cost, in US dollars.", lambda usage: usage.cost_usd),
+)
+
+OUTCOMES: tuple[tuple[str, Callable[[AttemptTotals], int]], ...] = (
+    ("success", lambda attempts: attempts.successes),
+    ("rate_limited", lambda attempts: attempts.rate_limited),
+    ("failure", lambda attempts: attempts.failures),
+    (
+        "abandoned",
+        lambda attempts: attempts.tries - attempts.successes - attempts.rate_limited - attempts.failures,
+    ),
+)
+
+
+def usage_metrics(totals: Totals | None) -> Iterator[Metric]:
+    """Counters and histograms since ever; only that they could not be read when there are no totals."""
+    yield GaugeMetricFamily(
+        "chainlog_totals_readable", "Whether the totals could be read for this scrape.", totals is not None
+    )
+    if totals is None:
+        return
+    for name, documentation, value_of in COUNTERS:
+        counter = CounterMetricFamily(name, documentation, labels=LABELS)
+        for usage in totals.usage:
+            counter.add_metric((usage.chain, usage.provider, usage.model), value_of(usage))
+        yield counter
+    latency = HistogramMetricFamily("chainlog_request_latency_seconds", "Latency of requests.", labels=LABELS)
+    ttft = HistogramMetricFamily("chainlog_request_ttft_seconds", "Time to the first token.", labels=LABELS)
+    for usage in totals.usage:
+        labels = (usage.chain, usage.provider, usage.model)
+        latency.add_metric(labels, *cumulated(usage.latency_ms, unit=1_000))
+        ttft.add_metric(labels, *cumulated(usage.ttft_ms, unit=1_000))
+    yield latency
+    yield ttft
+    yield _attempts(totals)
+
+
+def _attempts(totals: Totals) -> Metric:
+    family = CounterMetricFamily(
+        "chainlog_attempts",
+        "Tries at each provider, whoever answered in the end.",
+        labels=("provider", "model", "outcome"),
+    )
+    for attempts in totals.attempts:
+        for outcome, count_of in OUTCOMES:
+            family.add_metric((attempts.provider, attempts.model, outcome), count_of(attempts))
+    return family

@@ -1,0 +1,98 @@
+"""``GET /health`` and ``GET /v1/statistics``: how the service is, for whoever asks, and its books."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+import chainlog_async
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.errors import ClosedError
+from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.parameters import Given
+from chainlog_async.server.http.responses import json_reply
+from chainlog_async.statistics import Statistics
+
+
+class HealthReply(msgspec.Struct, frozen=True):
+    """How the service is."""
+
+    status: Literal["ok", "degraded", "failed"]
+    version: str
+    uptime: float
+    """In seconds."""
+    reasons: tuple[str, ...]
+    """Why it is not ok, with the remedy."""
+    notes: tuple[str, ...]
+    """What is worth knowing all the same."""
+    accounting: Statistics | None
+    """None before the log was opened."""
+
+
+class HealthEndpoints:
+    """What the service says of itself."""
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+        self._started = time.monotonic()
+        self._database = chainlog.settings.db_path.absolute()
+        self._folders: list[str] = []
+
+    def operations(self) -> list[Operation]:
+        """The routes."""
+        return [
+            Operation("/health", self.get_health, HealthReply, others={503: HealthReply}),
+            Operation("/v1/statistics", self.get_statistics, Statistics),
+        ]
+
+    async def get_health(self, _request: Request, _given: Given) -> Response:
+        """How the service is, for anybody: 503 when somebody has to do something."""
+        health = self._chainlog.health()
+        content = HealthReply(
+            health.status,
+            chainlog_async.__version__,
+            round(time.monotonic() - self._started, 3),
+            health.reasons,
+            health.notes,
+            self._accounting(),
+        )
+        # Nobody needs a key for this, so it does not tell where on the machine the database is, or where a link to it
+        # leads: SQLite's errors name the file itself.
+        if not self._folders:
+            self._folders = await in_thread(_folders_of, self._database)
+        shown = _without(self._folders, msgspec.to_builtins(content))
+        return json_reply(shown, status=503 if health.status == "failed" else 200)
+
+    async def get_statistics(self, _request: Request, _given: Given) -> Response:
+        """The books: submitted == written + pending + all that was dropped."""
+        return json_reply(self._chainlog.statistics())
+
+    def _accounting(self) -> Statistics | None:
+        try:
+            return self._chainlog.statistics()
+        except ClosedError:
+            return None
+
+
+def _folders_of(path: Path) -> list[str]:
+    names = {f"{place.parent}{os.sep}" for place in (path, path.resolve())}
+    return sorted(names - {os.sep}, key=len, reverse=True)
+
+
+def _without(folders: Sequence[str], value: object) -> object:
+    if isinstance(value, str):
+        return functools.reduce(lambda text, folder: text.replace(folder, ""), folders, value)
+    if isinstance(value, dict):
+        return {key: _without(folders, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without(folders, item) for item in value]
+    return value

@@ -1,0 +1,126 @@
+"""``POST /v1/logs``: entries come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+from anyio.lowlevel import checkpoint
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.entry.line import entry_from_json
+from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
+from chainlog_async.server.http.entry_schema import PostedEntry
+from chainlog_async.server.http.operation import Body, Operation
+from chainlog_async.server.http.parameters import Given
+from chainlog_async.server.http.request_body import Document, read_body, split_documents
+from chainlog_async.server.http.responses import ErrorReply, Problem, RefusalError, json_reply
+
+SLICE_S = 0.002
+"""Longest time that entries of one request are taken in without letting other requests run, in seconds."""
+
+RETRY_AFTER_S = 1
+MAX_REJECTED_LISTED = 1000
+MAX_ERROR_CHARS = 500
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Why the entry at this place of the array, or on this line, was not taken."""
+
+    index: int
+    error: str
+
+
+class IntakeReply(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of the entries of one request."""
+
+    accepted: int
+    """How many will be written."""
+    rejected: list[Rejected]
+    """Those that cannot be stored, or the first of them."""
+    rejected_not_listed: int | msgspec.UnsetType = msgspec.UNSET
+    """How many more there are."""
+    error: Problem | msgspec.UnsetType = msgspec.UNSET
+    """Why the rest was not taken."""
+    resend_from: int | msgspec.UnsetType = msgspec.UNSET
+    """The index of the first entry that was not taken: send it and those after it again."""
+
+
+class Intake:
+    """What became of the entries of one request."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.rejected: list[Rejected] = []
+        self.rejected_not_listed = 0
+        self.stopped: tuple[int, QueueFullError | ClosedError] | None = None
+        """Index of the first entry that was not taken for want of room, and the reason."""
+
+    def reject(self, index: int, error: InvalidEntryError) -> None:
+        """Count an entry that cannot be stored. A reply lists so many of them, lest it dwarf its request."""
+        if len(self.rejected) == MAX_REJECTED_LISTED:
+            self.rejected_not_listed += 1
+            return
+        text = str(error)
+        cut = text if len(text) <= MAX_ERROR_CHARS else text[: MAX_ERROR_CHARS - 1] + "…"
+        self.rejected.append(Rejected(index, cut))
+
+    def reply(self) -> Response:
+        """202 when anything was accepted, 400 when everything was rejected, 503 when the rest is to be sent again."""
+        content = IntakeReply(self.accepted, self.rejected, self.rejected_not_listed or msgspec.UNSET)
+        if self.stopped is None:
+            return json_reply(content, status=202 if self.accepted or not self.rejected else 400)
+        index, reason = self.stopped
+        code = "queue_full" if isinstance(reason, QueueFullError) else "closed"
+        refusal = RefusalError(503, f"{reason}; nothing from index {index} on was taken, send it again", code)
+        content = msgspec.structs.replace(content, error=refusal.problem, resend_from=index)
+        return json_reply(content, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
+    """Submit every document as an entry, stopping at the first for which there is no room."""
+    intake = Intake()
+    pause_at = time.monotonic() + SLICE_S
+    for index, document in documents:
+        try:
+            chainlog.submit(entry_from_json(document))
+        except InvalidEntryError as error:
+            intake.reject(index, error)
+        except (QueueFullError, ClosedError) as error:
+            intake.stopped = (index, error)
+            break
+        else:
+            intake.accepted += 1
+        if time.monotonic() >= pause_at:
+            await checkpoint()
+            pause_at = time.monotonic() + SLICE_S
+    return intake
+
+
+def ingest_operation(chainlog: ChainLog) -> Operation:
+    """The route that takes entries."""
+
+    async def post_logs(request: Request, _given: Given) -> Response:
+        """Entries to be written: one, an array of them, or one a line.
+
+        202 once they are accepted; each that cannot be stored is named by its index, and costs the others nothing.
+        """
+        body = await read_body(request, chainlog.settings.server.max_body_bytes)
+        intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
+        return intake.reply()
+
+    return Operation(
+        "/v1/logs",
+        post_logs,
+        IntakeReply,
+        method="POST",
+        success=202,
+        others={400: (IntakeReply, ErrorReply), 413: ErrorReply, 415: ErrorReply, 503: (IntakeReply, ErrorReply)},
+        body=Body(
+            PostedEntry,
+            "One entry or an array of them, or one on each line. Names may be in snake_case too.",
+        ),
+    )

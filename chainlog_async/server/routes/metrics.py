@@ -1,0 +1,86 @@
+"""``GET /metrics``: this process's books, and the usage in the database, for Prometheus."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.errors import ClosedError, DatabaseError
+from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.parameters import Given, pattern
+from chainlog_async.statistics import Health, Statistics
+from chainlog_async.usage.metric_totals import Totals
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+logger = logging.getLogger("chainlog_async")
+
+COLLECT = pattern(
+    "collect", "One part alone: the books of this process, or the usage in the database.", "process|database",
+    "process or database",
+)  # fmt: skip
+MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
+
+
+def metrics_operation(chainlog: ChainLog) -> Operation:
+    """The route that answers a scrape, in the text format or OpenMetrics, whichever is asked for."""
+
+    async def get_metrics(request: Request, given: Given) -> Response:
+        """Metrics for Prometheus, in its text format or OpenMetrics; docs/operations.md lists them."""
+        part = given[COLLECT]
+        of_process = _process(chainlog) if part != "database" else None
+        totals = await _totals(chainlog) if part != "process" else None
+        # Thousands of lines are made in Python: not on the event loop, which may be a gateway's.
+        accept = request.headers.get("accept", "")
+        text, content_type = await in_thread(_render, accept, of_process, totals, part != "process")
+        return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    return Operation("/metrics", get_metrics, parameters=(COLLECT,), media_types=MEDIA_TYPES)
+
+
+def _process(chainlog: ChainLog) -> tuple[Health, Statistics | None]:
+    try:
+        return chainlog.health(), chainlog.statistics()
+    except ClosedError:
+        return chainlog.health(), None
+
+
+async def _totals(chainlog: ChainLog) -> Totals | None:
+    try:
+        return await chainlog.usage.get_metric_totals(chainlog.settings.server.max_metric_groups)
+    except (ClosedError, DatabaseError) as error:
+        # The rest of the scrape is what tells that something is wrong.
+        logger.debug("there are no totals for /metrics: %s", error)
+        return None
+
+
+def _render(
+    accept: str, of_process: tuple[Health, Statistics | None] | None, totals: Totals | None, is_database_asked: bool
+) -> tuple[bytes, str]:
+    # Imported by the first scrape, in its thread.
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector
+
+    from chainlog_async.server.prometheus.process import process_metrics
+    from chainlog_async.server.prometheus.usage import usage_metrics
+
+    class Scrape(Collector):
+        def collect(self) -> Iterable[Metric]:
+            if of_process is not None:
+                yield from process_metrics(*of_process)
+            if is_database_asked:
+                yield from usage_metrics(totals)
+
+    # Of its own: the global registry is the gateway's.
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Scrape())
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,130 @@
+"""``GET /openapi.json``: what can be asked of the service, made from the routes themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+import chainlog_async
+from chainlog_async.server.access import OPEN_PATH
+from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.parameters import Given, Parameter
+from chainlog_async.server.http.responses import ErrorReply, json_reply
+
+Json = dict[str, object]
+
+REF = "#/components/schemas/{name}"
+ALWAYS = (400, 403, 421, 500, 503)
+"""Statuses that any route may answer with, each with an `ErrorReply`."""
+
+
+def openapi_operation(operations: Sequence[Operation], *, with_keys: bool) -> Operation:
+    """The route that answers with the description of `operations` and of itself."""
+
+    async def get_openapi(_request: Request, _given: Given) -> Response:
+        """This document."""
+        return json_reply(document)
+
+    own = Operation("/openapi.json", get_openapi, dict[str, object])
+    document = openapi_document([*operations, own], with_keys=with_keys)
+    return own
+
+
+def openapi_document(operations: Sequence[Operation], *, with_keys: bool) -> Json:
+    """The routes in the terms of OpenAPI 3.1; `with_keys` says whether callers need one."""
+    types = list(dict.fromkeys(_types_of(operations)))
+    schemas, components = msgspec.json.schema_components(types, schema_hook=_any, ref_template=REF)
+    schema_of = dict(zip(types, schemas, strict=True))
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        path = re.sub(r":\w+}", "}", operation.path)
+        described = _operation(operation, schema_of, with_keys=with_keys)
+        paths.setdefault(path, {})[operation.method.lower()] = described
+    security = {"key": {"type": "http", "scheme": "bearer", "description": "One of server.api_keys."}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "chainlog-async",
+            "version": chainlog_async.__version__,
+            "description": "The request log of an LLM gateway. Times are ms since the epoch, UTC.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        **({"security": [{"key": []}]} if with_keys else {}),
+        "paths": paths,
+        "components": {"schemas": components, **({"securitySchemes": security} if with_keys else {})},
+    }
+
+
+def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_keys: bool) -> Json:
+    summary, _, description = inspect.cleandoc(operation.endpoint.__doc__ or "").partition("\n")
+    answers: dict[int, object] = dict.fromkeys(ALWAYS, ErrorReply)
+    if with_keys and operation.path != OPEN_PATH:
+        answers[401] = ErrorReply
+    if operation.path != OPEN_PATH:
+        answers[504] = ErrorReply
+    answers |= operation.others
+    success: Json = {"description": "It worked."}
+    if operation.answer is not None:
+        success["content"] = {"application/json": {"schema": _schema(operation.answer, schema_of)}}
+    else:
+        success["content"] = {media_type: {"schema": {"type": "string"}} for media_type in operation.media_types}
+    responses: Json = {str(operation.success): success}
+    for status, answer in sorted(answers.items()):
+        content = {"application/json": {"schema": _schema(answer, schema_of)}}
+        responses[str(status)] = {"description": f"{HTTPStatus(status).phrase}.", "content": content}
+    described: Json = {"operationId": operation.endpoint.__name__, "summary": summary, "responses": responses}
+    if description.strip():
+        described["description"] = description.strip()
+    if operation.parameters:
+        described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.body is not None:
+        entry = schema_of[operation.body.entry]
+        content = {
+            "application/json": {"schema": {"anyOf": [entry, {"type": "array", "items": entry}]}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        }
+        described["requestBody"] = {"description": operation.body.description, "required": True, "content": content}
+    if with_keys and operation.path == OPEN_PATH:
+        described["security"] = []
+    return described
+
+
+def _parameter(parameter: Parameter[object]) -> Json:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "required": parameter.place == "path",
+        "schema": parameter.schema,
+    }
+
+
+def _types_of(operations: Iterable[Operation]) -> Iterable[object]:
+    yield ErrorReply
+    for operation in operations:
+        if operation.answer is not None:
+            yield operation.answer
+        if operation.body is not None:
+            yield operation.body.entry
+        for answer in operation.others.values():
+            yield from answer if isinstance(answer, tuple) else (answer,)
+
+
+def _schema(answer: object, schema_of: Mapping[object, Json]) -> Json:
+    if isinstance(answer, tuple):
+        return {"anyOf": [schema_of[one] for one in answer]}
+    return schema_of[answer]
+
+
+def _any(kind: type) -> Json:
+    """The schema of `object`: whatever JSON there is."""
+    if kind is object:
+        return {"description": "Any JSON."}
+    # What msgspec expects of a hook that does not know the type.
+    raise NotImplementedError

@@ -1,0 +1,114 @@
+"""``GET /v1/stats/…``: usage is read, in 429chain's JSON."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.parameters import Given, Parameter, whole
+from chainlog_async.server.http.responses import json_reply
+from chainlog_async.storage.sqlite.queries.requests import MAX_PAGE
+from chainlog_async.usage_aggregator import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats
+
+
+class NameConvertor(Convertor[str]):
+    """The whole rest of a path, slashes and line breaks included; Starlette's own `path` ends at a line break."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The name as it stands in the decoded path."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The name as it stands in the decoded path."""
+        return value
+
+
+register_url_convertor("chainlog_name", NameConvertor())
+
+LIMIT = whole("limit", "How many.", least=1, most=MAX_PAGE, default=50)
+NAME = Parameter("name", "The name, its slashes encoded or not.", str, "a name", {"type": "string"}, "", "path")
+
+
+class SummaryReply(msgspec.Struct, frozen=True):
+    """The whole log."""
+
+    summary: SummaryStats
+
+
+class ProvidersReply(msgspec.Struct, frozen=True):
+    """Every provider."""
+
+    providers: list[ProviderUsage]
+
+
+class ChainsReply(msgspec.Struct, frozen=True):
+    """Every chain."""
+
+    chains: list[ChainUsage]
+
+
+class RequestsReply(msgspec.Struct, frozen=True):
+    """The newest requests."""
+
+    requests: list[RequestLogRow]
+
+
+class NoUsage(msgspec.Struct, frozen=True):
+    """429chain's own shape of this error, unlike that of every other error here: its clients look for it."""
+
+    error: str
+
+
+class StatsEndpoints:
+    """The reads: each gives one answer of the aggregator."""
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+
+    def operations(self) -> list[Operation]:
+        """The routes of all reads."""
+        others = {404: NoUsage}
+        return [
+            Operation("/v1/stats/summary", self.get_summary, SummaryReply),
+            Operation("/v1/stats/providers", self.get_providers, ProvidersReply),
+            Operation(
+                "/v1/stats/providers/{name:chainlog_name}", self.get_provider, ProviderUsage, (NAME,), others=others
+            ),
+            Operation("/v1/stats/chains", self.get_chains, ChainsReply),
+            Operation("/v1/stats/chains/{name:chainlog_name}", self.get_chain, ChainUsage, (NAME,), others=others),
+            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (LIMIT,)),
+        ]
+
+    async def get_summary(self, _request: Request, _given: Given) -> Response:
+        """The whole log in three numbers."""
+        return json_reply(SummaryReply(await self._chainlog.usage.get_summary_stats()))
+
+    async def get_providers(self, _request: Request, _given: Given) -> Response:
+        """Every provider, last used first."""
+        return json_reply(ProvidersReply(await self._chainlog.usage.get_all_provider_usage()))
+
+    async def get_provider(self, _request: Request, given: Given) -> Response:
+        """One provider."""
+        return _found_or(await self._chainlog.usage.get_provider_usage(given[NAME]), "No usage data for provider")
+
+    async def get_chains(self, _request: Request, _given: Given) -> Response:
+        """Every chain, last used first."""
+        return json_reply(ChainsReply(await self._chainlog.usage.get_all_chain_usage()))
+
+    async def get_chain(self, _request: Request, given: Given) -> Response:
+        """One chain."""
+        return _found_or(await self._chainlog.usage.get_chain_usage(given[NAME]), "No usage data for chain")
+
+    async def get_recent(self, _request: Request, given: Given) -> Response:
+        """The newest requests, newest first, with what 429chain knows of them; see `/v1/requests` for all of it."""
+        return json_reply(RequestsReply(await self._chainlog.usage.get_recent_requests(given[LIMIT])))
+
+
+def _found_or(usage: object | None, otherwise: str) -> Response:
+    return json_reply(NoUsage(otherwise), status=404) if usage is None else json_reply(usage)

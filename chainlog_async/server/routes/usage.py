@@ -1,0 +1,157 @@
+"""``GET /v1/usage`` and its neighbours: usage, latency and the health of providers over time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypedDict, TypeVar, cast, get_args
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chainlog_async.chainlog import ChainLog
+from chainlog_async.entry.line import now_ms
+from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.parameters import Given, instant, pattern, text, whole
+from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
+from chainlog_async.server.http.responses import RefusalError, json_reply
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GroupBy
+from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
+from chainlog_async.storage.sqlite.queries.usage import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.time_window import DAY_MS, STEPS, Step, Window
+from chainlog_async.usage_aggregator import Names
+
+T = TypeVar("T")
+
+DEFAULT_WINDOW_MS = DAY_MS
+
+SINCE = instant("from", f"Where the window begins; without it 24 hours before its end. {TIME}")
+UNTIL = instant("until", f"Where the window ends; without it now. {TIME}")
+STEP = pattern("step", "Length of a step; without it the window is one.", "|".join(STEPS), f"one of {', '.join(STEPS)}")
+ZONE = text("tz", "The time zone whose midnights begin steps, such as `Europe/Berlin`; without it UTC.")
+BY = pattern("by", "What to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}")
+GROUPS = whole("groups", "Most groups; the others are added up.", least=1, most=MAX_GROUPS, default=20)
+FILL = pattern("fill", "`true`: steps without a request are there as well.", "true|false", "true or false")
+
+WINDOW = (SINCE, UNTIL)
+QUESTION = (*WINDOW, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
+
+
+class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
+    since: int
+    """Where the window begins, in ms since the epoch, UTC."""
+    until: int
+    """Where it ends."""
+
+
+class _OverTime(_Reply, frozen=True, kw_only=True):
+    step: Step | None
+    tz: str
+    by: GroupBy | None
+
+
+class UsageReply(_OverTime, frozen=True, kw_only=True):
+    """Usage over time."""
+
+    points: list[UsagePoint]
+    """By step, the largest group first."""
+
+
+class LatencyReply(_OverTime, frozen=True, kw_only=True):
+    """Latency, time to first token and failures over time."""
+
+    points: list[LatencyPoint]
+    """By step, the largest group first."""
+
+
+class ProvidersHealthReply(_Reply, frozen=True, kw_only=True):
+    """How often each provider really answers."""
+
+    providers: list[ProviderHealth]
+    """The most often tried first."""
+
+
+class UsageEndpoints:
+    """What is asked about all requests of a window together."""
+
+    def __init__(self, chainlog: ChainLog) -> None:
+        self._chainlog = chainlog
+
+    def operations(self) -> list[Operation]:
+        """The routes."""
+        return [
+            Operation("/v1/usage", self.get_usage, UsageReply, QUESTION),
+            Operation("/v1/latency", self.get_latency, LatencyReply, QUESTION),
+            Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW),
+            Operation("/v1/names", self.get_names, Names),
+        ]
+
+    async def get_usage(self, _request: Request, given: Given) -> Response:
+        """What was used in each step of a window, in all or by chain, provider, model or caller.
+
+        Windows are widened to whole quarters of an hour. What it costs does not grow with the log.
+        """
+        question = _Question(given)
+        points = await question.ask(self._chainlog.usage.get_usage)
+        return json_reply(UsageReply(**question.described(), points=points))
+
+    async def get_latency(self, _request: Request, given: Given) -> Response:
+        """Percentiles of latency and time to first token, tokens per second, and the rates of errors and of 429s.
+
+        Percentiles are at most 5 % from the true ones.
+        """
+        question = _Question(given)
+        points = await question.ask(self._chainlog.usage.get_latency)
+        return json_reply(LatencyReply(**question.described(), points=points))
+
+    async def get_provider_health(self, _request: Request, given: Given) -> Response:
+        """How often each model of each provider answered, refused with 429 or failed, every try counted."""
+        window = _window(given)
+        providers = await _possible(self._chainlog.usage.get_provider_health(window))
+        return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
+
+    async def get_names(self, _request: Request, _given: Given) -> Response:
+        """What requests can be filtered by: the names of chains, providers, models and callers."""
+        return json_reply(await self._chainlog.usage.get_names())
+
+
+class _Question:
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._window = _window(given)
+        self._by = cast("GroupBy | None", given[BY])
+
+    async def ask(self, get: Callable[..., Awaitable[list[T]]]) -> list[T]:
+        given = self._given
+        where = UsageFilter(chain=given[CHAIN], provider=given[PROVIDER], model=given[MODEL], caller=given[CALLER])
+        return await _possible(
+            get(self._window, by=self._by, where=where, max_groups=given[GROUPS], fill=given[FILL] == "true")
+        )
+
+    def described(self) -> _Described:
+        window = self._window
+        return {"since": window.start, "until": window.end, "step": window.step, "tz": window.zone, "by": self._by}
+
+
+class _Described(TypedDict):
+    since: int
+    until: int
+    step: Step | None
+    tz: str
+    by: GroupBy | None
+
+
+def _window(given: Given) -> Window:
+    since, until = given[SINCE], given[UNTIL]
+    if until is None:
+        until = now_ms()
+    if since is None:
+        since = max(until - DEFAULT_WINDOW_MS, 0)
+    return Window(start=since, end=until, step=cast("Step | None", given[STEP]), zone=given[ZONE] or "UTC")
+
+
+async def _possible(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except ValueError as error:
+        raise RefusalError(400, str(error), "invalid_parameter") from None

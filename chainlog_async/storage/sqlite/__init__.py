@@ -1,0 +1,4 @@
+"""The SQLite engine: connections, schema, batches, reads and maintenance.
+
+Imports `storage.base` and what stands below it.
+"""

@@ -1,0 +1,272 @@
+"""Opening the file: pragmas, write-ahead logging, and no thread left behind. No business logic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+import anyio
+from anyio import to_thread
+
+from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.errors import DatabaseError, DatabaseMissingError, NotADatabaseError, WalUnavailableError
+
+from .errors import Fault, classify, errorname
+from .fork_guard import note_closed, note_opening
+from .schema import check_identity, read_identity
+
+logger = logging.getLogger("chainlog_async")
+
+CACHE_KIB = 64_000
+"""SQLite's page cache per writer, in KiB; the original's choice."""
+
+OLDEST_SQLITE = (3, 38, 0)
+"""The first release with the operator ``->>``, which batches are taken apart with."""
+
+READER_CACHE_KIB = 8_000
+"""SQLite's page cache per reader, in KiB."""
+
+CLOSE_TIMEOUT_S = 10.0
+"""Longest wait for a connection to close, in seconds."""
+
+INTERRUPT_EVERY_S = 0.05
+"""Pause between two tries to end a statement, in seconds."""
+
+T = TypeVar("T")
+
+
+async def initialize_database(
+    db_path: str | Path,
+    *,
+    busy_timeout_ms: int = 5_000,
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+    wal_limit_bytes: int = 64 * 1024 * 1024,
+) -> aiosqlite.Connection:
+    """Opens the database for writing, making it and its folders where they are missing, and sets its pragmas.
+
+    The connection is in autocommit mode; close it with `close_connection`. `migrate_schema` comes next.
+
+    Raises `ForeignDatabaseError`, `NewerDatabaseError` or `NotADatabaseError` before anything is touched,
+    `WalUnavailableError` where write-ahead logging is not to be had (a file in memory, a network file system),
+    `ForkedError` in a forked child whose parent had the file open at the fork, and `DatabaseError` when the file cannot
+    be opened. No connection is left open then.
+    """
+    _require_sqlite(sqlite3.sqlite_version_info)
+    if str(db_path) in ("", ":memory:"):
+        raise WalUnavailableError(
+            f"db_path is {str(db_path)!r}, a database in memory, which its readers could not see; name a file"
+        )
+    path = Path(db_path)
+    try:
+        path = await to_thread.run_sync(_make_file, path)
+        if await to_thread.run_sync(_has_write_ahead_log, path):
+            await _until_not_busy(lambda: _refuse_others(path, busy_timeout_ms), busy_timeout_ms)
+        connection = await _connect(path, "rw", busy_timeout_ms)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise _open_error(path, error) from error
+    try:
+        await _until_not_busy(lambda: _prepare(connection, path, synchronous, wal_limit_bytes), busy_timeout_ms)
+    except BaseException as error:
+        await close_connection(connection)
+        if isinstance(error, sqlite3.Error):
+            raise _open_error(path, error) from error
+        raise
+    return connection
+
+
+def _require_sqlite(version: tuple[int, int, int]) -> None:
+    if version < OLDEST_SQLITE:
+        raise DatabaseError(
+            f"SQLite is {'.'.join(map(str, version))}, and chainlog-async needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use a Python that was built with it"
+        )
+
+
+async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> aiosqlite.Connection:
+    """Opens a read-only connection, which neither writes nor checkpoints. Close it with `close_connection`.
+
+    Raises `DatabaseMissingError` when there is no file, `ForkedError` in a forked child whose parent had it open at the
+    fork, and `DatabaseError` when it cannot be opened.
+    """
+    path = Path(db_path)
+    try:
+        path = await to_thread.run_sync(_find_file, path)
+        connection = await _connect(path, "ro", busy_timeout_ms)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise _open_error(path, error) from error
+    try:
+        for pragma in (f"cache_size = -{READER_CACHE_KIB:d}", "query_only = ON"):
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+    except BaseException as error:
+        await close_connection(connection)
+        if isinstance(error, sqlite3.Error):
+            raise _open_error(path, error) from error
+        raise
+    return connection
+
+
+async def close_connection(
+    connection: aiosqlite.Connection, *, interrupting: bool = False, timeout_s: float | None = None
+) -> None:
+    """Closes the connection and ends its thread, cancelled or not. Never raises for an error of SQLite's.
+
+    Waits for the statement that is still running, or ends it when `interrupting`; but after `timeout_s` seconds
+    (`CLOSE_TIMEOUT_S` by default) the thread, which a dead disk may hold for ever, is left to the end of the process.
+    """
+    await finish(_close(connection, interrupting, CLOSE_TIMEOUT_S if timeout_s is None else timeout_s))
+
+
+async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s: float) -> None:
+    # A future rather than the coroutine `connection.close()`: as a task that never ends, that would keep `asyncio.run`
+    # from ending as well.
+    closing = connection.stop() if _is_open(connection) else None
+    if closing is None:
+        return
+    deadline = monotonic() + timeout_s
+    while not closing.done() and (left_s := deadline - monotonic()) > 0:
+        if interrupting:
+            # Again and again, for a statement that the thread has yet to begin does not notice.
+            with suppress(sqlite3.Error, ValueError):
+                await connection.interrupt()
+            left_s = min(left_s, INTERRUPT_EVERY_S)
+        await asyncio.wait((closing,), timeout=left_s)
+    if not closing.done():
+        logger.error("the database could not be closed in %g s; its disk does not answer", timeout_s)
+    elif (error := closing.exception()) is not None:
+        logger.warning("closing the database failed: %s (%s)", error, errorname(error))
+    else:
+        note_closed(connection)
+
+
+def _is_open(connection: aiosqlite.Connection) -> bool:
+    try:
+        connection.in_transaction  # noqa: B018  # raises when there is no connection, and nothing else tells
+    except ValueError:
+        return False
+    return True
+
+
+async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(
+        f"file:{quote(os.fsencode(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=busy_timeout_ms / 1_000,
+    )
+    # A thread that SQLite holds up (a dead network disk) must not hold up the end of the process as well:
+    # https://github.com/omnilib/aiosqlite/issues/290
+    connection._thread.daemon = True  # noqa: SLF001  # there is no public way
+    await in_thread(note_opening, connection, path)
+    try:
+        # Cancelled in the middle, aiosqlite forgets the connection that its thread is just opening (its issue 259).
+        await finish(_open(connection))
+    except asyncio.CancelledError:
+        await close_connection(connection)
+        raise
+    return connection
+
+
+async def _open(connection: aiosqlite.Connection) -> None:
+    try:
+        await connection
+    except BaseException:
+        # It has been told to end, and would fail if the event loop were gone before it has.
+        await to_thread.run_sync(connection._thread.join)  # noqa: SLF001  # there is no public way
+        raise
+
+
+async def _refuse_others(path: Path, busy_timeout_ms: int) -> None:
+    """Asks whose database it is without being able to write.
+
+    Its owner was killed, for the write-ahead log is still there: closing a connection that can write would move the
+    log into the file, which is not ours to do when the file is not ours.
+    """
+    connection = await _connect(path, "ro", busy_timeout_ms)
+    try:
+        check_identity(await read_identity(connection), str(path))
+    finally:
+        await close_connection(connection)
+
+
+async def _prepare(
+    connection: aiosqlite.Connection, path: Path, synchronous: Literal["NORMAL", "FULL"], wal_limit_bytes: int
+) -> None:
+    identity = await read_identity(connection)
+    check_identity(identity, str(path))
+    if not identity.tables:
+        # Only before the first table: afterwards it would take a VACUUM.
+        await connection.execute_fetchall("PRAGMA auto_vacuum = INCREMENTAL")
+    ((mode,),) = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise WalUnavailableError(
+            f"{path} stays in journal mode {mode!r}, and readers would block the writer; "
+            "put the database on a local disk"
+        )
+    for pragma in (
+        f"synchronous = {synchronous}",
+        f"cache_size = -{CACHE_KIB:d}",
+        "temp_store = MEMORY",
+        f"journal_size_limit = {wal_limit_bytes:d}",
+        # A batch that a trigger of somebody's ends half-way must not be committed: migrations/0003.
+        "foreign_keys = ON",
+    ):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+    logger.info("opened %s (journal mode %s, synchronous %s)", path, mode, synchronous)
+
+
+async def _until_not_busy(attempt: Callable[[], Awaitable[T]], timeout_ms: int) -> T:
+    """Processes that start together meet at the switch to WAL, where SQLite's own busy timeout does not help."""
+    deadline = monotonic() + timeout_ms / 1_000
+    while True:
+        try:
+            return await attempt()
+        except sqlite3.Error as error:
+            if classify(error) is not Fault.BUSY or monotonic() >= deadline:
+                raise
+        await anyio.sleep(random.uniform(0.005, 0.05))
+
+
+def _make_file(path: Path) -> Path:
+    """Makes the file readable by its owner alone; SQLite gives its -wal and -shm the same permissions."""
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # What exists is not opened: closing it would drop the locks that other connections of this process hold on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return path
+
+
+def _find_file(path: Path) -> Path:
+    path = path.absolute()
+    if not path.exists():
+        raise DatabaseMissingError(f"{path} does not exist; start the service that writes it, or correct db_path")
+    return path
+
+
+def _has_write_ahead_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _open_error(path: Path, error: BaseException) -> DatabaseError:
+    if classify(error) is Fault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is not an SQLite database, or is damaged ({errorname(error)}); "
+            "move it away or set db_path to another file"
+        )
+    if classify(error) is Fault.BUSY:
+        return DatabaseError(f"{path} is locked by another process ({errorname(error)}); end that process or wait")
+    return DatabaseError(
+        f"{path} cannot be opened: {error} ({errorname(error)}); check that the folder exists, can be written, "
+        "and that the disk has room"
+    )

@@ -1,0 +1,1 @@
+"""What the writer does between batches: retention, rollups, checkpoints, checks."""

@@ -1,0 +1,105 @@
+"""Moving a damaged database out of the way, with everything that belongs to it, so that it can be looked at later.
+
+Everything here blocks; call it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chainlog_async.buffer.lease import journal_folder
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # Windows has no flock
+    fcntl = None  # type: ignore[assignment]  # asked about before use
+
+FileIdentity = tuple[int, int]
+"""Device and inode: which file it is, whatever its name."""
+
+Logs = tuple[FileIdentity | None, ...]
+"""Which files belong to a database, in the order of `LOG_SUFFIXES`."""
+
+LOG_SUFFIXES = ("-wal", "-shm")
+
+
+def file_identity(path: Path) -> FileIdentity | None:
+    """Which file is at the path, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
+    """Renames database, -wal and -shm to one dated name. Returns it, or None when another process has done so already.
+
+    Raises `OSError`. Several processes see the damage at once; a lock lets one of them act, and `damaged` tells the
+    others that the file at the path is a new one.
+    """
+    with _alone(path):
+        if file_identity(path) != damaged or damaged is None:
+            return None
+        target = _free_name(path, "corrupt")
+        # The log first: a database without its log would be opened as if nothing were missing.
+        for suffix in (*LOG_SUFFIXES, ""):
+            source = Path(f"{path}{suffix}")
+            if source.exists():
+                source.rename(f"{target}{suffix}")
+        return target
+
+
+def logs_of(path: Path) -> Logs:
+    """Which files are the database's -wal and -shm."""
+    return tuple(file_identity(Path(f"{path}{suffix}")) for suffix in LOG_SUFFIXES)
+
+
+def set_logs_aside(path: Path, file: FileIdentity | None, logs: Logs) -> Path | None:
+    """Renames the -wal and -shm of a database that is at its path no more; beside another one they would ruin it.
+
+    `file` and `logs` are what was open. Returns the name they have now, but for its suffix, or None when there was
+    nothing to do. Raises `OSError`.
+    """
+    if not _left_behind(path, logs):
+        return None
+    with _alone(path):
+        left = _left_behind(path, logs)
+        if not left or file_identity(path) == file:
+            return None
+        target = _free_name(path, "replaced")
+        for suffix in left:
+            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
+        return target
+
+
+def _left_behind(path: Path, logs: Logs) -> list[str]:
+    now = zip(LOG_SUFFIXES, logs, logs_of(path), strict=True)
+    return [suffix for suffix, log, there in now if log is not None and there == log]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, and for no longer than it lives."""
+    folder = journal_folder(path)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "quarantine", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if fcntl is not None:
+            # Not to wait for: the writer comes back, and a shutdown must not be held up by another process.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(path: Path, why: str) -> Path:
+    stem = f"{path}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 1_000))]
+    return next(
+        Path(name) for name in names if not any(Path(f"{name}{suffix}").exists() for suffix in (*LOG_SUFFIXES, ""))
+    )

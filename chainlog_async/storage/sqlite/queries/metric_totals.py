@@ -1,0 +1,278 @@
+"""Everything since ever for counters that somebody scrapes: exact, never falling, and cheap each time.
+
+The sums of buckets that are over are remembered, and only the last hour's are read again. Rows that come later than
+that (an import, a journal that was replayed days after) are noticed by their ids, and then everything is added up
+afresh, from what is rolled up by day where it is. All numbers come from the same tables whatever process asks, so
+several workers on one file tell the same, and a restart begins where it ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TypeAlias
+
+import anyio
+
+from chainlog_async.entry.line import now_ms
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
+from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
+from chainlog_async.usage.percentiles import BIN_OF_VALUE, COUNT_OF_VALUE
+from chainlog_async.usage.time_window import DAY_MS, HOUR_MS, QUARTER_MS
+
+OTHER = "other"
+"""What stands for every chain, provider and model that has no series of its own."""
+
+LATE_MS = HOUR_MS
+"""Rows that are stored later than this after their timestamp have everything added up afresh."""
+
+END_OF_TIME = 2**63 - 1
+
+MOST_NEW_ROWS = 1_000_000
+"""Above so many rows since the last look, to add everything up is cheaper than to look for late ones."""
+
+DAYS_AT_ONCE = 30
+"""How many days that are rolled up are read by one query; of others one, so that none takes long."""
+
+MOST_SHARE = 0.1
+"""Share of the time that adding up may take while late rows come and come; they are counted that much later."""
+
+Key: TypeAlias = tuple[str, ...]
+Span: TypeAlias = tuple[int, int]
+"""From when to when, in ms since the epoch, UTC."""
+
+NEWEST_ID = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'request_logs'), 0)"
+# Not indexed but by id: the index on the timestamp would be walked from its beginning.
+NEW_ROWS = "SELECT COUNT(*), MIN(timestamp) FROM request_logs NOT INDEXED WHERE id > ? AND id <= ?"
+# From one day that holds anything to the next, and whether it is rolled up.
+DAYS = """
+WITH RECURSIVE days (start) AS (
+  SELECT MIN(start) / 86400000 * 86400000 FROM usage_buckets WHERE start < :until
+  UNION ALL
+  SELECT (SELECT MIN(start) FROM usage_buckets WHERE start >= days.start + 86400000) / 86400000 * 86400000
+  FROM days WHERE start < :until
+)
+SELECT start, EXISTS (
+  SELECT 1 FROM rolled_up WHERE width = 86400000 AND rolled_up.start = days.start AND taken_by IS NULL
+    AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = 'each')
+)
+FROM days WHERE start < :until
+"""
+
+# What lies up to a bound is what lies in the bins that end below a cut 5 % above it: the bins of 0007 are so wide that
+# the last of these ends between 0.95 and 1.05 of the bound.
+_CUTS = tuple(bound * 21 // 20 for bound in BOUNDS_MS)
+_NUMBERS = (
+    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "total_tokens", "cost_usd", "latency_ms", "ttft_ms",
+)  # fmt: skip
+_COST = _NUMBERS.index("cost_usd")
+_RANGE = "start >= :since AND start < :until"
+
+
+def _summed(source: str, columns: Mapping[str, str]) -> str:
+    """A query for sums by chain, provider and model; a `source` is a table and the rows of it that count."""
+    # By start as well at first: that is the order of the tables' keys, and needs no sorting of millions of wide rows.
+    parts = ", ".join(f"SUM({what}) AS {name}" for name, what in columns.items())
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in columns)
+    return f"""
+      SELECT chain_name, provider_id, model, MIN(start) / 86400000 AS first_day, {sums} FROM (
+        SELECT start, chain_name, provider_id, model, {parts} FROM {source}
+        GROUP BY start, chain_name, provider_id, model
+      ) GROUP BY 1, 2, 3
+    """  # noqa: S608  # put together from constants of this file
+
+
+def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str]) -> str:
+    """Usage and histograms at one moment, for a sum and its counts belong together. Durations: source and count."""
+
+    def cumulated(kind: str, count: str) -> dict[str, str]:
+        return {f"{kind}{place}": f"{count} * (upper_ms <= {cut})" for place, cut in enumerate(_CUTS)}
+
+    ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
+    latency_columns = cumulated("latency", latencies[1])
+    shown = ", ".join((*_NUMBERS, *latency_columns, *ttft_columns))
+    return f"""
+    WITH usage AS ({_summed(usage, {name: name for name in _NUMBERS})}),
+      by_latency AS ({_summed(latencies[0], latency_columns)}),
+      by_ttft AS ({_summed(ttfts[0], ttft_columns)})
+    SELECT chain_name, provider_id, model, usage.first_day, {shown}
+    FROM usage JOIN by_latency USING (chain_name, provider_id, model)
+      LEFT JOIN by_ttft USING (chain_name, provider_id, model)
+    ORDER BY usage.first_day, 1, 2, 3
+    """  # noqa: S608  # the same
+
+
+_BUCKETS = f"usage_buckets WHERE {_RANGE}"
+_DAYS_OF = f"WHERE width = {DAY_MS} AND dimension = 'each' AND {_RANGE}"
+
+
+def _bins_of(histogram: str) -> str:
+    return f"""(
+      SELECT start, chain_name, provider_id, model, upper_ms, {COUNT_OF_VALUE} AS count
+      FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram})
+        CROSS JOIN duration_bins ON number = {BIN_OF_VALUE}
+      {_DAYS_OF}
+    )"""  # noqa: S608  # the same
+
+
+USAGE_OF_BUCKETS = _usage_query(_BUCKETS, (_BUCKETS, "requests"), (f"ttft_buckets WHERE {_RANGE}", "requests"))
+USAGE_OF_DAYS = _usage_query(
+    f"usage_rollups {_DAYS_OF}",
+    (_bins_of("latencies"), "count"),
+    (_bins_of("ttfts"), "count"),
+)
+ATTEMPTS = """
+SELECT provider_id, model, MIN(start) / 86400000 AS first_day,
+  SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures)
+FROM attempt_buckets WHERE start >= :since AND start < :until GROUP BY 1, 2 ORDER BY first_day, 1, 2
+"""
+
+
+@dataclass(slots=True)
+class _Series:
+    """Sums by key. The first keys keep their own, all later ones share one; a key never changes sides."""
+
+    key_length: int
+    named: set[Key] = field(default_factory=set)
+    closed: dict[Key, list[float]] = field(default_factory=dict)
+    """Sums of the buckets before the open ones."""
+
+    def add(self, sums: dict[Key, list[float]], rows: Sequence[Sequence[object]], most: int) -> None:
+        """Adds what a query gave: the key, the day when it was first seen, and numbers."""
+        for row in rows:
+            key = tuple(map(str, row[: self.key_length]))
+            if key not in self.named:
+                if len(self.named) < most:
+                    self.named.add(key)
+                else:
+                    key = (OTHER,) * self.key_length
+            numbers = [value if isinstance(value, int | float) else 0 for value in row[self.key_length + 1 :]]
+            known = sums.get(key)
+            sums[key] = numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of one file."""
+
+    open_from: int | None = None
+    """Buckets from here on are read each time, in ms since the epoch, UTC; None before the first time."""
+    seen_id: int = 0
+    """No row up to this one can surprise."""
+    is_stale: bool = False
+    """Whether a row has come for a bucket that is remembered."""
+    add_up_at: float = 0
+    """When everything may be added up again, on the monotonic clock, in seconds."""
+    usage: _Series = field(default_factory=lambda: _Series(key_length=3))
+    attempts: _Series = field(default_factory=lambda: _Series(key_length=2))
+    costs: dict[Key, float] = field(default_factory=dict)
+    """As they were told, in US dollars."""
+
+
+class RunningTotals:
+    """The totals of one file, kept running between two scrapes."""
+
+    def __init__(self, readers: ReaderPool) -> None:
+        self._readers = readers
+        self._lock = anyio.Lock()
+        self._known = _Known()
+
+    def forget(self) -> None:
+        """Another file is at the path: begins anew."""
+        self._known = _Known()
+
+    async def read(self, max_groups: int) -> Totals:
+        """The totals now, of the first `max_groups` combinations that were seen and of the others as `OTHER`.
+
+        Raises `DatabaseError` when the database cannot be read.
+        """
+        async with self._lock:
+            # Not to be looked up again below: it may be forgotten meanwhile.
+            known = self._known
+            open_from = await self._close_buckets(known, max_groups)
+            usage, attempts = dict(known.usage.closed), dict(known.attempts.closed)
+            known.usage.add(usage, await self._fetch(USAGE_OF_BUCKETS, (open_from, END_OF_TIME)), max_groups)
+            known.attempts.add(attempts, await self._fetch(ATTEMPTS, (open_from, END_OF_TIME)), max_groups)
+            for key, sums in usage.items():
+                known.costs[key] = max(known.costs.get(key, 0), _steady(sums[_COST]))
+        return Totals(
+            usage=tuple(usage_totals(key, sums, known.costs[key]) for key, sums in usage.items()),
+            attempts=tuple(attempt_totals(key, sums) for key, sums in attempts.items()),
+        )
+
+    async def _close_buckets(self, known: _Known, most: int) -> int:
+        """Adds buckets that are over to what is remembered. Returns when the open ones begin, in ms UTC."""
+        # First of all, so that a row which comes meanwhile is looked at again, rather than never.
+        ((newest_id,),) = await self._readers.fetch(NEWEST_ID)
+        newest = int(str(newest_id))
+        begin = known.open_from
+        end = max((now_ms() - LATE_MS) // QUARTER_MS * QUARTER_MS, begin or 0)
+        if begin is not None and await self._may_have_missed(known.seen_id, newest, begin):
+            known.is_stale = True
+        if begin is None or (known.is_stale and monotonic() >= known.add_up_at):
+            began_at = monotonic()
+            usage, attempts = await self._add_up(known, end, most)
+            # Nothing is awaited from here on, and below: a cancellation must not count a bucket twice, or never.
+            known.usage.closed, known.attempts.closed = usage, attempts
+            known.is_stale = False
+            took_s = monotonic() - began_at
+            known.add_up_at = monotonic() + (took_s / MOST_SHARE if took_s > 1 else 0)
+        elif begin != end:
+            usage_rows = await self._fetch(USAGE_OF_BUCKETS, (begin, end))
+            attempt_rows = await self._fetch(ATTEMPTS, (begin, end))
+            known.usage.add(known.usage.closed, usage_rows, most)
+            known.attempts.add(known.attempts.closed, attempt_rows, most)
+        known.open_from, known.seen_id = end, newest
+        return end
+
+    async def _may_have_missed(self, seen_id: int, newest: int, open_from: int) -> bool:
+        """Whether a row has come since the last look that belongs to a bucket which is over."""
+        new = newest - seen_id
+        if not 0 <= new <= MOST_NEW_ROWS:
+            return True
+        ((count, oldest),) = await self._readers.fetch(NEW_ROWS, (seen_id, newest))
+        # One that is gone already was pruned, and what is pruned is old.
+        return count != new or (oldest is not None and float(str(oldest)) < open_from)
+
+    async def _add_up(
+        self, known: _Known, end: int, most: int
+    ) -> tuple[dict[Key, list[float]], dict[Key, list[float]]]:
+        """Everything before `end`."""
+        usage: dict[Key, list[float]] = {}
+        attempts: dict[Key, list[float]] = {}
+        days = [(int(str(start)), bool(rolled)) for start, rolled in await self._readers.fetch(DAYS, {"until": end})]
+        for query, span in _portions(days, end):
+            known.usage.add(usage, await self._fetch(query, span), most)
+            known.attempts.add(attempts, await self._fetch(ATTEMPTS, span), most)
+        return usage, attempts
+
+    async def _fetch(self, query: str, span: Span) -> list[tuple[object, ...]]:
+        return await self._readers.fetch(query, {"since": span[0], "until": span[1]})
+
+
+def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[tuple[str, Span]]:
+    """The queries to ask one after the other: of many days that are rolled up, or of one that is not."""
+    rolled: list[int] = []
+    for start, is_rolled_up in days:
+        is_whole = is_rolled_up and start + DAY_MS <= end
+        if rolled and (not is_whole or len(rolled) == DAYS_AT_ONCE):
+            yield USAGE_OF_DAYS, (rolled[0], rolled[-1] + DAY_MS)
+            rolled = []
+        if is_whole:
+            rolled.append(start)
+        else:
+            yield USAGE_OF_BUCKETS, (start, min(start + DAY_MS, end))
+    if rolled:
+        yield USAGE_OF_DAYS, (rolled[0], rolled[-1] + DAY_MS)
+
+
+def _steady(cost_usd: float) -> float:
+    """Cost to a millionth of a dollar, so that another order of adding up does not show.
+
+    A counter that falls by a rounding error is taken for one that began again. Costs are multiples of a decimal
+    fraction, and the edge between two values told is put where hardly any of them lie.
+    """
+    return math.floor(cost_usd * 1e6 + 1 / math.pi) / 1e6

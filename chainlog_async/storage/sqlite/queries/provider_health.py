@@ -1,0 +1,85 @@
+"""How often each provider really answers, from every try of every chain."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.storage.sqlite.maintenance.rollup_job import dimension_of
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
+from chainlog_async.usage.time_window import DAY_MS, Window
+
+from .rollup_plan import ROLLED_UP, cut
+
+
+class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The tries of one model of one provider in a window."""
+
+    provider_id: str
+    model: str
+    attempts: int
+    successes: int
+    rate_limited: int
+    """Refused with status 429."""
+    failures: int
+    """Failed otherwise; a client that went away (499) is neither a success nor a failure."""
+    refusal_rate: float
+    """Share of attempts that were refused with 429, 0 to 1."""
+    failure_rate: float
+    """Share of attempts that failed otherwise, 0 to 1."""
+    last_error: str | None
+    """Text of the last try that was refused or failed, its first 500 characters."""
+    last_error_status: int | None
+    """Its status; None when the provider sent none, or nothing failed."""
+    last_error_at: int | None
+    """When that was, in ms since the epoch, UTC."""
+
+
+# MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
+# `:pieces` are those of `cut`: days that are rolled up, and buckets for the rest.
+PROVIDER_HEALTH = """
+WITH pieces (width, since, until) AS MATERIALIZED (
+  SELECT value ->> 1, value ->> 2, value ->> 3 FROM json_each(:pieces)
+)
+SELECT
+  provider_id, model, SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures),
+  last_error, last_error_status, MAX(last_error_at)
+FROM (
+  SELECT attempt_rollups.* FROM pieces CROSS JOIN attempt_rollups WHERE width > 0 AND start >= since AND start < until
+  UNION ALL
+  SELECT attempt_buckets.* FROM pieces CROSS JOIN attempt_buckets WHERE width = 0 AND start >= since AND start < until
+)
+GROUP BY provider_id, model
+ORDER BY SUM(tries) DESC, provider_id, model
+"""
+
+
+class _Tries(msgspec.Struct, array_like=True):
+    provider_id: str
+    model: str
+    attempts: int
+    successes: int
+    rate_limited: int
+    failures: int
+    last_error: str | None
+    last_error_status: int | None
+    last_error_at: int | None
+
+
+async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderHealth]:
+    """Every provider and model that was tried in the window, the most often tried first. `step` plays no part."""
+    edges = await in_thread(window.edges)
+    whole = (edges[0], edges[-1])
+    where = {"since": whole[0], "until": whole[1], "edges": "[]", "dimension": dimension_of(("provider", "model"))}
+    rolled_up = await readers.fetch(ROLLED_UP, where)
+    days = {(DAY_MS, int(str(start))) for width, start in rolled_up if width == DAY_MS}
+    pieces = msgspec.json.encode(cut(whole, days)).decode()
+    rows = await readers.fetch(PROVIDER_HEALTH, {"pieces": pieces})
+    return [
+        ProviderHealth(
+            **msgspec.structs.asdict(tries),
+            refusal_rate=tries.rate_limited / tries.attempts,
+            failure_rate=tries.failures / tries.attempts,
+        )
+        for tries in (msgspec.convert(row, _Tries, strict=False) for row in rows)
+    ]

@@ -1,0 +1,264 @@
+"""Requests found by filters, newest first, at a cost that does not grow with the log or with the page's number."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TypeVar, cast
+
+import msgspec
+
+from chainlog_async.entry.line import Attempt
+from chainlog_async.requests.filter import MOST, RequestFilter, lower_ascii
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
+
+from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, query_for
+from .rollup_skip import can_skip, newest_possible
+
+MAX_PAGE = 500
+"""Most requests on a page."""
+
+SCAN_BUDGET = 10_000
+"""Most rows that are looked at for one page."""
+
+CURSOR = r"(-?[0-9]{1,19}(?:\.[0-9]{1,9})?)_([0-9]{1,19})"
+"""What a cursor looks like: the time and the id of the last row that was looked at."""
+
+_GROWTH = 8
+
+T = TypeVar("T")
+
+Position = tuple[float, int]
+"""Timestamp and id of a row; the search goes on with what is older."""
+
+
+class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
+    """One try of the chain."""
+
+    provider_id: str
+    model: str
+    http_status: int | None = None
+    """None when the provider sent none: refused connection, timeout."""
+    latency_ms: float | None = None
+    error_message: str | None = None
+
+
+class LoggedRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """One request with everything that is known of it."""
+
+    id: int
+    """Its number in this database: the order in which requests were stored."""
+    timestamp: int
+    """When it ended, in ms since the epoch, UTC."""
+    chain_name: str
+    provider_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    latency_ms: int
+    http_status: int
+    attempts: int
+    error_message: str | None
+    request_id: str | None
+    """The gateway's own id."""
+    caller: str | None
+    ttft_ms: int | None
+    """Time to first token, in ms."""
+    cost_usd: float | None
+    streamed: bool | None
+    cached_tokens: int | None
+    metadata: dict[str, object] | None
+    attempt_trail: list[LoggedAttempt] | None
+    """Every try in order, the last being the one that answered."""
+
+
+class RequestPage(msgspec.Struct, frozen=True, rename="camel"):
+    """Some of the requests that a filter means, newest first."""
+
+    requests: list[LoggedRequest]
+    next_cursor: str | None
+    """Where the next page begins; None when there is nothing more."""
+    searched_back_to: int | None
+    """Set when so few requests match that the search was interrupted, to be gone on with at the cursor: how far it
+    came, in ms since the epoch, UTC."""
+
+
+async def find_requests(
+    readers: ReaderPool,
+    where: RequestFilter,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    scan_budget: int = SCAN_BUDGET,
+) -> RequestPage:
+    """One page; see `UsageAggregator.find_requests`."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise ValueError(f"limit is {limit}; give 1 to {MAX_PAGE}")
+    position = (MOST if where.end is None else where.end, 0) if cursor is None else position_of(cursor)
+    if where.end is not None:
+        position = min(position, (where.end, 0))
+    sql, parameters = query_for(where), _parameters_of(where)
+    found: list[type_of_row] = []
+    # One row more than the page holds tells whether there is a next one. Where the filter lets few rows through, the
+    # search goes on in larger and larger pieces: a page that fills at once stays cheap, and so does each statement.
+    piece = limit + 1
+    while scan_budget > 0:
+        rows = await readers.fetch(
+            sql,
+            parameters
+            | {
+                "timestamp": position[0],
+                "id": position[1],
+                "budget": min(piece, scan_budget),
+                "limit": limit + 1 - len(found),
+            },
+        )
+        if not rows:
+            return RequestPage(_requests(found), None, None)
+        *matching, last = rows
+        found += matching
+        if len(found) > limit:
+            return RequestPage(_requests(found[:limit]), _cursor(found[limit - 1]), None)
+        position = _position(last)
+        scan_budget -= piece
+        piece *= _GROWTH
+        if can_skip(where):
+            # One more than where the search is: rows of the same ms may be left.
+            before = await newest_possible(readers, where, parameters, position[0] + 1)
+            if before is None:
+                return RequestPage(_requests(found), None, None)
+            position = min(position, (before, 0))
+    back_to = None if len(found) == limit else math.floor(position[0])
+    return RequestPage(_requests(found), f"{position[0]}_{position[1]}", back_to)
+
+
+async def get_request(readers: ReaderPool, request_id: int) -> LoggedRequest | None:
+    """One request by its id in this database."""
+    rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MOST else []
+    return _request(rows[0]) if rows else None
+
+
+async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[LoggedRequest]:
+    """The first requests stored after that one, in the order they were stored."""
+    return _requests(await readers.fetch(AFTER_ID, (min(after_id, MOST), limit)))
+
+
+async def get_newest_id(readers: ReaderPool) -> int:
+    """The id of the request that was stored last, or 0."""
+    rows = await readers.fetch(NEWEST_ID)
+    return cast("int", rows[0][0]) if rows else 0
+
+
+async def get_oldest_timestamp(readers: ReaderPool) -> int | None:
+    """The earliest timestamp in the log, in ms since the epoch, UTC; None when it is empty."""
+    rows = await readers.fetch(OLDEST_TIMESTAMP)
+    return _whole(rows[0][0]) if rows else None
+
+
+def position_of(cursor: str) -> Position:
+    """Where a cursor points. Raises `ValueError` for what is no cursor."""
+    parts = re.fullmatch(CURSOR, cursor, re.ASCII)
+    if parts is None:
+        raise ValueError(f"the cursor {cursor[:60]!r} is none; give a nextCursor as it came")
+    timestamp = float(parts[1]) if "." in parts[1] else max(-MOST, min(int(parts[1]), MOST))
+    return timestamp, min(int(parts[2]), MOST)
+
+
+def matches(request: LoggedRequest, where: RequestFilter) -> bool:
+    """Whether the filter means this request, as `find_requests` does: for requests that are at hand already."""
+    statuses = where.statuses
+    return (
+        (where.start is None or request.timestamp >= where.start)
+        and (where.end is None or request.timestamp < where.end)
+        and where.chain in (None, request.chain_name)
+        and where.provider in (None, request.provider_id)
+        and where.model in (None, request.model)
+        and where.caller in (None, request.caller)
+        and where.request_id in (None, request.request_id)
+        and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
+        and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)
+        and (
+            where.error_text is None
+            or (
+                request.error_message is not None
+                and lower_ascii(where.error_text) in lower_ascii(request.error_message)
+            )
+        )
+    )
+
+
+def _parameters_of(where: RequestFilter) -> dict[str, object]:
+    lowest, highest = where.statuses or (None, None)
+    return {
+        "start": -MOST if where.start is None else where.start,
+        "chain": where.chain,
+        "provider": where.provider,
+        "model": where.model,
+        "caller": where.caller,
+        "request_id": where.request_id,
+        "lowest_status": lowest,
+        "highest_status": highest,
+        "min_latency_ms": where.min_latency_ms,
+        "error_text": None if where.error_text is None else lower_ascii(where.error_text),
+    }
+
+
+def _position(row: type_of_row) -> Position:
+    return cast("Position", (row[1], row[0]))
+
+
+def _cursor(row: type_of_row) -> str:
+    return f"{row[1]}_{row[0]}"
+
+
+def _requests(rows: list[type_of_row]) -> list[LoggedRequest]:
+    return [_request(row) for row in rows]
+
+
+def _request(row: type_of_row) -> LoggedRequest:
+    *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
+    key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
+    return LoggedRequest(
+        cast("int", key),
+        _whole(timestamp),
+        cast("str", chain),
+        cast("str", provider),
+        cast("str", model),
+        _whole(prompt),
+        _whole(completion),
+        _whole(total),
+        _whole(latency),
+        _whole(status),
+        _whole(attempts),
+        cast("str | None", error_message),
+        cast("str | None", request_id),
+        cast("str | None", caller),
+        None if ttft is None else _whole(ttft),
+        None if cost is None else float(cast("float", cost)),
+        None if streamed is None else bool(streamed),
+        None if cached is None else _whole(cached),
+        _decoded(metadata, _metadata),
+        _attempts(_decoded(trail, _trail)),
+    )
+
+
+def _whole(value: object) -> int:
+    # 429chain binds doubles, and SQLite keeps those with a fraction as they are.
+    return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
+
+
+_metadata = msgspec.json.Decoder(dict[str, object])
+_trail = msgspec.json.Decoder(list[Attempt])
+
+
+def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:
+    return None if trail is None else [LoggedAttempt(*msgspec.structs.astuple(attempt)) for attempt in trail]
+
+
+def _decoded(text: object, decoder: msgspec.json.Decoder[T]) -> T | None:
+    # Another program may have stored anything there; the request is worth showing without it.
+    try:
+        return None if text is None else decoder.decode(cast("str", text))
+    except (msgspec.DecodeError, TypeError):
+        return None

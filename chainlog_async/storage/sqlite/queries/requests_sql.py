@@ -1,0 +1,105 @@
+"""The SQL that finds requests: one constant text for each index that can lead to them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chainlog_async.requests.filter import RequestFilter
+
+COLUMNS = (
+    "id",
+    "timestamp",
+    "chain_name",
+    "provider_id",
+    "model",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "latency_ms",
+    "http_status",
+    "attempts",
+    "error_message",
+    "request_id",
+    "caller",
+    "ttft_ms",
+    "cost_usd",
+    "streamed",
+    "cached_tokens",
+    "metadata",
+    "attempt_trail",
+)
+
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM request_logs"  # noqa: S608  # built of the constants above
+BY_ID = f"{_ROWS} WHERE id = ?"
+AFTER_ID = f"{_ROWS} WHERE id > ? ORDER BY id LIMIT ?"
+NEWEST_ID = "SELECT id FROM request_logs ORDER BY id DESC LIMIT 1"
+OLDEST_TIMESTAMP = "SELECT timestamp FROM request_logs ORDER BY timestamp LIMIT 1"
+
+# The rest of the cursor's millisecond comes before what is older: SQLite uses an index for either, but not for the
+# comparison of (timestamp, id) as a whole, and many rows may share one millisecond.
+_PAGE = """
+WITH examined (timestamp, id) AS MATERIALIZED (
+  SELECT * FROM (
+    SELECT timestamp, id FROM request_logs INDEXED BY {index}
+    WHERE {path} AND timestamp = :timestamp AND id < :id AND :timestamp >= :start
+    ORDER BY id DESC LIMIT :budget
+  )
+  UNION ALL
+  SELECT * FROM (
+    SELECT timestamp, id FROM request_logs INDEXED BY {index}
+    WHERE {path} AND timestamp < :timestamp AND timestamp >= :start
+    ORDER BY timestamp DESC, id DESC LIMIT :budget
+  )
+  LIMIT :budget
+)
+SELECT * FROM (
+  SELECT {columns} FROM examined CROSS JOIN request_logs AS logged ON logged.id = examined.id
+  WHERE (:chain IS NULL OR chain_name = :chain)
+    AND (:provider IS NULL OR provider_id = :provider)
+    AND (:model IS NULL OR model = :model)
+    AND (:caller IS NULL OR caller = :caller)
+    AND (:request_id IS NULL OR request_id = :request_id)
+    AND (:lowest_status IS NULL OR http_status BETWEEN :lowest_status AND :highest_status)
+    AND (:min_latency_ms IS NULL OR latency_ms >= :min_latency_ms)
+    AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0)
+  LIMIT :limit
+)
+UNION ALL
+SELECT * FROM (SELECT id, timestamp{nulls} FROM examined ORDER BY timestamp, id LIMIT 1)
+"""
+
+
+def _page(index: str, path: str) -> str:
+    columns = ", ".join(f"logged.{column}" for column in COLUMNS)
+    return _PAGE.format(index=index, path=path, columns=columns, nulls=", NULL" * (len(COLUMNS) - 2))
+
+
+class Query(NamedTuple):
+    """How to reach the rows of a filter: at most ``:budget`` of them, newest first, are looked at.
+
+    It gives the first ``:limit`` that match, and then once more the last one that was looked at, with NULL for all but
+    its id and timestamp; nothing when there was none to look at.
+    """
+
+    wanted_by: str
+    """The field of `RequestFilter` that leads to the index."""
+    sql: str
+
+
+# The most selective first: of several fields, the first one here decides.
+QUERIES = {
+    "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
+    "idx_logs_errors": Query("status", _page("idx_logs_errors", "http_status >= 400")),
+    "idx_logs_timestamp": Query("", _page("idx_logs_timestamp", "TRUE")),
+}
+
+
+def query_for(where: RequestFilter) -> str:
+    """The SQL that looks at the fewest rows for this filter."""
+    for query in QUERIES.values():
+        if query.wanted_by == "status":
+            if where.statuses is not None and where.statuses[0] >= 400:
+                return query.sql
+        elif not query.wanted_by or getattr(where, query.wanted_by) is not None:
+            return query.sql
+    raise AssertionError("the last query is for any filter")

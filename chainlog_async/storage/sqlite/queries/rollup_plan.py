@@ -1,0 +1,56 @@
+"""Which tables answer for which part of a window: what is rolled up, as coarse as fits, and buckets for the rest."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
+from typing import TypeAlias
+
+from chainlog_async.storage.sqlite.maintenance.rollup_job import WIDTHS
+
+Piece: TypeAlias = tuple[int, int, int, int]
+"""Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
+
+_SPANS_OF_WIDTH = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
+# What is within a longer span that is rolled up is needed only where a step begins or ends inside of that.
+_INNER_SPANS_OF_WIDTH = f"""{_SPANS_OF_WIDTH} AND (
+  start / {{wider}} IN (SELECT value / {{wider}} FROM json_each(:edges))
+  OR NOT EXISTS (
+    SELECT 1 FROM valid AS span WHERE span.width = {{wider}} AND span.start = valid.start / {{wider}} * {{wider}}
+  )
+)"""  # noqa: S608  # put together from constants of this file
+_PARTS = [_INNER_SPANS_OF_WIDTH.format(width=width, wider=wider) for width, wider in pairwise(WIDTHS)]
+# Each width is named so that SQLite searches the key, whose first column it is.
+ROLLED_UP = f"""
+WITH valid (width, start) AS NOT MATERIALIZED (
+  SELECT width, start FROM rolled_up
+  WHERE taken_by IS NULL AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
+)
+{" UNION ALL ".join((*_PARTS, _SPANS_OF_WIDTH.format(width=WIDTHS[-1])))}
+"""  # noqa: S608  # the same
+
+
+def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[Piece]:
+    """The steps between the edges (whole quarters of an hour) in as few and as coarse pieces as `rolled_up` allows.
+
+    That is a set of widths and starts.
+    """
+    starts = sorted({start for _, start in rolled_up})
+    pieces: list[Piece] = []
+    for step, (begin, end) in enumerate(pairwise(edges)):
+        time = begin
+        while time < end:
+            width = next((one for one in reversed(WIDTHS) if (one, time) in rolled_up and time + one <= end), 0)
+            if width:
+                until = time + width
+            else:
+                place = bisect_right(starts, time)
+                until = min(starts[place], end) if place < len(starts) else end
+            if pieces and pieces[-1][:2] == (step, width):
+                pieces[-1] = (step, width, pieces[-1][2], until)
+            else:
+                pieces.append((step, width, time, until))
+            time = until
+    return pieces

@@ -1,0 +1,162 @@
+"""The SQL of usage over time: sums and histograms by step and group, from what is rolled up and from buckets.
+
+`:pieces` are JSON arrays of a step's index, the width of a rollup (0 for the buckets), from when, to when, and whether
+that is all of the step, one line for each group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from chainlog_async.storage.sqlite.maintenance.rollup_job import KEYS, GroupBy, names_of_dimension
+from chainlog_async.usage.percentiles import stored
+from chainlog_async.usage.time_window import QUARTER_MS
+
+_COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
+_ALL_NAMES = ", ".join(_COLUMNS.values())
+_PIECES = """
+WITH pieces (point, width, since, until, is_whole) AS MATERIALIZED (
+  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:pieces)
+)
+"""
+_SUMS = (
+    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "total_tokens", "cost_usd", "latency_ms", "ttft_ms", "ttft_requests",
+)  # fmt: skip
+_SUMS_FOR_RATES = ("requests", "errors", "rate_limited", "completion_tokens", "latency_ms")
+_PERCENTILES = """
+  latency_p50, latency_p90, latency_p95, latency_p99, ttft_p50, ttft_p90, ttft_p95, ttft_p99
+"""
+_NAME = "CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name"
+
+
+_COMBINATIONS = """
+, combinations (chain_name, provider_id, model, caller) AS MATERIALIZED (
+  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:combinations)
+)
+"""
+_SPAN = "{table}.width = pieces.width AND dimension = :dimension AND start = since"
+_QUARTERS = "pieces.width = 0 AND start >= since AND start < until"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQueries:
+    """The queries for one way of grouping and filtering."""
+
+    combinations: str | None
+    """For what the others want as `:combinations`: all that there are of the four names; None if they do not."""
+    largest_groups: str
+    usage: str
+    rates: str
+    """The sums that rates are made of, in a third less time than all of them take."""
+    rolled_up_durations: str
+    bucket_durations: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Where the lines are that count: what follows FROM, with a place for the name of the table."""
+
+    rolled_up: tuple[str, ...]
+    buckets: tuple[str, ...]
+
+
+@cache
+def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQueries:
+    """With `=` for every name that is known, so that SQLite goes where it is; there are no more than 80 of them.
+
+    Parameters are the filters under their names and, for what is rolled up, `:rolled_chain` and so on, which are ""
+    where the dimension has no such name.
+    """
+    asked = [name for name in KEYS if name in filtered or name == by]
+    lines, given, combinations = _found_in_order(asked, filtered), _PIECES, None
+    # Where an unknown name comes before a known one in the key, all lines of a time would be read for a few.
+    if any(KEYS.index(known) > KEYS.index(name) for name in _open_names(asked, filtered) for known in filtered):
+        is_exact = names_of_dimension(asked) == asked
+        combinations = f"{_PIECES}{_all_names(lines, with_buckets=not is_exact)}"
+        lines, given = _looked_up(lines, with_buckets=not is_exact), _PIECES + _COMBINATIONS
+    named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
+    durations = f"{named}, is_whole, latencies, ttfts, {_PERCENTILES}"
+    latency_bins = _union(lines.buckets, "usage_buckets", f"{named}, upper_ms, requests AS latencies, 0 AS ttfts")
+    ttft_bins = _union(lines.buckets, "ttft_buckets", f"{named}, upper_ms, 0, requests")
+    return UsageQueries(
+        combinations=combinations,
+        largest_groups=f"""{given}, named AS ({_usage(lines, f"{named}, requests")})
+            SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
+        """,  # noqa: S608  # put together from constants of this file
+        usage=f"{given}{_summed(lines, named, _SUMS)}",
+        rates=f"{given}{_summed(lines, named, _SUMS_FOR_RATES)}",
+        # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where
+        # they are.
+        rolled_up_durations=f"""{given}, chosen AS (
+              {_union(lines.rolled_up, "duration_rollups", durations)}
+            ), named AS (SELECT *, {_NAME} FROM chosen)
+            SELECT
+              point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies),
+              IIF(is_whole AND name IS NOT NULL, NULL, ttfts), {_PERCENTILES}
+            FROM named
+        """,  # noqa: S608  # the same
+        bucket_durations=f"""{given}, named AS ({latency_bins} UNION ALL {ttft_bins}), bins AS (
+              SELECT point, {_NAME}, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
+              FROM named GROUP BY point, name, upper_ms
+            )
+            SELECT
+              point, name, {stored("latencies")}, {stored("ttfts")}
+            FROM bins CROSS JOIN duration_bins USING (upper_ms) GROUP BY point, name
+        """,  # noqa: S608  # the same
+    )
+
+
+def _open_names(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> set[GroupBy]:
+    return set(names_of_dimension(asked)) - filtered
+
+
+def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> _Lines:
+    known = set(KEYS) - _open_names(asked, filtered)
+    return _Lines(
+        rolled_up=(f"pieces CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}",),
+        buckets=(f"pieces CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}",),
+    )
+
+
+def _looked_up(lines: _Lines, *, with_buckets: bool) -> _Lines:
+    """The same lines, where they can be found by their whole key: not the buckets of more than one quarter at once."""
+    looked_up = f"pieces CROSS JOIN combinations CROSS JOIN {{table}} USING ({_ALL_NAMES})"
+    (buckets,) = lines.buckets
+    by_quarter = (
+        f"{looked_up} WHERE pieces.width = 0 AND until = since + {QUARTER_MS} AND start = since",
+        f"{buckets} AND until > since + {QUARTER_MS}",
+    )
+    return _Lines(
+        rolled_up=(f"{looked_up} WHERE {_SPAN}",),
+        buckets=by_quarter if with_buckets else lines.buckets,
+    )
+
+
+def _all_names(lines: _Lines, *, with_buckets: bool) -> str:
+    # What is rolled up by fewer names has "" for the others, and says nothing of the buckets.
+    names = _usage(lines, _ALL_NAMES) if with_buckets else _union(lines.rolled_up, "usage_rollups", _ALL_NAMES)
+    return f"SELECT DISTINCT * FROM ({names})"  # noqa: S608  # the same
+
+
+def _summed(lines: _Lines, named: str, columns: Sequence[str]) -> str:
+    sums = ", ".join(f"SUM({column})" for column in columns)
+    return f"""
+      , named AS ({_usage(lines, ", ".join((named, *columns)))})
+      SELECT point, {_NAME}, {sums} FROM named GROUP BY point, name
+    """  # noqa: S608  # the same
+
+
+def _usage(lines: _Lines, columns: str) -> str:
+    rolled_up = _union(lines.rolled_up, "usage_rollups", columns)
+    return f"{rolled_up} UNION ALL {_union(lines.buckets, 'usage_buckets', columns)}"
+
+
+def _union(sources: Sequence[str], table: str, columns: str) -> str:
+    return " UNION ALL ".join(f"SELECT {columns} FROM {source.format(table=table)}" for source in sources)  # noqa: S608  # the same
+
+
+def _equal(keys: Collection[str], prefix: str) -> str:
+    return "".join(f" AND {_COLUMNS[key]} = :{prefix}{key}" for key in KEYS if key in keys)

@@ -1,0 +1,98 @@
+"""Read-only connections, so that a question never waits behind the writer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import aiosqlite
+import anyio
+
+from chainlog_async.common.cancellation import finish
+from chainlog_async.errors import ClosedError, DatabaseError, ForkedError, QueryTimeoutError
+
+from .connection import close_connection, open_reader
+from .errors import errorname
+from .schema import check_readable, read_identity
+
+type_of_row = tuple[object, ...]
+
+
+class ReaderPool:
+    """At most `max_readers` connections to one file, opened when they are first needed."""
+
+    def __init__(
+        self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
+    ) -> None:
+        self._path = Path(db_path)
+        self._process = os.getpid()
+        self._busy_timeout_ms = busy_timeout_ms
+        self._read_timeout_s = read_timeout_ms / 1_000
+        self._free = anyio.CapacityLimiter(max_readers)
+        self._idle: list[aiosqlite.Connection] = []
+        self._closed = False
+        self._generation = 0
+
+    async def fetch(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[type_of_row]:
+        """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
+
+        Raises `DatabaseError` when the database cannot be read, `ClosedError` after `aclose`, `ForkedError` in a child.
+        """
+        if os.getpid() != self._process:
+            raise ForkedError(
+                "these readers were opened before this process was forked from their owner; "
+                "spawn the process instead, or fork before they are opened"
+            )
+        async with self._free:
+            if self._closed:
+                raise ClosedError("the readers are closed; ask before the log is shut down, or open a UsageAggregator")
+            generation = self._generation
+            connection = self._idle.pop() if self._idle else await self._open()
+            healthy = False
+            try:
+                with anyio.fail_after(self._read_timeout_s):
+                    rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+                healthy = True
+                return rows
+            except sqlite3.Error as error:
+                raise self._read_error(error) from error
+            except TimeoutError:
+                raise QueryTimeoutError(
+                    f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
+                ) from None
+            finally:
+                if healthy and not self._closed and generation == self._generation:
+                    self._idle.append(connection)
+                else:
+                    # A query that was cancelled still runs in the thread, and closing would wait for its end.
+                    await close_connection(connection, interrupting=True)
+
+    async def aclose(self) -> None:
+        """Closes what is idle; a query that is under way closes its own connection at its end."""
+        self._closed = True
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Lets go of every connection; the next queries open the path again."""
+        self._generation += 1
+        await finish(self._close_idle())
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await close_connection(self._idle.pop())
+
+    async def _open(self) -> aiosqlite.Connection:
+        connection = await open_reader(self._path, busy_timeout_ms=self._busy_timeout_ms)
+        try:
+            check_readable(await read_identity(connection), str(self._path))
+        except BaseException as error:
+            await close_connection(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._read_error(error) from error
+            raise
+        return connection
+
+    def _read_error(self, error: sqlite3.Error) -> DatabaseError:
+        return DatabaseError(f"{self._path} cannot be read: {error} ({errorname(error)})")

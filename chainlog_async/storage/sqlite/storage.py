@@ -1,0 +1,297 @@
+"""The writer's connection: one statement per batch, one hand-over to aiosqlite's thread.
+
+It follows the file: when the file at its path is gone or is another one, or is damaged and may be moved away, the
+store opens the path again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiosqlite
+import anyio
+
+from chainlog_async.buffer.backlog import Batch
+from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.entry.line import line_as_json, now_ms
+from chainlog_async.errors import DatabaseError
+
+from .connection import close_connection, initialize_database
+from .errors import Fault, classify, errorname
+from .quarantine import FileIdentity, Logs, file_identity, logs_of, move_away, set_logs_aside
+from .schema import migrate_schema
+
+if TYPE_CHECKING:
+    from chainlog_async.settings import Settings
+
+logger = logging.getLogger("chainlog_async")
+
+_WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
+_REJECT = "INSERT INTO rejections (writer_id, end_position, rejected_at, error, entry) VALUES (?, ?, ?, ?, ?)"
+_POSITION = "SELECT position FROM writer_positions WHERE writer_id = ?"
+_FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
+
+GRACE_S = 1.0
+"""How long shutdown waits to learn what became of a statement that it interrupted, in seconds."""
+
+LONGEST_BUSY_MS = 500
+"""How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
+
+LOOK_S = 1.0
+"""How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
+
+
+async def open_database(settings: Settings) -> aiosqlite.Connection:
+    """Opens and migrates the database that the settings name. Raises `DatabaseError`; nothing is left open then."""
+    connection = await initialize_database(
+        settings.db_path,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        synchronous=settings.synchronous,
+        wal_limit_bytes=settings.wal_limit_bytes,
+    )
+    try:
+        await migrate_schema(connection)
+    except BaseException:
+        await close_connection(connection)
+        raise
+    return connection
+
+
+async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
+    """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
+    # The file itself, not a link to it: its -wal and its journal are beside the file.
+    settings = settings.model_copy(update={"db_path": await in_thread(settings.db_path.resolve)})
+    damaged = await in_thread(file_identity, settings.db_path)
+    try:
+        return await open_database(settings)
+    except DatabaseError as error:
+        if settings.on_corrupt != "quarantine" or classify(error) is not Fault.DAMAGED:
+            raise
+    await _quarantine(settings.db_path, damaged)
+    return await open_database(settings)
+
+
+async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
+    moved_to = await in_thread(move_away, path, damaged)
+    if moved_to is not None:
+        logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is at the database's path, and beside it."""
+
+    database: FileIdentity | None
+    logs: Logs
+    database_bytes: int
+    """Size of the database, in bytes; `wal_bytes` is that of the write-ahead log."""
+    wal_bytes: int
+
+
+def look_at_files(path: Path) -> Files:
+    """All of it in one go, for a thread. Blocks for a moment."""
+    return Files(file_identity(path), logs_of(path), _size(path), _size(Path(f"{path}-wal")))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+class Store:
+    """Commits batches to one file, through a connection that it may have to replace."""
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        settings: Settings,
+        *,
+        on_reopen: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.path = Path(settings.db_path)
+        self._settings = settings
+        self._on_reopen = on_reopen
+        self._file: FileIdentity | None = None
+        self._logs: Logs = (None, None)
+        self._suspect: FileIdentity | None = None
+        self._is_left = False
+        self.is_stuck = False
+        """Whether the database did not answer in time when it was asked for the last time."""
+
+    async def locate(self) -> Path:
+        """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
+        # The committer waits for locks itself, with pauses that can be cancelled; SQLite's wait cannot be.
+        await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, LONGEST_BUSY_MS):d}")
+        ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        self.path = Path(str(file))
+        files = await in_thread(look_at_files, self.path)
+        self._file = self._suspect = files.database
+        self._logs = files.logs
+        return self.path
+
+    async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """One statement on the writer's connection. Raises `sqlite3.Error`."""
+        return [tuple(row) for row in await self.connection.execute_fetchall(sql, parameters)]
+
+    async def numbers(self, sql: str) -> list[int]:
+        """The one row of a query for whole numbers. Raises `sqlite3.Error`."""
+        (row,) = await self.query(sql)
+        return [int(str(value)) for value in row]
+
+    async def commit(self, batch: Batch) -> None:
+        """Commits the batch, its totals and its position, together or not at all.
+
+        A batch that is committed already is passed over by the database, so after an error or a cancellation the
+        same batch is simply sent again. Raises `sqlite3.Error`.
+        """
+        await self._require_file()
+        payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
+        # Autocommit: the statement is the transaction. Waiting for the GIL is what a batch costs on a busy loop, so
+        # there is one hand-over and one step (docs/design.md, "One statement per batch").
+        await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
+
+    async def reject(self, batch: Batch, error: Exception) -> None:
+        """Puts a batch of one row away in `rejected_entries`, position included. Raises `sqlite3.Error`."""
+        await self._require_file()
+        reason = f"{error} ({errorname(error)})"
+        entry = line_as_json(batch.lines.rstrip(b"\n"))
+        await self.connection.execute_fetchall(_REJECT, (batch.writer_id, batch.end, now_ms(), reason, entry))
+
+    async def position(self, writer_id: str) -> int:
+        """How far that writer's stream is committed, in bytes; 0 when nothing is. Raises `sqlite3.Error`."""
+        await self._require_file()
+        return await self._position(writer_id)
+
+    async def forget_position(self, writer_id: str) -> None:
+        """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
+        await self.connection.execute_fetchall(_FORGET, (writer_id,))
+
+    async def end_statement(self) -> None:
+        """Ends the statement that is running, if one is; awaits nothing, so a cancelled caller may do it."""
+        with suppress(sqlite3.Error, ValueError):
+            await self.connection.interrupt()
+
+    async def settle_down(self) -> bool:
+        """Ends the statement that may still be running. False when the database does not answer in time."""
+        with anyio.move_on_after(GRACE_S):
+            try:
+                await self.connection.interrupt()
+                await self.query("SELECT 1")
+            except (sqlite3.Error, ValueError):
+                # It did answer, so the statement is over.
+                return True
+            return True
+        self.is_stuck = True
+        return False
+
+    async def interrupt(self, batch: Batch) -> int | None:
+        """Ends the statement that may still be running, and tells how far the batch's stream is committed then.
+
+        None when the database does not answer: the batch may be committed yet.
+        """
+        with anyio.move_on_after(GRACE_S):
+            try:
+                await self.connection.interrupt()
+                return await self._position(batch.writer_id)
+            except (sqlite3.Error, ValueError):
+                # It did answer, so the statement is over.
+                return 0
+        self.is_stuck = True
+        return None
+
+    async def recover(self, fault: Fault) -> None:
+        """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
+
+        Raises `DatabaseError` or `OSError` when the path cannot be opened at the moment.
+        """
+        if fault is Fault.DAMAGED:
+            if self._settings.on_corrupt == "quarantine":
+                await _quarantine(self.path, self._suspect)
+            else:
+                while not await in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
+                    await anyio.sleep(LOOK_S)
+            await self._reopen()
+        elif fault in (Fault.STORAGE, Fault.UNKNOWN):
+            await self._reopen()
+        else:
+            await self.follow_file()
+
+    async def follow_file(self) -> Files:
+        """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
+        files = await in_thread(look_at_files, self.path)
+        if self._is_left or files.database != self._file:
+            if not self._is_left:
+                logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
+            self._is_left = True
+            await self._reopen()
+            files = await in_thread(look_at_files, self.path)
+        return files
+
+    def wal_was_deleted(self, files: Files) -> bool:
+        """Whether the write-ahead log that the connection writes to is not beside the database any more."""
+        (log, *_), (now, *_) = self._logs, files.logs
+        return log is not None and now != log and not self._is_left
+
+    def _was_mended(self) -> bool:
+        """Whether somebody has put another file in the place of the damaged one, or moved all of it away."""
+        file = file_identity(self.path)
+        if file is None:
+            # Whoever moves one file after the other away must not find a new database between them.
+            return logs_of(self.path) != self._logs or self._logs == (None, None)
+        return file != self._suspect
+
+    async def _require_file(self) -> None:
+        """What is committed to a file that is gone would be lost with it. Raises like `recover`."""
+        if self._is_left:
+            await self._reopen()
+
+    async def _position(self, writer_id: str) -> int:
+        rows = list(await self.connection.execute_fetchall(_POSITION, (writer_id,)))
+        return int(rows[0][0]) if rows else 0
+
+    async def _reopen(self) -> None:
+        connection, file = await self._open_as_it_is()
+        # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
+        old, self.connection = self.connection, connection
+        self._is_left = False
+        await finish(self._renew(old, file))
+
+    async def _open_as_it_is(self) -> tuple[aiosqlite.Connection, FileIdentity]:
+        """A new connection, and which file it has open: the one that is at the path before and after."""
+        while True:
+            file = await in_thread(file_identity, self.path)
+            self._is_left = file != self._file
+            if self._is_left and (logs := await in_thread(set_logs_aside, self.path, self._file, self._logs)):
+                logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
+            try:
+                connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
+            except DatabaseError:
+                self._suspect = file
+                raise
+            try:
+                now = await in_thread(file_identity, self.path)
+            except BaseException:
+                await close_connection(connection)
+                raise
+            if file is not None and now == file:
+                return connection, file
+            # Made just now, or exchanged in between. To take the one for the other would be to move the write-ahead
+            # log of the very file that is written to.
+            await close_connection(connection)
+
+    async def _renew(self, old: aiosqlite.Connection, file: FileIdentity) -> None:
+        await close_connection(old, interrupting=True)
+        await self.locate()
+        # Should there be another one by now, the next round finds that out.
+        self._file = self._suspect = file
+        if self._on_reopen is not None:
+            await self._on_reopen()

@@ -1,0 +1,1 @@
+"""Usage over time as values: dimensions, windows, points, percentiles. No SQL. Imports `common` and `errors`."""

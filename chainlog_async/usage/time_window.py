@@ -1,0 +1,101 @@
+"""A stretch of time, cut into steps where a time zone's clock says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from chainlog_async.common.units import parse_duration
+from chainlog_async.entry.line import MAX_TIMESTAMP_MS
+
+QUARTER_MS = 900_000
+"""What buckets are wide, in ms; every time zone in use is a whole number of them away from UTC."""
+
+HOUR_MS = 3_600_000
+
+DAY_MS = 24 * HOUR_MS
+
+MAX_STEPS = 2_000
+"""Most steps of a window."""
+
+Step = Literal["15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
+
+STEPS: tuple[Step, ...] = get_args(Step)
+
+_DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """From `start` to `end`, both in ms since the epoch, UTC; what they cut a quarter of an hour out of counts whole.
+
+    Steps begin at each midnight of `zone` and from there on by its clock: the one of more than an hour in which the
+    clocks change is shorter or longer than the others. Without `step` there is but one.
+    """
+
+    start: int
+    end: int
+    step: Step | None = None
+    zone: str = "UTC"
+
+    def edges(self) -> list[int]:
+        """Where the steps begin and the last one ends, in ms since the epoch: whole quarters of an hour.
+
+        Reads a file when the time zone is used for the first time. Raises `ValueError` when the window is empty, is
+        outside the calendar, has more than `MAX_STEPS` steps, or when the zone or the step is not known.
+        """
+        start = self.start // QUARTER_MS * QUARTER_MS
+        end = -(-self.end // QUARTER_MS) * QUARTER_MS
+        if not 0 <= start < end <= MAX_TIMESTAMP_MS:
+            raise ValueError(
+                f"the window is from {self.start} to {self.end}; give two times in ms since the epoch, the earlier one "
+                "first"
+            )
+        if self.step is None:
+            return [start, end]
+        if self.step not in STEPS:
+            raise ValueError(f"step is {self.step!r}; give one of {', '.join(STEPS)}")
+        step_ms = parse_duration(self.step)
+        if (end - start) / step_ms > MAX_STEPS:
+            raise ValueError(
+                f"the window has {(end - start) // step_ms:,} steps of {self.step}, and {MAX_STEPS:,} is the most; "
+                "give a longer step or a shorter window"
+            )
+        inner = (edge for edge in _steps(start, end, step_ms, zone_of(self.zone)) if start < edge < end)
+        return [start, *inner, end]
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name. Raises `ValueError` when there is none."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(
+            f"no time zone {name!r} is known here; give a name such as Europe/Berlin, or install the package tzdata"
+        ) from None
+
+
+def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:
+    """Every midnight of the zone and the steps after it, in order, beginning before `start`."""
+    day = (_EPOCH + timedelta(milliseconds=start)).astimezone(zone).date()
+    midnight = _instant(day, 0, zone)
+    while midnight < end:
+        next_midnight = _instant(day + _DAY, 0, zone)
+        if step_ms > HOUR_MS:
+            yield from (_instant(day, hour, zone) for hour in range(0, 24, step_ms // HOUR_MS))
+        else:
+            # An hour that the clock shows twice is two.
+            yield from range(midnight, next_midnight, step_ms)
+        day += _DAY
+        midnight = next_midnight
+
+
+def _instant(day: date, hour: int, zone: tzinfo) -> int:
+    """When a clock of the zone shows that hour, in ms; one that it skips is when it does."""
+    return int(datetime.combine(day, time(hour), zone).timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS

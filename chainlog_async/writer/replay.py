@@ -1,0 +1,239 @@
+"""Journals that dead writers left behind, read back and written, exactly once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES, Batch
+from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.lease import Lease, segments_of
+from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.entry.line import check_line
+from chainlog_async.errors import InvalidEntryError
+from chainlog_async.storage.sqlite.storage import Store
+
+from .committer import Books, Committer
+
+logger = logging.getLogger("chainlog_async")
+
+Commit = Callable[[Batch, Books], Awaitable[None]]
+"""Returns when every row of the batch is committed or rejected, and the books know."""
+
+
+class Counter(Protocol):
+    """Who counts what is replayed, as it happens."""
+
+    def note_replayed(self, rows: int, torn: int = 0) -> None:
+        """So many more entries are committed, and so many lines were found unfinished."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What was done with journals of dead writers."""
+
+    journals: int = 0
+    rows: int = 0
+    """Entries committed."""
+    rejected: int = 0
+    """Entries put aside in `rejected_entries`."""
+    torn: int = 0
+    """Unfinished lines."""
+
+    def __add__(self, other: Replayed) -> Replayed:
+        return Replayed(
+            self.journals + other.journals,
+            self.rows + other.rows,
+            self.rejected + other.rejected,
+            self.torn + other.torn,
+        )
+
+
+async def replay_dead_writers(
+    stream: Stream,
+    store: Store,
+    committer: Committer,
+    queue: EntryQueue,
+    *,
+    max_batch_rows: int,
+    on_unreadable: Callable[[str], None],
+) -> None:
+    """Takes over every journal whose writer is dead, commits what is not committed yet, and deletes it.
+
+    A kill or a cancellation in the middle leaves the rest to the next taker. One that cannot be read is left to it,
+    too, for it must not keep the living from being written. Raises `sqlite3.Error` or `DatabaseError`.
+    """
+    dead = await stream.take_dead(on_unreadable)
+    try:
+        while dead:
+            lease = dead.pop()
+            try:
+                await replay([lease], store, committer.commit, queue, max_batch_rows=max_batch_rows)
+            except OSError as error:
+                on_unreadable(f"the journal of a writer before this one, {lease.writer_id}, stays as it is: {error}")
+    finally:
+        await release_all(dead)
+
+
+async def replay(
+    leases: list[Lease], store: Store, commit: Commit, counter: Counter, *, max_batch_rows: int
+) -> Replayed:
+    """The same with leases that were taken already; each is released in the end. Raises what `commit` raises, too."""
+    total = Replayed()
+    try:
+        while leases:
+            await _replay(leases[-1], store, commit, counter, total, max_batch_rows)
+            lease = leases.pop()
+            await in_thread(lease.release, remove=True)
+    except BaseException:
+        # A statement that was cancelled may run yet, and commit when the next taker is done and has forgotten the
+        # position. Where the database does not say that it is over, the lock ends with this process.
+        if not await finish(store.settle_down()) and leases:
+            leases.pop()
+        raise
+    finally:
+        await release_all(leases)
+    return total
+
+
+async def release_all(leases: list[Lease]) -> None:
+    """Leaves what belongs to them to the next taker."""
+    await finish(_release_all(leases))
+
+
+async def _release_all(leases: list[Lease]) -> None:
+    while leases:
+        await in_thread(leases.pop().release, remove=False)
+
+
+async def _replay(
+    lease: Lease, store: Store, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
+) -> None:
+    journal = DeadJournal(lease, await store.position(lease.writer_id), max_batch_rows=max_batch_rows)
+    books = _ReplayBooks(counter)
+    try:
+        while part := await journal.next_part():
+            if isinstance(part, Damaged):
+                await store.reject(part.batch, part.error)
+                books.rejected += 1
+            else:
+                await commit(part, books)
+    finally:
+        await journal.close()
+    counter.note_replayed(0, journal.torn)
+    # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
+    await journal.delete()
+    await store.forget_position(lease.writer_id)
+    if books.rows or books.rejected or journal.torn:
+        logger.warning(
+            "a writer before this one was killed: %d entries were written from its journal, %d put aside in "
+            "rejected_entries, %d were unfinished",
+            books.rows,
+            books.rejected,
+            journal.torn,
+        )
+    total.journals += 1
+    total.rows += books.rows
+    total.rejected += books.rejected
+    total.torn += journal.torn
+
+
+class _ReplayBooks:
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self.rows = 0
+        self.rejected = 0
+
+    def settle(self, batch: Batch) -> None:
+        self.rows += batch.rows
+        self._counter.note_replayed(batch.rows)
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        self.rejected += batch.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One whole line that cannot be an entry."""
+
+    batch: Batch
+    error: InvalidEntryError
+
+
+class DeadJournal:
+    """The lines of a dead writer that are not committed, in order."""
+
+    def __init__(self, lease: Lease, position: int, *, max_batch_rows: int) -> None:
+        self.writer_id = lease.writer_id
+        self.torn = 0
+        """Lines whose end is missing: their writer died, or the disk was full, in the middle of the write."""
+        self._lease = lease
+        self._max_rows = max_batch_rows
+        self._parts = self._read(position)
+
+    async def next_part(self) -> Batch | Damaged | None:
+        """The next lines to commit, or None at the end. Raises `OSError`."""
+        return await in_thread(next, self._parts, None)
+
+    async def close(self) -> None:
+        """Closes the file that is being read."""
+        await in_thread(self._parts.close)
+
+    async def delete(self) -> None:
+        """After everything was committed. Raises `OSError`."""
+        await in_thread(self._unlink)
+
+    def _unlink(self) -> None:
+        for _, path in segments_of(self._lease.folder, self.writer_id):
+            path.unlink(missing_ok=True)
+
+    def _read(self, position: int) -> Generator[Batch | Damaged]:
+        segments = segments_of(self._lease.folder, self.writer_id)
+        ends = [*(start for start, _ in segments[1:]), None]
+        # Of a writer that logged nothing there is a lock but no segment, and so an end too many.
+        for (start, path), end in zip(segments, ends, strict=False):
+            # What a write that failed left behind, the next segment has again.
+            yield from self._read_segment(start, path, max(position, start), end)
+
+    def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:
+        with path.open("rb", buffering=MAX_BLOCK_BYTES) as file:
+            length = os.fstat(file.fileno()).st_size
+            left = (length if end is None else min(end - start, length)) - (position - start)
+            if left <= 0:
+                return
+            file.seek(position - start)
+            lines: list[bytes] = []
+            size = 0
+            for line in file:
+                left -= len(line)
+                if left < 0:
+                    break
+                if not line.endswith(b"\n"):
+                    self.torn += 1
+                    break
+                error = _error_in(line)
+                if lines and (error or len(lines) >= self._max_rows or size >= MAX_BLOCK_BYTES):
+                    yield Batch(self.writer_id, position, b"".join(lines), len(lines))
+                    position += size
+                    lines, size = [], 0
+                if error:
+                    yield Damaged(Batch(self.writer_id, position, line, 1), error)
+                    position += len(line)
+                else:
+                    lines.append(line)
+                    size += len(line)
+            if lines:
+                yield Batch(self.writer_id, position, b"".join(lines), len(lines))
+
+
+def _error_in(line: bytes) -> InvalidEntryError | None:
+    try:
+        check_line(line)
+    except InvalidEntryError as error:
+        return error
+    return None
