@@ -21,7 +21,8 @@ import aiosqlite
 
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, GroupBy, Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, Rollups
+from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.time_window import Step
 
 from .common import CACHE, percentile, say

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chainlog_async.common.histogram import Histogram
-from chainlog_async.entry.line import Attempt, RequestLogEntry
+from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestPage
 from chainlog_async.storage.sqlite.connection import initialize_database
-from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
-from chainlog_async.storage.sqlite.queries.requests import LoggedAttempt, LoggedRequest, RequestPage
-from chainlog_async.storage.sqlite.queries.usage import LatencyPoint, UsageFilter, UsagePoint
 from chainlog_async.storage.sqlite.schema import migrate_schema
 from chainlog_async.usage.percentiles import Percentiles
+from chainlog_async.usage.points import LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.time_window import Window
+from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
 
 from .chainlog import ChainLog
 from .errors import ChainlogError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
-from .usage_aggregator import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats, UsageAggregator
+from .usage_aggregator import RequestLogRow, UsageAggregator
 
 if TYPE_CHECKING:
     from .settings import Settings

@@ -15,10 +15,10 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from chainlog_async.common.cancellation import finish, in_thread
-from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.errors import errorname
-from chainlog_async.storage.sqlite.storage import open_or_quarantine
+from chainlog_async.storage.sqlite.open import open_or_quarantine
 
 from .errors import ClosedError, DatabaseError, ForkedError
 from .request_logger import RequestLogger

@@ -11,7 +11,8 @@ from anyio.abc import TaskStatus
 
 from chainlog_async.buffer.journal_manager import Stream
 from chainlog_async.buffer.queue import EntryQueue
-from chainlog_async.entry.line import RequestLogEntry, encode_line
+from chainlog_async.entry.line import encode_line
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
 from chainlog_async.storage.sqlite.storage import Store

@@ -80,3 +80,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not ok, in words, with the remedy."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and does not make it less than ok."""
+
+
+BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Of the histogram of batch sizes, in entries."""
+
+
+DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
+
+
+COMMIT_BOUNDS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+"""Of the histogram of commit times."""

@@ -9,22 +9,24 @@ from typing import Self, TypeVar
 import msgspec
 
 from chainlog_async.requests.filter import RequestFilter
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GroupBy
+from chainlog_async.requests.model import LoggedRequest, RequestPage
 from chainlog_async.storage.sqlite.queries.metric_totals import RunningTotals
-from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth, provider_health
+from chainlog_async.storage.sqlite.queries.provider_health import provider_health
 from chainlog_async.storage.sqlite.queries.requests import (
-    LoggedRequest,
-    RequestPage,
     find_requests,
     get_newest_id,
     get_oldest_timestamp,
     get_request,
     get_requests_after,
 )
-from chainlog_async.storage.sqlite.queries.usage import EVERYTHING, LatencyPoint, UsageFilter, UsagePoint, UsageQuestion
+from chainlog_async.storage.sqlite.queries.usage import UsageQuestion
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
+from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import Totals
+from chainlog_async.usage.points import EVERYTHING, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.time_window import Window
+from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
 T = TypeVar("T")
 
@@ -49,8 +51,6 @@ RECENT = _ROWS + " ORDER BY timestamp DESC, id DESC LIMIT ?"
 AFTER_ID = _ROWS + " WHERE id > ? ORDER BY id LIMIT ?"
 SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM usage_summary WHERE id = 1"
 
-MAX_NAMES = 1_000
-"""Most names of one kind that `get_names` gives."""
 
 CHAIN_NAMES = "SELECT chain_name FROM usage_by_chain ORDER BY total_requests DESC, chain_name LIMIT ?"
 PROVIDER_NAMES = "SELECT provider_id FROM usage_by_provider ORDER BY total_requests DESC, provider_id LIMIT ?"
@@ -78,30 +78,6 @@ ORDER BY caller LIMIT ?
 """
 
 
-class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
-    """All that was ever logged for one provider."""
-
-    provider_id: str
-    total_requests: int
-    total_tokens: int
-    total_prompt_tokens: int
-    total_completion_tokens: int
-    last_request_timestamp: int
-    """In ms since the epoch, UTC."""
-
-
-class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
-    """All that was ever logged for one chain."""
-
-    chain_name: str
-    total_requests: int
-    total_tokens: int
-    total_prompt_tokens: int
-    total_completion_tokens: int
-    last_request_timestamp: int
-    """In ms since the epoch, UTC."""
-
-
 class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     """One request as it is stored."""
 
@@ -118,27 +94,6 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     http_status: int
     attempts: int
     error_message: str | None
-
-
-class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
-    """The log in three numbers."""
-
-    total_requests: int
-    waterfall_requests: int
-    """Requests that took more than one attempt."""
-    avg_latency_ms: int
-    """Mean latency in ms, rounded half up; 0 when nothing was logged."""
-
-
-class Names(msgspec.Struct, frozen=True):
-    """The names that requests in the log go by."""
-
-    chains: tuple[str, ...]
-    """The most used first, as `providers`."""
-    providers: tuple[str, ...]
-    models: tuple[str, ...]
-    """In alphabetical order, as `callers`."""
-    callers: tuple[str, ...]
 
 
 class _Sums(msgspec.Struct):

@@ -8,7 +8,7 @@ import pytest
 
 from chainlog_async.errors import SettingsError
 from chainlog_async.settings import Settings
-from chainlog_async.settings.messages import leaves
+from chainlog_async.settings.schema import leaves
 
 FIELDS = {".".join(path): field for path, field in leaves(Settings)}
 NUMBERS = [name for name, field in FIELDS.items() if field.annotation is int]

@@ -16,12 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from chainlog_async import RequestLogEntry
 from chainlog_async.buffer import journal
-from chainlog_async.buffer.backlog import Backlog, Batch
+from chainlog_async.buffer.backlog import Backlog
 from chainlog_async.buffer.journal import Journal, remove_segments
 from chainlog_async.buffer.lease import Lease
+from chainlog_async.buffer.recovery import Damaged, DeadJournal
+from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import encode_line
 from chainlog_async.errors import QueueFullError
-from chainlog_async.writer.replay import Damaged, DeadJournal
 
 MAX_ROWS, MAX_BYTES = 12, 4_000
 MAX_JOURNAL_BYTES, SEGMENT_BYTES = 6_000, 1_000

@@ -21,9 +21,9 @@ from writing_tools import in_memory, settings_for, stored, until
 from chainlog_async import ChainLog
 from chainlog_async import usage_aggregator as usage
 from chainlog_async.common.cancellation import in_thread
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.maintenance.purge import PAGES
+from chainlog_async.storage.sqlite.maintenance.pages import PAGES
 
 ROWS = 100
 

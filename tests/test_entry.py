@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from writing_tools import opened, query, settings_for
 
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.entry.line import MAX_COUNT, MAX_NAME_CHARS, MAX_TIMESTAMP_MS, encode_line, now_ms
-from chainlog_async.entry.sanitize import MAX_ERROR_CHARS
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS, now_ms
+from chainlog_async.entry.line import encode_line
+from chainlog_async.entry.model import MAX_COUNT, MAX_ERROR_CHARS, MAX_NAME_CHARS
 from chainlog_async.errors import InvalidEntryError
 
 NAMES = ("chain_name", "provider_id", "model")

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from writing_tools import settings_for
 
 from chainlog_async import Attempt, ChainLog
-from chainlog_async.entry.line import MAX_ATTEMPTS, MAX_COST_USD, encode_line, entry_from_json, line_as_json
-from chainlog_async.entry.sanitize import MAX_ERROR_CHARS, MAX_METADATA_BYTES
+from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.line import encode_line, line_as_json
+from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_ERROR_CHARS
+from chainlog_async.entry.sanitize import MAX_METADATA_BYTES
 from chainlog_async.errors import InvalidEntryError
 
 TRAIL = (

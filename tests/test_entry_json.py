@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainlog_async import RequestLogEntry
-from chainlog_async.entry.line import encode_line, entry_from_json, entry_from_mapping
+from chainlog_async.entry.json_input import entry_from_json, entry_from_mapping
+from chainlog_async.entry.line import encode_line
 from chainlog_async.errors import InvalidEntryError
 
 SNAKE = {

@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from chainlog_async import RequestFilter, UsageAggregator
-from chainlog_async.entry.line import encode_line, entry_from_json
+from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.line import encode_line
 from chainlog_async.errors import MissingExtraError
 from chainlog_async.requests import parquet
 from chainlog_async.requests.export import Format, export_requests, iterate_requests
+from chainlog_async.requests.model import COLUMNS
 from chainlog_async.requests.parquet import ROW_GROUP
-from chainlog_async.storage.sqlite.queries.requests_sql import COLUMNS
 
 FILL = """
 WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)

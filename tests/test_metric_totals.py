@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from rolling_up import roll_up_small_ones
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
+from chainlog_async.common.clock import DAY_MS, QUARTER_MS
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups
 from chainlog_async.storage.sqlite.queries import metric_totals as running_totals
 from chainlog_async.storage.sqlite.queries.metric_totals import LATE_MS, OTHER
 from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, UsageTotals
-from chainlog_async.usage.time_window import DAY_MS, QUARTER_MS
 
 NOW = 1_772_400_000_000
 INSERT = """

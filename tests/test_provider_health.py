@@ -10,8 +10,8 @@ from rolling_up import roll_up
 from schemas import query
 
 from chainlog_async import ProviderHealth, UsageAggregator, Window
+from chainlog_async.common.clock import DAY_MS, HOUR_MS
 from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS
-from chainlog_async.usage.time_window import DAY_MS, HOUR_MS
 
 DAYS = 4
 WHOLE = Window(start=T0, end=T0 + DAYS * DAY_MS)

@@ -39,7 +39,7 @@ from writing_tools import locked, until
 from chainlog_async.admin.check import check_database
 from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
 from chainlog_async.admin.rebuild import rebuild_totals
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
 from chainlog_async.storage.sqlite.maintenance.purge import MOST_ROWS
 from chainlog_async.storage.sqlite.maintenance.size_estimate import LEAST_SHARE

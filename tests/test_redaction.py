@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainlog_async.entry.line import encode_line
+from chainlog_async.entry.model import MAX_ERROR_CHARS
 from chainlog_async.entry.redaction import PATTERNS, REDACTED, Redactor
-from chainlog_async.entry.sanitize import MAX_ERROR_CHARS, clean_message
+from chainlog_async.entry.sanitize import clean_message
 
 SECRETS = [
     "sk-abcdefghij0123456789",

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainlog_async import LoggedAttempt, LoggedRequest, RequestFilter, UsageAggregator
+from chainlog_async.requests.filter import matches
+from chainlog_async.requests.model import COLUMNS
 from chainlog_async.storage.sqlite.queries import requests as requests_module
-from chainlog_async.storage.sqlite.queries.requests import matches
-from chainlog_async.storage.sqlite.queries.requests_sql import COLUMNS
 
 Row = dict[str, object]
 

@@ -12,12 +12,11 @@ from upkeep_tools import change, clean, fill, migrate, number_of, rows_of
 from writing_tools import models, settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.maintenance.purge import FEWEST_ROWS, SLICE_S, Slices
 from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
 from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, LEAST_SHARE
-from chainlog_async.usage.time_window import DAY_MS
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"

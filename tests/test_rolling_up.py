@@ -16,16 +16,16 @@ from rolling_up import roll_up, roll_up_small_ones
 from upkeep_tools import HARDEST, T0, change, clean, migrate, number_of
 from writing_tools import Locked, query
 
+from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.maintenance.rollup_job import (
     ABANDONED_AFTER_MS,
     GRACE_MS,
     LOOK_AT_ALL_EVERY_MS,
     LOOK_EVERY_MS,
-    WIDTHS,
     Rollups,
 )
-from chainlog_async.usage.time_window import DAY_MS
+from chainlog_async.usage.dimensions import WIDTHS
 
 DAYS_ROLLED_UP = "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000 AND taken_by IS NULL"
 FIRST_DAY = T0 // DAY_MS * DAY_MS

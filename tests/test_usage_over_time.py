@@ -22,9 +22,10 @@ from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, GroupBy, Rollups
-from chainlog_async.storage.sqlite.queries.usage import UsageFilter, UsagePoint
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, Rollups
+from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
+from chainlog_async.usage.points import UsageFilter, UsagePoint
 from chainlog_async.usage.time_window import Step, Window
 
 DAY_MS = 86_400_000

@@ -25,7 +25,7 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.backlog import Batch
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import (
     ClosedError,
     EntryAbandonedError,

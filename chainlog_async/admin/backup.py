@@ -24,7 +24,7 @@ from chainlog_async.common.cancellation import in_thread
 from chainlog_async.common.disk_space import Need, needs_of, require_room
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import NotADatabaseError
-from chainlog_async.storage.sqlite.maintenance.purge import look_at_pages
+from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 
 from .session import open_for_reading
 

@@ -22,7 +22,7 @@ from chainlog_async.admin.verify.rollups import compare_rollups, rolled_up_days
 from chainlog_async.admin.verify.totals import TABLES, compare, read_totals
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
-from chainlog_async.storage.sqlite.maintenance.purge import number
+from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 from .session import open_for_reading
 
@@ -68,7 +68,7 @@ async def check_database(
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         # The first read settles which state it is, for everything up to the end.
         await connection.execute_fetchall("BEGIN")
-        await number(connection, "SELECT COUNT(*) FROM sqlite_master")
+        await fetch_int(connection, "SELECT COUNT(*) FROM sqlite_master")
         on_progress("checking the file", 0, len(TABLES) + 1)
         damage = await _damage(connection, quick=quick)
         rows = pruned = None
@@ -77,7 +77,7 @@ async def check_database(
             await _compare_totals(connection, findings, on_progress)
             await _compare_buckets(connection, findings, on_progress)
             await _compare_rollups(connection, findings, on_progress)
-            rows, pruned = await number(connection, ROWS), await number(connection, PRUNED)
+            rows, pruned = await fetch_int(connection, ROWS), await fetch_int(connection, PRUNED)
         except sqlite3.Error as error:
             if classify(error) is not Fault.DAMAGED:
                 raise

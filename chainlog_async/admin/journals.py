@@ -12,19 +12,23 @@ import anyio
 import msgspec
 from anyio import CancelScope
 
-from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES, Batch
-from chainlog_async.buffer.lease import Lease, is_held, journal_folder, segments_of, take_dead_leases, writers_in
+from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES
+from chainlog_async.buffer.lease import Lease, is_held, take_dead_leases, writers_in
+from chainlog_async.buffer.paths import journal_folder, segments_of
 from chainlog_async.common.cancellation import in_thread
 from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.storage import Store, open_database
+from chainlog_async.storage.sqlite.errors import named_errors
+from chainlog_async.storage.sqlite.open import open_database
+from chainlog_async.storage.sqlite.storage import Store
 from chainlog_async.writer.committer import Books, Committer
 from chainlog_async.writer.gil_yield import GivingWay
 from chainlog_async.writer.health import Condition
 from chainlog_async.writer.replay import Replayed, release_all, replay
 
-from .session import named_errors, open_for_reading
+from .session import open_for_reading
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings

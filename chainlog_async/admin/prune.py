@@ -10,9 +10,10 @@ import aiosqlite
 import anyio
 import msgspec
 
+from chainlog_async.common.clock import END_OF_TIME, now_ms
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.entry.line import now_ms
-from chainlog_async.storage.sqlite.maintenance.purge import END_OF_TIME, Slices, give_back, look_at_pages, number
+from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, give_back, look_at_pages
+from chainlog_async.storage.sqlite.maintenance.purge import Slices
 from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
 
 from .session import open_for_reading, open_for_upkeep
@@ -66,7 +67,7 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
     began = monotonic()
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         await connection.execute_fetchall("BEGIN")
-        rows = await number(connection, ROWS)
+        rows = await fetch_int(connection, ROWS)
         deleted, too_large = await _count_too_many(connection, limits, rows, now_ms())
         pages = await look_at_pages(connection)
         return PruneReport(
@@ -106,7 +107,7 @@ async def prune_database(
             database=str(path),
             dry_run=False,
             deleted=run.deleted,
-            rows=await number(connection, ROWS),
+            rows=await fetch_int(connection, ROWS),
             bytes_before=bytes_before,
             bytes_after=pages.file_bytes,
             free_bytes=pages.free_bytes,
@@ -126,13 +127,13 @@ class _Run:
         self.too_large: str | None = None
 
     async def prune(self, limits: Limits, now: int) -> None:
-        rows = await number(self._connection, ROWS)
+        rows = await fetch_int(self._connection, ROWS)
         self._expected, _ = await _count_too_many(self._connection, limits, rows, now)
         if limits.max_age_ms:
             await self._delete(rows, before=now - limits.max_age_ms)
         if limits.max_rows:
-            await self._delete(await number(self._connection, ROWS) - limits.max_rows)
-        rows = await number(self._connection, ROWS)
+            await self._delete(await fetch_int(self._connection, ROWS) - limits.max_rows)
+        rows = await fetch_int(self._connection, ROWS)
         while limits.max_bytes:
             used = (await look_at_pages(self._connection)).used_bytes
             surplus = await find_surplus(self._connection, rows, used, limits.max_bytes)
@@ -175,7 +176,7 @@ async def _count_too_many(
     """How many rows have to go, and why that is not enough."""
     too_many, too_large = [0], None
     if limits.max_age_ms:
-        too_many.append(await number(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
+        too_many.append(await fetch_int(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
     if limits.max_rows:
         too_many.append(rows - limits.max_rows)
     if limits.max_bytes:

@@ -10,7 +10,8 @@ import aiosqlite
 import msgspec
 
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.entry.line import encode_line, entry_from_json
+from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.storage.sqlite.errors import Fault, classify, errorname

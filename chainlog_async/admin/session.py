@@ -5,17 +5,15 @@ Nothing here makes a file. A cancelled caller leaves no statement running and no
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
 
 from chainlog_async.common.cancellation import finish
-from chainlog_async.errors import DatabaseError, NotADatabaseError
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
-from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
+from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.schema import check_readable, read_identity
 
 
@@ -62,33 +60,6 @@ async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
         raise
-
-
-@contextmanager
-def named_errors(path: str | Path) -> Generator[None]:
-    """Turns every `sqlite3.Error` of the block into a `DatabaseError` with the path and the remedy."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise named_error(path, error) from error
-
-
-def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
-    """The error with the path and the remedy."""
-    detail = f"{error} ({errorname(error)})"
-    fault = classify(error)
-    if fault is Fault.BUSY:
-        return DatabaseError(f"{path} is locked by another process: {detail}; end it or wait for it, and try again")
-    if fault is Fault.DAMAGED:
-        return NotADatabaseError(
-            f"{path} is damaged, or no SQLite database: {detail}; keep a copy of it, then put a backup or a recovered "
-            "file (sqlite3 FILE .recover) in its place"
-        )
-    if fault is Fault.STORAGE:
-        return DatabaseError(
-            f"{path}: {detail}; check its permissions and the room on its disk and for temporary files"
-        )
-    return DatabaseError(f"{path}: {detail}")
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import msgspec
 from chainlog_async.common.cancellation import in_thread
 from chainlog_async.common.disk_space import Need, needs_of, require_room, temporary_folder
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.maintenance.purge import look_at_pages
+from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 
 from .session import open_for_reading, open_for_upkeep
 

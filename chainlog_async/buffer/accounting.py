@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
+from chainlog_async.common.clock import now_ms
 from chainlog_async.common.histogram import Tally
-from chainlog_async.entry.line import now_ms
-from chainlog_async.statistics import Statistics
+from chainlog_async.statistics import BATCH_BOUNDS, DropReason, Statistics
 
 if TYPE_CHECKING:
     from chainlog_async.writer.health import Condition
 
     from .backlog import Backlog
-
-BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-"""Of the histogram of batch sizes, in entries."""
-
-DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
 
 
 class Books:

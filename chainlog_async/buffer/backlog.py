@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import QueueFullError
 
 from .journal import Journal, Segment
@@ -39,36 +40,6 @@ class Block:
     since: float
     """When its first line came, on the monotonic clock, in seconds."""
     rows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Lines of one writer's stream to be committed together, each with its newline."""
-
-    writer_id: str
-    start: int
-    lines: bytes
-    rows: int
-
-    @property
-    def end(self) -> int:
-        """The position once it is committed."""
-        return self.start + len(self.lines)
-
-    def part_before(self, position: int) -> Batch:
-        """The lines before that position, which is a line's end; a batch without rows when there are none."""
-        lines = self.lines[: max(position - self.start, 0)]
-        return Batch(self.writer_id, self.start, lines, lines.count(b"\n"))
-
-    def split(self) -> tuple[Batch, Batch]:
-        """Two halves; only for a batch of at least two rows."""
-        lines = self.lines.splitlines(keepends=True)
-        half = len(lines) // 2
-        first = b"".join(lines[:half])
-        return (
-            Batch(self.writer_id, self.start, first, half),
-            Batch(self.writer_id, self.start + len(first), self.lines[len(first) :], self.rows - half),
-        )
 
 
 class Backlog:

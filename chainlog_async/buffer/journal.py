@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from .lease import segment_path
+from .paths import segment_path
 
 RETRY_S = 1.0
 """After a failed write, how long entries stay in memory before the journal is tried again, in seconds."""

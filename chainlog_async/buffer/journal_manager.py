@@ -13,7 +13,8 @@ import anyio
 from chainlog_async.common.cancellation import finish, in_thread
 
 from .journal import Journal, Segment, remove_segments
-from .lease import Lease, journal_folder, take_dead_leases, take_lease
+from .lease import Lease, take_dead_leases, take_lease
+from .paths import journal_folder
 from .queue import EntryQueue
 
 if TYPE_CHECKING:

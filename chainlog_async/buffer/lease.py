@@ -13,21 +13,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .paths import LOCK_SUFFIX, SEGMENT_SUFFIX
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows has no flock
     fcntl = None  # type: ignore[assignment]  # asked about before each use
 
 logger = logging.getLogger("chainlog_async")
-
-LOCK_SUFFIX = ".lock"
-SEGMENT_SUFFIX = ".jsonl"
-
-
-def journal_folder(db_path: str | Path) -> Path:
-    """The folder beside the database where its writers keep their locks and journals."""
-    path = Path(db_path).absolute()
-    return path.with_name(path.name + ".journal")
 
 
 class Lease:
@@ -129,17 +122,6 @@ def is_held(folder: Path, writer_id: str) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def segment_path(folder: Path, writer_id: str, start: int) -> Path:
-    """The file whose first byte is at that place in the writer's stream."""
-    return folder / f"{writer_id}.{start:020d}{SEGMENT_SUFFIX}"
-
-
-def segments_of(folder: Path, writer_id: str) -> list[tuple[int, Path]]:
-    """A writer's segments with their starts, in order."""
-    found = folder.glob(f"{writer_id}.*{SEGMENT_SUFFIX}")
-    return sorted((int(path.name.split(".")[1]), path) for path in found if path.name.split(".")[1].isdigit())
 
 
 def _try_lock(folder: Path, writer_id: str) -> Lease | None:

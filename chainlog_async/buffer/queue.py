@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 
 from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import (
     ClosedError,
     EntryAbandonedError,
@@ -27,7 +28,7 @@ from chainlog_async.statistics import Statistics
 from chainlog_async.writer.health import Condition
 
 from .accounting import Books
-from .backlog import Backlog, Batch
+from .backlog import Backlog
 from .journal import Journal, Segment
 
 logger = logging.getLogger("chainlog_async")

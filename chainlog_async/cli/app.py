@@ -14,19 +14,21 @@ import click
 
 from chainlog_async import __version__
 from chainlog_async.cli.commands.backup import backup
-from chainlog_async.cli.commands.check import check, rebuild
+from chainlog_async.cli.commands.check import check
 from chainlog_async.cli.commands.export import export
 from chainlog_async.cli.commands.health import health
 from chainlog_async.cli.commands.import_ import import_command
 from chainlog_async.cli.commands.journal import journal
 from chainlog_async.cli.commands.latency import latency
 from chainlog_async.cli.commands.migrate import migrate
-from chainlog_async.cli.commands.prune import prune, vacuum
+from chainlog_async.cli.commands.prune import prune
+from chainlog_async.cli.commands.rebuild import rebuild
 from chainlog_async.cli.commands.recent import recent
 from chainlog_async.cli.commands.rejected import rejected
 from chainlog_async.cli.commands.serve import serve
 from chainlog_async.cli.commands.show import show
 from chainlog_async.cli.commands.usage import usage
+from chainlog_async.cli.commands.vacuum import vacuum
 from chainlog_async.cli.options.settings import examples
 from chainlog_async.cli.output.log_handler import log_to_stderr
 from chainlog_async.cli.output.render import plain

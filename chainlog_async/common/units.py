@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from chainlog_async.entry.line import MAX_TIMESTAMP_MS
+from .clock import MAX_TIMESTAMP_MS
 
 _MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _POWERS = "kmgt"

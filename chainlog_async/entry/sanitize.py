@@ -10,13 +10,12 @@ import msgspec
 
 from chainlog_async.errors import InvalidEntryError
 
+from .model import MAX_ERROR_CHARS
 from .redaction import REDACTED
 
 if TYPE_CHECKING:
-    from .line import RequestLogEntry
+    from .model import RequestLogEntry
 
-MAX_ERROR_CHARS = 4096
-"""Longest error text that is kept, in characters; what is longer is cut and ends in an ellipsis."""
 
 LONGEST_HALF_SECRET = 256
 """In how many characters `redaction` knows a secret for one; user and password in a URL take most."""

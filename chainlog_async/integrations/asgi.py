@@ -12,7 +12,7 @@ import msgspec
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.log_throttle import Reporter
-from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import ChainlogError
 from chainlog_async.integrations._asgi.context import (
     Description,

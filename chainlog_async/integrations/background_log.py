@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.log_throttle import Reporter
-from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.settings import Settings
 
 TICK_S = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.integrations._litellm.entry import entry_of
 from chainlog_async.integrations._litellm.payload import read_event

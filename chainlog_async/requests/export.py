@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Literal
 
 from chainlog_async.common.cancellation import in_thread
-from chainlog_async.storage.sqlite.queries.requests import MAX_PAGE, LoggedAttempt, LoggedRequest, RequestPage
-from chainlog_async.storage.sqlite.queries.requests_sql import COLUMNS
 
+from .cursor import MAX_PAGE
+from .encoders import CsvEncoder, Encoder, JsonLinesEncoder
 from .filter import RequestFilter
+from .model import LoggedRequest, RequestPage
 
 if TYPE_CHECKING:
     from chainlog_async.usage_aggregator import UsageAggregator
@@ -26,19 +23,6 @@ MEDIA_TYPES: dict[Format, str] = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_json = msgspec.json.Encoder()
-
-
-class Encoder(Protocol):
-    """Makes the bytes of a file, in the order in which they belong there."""
-
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
-        """What can be written once these requests are there too; may be empty."""
-
-    def end(self) -> bytes:
-        """The rest of the file."""
 
 
 async def iterate_pages(usage: UsageAggregator, where: RequestFilter) -> AsyncGenerator[RequestPage]:
@@ -98,54 +82,3 @@ def encoder_for(file_format: Format) -> Encoder:
             from .parquet import ParquetEncoder
 
             return ParquetEncoder()
-
-
-class CsvEncoder:
-    """A header, and a row for each request, under the names that the columns have in the database."""
-
-    def __init__(self) -> None:
-        self._text = io.StringIO()
-        self._writer = csv.writer(self._text)
-        self._writer.writerow(COLUMNS)
-
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
-        """These rows; the header before the first ones."""
-        self._writer.writerows([_cell(value) for value in flat(request)] for request in requests)
-        return self._taken()
-
-    def end(self) -> bytes:
-        """Nothing, or the header where there was no row."""
-        return self._taken()
-
-    def _taken(self) -> bytes:
-        taken = self._text.getvalue().encode()
-        self._text.seek(0)
-        self._text.truncate()
-        return taken
-
-
-class JsonLinesEncoder:
-    """An object on each line, as the service answers with it."""
-
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
-        """These lines."""
-        return _json.encode_lines(requests)
-
-    def end(self) -> bytes:
-        """Nothing."""
-        return b""
-
-
-def flat(request: LoggedRequest) -> list[object]:
-    """The values of a request in the order of `COLUMNS`, with metadata and trail as JSON."""
-    *plain, metadata, trail = msgspec.structs.astuple(request)
-    return [*plain, _json_text(metadata), _json_text(trail)]
-
-
-def _json_text(value: dict[str, object] | list[LoggedAttempt] | None) -> str | None:
-    return None if value is None else _json.encode(value).decode()
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet runs such a text as a formula; with an apostrophe before it, it is text.
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -6,8 +6,9 @@ import re
 
 import msgspec
 
-MOST = 2**63 - 1
-"""The largest whole number that SQLite holds."""
+from chainlog_async.common.clock import MAX_INT64
+
+from .model import LoggedRequest
 
 MAX_FILTER_CHARS = 1_000
 """Longest text to look for, in characters."""
@@ -47,7 +48,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("start", "end", "min_latency_ms"):
             number = getattr(self, name)
             # Written so that NaN is refused too.
-            if number is not None and not -MOST <= number <= MOST:
+            if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
                 raise ValueError(f"{name} is {number}; give a number of ms that SQLite can hold")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
             raise ValueError(
@@ -60,7 +61,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
         if self.status is None:
             return None
         if self.status == "errors":
-            return 400, MOST
+            return 400, MAX_INT64
         if self.status.endswith("xx"):
             lowest = int(self.status[0]) * 100
             return lowest, lowest + 99
@@ -79,3 +80,26 @@ def _check_text(name: str, text: str | None) -> None:
         raise ValueError(f"{name} has {len(text)} characters; give {MAX_FILTER_CHARS} at most")
     if "\0" in text or re.search("[\ud800-\udfff]", text):
         raise ValueError(f"{name} is {text!r}; no text in the log holds such a character")
+
+
+def matches(request: LoggedRequest, where: RequestFilter) -> bool:
+    """Whether the filter means this request, as `find_requests` does: for requests that are at hand already."""
+    statuses = where.statuses
+    return (
+        (where.start is None or request.timestamp >= where.start)
+        and (where.end is None or request.timestamp < where.end)
+        and where.chain in (None, request.chain_name)
+        and where.provider in (None, request.provider_id)
+        and where.model in (None, request.model)
+        and where.caller in (None, request.caller)
+        and where.request_id in (None, request.request_id)
+        and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
+        and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)
+        and (
+            where.error_text is None
+            or (
+                request.error_message is not None
+                and lower_ascii(where.error_text) in lower_ascii(request.error_message)
+            )
+        )
+    )

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chainlog_async.errors import MissingExtraError
-from chainlog_async.storage.sqlite.queries.requests import LoggedRequest
-from chainlog_async.storage.sqlite.queries.requests_sql import COLUMNS
 
-from .export import flat
+from .encoders import flat
+from .model import COLUMNS, LoggedRequest
 
 try:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from collections import deque
 import anyio
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.storage.sqlite.queries.requests import LoggedRequest
+from chainlog_async.requests.model import LoggedRequest
 
 POLL_S = 0.25
 """How often the database is asked while somebody watches, in seconds."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+
+from .schema import KeyPath, all_keys, did_you_mean, group_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
     from .sources import Source
 
-KeyPath = tuple[str, ...]
 
-NEAR_ENOUGH: Final = 0.6
 LONGEST_VALUE: Final = 80
 
 # What pydantic says about these fits Python, not the file or variable that somebody has to mend.
@@ -30,41 +29,10 @@ _PHRASES: Final = {
 _RANGE_ERRORS: Final = {"int_type", "greater_than_equal", "less_than_equal"}
 
 
-def group_of(field: FieldInfo | None) -> type[BaseModel] | None:
-    """Return the model of a field that is a group of settings, else None."""
-    annotation = None if field is None else field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def leaves(model: type[BaseModel], parent: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Yield every setting that is not a group, with its path."""
-    for name, field in model.model_fields.items():
-        group = group_of(field)
-        if group is None:
-            yield (*parent, name), field
-        else:
-            yield from leaves(group, (*parent, name))
-
-
 def explain(model: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
     """Return one line per problem; `sources` has the deciding source first."""
     problems = error.errors(include_url=False)
     return "\n".join(dict.fromkeys(_sentence(model, problem, sources) for problem in problems))
-
-
-def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like `word`, or None; case and punctuation do not count, nor need a group be named."""
-    scored = [(_likeness(word, candidate), candidate) for candidate in candidates]
-    score, best = max(scored, default=(0.0, ""))
-    return best if score >= NEAR_ENOUGH else None
-
-
-def _likeness(word: str, candidate: str) -> float:
-    def plain(text: str) -> str:
-        return re.sub(r"[\W_]", "", text.lower())
-
-    pairs = {(word, candidate), (word, candidate.rpartition(".")[2]), (word.rpartition(".")[2], candidate)}
-    return max(SequenceMatcher(None, plain(one), plain(other)).ratio() for one, other in pairs)
 
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails, sources: Sequence[Source]) -> str:
@@ -92,11 +60,6 @@ def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[K
         field = group.model_fields.get(part)
         group = group_of(field)
     return path, field
-
-
-def all_keys(model: type[BaseModel]) -> list[str]:
-    """Return every setting's dotted name."""
-    return [".".join(path) for path, _ in leaves(model)]
 
 
 def _is_secret(annotation: object) -> bool:

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from chainlog_async.errors import SettingsError
 
-from .messages import KeyPath, did_you_mean, group_of, leaves
+from .schema import KeyPath, did_you_mean, group_of, leaves
 
 PREFIX: Final = "CHAINLOG_"
 NESTED: Final = "__"

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from chainlog_async.errors import SettingsError
 
-from .messages import KeyPath, did_you_mean
+from .schema import KeyPath, did_you_mean
 from .sources import ALIASES, Source
 
 

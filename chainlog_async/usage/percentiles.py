@@ -50,8 +50,6 @@ _ESTIMATES = (
 SHARES = (50, 90, 95, 99)
 """What `Percentiles` are, in percent."""
 
-BIN_OF_VALUE, COUNT_OF_VALUE = "value & 511", "value >> 9"
-"""In SQL, of a value of a stored histogram (see `merge`): the bin's number, and how many requests are in it."""
 
 _decode = msgspec.json.Decoder(list[int]).decode
 
@@ -61,11 +59,6 @@ def estimates(p50: int | None, p90: int | None, p95: int | None, p99: int | None
     if p50 is None or p90 is None or p95 is None or p99 is None:
         return Percentiles()
     return Percentiles(_ESTIMATES[p50], _ESTIMATES[p90], _ESTIMATES[p95], _ESTIMATES[p99])
-
-
-def stored(counts: str) -> str:
-    """The SQL that makes a stored histogram out of rows with a bin's `number` and that column's counts."""
-    return f"json_group_array(512 * {counts} + number) FILTER (WHERE {counts} > 0)"
 
 
 def merge(histograms: Iterable[str]) -> list[int]:

@@ -9,15 +9,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from chainlog_async.common.clock import HOUR_MS, MAX_TIMESTAMP_MS, QUARTER_MS
 from chainlog_async.common.units import parse_duration
-from chainlog_async.entry.line import MAX_TIMESTAMP_MS
-
-QUARTER_MS = 900_000
-"""What buckets are wide, in ms; every time zone in use is a whole number of them away from UTC."""
-
-HOUR_MS = 3_600_000
-
-DAY_MS = 24 * HOUR_MS
 
 MAX_STEPS = 2_000
 """Most steps of a window."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import anyio
 
-from chainlog_async.buffer.backlog import Batch
+from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import check_line
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.storage.sqlite.errors import Fault, classify, errorname

@@ -19,10 +19,11 @@ from chainlog_async.storage.sqlite.errors import errorname
 from chainlog_async.storage.sqlite.maintenance.integrity_check import check_after_unclean_end
 from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
 from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.version import warn_once_of_sqlite
 
 from .committer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Committer
 from .gil_yield import GivingWay
-from .health import Condition, warn_once_of_sqlite
+from .health import Condition
 from .replay import replay_dead_writers
 
 if TYPE_CHECKING:

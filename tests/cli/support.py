@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from chainlog_async import ChainLog
 from chainlog_async.cli import chainlog
-from chainlog_async.entry.line import entry_from_mapping
+from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.cli.options.window import BAR_CELLS, bar, sparkline
+from chainlog_async.cli.output.charts import BAR_CELLS, bar, sparkline
 
 from .support import Cli, entry
 

@@ -12,7 +12,7 @@ import stat
 import pyarrow.parquet as pq
 import pytest
 
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 
 from .support import Cli, entry, jsonl
 from .test_reading import ANSI, HOSTILE, HOSTILE_SHOWN

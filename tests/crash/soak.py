@@ -20,9 +20,9 @@ from life import Logging, Plan, log_until_killed, recover, start
 from verify import Finding, verify
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.storage.sqlite import connection as database
-from chainlog_async.storage.sqlite import storage as store
+from chainlog_async.storage.sqlite import open as storage_open
 
 CACHE_KIB = 2_000
 """SQLite's own cache, which would go on growing to its bound of 64 MB for longer than the soak, and hide a leak."""
@@ -63,7 +63,7 @@ async def live_on(plan: Plan, commands: int, report: Path) -> None:
     """The writer that is never killed: logs, obeys the commands full, free and end, and reports every half second."""
     limits = Limits()
     database.CACHE_KIB = CACHE_KIB
-    store.initialize_database = limits.initialize  # type: ignore[attr-defined]  # the process is the soak's own
+    storage_open.initialize_database = limits.initialize  # type: ignore[attr-defined]  # the process is the soak's own
     os.set_blocking(commands, False)
     async with ChainLog(plan.make_settings()) as chainlog:
         logging = Logging(chainlog, plan.acks, "steady")

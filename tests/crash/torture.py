@@ -27,7 +27,7 @@ from schemas import make_original
 from soak import soak
 from verify import Finding, verify
 
-from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.paths import journal_folder
 
 MANY_KILLS = 40
 """After so many, retention has had something to delete, and hours were rolled up."""

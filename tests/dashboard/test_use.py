@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from chainlog_async import ChainLog, Settings
-from chainlog_async.entry.line import entry_from_mapping
+from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.server import create_app
 
 from .support import Service, Viewer, loaded, recent_entries, service

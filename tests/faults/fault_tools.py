@@ -19,7 +19,7 @@ from factories import entry
 from writing_tools import names, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.lease import journal_folder, segment_path
+from chainlog_async.buffer.paths import journal_folder, segment_path
 from chainlog_async.entry.line import encode_line
 
 SMALL = {"journal_max_bytes": 256 * 1024, "journal_segment_bytes": 16 * 1024}

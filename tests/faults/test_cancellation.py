@@ -16,12 +16,14 @@ from interrupting import HOWS, How, cancel_at_every_step
 from writing_tools import Locked, check_law, check_totals, log_all, models, names, settings_for
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.backlog import Batch
-from chainlog_async.buffer.lease import journal_folder, take_dead_leases
+from chainlog_async.buffer.lease import take_dead_leases
+from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import ClosedError
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.storage import Store, open_database
+from chainlog_async.storage.sqlite.open import open_database
+from chainlog_async.storage.sqlite.storage import Store
 from chainlog_async.writer.committer import Books
 from chainlog_async.writer.replay import replay as replay_leases
 

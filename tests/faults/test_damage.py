@@ -15,7 +15,7 @@ from factories import entry
 from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.lease import LOCK_SUFFIX, journal_folder
+from chainlog_async.buffer.paths import LOCK_SUFFIX, journal_folder
 from chainlog_async.errors import DatabaseError, NotADatabaseError
 from chainlog_async.storage.sqlite.maintenance import integrity_check as integrity
 

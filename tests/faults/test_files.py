@@ -27,6 +27,7 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog, Settings
+from chainlog_async.storage.sqlite import open as storage_open
 from chainlog_async.storage.sqlite import storage as store
 from chainlog_async.storage.sqlite.schema import APPLICATION_ID
 
@@ -128,7 +129,7 @@ async def test_a_database_replaced_while_it_is_opened_again_keeps_its_log(
 ) -> None:
     """When another file comes between a look at the path and its opening, its own write-ahead log is not moved away."""
     db_path = tmp_path / "log.db"
-    open_database = store.open_database
+    open_database = storage_open.open_database
     exchanged: list[Path] = []
 
     async def exchange_and_open(settings: Settings) -> aiosqlite.Connection:

@@ -13,7 +13,7 @@ from writing_tools import check_law, check_totals, log_all, names, settings_for,
 
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.storage.sqlite import connection as database
-from chainlog_async.storage.sqlite import storage as store
+from chainlog_async.storage.sqlite import open as storage_open
 
 from .fault_tools import fill, log_and_store, tmpfs, until_health
 
@@ -44,7 +44,7 @@ class PageLimit:
 async def test_a_full_database_keeps_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: bool) -> None:
     """SQLITE_FULL: the batch is kept, health is degraded and names it, and everything is written once there is room."""
     limit = PageLimit()
-    monkeypatch.setattr(store, "initialize_database", limit.initialize)
+    monkeypatch.setattr(storage_open, "initialize_database", limit.initialize)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, max_batch_size=100, journal=journal)) as chainlog:
         await log_and_store(chainlog, 0, 5)

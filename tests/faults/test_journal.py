@@ -32,12 +32,13 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.accounting import DropReason
 from chainlog_async.buffer.journal import Segment, remove_segments
 from chainlog_async.buffer.journal_manager import Stream
-from chainlog_async.buffer.lease import journal_folder, take_dead_leases
+from chainlog_async.buffer.lease import take_dead_leases
+from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.errors import ClosedError, EntryError, QueueFullError
+from chainlog_async.statistics import DropReason
 from chainlog_async.writer.health import Condition
 
 from .fault_tools import (

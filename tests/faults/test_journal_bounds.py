@@ -14,7 +14,7 @@ from writing_tools import check_law, locked, log_all, names, settings_for, store
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.journal import Journal, remove_segments
-from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.writer.health import Condition
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from writing_tools import PATIENCE_S, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.paths import journal_folder
 
 from .fault_tools import beside, log_and_store, overwrite_pages
 

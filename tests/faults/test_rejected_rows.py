@@ -24,8 +24,8 @@ from writing_tools import (
 )
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.backlog import Batch
-from chainlog_async.entry.line import entry_from_json
+from chainlog_async.entry.batch import Batch
+from chainlog_async.entry.json_input import entry_from_json
 
 from .fault_tools import leave_dead_journal
 

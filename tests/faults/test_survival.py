@@ -44,8 +44,11 @@ WRITERS_MODULES = (
     "storage.sqlite.maintenance.rollup_job",
     "storage.sqlite.schema",
     "storage.sqlite.maintenance.purge",
+    "storage.sqlite.open",
     "storage.sqlite.storage",
+    "storage.sqlite.maintenance.pages",
     "buffer.journal_manager",
+    "buffer.recovery",
     "writer.writer",
 )
 """Where the writer's task finds what it awaits."""
@@ -213,7 +216,9 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
         wal_limit_bytes=0,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
-        retention_rows=20 if name.startswith("storage.sqlite.maintenance.purge.") else 0,
+        retention_rows=20
+        if name.startswith(("storage.sqlite.maintenance.purge.", "storage.sqlite.maintenance.pages."))
+        else 0,
         retention_bytes=100_000 if name.startswith("storage.sqlite.maintenance.size_estimate.") else 0,
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )

@@ -14,7 +14,7 @@ from upkeep_tools import fill, migrate, rows_of
 from writing_tools import execute, in_memory, query, settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.storage.sqlite.maintenance import rollup_job as rollups
 from chainlog_async.storage.sqlite.maintenance import rounds as maintenance
 from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups

@@ -15,7 +15,7 @@ from factories import entry
 from writing_tools import check_totals, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.writer.health import has_wal_reset_bug
+from chainlog_async.storage.sqlite.version import has_wal_reset_bug
 
 from .fault_tools import beside_it, until_health
 
@@ -172,7 +172,7 @@ async def test_health_tells_of_an_sqlite_with_the_bug(
 ) -> None:
     """It is a note, not a failure: health stays ok; and it is logged once, however often a log is opened."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-    monkeypatch.setattr("chainlog_async.writer.health._warned_of_sqlite", False)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.version._warned_of_sqlite", False)
     for _ in range(2):
         async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
             health = chainlog.health()

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request, record_attempt
 from chainlog_async.usage.time_window import Window
 

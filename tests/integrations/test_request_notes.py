@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chainlog_async import ChainLog
-from chainlog_async.entry.line import MAX_ATTEMPTS
+from chainlog_async.entry.model import MAX_ATTEMPTS
 from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, describe_request, record_attempt
 
 from .support import rows_of, serving

@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.accounting import DropReason
 from chainlog_async.server import create_app
+from chainlog_async.statistics import DropReason
 
 from .support import KEY, entry, running, service_settings, settled
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import aiosqlite
 
+from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
 from chainlog_async.common.progress import Progress
-from chainlog_async.storage.sqlite.maintenance.purge import END_OF_TIME
-from chainlog_async.usage.time_window import DAY_MS, QUARTER_MS
 
 from .differences import MOST_LISTED, Difference, Findings, compare_lines, time_text
 from .totals import compare, read_totals

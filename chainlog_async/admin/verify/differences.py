@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from chainlog_async.entry.line import MAX_TIMESTAMP_MS
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 
 Value = int | float | str | None
 """What a column of totals holds; a str only after somebody changed it by hand."""

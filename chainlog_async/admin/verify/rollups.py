@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import aiosqlite
 
-from chainlog_async.storage.sqlite.maintenance.purge import number
-from chainlog_async.usage.percentiles import COUNT_OF_VALUE
-from chainlog_async.usage.time_window import DAY_MS, HOUR_MS, QUARTER_MS
+from chainlog_async.common.clock import DAY_MS, HOUR_MS, QUARTER_MS
+from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
+from chainlog_async.storage.sqlite.queries.histogram_sql import COUNT_OF_VALUE
 
 from .buckets import Span
 from .differences import Difference, compare_lines, time_text
@@ -97,7 +97,7 @@ async def forget_rollups(connection: aiosqlite.Connection, span: Span) -> int:
     Raises `sqlite3.Error`.
     """
     await connection.execute_fetchall(FORGET, {"since": span.since, "until": span.until})
-    return await number(connection, "SELECT changes()")
+    return await fetch_int(connection, "SELECT changes()")
 
 
 def _width_text(width: int) -> str:

@@ -24,8 +24,8 @@ from chainlog_async.common.progress import Progress
 from chainlog_async.common.units import size_text
 from chainlog_async.requests.export import MEDIA_TYPES, Format, export_requests
 from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.model import RequestPage
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.requests import RequestPage
 
 from .usage import open_usage
 

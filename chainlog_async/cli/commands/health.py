@@ -7,12 +7,13 @@ import click
 import msgspec
 
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.options.window import bar, percent, window_of, window_options
+from chainlog_async.cli.options.window import window_of, window_options
+from chainlog_async.cli.output.charts import bar, percent
 from chainlog_async.cli.output.render import age, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
+from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage_aggregator import UsageAggregator
 

@@ -23,7 +23,8 @@ from chainlog_async.cli.imports.progress import BadLine, Display
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
 from chainlog_async.cli.output.render import counted, duration, number, plain, print_json
 from chainlog_async.cli.signals import signals_to
-from chainlog_async.entry.line import RequestLogEntry, encode_line
+from chainlog_async.entry.line import encode_line
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import InvalidEntryError, QueueFullError
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics

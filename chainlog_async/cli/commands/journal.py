@@ -11,8 +11,8 @@ from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
 from chainlog_async.cli.output.render import age, counted, instant, number, output, plain, print_json
 from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import size_text
-from chainlog_async.entry.line import now_ms
 
 _COLUMNS = (
     Column("writer", elastic=True),

@@ -7,11 +7,12 @@ import click
 import msgspec
 
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.options.window import Question, group_name, percent, question_options, step_name, window_of
+from chainlog_async.cli.options.window import Question, question_options, window_of
+from chainlog_async.cli.output.charts import group_name, percent, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.usage import EVERYTHING, LatencyPoint
+from chainlog_async.usage.points import EVERYTHING, LatencyPoint
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _COLUMNS = (

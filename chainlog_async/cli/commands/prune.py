@@ -1,4 +1,4 @@
-"""``chainlog prune`` and ``chainlog vacuum``."""
+"""``chainlog prune``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import anyio
 import click
 
 from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
-from chainlog_async.admin.vacuum import vacuum_database, vacuum_needs
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
 from chainlog_async.cli.options.value_types import read_by
-from chainlog_async.cli.output.render import counted, duration, number, plain, print_json
+from chainlog_async.cli.output.render import counted, number, plain, print_json
+from chainlog_async.common.clock import DAY_MS
 from chainlog_async.common.units import parse_bytes, parse_duration, size_text
 from chainlog_async.settings import Settings
-from chainlog_async.usage.time_window import DAY_MS
 
 
 @click.command(
@@ -86,40 +85,3 @@ def _tell(report: PruneReport) -> None:
     click.echo(f"size: {size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now")
     if report.free_bytes and not report.can_shrink:
         click.echo(f"{size_text(report.free_bytes)} of it is free for new requests; chainlog vacuum gives it back")
-
-
-@click.command(
-    short_help="Compact the file, and let it shrink from then on.",
-    epilog=examples(
-        "chainlog vacuum                           once for a database of 429chain's",
-        "SQLITE_TMPDIR=/big chainlog vacuum        with temporary files elsewhere",
-    ),
-)
-@json_option("one object with bytesBefore, bytesAfter and converted")
-@settings_options
-def vacuum(source: Source, as_json: bool) -> None:
-    """Rewrite the file without its free pages.
-
-    A file that 429chain made can give space back by itself afterwards, as ours can from the start, so this is needed
-    once at most. For a while it takes as much room as the requests do, twice: among the temporary files and in the
-    write-ahead log. It is one transaction: a kill leaves the file as it was. Nobody else can write meanwhile; a
-    gateway keeps its entries in its journal.
-
-    Exit codes: 0 done, 1 not done, such as for want of room; the file is as it was.
-    """
-    settings = source.load()
-    path, timeout = settings.db_path, settings.busy_timeout_ms
-    for need in anyio.run(lambda: vacuum_needs(path, busy_timeout_ms=timeout)):
-        room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} are free"
-        click.echo(f"needs up to {room}", err=True)
-    report = run_long_work(
-        lambda progress: vacuum_database(path, busy_timeout_ms=timeout, on_progress=progress),
-        if_stopped="the file is as it was",
-    )
-    if as_json:
-        print_json(report)
-        return
-    sizes = f"{size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now"
-    click.echo(f"compacted {plain(report.database)}: {sizes} ({duration(report.seconds * 1000)})")
-    if report.converted:
-        click.echo("from now on it gives space back by itself when requests are pruned")

@@ -22,9 +22,10 @@ from chainlog_async.cli.output.render import (
 )
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.cli.signals import signals_to
-from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.cursor import MAX_PAGE
+from chainlog_async.requests.filter import RequestFilter, matches
+from chainlog_async.requests.model import LoggedRequest
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.requests import MAX_PAGE, LoggedRequest, matches
 from chainlog_async.usage_aggregator import UsageAggregator
 
 from .usage import open_usage

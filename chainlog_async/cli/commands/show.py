@@ -12,9 +12,9 @@ from rich.text import Text
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
 from chainlog_async.cli.output.render import duration, instant, number, output, plain, print_json, status
 from chainlog_async.cli.output.table import Cell, Column, Table
-from chainlog_async.requests.filter import MOST
+from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.requests.model import LoggedAttempt, LoggedRequest
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.requests import LoggedAttempt, LoggedRequest
 
 from .usage import open_usage
 
@@ -35,7 +35,7 @@ _ATTEMPT_COLUMNS = (
         "chainlog show 4711 --json | jq .attemptTrail",
     ),
 )
-@click.argument("request_id", metavar="ID", type=click.IntRange(0, MOST))
+@click.argument("request_id", metavar="ID", type=click.IntRange(0, MAX_INT64))
 @json_option("the request as one object")
 @settings_options
 def show(source: Source, request_id: int, as_json: bool) -> None:

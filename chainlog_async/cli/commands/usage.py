@@ -13,9 +13,10 @@ from chainlog_async.cli.options.settings import Source, examples, json_option, s
 from chainlog_async.cli.options.window import Question, question_options
 from chainlog_async.cli.output.render import age, duration, instant, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
-from chainlog_async.usage_aggregator import ChainUsage, ProviderUsage, SummaryStats, UsageAggregator
+from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
+from chainlog_async.usage_aggregator import UsageAggregator
 
 from .usage_over_time import show_usage
 

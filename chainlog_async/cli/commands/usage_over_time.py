@@ -8,11 +8,12 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.window import Question, bar, by_group, dollars, percent, sparkline, step_name
+from chainlog_async.cli.options.window import Question
+from chainlog_async.cli.output.charts import bar, by_group, dollars, percent, sparkline, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.settings import Settings
-from chainlog_async.storage.sqlite.queries.usage import UsagePoint
+from chainlog_async.usage.points import UsagePoint
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _SUM_COLUMNS = (

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from chainlog_async.entry.line import RequestLogEntry, entry_from_mapping
+from chainlog_async.entry.json_input import entry_from_mapping
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import InvalidEntryError
 
 from .records import Record

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 import click
 
-from chainlog_async.entry.line import RequestLogEntry, entry_from_json
+from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations.litellm_spend_logs import spend_log_entry
 
 from .field_map import Column, FieldMap, parse_constant

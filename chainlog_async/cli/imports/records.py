@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 
-from chainlog_async.entry.line import json_value
+from chainlog_async.entry.json_input import json_value
 from chainlog_async.errors import InvalidEntryError
 
 from .lines import MAX_LINE_BYTES

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 import click
 
+from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import parse_instant
-from chainlog_async.entry.line import now_ms
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GroupBy
-from chainlog_async.storage.sqlite.queries.usage import LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.dimensions import GroupBy
+from chainlog_async.usage.points import UsageFilter
 from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-PointT = TypeVar("PointT", UsagePoint, LatencyPoint)
 
 _FILTERS = get_args(GroupBy)
 
 DEFAULT_SINCE = "24h"
-BAR_CELLS = 20
-_BLOCKS = " ▏▎▍▌▋▊▉█"
-_SPARKS = "▁▂▃▄▅▆▇█"
 
 
 class Instant(click.ParamType[int]):
@@ -101,50 +96,3 @@ def window_of(since: int | None, until: int | None, *, step: str | None = None, 
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     return window
-
-
-def bar(value: float, largest: float) -> str:
-    """A bar of eighths of a cell; the largest value has `BAR_CELLS`."""
-    eighths = round(8 * BAR_CELLS * value / largest) if largest > 0 else 0
-    eighths = max(eighths, 1) if value > 0 else eighths
-    full, rest = divmod(eighths, 8)
-    return "█" * full + (_BLOCKS[rest] if rest else "")
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """One character a value, as high as its share of the largest; a space for nothing."""
-    largest = max(values, default=0)
-    return "".join(
-        _SPARKS[min(int(value / largest * len(_SPARKS)), len(_SPARKS) - 1)] if value > 0 else " " for value in values
-    )
-
-
-def step_name(ms: int, window: Window) -> str:
-    """When a step begins, by the window's clock."""
-    local = datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone_of(window.zone))
-    return local.strftime("%Y-%m-%d" if window.step == "1d" and not (local.hour or local.minute) else "%Y-%m-%d %H:%M")
-
-
-def group_name(point: UsagePoint | LatencyPoint, by: GroupBy | None) -> str:
-    """What stands for a group."""
-    if by is None:
-        return "all"
-    return "(others)" if point.other else point.name or "(none)"
-
-
-def percent(share: float) -> str:
-    """A share of 0 to 1."""
-    return f"{share:.1%}" if share else "-"
-
-
-def dollars(amount: float) -> str:
-    """US dollars, with more places where there are few of them."""
-    return "-" if not amount else f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
-
-
-def by_group(points: Sequence[PointT], by: GroupBy | None) -> dict[str, list[PointT]]:
-    """The points of each group, in their order."""
-    groups: dict[str, list[PointT]] = {}
-    for point in points:
-        groups.setdefault(group_name(point, by), []).append(point)
-    return groups

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from time import perf_counter
 from typing import TypedDict, Unpack
 
-from chainlog_async.entry.line import MAX_ATTEMPTS, Attempt
+from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt
 
 
 class Description(TypedDict, total=False):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
 
-from chainlog_async.entry.line import MAX_NAME_CHARS, RequestLogEntry
+from chainlog_async.entry.model import MAX_NAME_CHARS, RequestLogEntry
 
 from .context import RequestNotes, name_error
 from .messages import Answered, Asked

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chainlog_async.entry.line import MAX_COUNT
+from chainlog_async.entry.model import MAX_COUNT
 
 HEAD_BYTES = 16_384
 """How much of an answer's beginning is kept: Anthropic's streams begin with the prompt's tokens."""

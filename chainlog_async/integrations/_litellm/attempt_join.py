@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from chainlog_async.entry.line import RequestLogEntry
+from chainlog_async.entry.model import RequestLogEntry
 
 from .entry import entry_of
 from .payload import Position, Try

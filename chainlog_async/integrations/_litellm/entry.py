@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainlog_async.entry.line import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, MAX_TIMESTAMP_MS, Attempt, RequestLogEntry
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS
+from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, Attempt, RequestLogEntry
 
 from .payload import Try
 

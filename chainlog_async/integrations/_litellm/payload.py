@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from chainlog_async.entry.line import MAX_COUNT, MAX_NAME_CHARS
+from chainlog_async.entry.model import MAX_COUNT, MAX_NAME_CHARS
 
 from .content_mask import without_content
 

@@ -6,7 +6,8 @@ from typing import Annotated, get_type_hints
 
 import msgspec
 
-from chainlog_async.entry.line import MAX_ATTEMPTS, Attempt, AttemptOfLine, EntryOfLine, RequestLogEntry
+from chainlog_async.entry.line import AttemptOfLine, EntryOfLine
+from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt, RequestLogEntry
 
 
 def _posted(

@@ -9,8 +9,9 @@ from typing import Generic, Literal, TypeVar, cast
 
 from starlette.requests import Request
 
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS, now_ms
 from chainlog_async.common.units import parse_instant
-from chainlog_async.entry.line import MAX_COUNT, MAX_TIMESTAMP_MS, now_ms
+from chainlog_async.entry.model import MAX_COUNT
 from chainlog_async.requests.filter import MAX_FILTER_CHARS
 
 from .responses import RefusalError

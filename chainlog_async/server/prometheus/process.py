@@ -9,8 +9,7 @@ from typing import get_args
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 import chainlog_async
-from chainlog_async.buffer.accounting import DropReason
-from chainlog_async.statistics import Health, Statistics
+from chainlog_async.statistics import DropReason, Health, Statistics
 
 from .histograms import cumulated
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.entry.line import entry_from_json
+from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.http.entry_schema import PostedEntry
 from chainlog_async.server.http.operation import Body, Operation

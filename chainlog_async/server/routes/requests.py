@@ -9,19 +9,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.requests.cursor import CURSOR, MAX_PAGE
 from chainlog_async.requests.export import MEDIA_TYPES, export_requests
-from chainlog_async.requests.filter import MOST
+from chainlog_async.requests.model import LoggedRequest, RequestPage
 from chainlog_async.server.http.operation import MISSING, Operation
 from chainlog_async.server.http.parameters import Given, choice, pattern, whole
 from chainlog_async.server.http.request_filters import FILTER, filter_of
 from chainlog_async.server.http.responses import ErrorReply, RefusalError, json_reply, streamed_reply
-from chainlog_async.storage.sqlite.queries.requests import CURSOR, MAX_PAGE, LoggedRequest, RequestPage
 
 LIMIT = whole("limit", "Most requests on the page.", least=1, most=MAX_PAGE, default=50)
 AT = pattern("cursor", "The page before's `nextCursor`.", CURSOR, "one nextCursor as it came")
 
 
-ID = whole("id", "The request's number in this database.", least=0, most=MOST, default=0, place="path")
+ID = whole("id", "The request's number in this database.", least=0, most=MAX_INT64, default=0, place="path")
 
 
 FORMAT = choice("format", "What kind of file.", tuple(MEDIA_TYPES), default="csv")

@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, Parameter, whole
 from chainlog_async.server.http.responses import json_reply
-from chainlog_async.storage.sqlite.queries.requests import MAX_PAGE
-from chainlog_async.usage_aggregator import ChainUsage, ProviderUsage, RequestLogRow, SummaryStats
+from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
+from chainlog_async.usage_aggregator import RequestLogRow
 
 
 class NameConvertor(Convertor[str]):

@@ -10,14 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.errors import ClosedError, DatabaseError
-from chainlog_async.requests.filter import MOST, RequestFilter
+from chainlog_async.requests.filter import RequestFilter, matches
+from chainlog_async.requests.model import LoggedRequest
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, whole
 from chainlog_async.server.http.request_filters import DETAILS, filter_of
 from chainlog_async.server.http.responses import RefusalError, streamed_reply
 from chainlog_async.server.live_feed import News
-from chainlog_async.storage.sqlite.queries.requests import LoggedRequest, matches
 
 MAX_WATCHERS = 100
 """Most clients at once."""
@@ -33,7 +34,7 @@ LAST_ID = whole(
     "Last-Event-ID",
     "The id of the last event that was received: the stream begins with the next one, instead of with what is new.",
     least=0,
-    most=MOST,
+    most=MAX_INT64,
     default=NOWHERE,
     place="header",
 )

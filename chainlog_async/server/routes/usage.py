@@ -10,16 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, instant, pattern, text, whole
 from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
 from chainlog_async.server.http.responses import RefusalError, json_reply
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GroupBy
-from chainlog_async.storage.sqlite.queries.provider_health import ProviderHealth
-from chainlog_async.storage.sqlite.queries.usage import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
-from chainlog_async.usage.time_window import DAY_MS, STEPS, Step, Window
-from chainlog_async.usage_aggregator import Names
+from chainlog_async.usage.dimensions import GroupBy
+from chainlog_async.usage.points import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.time_window import STEPS, Step, Window
+from chainlog_async.usage.totals import Names
 
 T = TypeVar("T")
 

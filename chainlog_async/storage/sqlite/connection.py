@@ -19,9 +19,9 @@ import anyio
 from anyio import to_thread
 
 from chainlog_async.common.cancellation import finish, in_thread
-from chainlog_async.errors import DatabaseError, DatabaseMissingError, NotADatabaseError, WalUnavailableError
+from chainlog_async.errors import DatabaseError, DatabaseMissingError, WalUnavailableError
 
-from .errors import Fault, classify, errorname
+from .errors import Fault, _open_error, classify, errorname
 from .fork_guard import note_closed, note_opening
 from .schema import check_identity, read_identity
 
@@ -256,17 +256,3 @@ def _find_file(path: Path) -> Path:
 def _has_write_ahead_log(path: Path) -> bool:
     log = path.with_name(path.name + "-wal")
     return log.exists() and log.stat().st_size > 0
-
-
-def _open_error(path: Path, error: BaseException) -> DatabaseError:
-    if classify(error) is Fault.DAMAGED:
-        return NotADatabaseError(
-            f"{path} is not an SQLite database, or is damaged ({errorname(error)}); "
-            "move it away or set db_path to another file"
-        )
-    if classify(error) is Fault.BUSY:
-        return DatabaseError(f"{path} is locked by another process ({errorname(error)}); end that process or wait")
-    return DatabaseError(
-        f"{path} cannot be opened: {error} ({errorname(error)}); check that the folder exists, can be written, "
-        "and that the disk has room"
-    )

@@ -7,7 +7,12 @@ the words of a message change between releases.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
+
+from chainlog_async.errors import DatabaseError, NotADatabaseError
 
 
 class Fault(Enum):
@@ -60,3 +65,44 @@ def classify(error: BaseException) -> Fault:
         return Fault.UNKNOWN
     primary = "_".join(errorname(behind).split("_")[:2])
     return _FAULT_OF_CODE.get(primary, Fault.UNKNOWN)
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Generator[None]:
+    """Turns every `sqlite3.Error` of the block into a `DatabaseError` with the path and the remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise named_error(path, error) from error
+
+
+def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
+    """The error with the path and the remedy."""
+    detail = f"{error} ({errorname(error)})"
+    fault = classify(error)
+    if fault is Fault.BUSY:
+        return DatabaseError(f"{path} is locked by another process: {detail}; end it or wait for it, and try again")
+    if fault is Fault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is damaged, or no SQLite database: {detail}; keep a copy of it, then put a backup or a recovered "
+            "file (sqlite3 FILE .recover) in its place"
+        )
+    if fault is Fault.STORAGE:
+        return DatabaseError(
+            f"{path}: {detail}; check its permissions and the room on its disk and for temporary files"
+        )
+    return DatabaseError(f"{path}: {detail}")
+
+
+def _open_error(path: Path, error: BaseException) -> DatabaseError:
+    if classify(error) is Fault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is not an SQLite database, or is damaged ({errorname(error)}); "
+            "move it away or set db_path to another file"
+        )
+    if classify(error) is Fault.BUSY:
+        return DatabaseError(f"{path} is locked by another process ({errorname(error)}); end that process or wait")
+    return DatabaseError(
+        f"{path} cannot be opened: {error} ({errorname(error)}); check that the folder exists, can be written, "
+        "and that the disk has room"
+    )

@@ -17,7 +17,7 @@ import aiosqlite
 
 from chainlog_async.errors import ForkedError
 
-from .quarantine import FileIdentity, file_identity
+from .files import FileIdentity, file_identity
 
 
 class _Known(NamedTuple):

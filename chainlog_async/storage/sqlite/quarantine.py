@@ -11,29 +11,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chainlog_async.buffer.lease import journal_folder
+from chainlog_async.buffer.paths import journal_folder
+
+from .files import LOG_SUFFIXES, FileIdentity, Logs, file_identity, logs_of
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows has no flock
     fcntl = None  # type: ignore[assignment]  # asked about before use
-
-FileIdentity = tuple[int, int]
-"""Device and inode: which file it is, whatever its name."""
-
-Logs = tuple[FileIdentity | None, ...]
-"""Which files belong to a database, in the order of `LOG_SUFFIXES`."""
-
-LOG_SUFFIXES = ("-wal", "-shm")
-
-
-def file_identity(path: Path) -> FileIdentity | None:
-    """Which file is at the path, or None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
@@ -52,11 +37,6 @@ def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
             if source.exists():
                 source.rename(f"{target}{suffix}")
         return target
-
-
-def logs_of(path: Path) -> Logs:
-    """Which files are the database's -wal and -shm."""
-    return tuple(file_identity(Path(f"{path}{suffix}")) for suffix in LOG_SUFFIXES)
 
 
 def set_logs_aside(path: Path, file: FileIdentity | None, logs: Logs) -> Path | None:

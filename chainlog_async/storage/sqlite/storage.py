@@ -10,22 +10,23 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiosqlite
 import anyio
 
-from chainlog_async.buffer.backlog import Batch
 from chainlog_async.common.cancellation import finish, in_thread
-from chainlog_async.entry.line import line_as_json, now_ms
+from chainlog_async.common.clock import now_ms
+from chainlog_async.entry.batch import Batch
+from chainlog_async.entry.line import line_as_json
 from chainlog_async.errors import DatabaseError
 
-from .connection import close_connection, initialize_database
-from .errors import Fault, classify, errorname
-from .quarantine import FileIdentity, Logs, file_identity, logs_of, move_away, set_logs_aside
-from .schema import migrate_schema
+from .connection import close_connection
+from .errors import Fault, errorname
+from .files import FileIdentity, Files, Logs, file_identity, logs_of, look_at_files
+from .open import _quarantine, open_database
+from .quarantine import set_logs_aside
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
@@ -45,65 +46,6 @@ LONGEST_BUSY_MS = 500
 
 LOOK_S = 1.0
 """How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
-
-
-async def open_database(settings: Settings) -> aiosqlite.Connection:
-    """Opens and migrates the database that the settings name. Raises `DatabaseError`; nothing is left open then."""
-    connection = await initialize_database(
-        settings.db_path,
-        busy_timeout_ms=settings.busy_timeout_ms,
-        synchronous=settings.synchronous,
-        wal_limit_bytes=settings.wal_limit_bytes,
-    )
-    try:
-        await migrate_schema(connection)
-    except BaseException:
-        await close_connection(connection)
-        raise
-    return connection
-
-
-async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
-    """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
-    # The file itself, not a link to it: its -wal and its journal are beside the file.
-    settings = settings.model_copy(update={"db_path": await in_thread(settings.db_path.resolve)})
-    damaged = await in_thread(file_identity, settings.db_path)
-    try:
-        return await open_database(settings)
-    except DatabaseError as error:
-        if settings.on_corrupt != "quarantine" or classify(error) is not Fault.DAMAGED:
-            raise
-    await _quarantine(settings.db_path, damaged)
-    return await open_database(settings)
-
-
-async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
-    moved_to = await in_thread(move_away, path, damaged)
-    if moved_to is not None:
-        logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What is at the database's path, and beside it."""
-
-    database: FileIdentity | None
-    logs: Logs
-    database_bytes: int
-    """Size of the database, in bytes; `wal_bytes` is that of the write-ahead log."""
-    wal_bytes: int
-
-
-def look_at_files(path: Path) -> Files:
-    """All of it in one go, for a thread. Blocks for a moment."""
-    return Files(file_identity(path), logs_of(path), _size(path), _size(Path(f"{path}-wal")))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 class Store:

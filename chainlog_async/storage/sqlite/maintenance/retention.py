@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from chainlog_async.usage.time_window import DAY_MS
+from chainlog_async.common.clock import DAY_MS, END_OF_TIME
 
-from .purge import END_OF_TIME, MOST_ROWS, Pages, Slices, give_back, look_at_pages, number
+from .pages import Pages, fetch_int, give_back, look_at_pages
+from .purge import MOST_ROWS, Slices
 from .size_estimate import find_surplus
 
 if TYPE_CHECKING:
@@ -69,16 +70,16 @@ class Retention:
 
     async def _find_excess(self, connection: aiosqlite.Connection, pages: Pages, now: int) -> _Excess | None:
         if self._max_rows:
-            too_many = await number(connection, ROWS_LEFT) - self._max_rows
+            too_many = await fetch_int(connection, ROWS_LEFT) - self._max_rows
             if too_many > 0:
                 return _Excess(too_many)
         if self._max_bytes and pages.used_bytes > self._max_bytes:
-            rows = await number(connection, ROWS_LEFT)
+            rows = await fetch_int(connection, ROWS_LEFT)
             surplus = await find_surplus(connection, rows, pages.used_bytes, self._max_bytes)
             if surplus.rows:
                 return _Excess(surplus.rows, is_estimate=True)
             self.too_large = surplus.reason
         too_old = now - self._max_age_ms
-        if self._max_age_ms and await number(connection, OLDER_THAN, (too_old,)):
+        if self._max_age_ms and await fetch_int(connection, OLDER_THAN, (too_old,)):
             return _Excess(MOST_ROWS, before=too_old)
         return None

@@ -7,9 +7,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
-from chainlog_async.storage.sqlite.storage import Files, Store
+from chainlog_async.storage.sqlite.files import Files
+from chainlog_async.storage.sqlite.storage import Store
 from chainlog_async.writer.health import Condition
 
 from .retention import Retention

@@ -16,19 +16,17 @@ from typing import TypeAlias
 
 import anyio
 
-from chainlog_async.entry.line import now_ms
+from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS, now_ms
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
-from chainlog_async.usage.percentiles import BIN_OF_VALUE, COUNT_OF_VALUE
-from chainlog_async.usage.time_window import DAY_MS, HOUR_MS, QUARTER_MS
+
+from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
 
 OTHER = "other"
 """What stands for every chain, provider and model that has no series of its own."""
 
 LATE_MS = HOUR_MS
 """Rows that are stored later than this after their timestamp have everything added up afresh."""
-
-END_OF_TIME = 2**63 - 1
 
 MOST_NEW_ROWS = 1_000_000
 """Above so many rows since the last look, to add everything up is cheaper than to look for late ones."""

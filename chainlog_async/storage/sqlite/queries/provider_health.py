@@ -5,35 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from chainlog_async.common.cancellation import in_thread
-from chainlog_async.storage.sqlite.maintenance.rollup_job import dimension_of
+from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.time_window import DAY_MS, Window
+from chainlog_async.usage.dimensions import dimension_of
+from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.time_window import Window
 
 from .rollup_plan import ROLLED_UP, cut
-
-
-class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The tries of one model of one provider in a window."""
-
-    provider_id: str
-    model: str
-    attempts: int
-    successes: int
-    rate_limited: int
-    """Refused with status 429."""
-    failures: int
-    """Failed otherwise; a client that went away (499) is neither a success nor a failure."""
-    refusal_rate: float
-    """Share of attempts that were refused with 429, 0 to 1."""
-    failure_rate: float
-    """Share of attempts that failed otherwise, 0 to 1."""
-    last_error: str | None
-    """Text of the last try that was refused or failed, its first 500 characters."""
-    last_error_status: int | None
-    """Its status; None when the provider sent none, or nothing failed."""
-    last_error_at: int | None
-    """When that was, in ms since the epoch, UTC."""
-
 
 # MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
 # `:pieces` are those of `cut`: days that are rolled up, and buckets for the rest.

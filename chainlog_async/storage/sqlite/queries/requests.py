@@ -3,85 +3,27 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TypeVar, cast
 
 import msgspec
 
-from chainlog_async.entry.line import Attempt
-from chainlog_async.requests.filter import MOST, RequestFilter, lower_ascii
+from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.entry.model import Attempt
+from chainlog_async.requests.cursor import MAX_PAGE, Position, position_of
+from chainlog_async.requests.filter import RequestFilter, lower_ascii
+from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestPage
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
 from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, query_for
 from .rollup_skip import can_skip, newest_possible
 
-MAX_PAGE = 500
-"""Most requests on a page."""
-
 SCAN_BUDGET = 10_000
 """Most rows that are looked at for one page."""
 
-CURSOR = r"(-?[0-9]{1,19}(?:\.[0-9]{1,9})?)_([0-9]{1,19})"
-"""What a cursor looks like: the time and the id of the last row that was looked at."""
 
 _GROWTH = 8
 
 T = TypeVar("T")
-
-Position = tuple[float, int]
-"""Timestamp and id of a row; the search goes on with what is older."""
-
-
-class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
-    """One try of the chain."""
-
-    provider_id: str
-    model: str
-    http_status: int | None = None
-    """None when the provider sent none: refused connection, timeout."""
-    latency_ms: float | None = None
-    error_message: str | None = None
-
-
-class LoggedRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """One request with everything that is known of it."""
-
-    id: int
-    """Its number in this database: the order in which requests were stored."""
-    timestamp: int
-    """When it ended, in ms since the epoch, UTC."""
-    chain_name: str
-    provider_id: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    latency_ms: int
-    http_status: int
-    attempts: int
-    error_message: str | None
-    request_id: str | None
-    """The gateway's own id."""
-    caller: str | None
-    ttft_ms: int | None
-    """Time to first token, in ms."""
-    cost_usd: float | None
-    streamed: bool | None
-    cached_tokens: int | None
-    metadata: dict[str, object] | None
-    attempt_trail: list[LoggedAttempt] | None
-    """Every try in order, the last being the one that answered."""
-
-
-class RequestPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of the requests that a filter means, newest first."""
-
-    requests: list[LoggedRequest]
-    next_cursor: str | None
-    """Where the next page begins; None when there is nothing more."""
-    searched_back_to: int | None
-    """Set when so few requests match that the search was interrupted, to be gone on with at the cursor: how far it
-    came, in ms since the epoch, UTC."""
 
 
 async def find_requests(
@@ -95,7 +37,7 @@ async def find_requests(
     """One page; see `UsageAggregator.find_requests`."""
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"limit is {limit}; give 1 to {MAX_PAGE}")
-    position = (MOST if where.end is None else where.end, 0) if cursor is None else position_of(cursor)
+    position = (MAX_INT64 if where.end is None else where.end, 0) if cursor is None else position_of(cursor)
     if where.end is not None:
         position = min(position, (where.end, 0))
     sql, parameters = query_for(where), _parameters_of(where)
@@ -135,13 +77,13 @@ async def find_requests(
 
 async def get_request(readers: ReaderPool, request_id: int) -> LoggedRequest | None:
     """One request by its id in this database."""
-    rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MOST else []
+    rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MAX_INT64 else []
     return _request(rows[0]) if rows else None
 
 
 async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[LoggedRequest]:
     """The first requests stored after that one, in the order they were stored."""
-    return _requests(await readers.fetch(AFTER_ID, (min(after_id, MOST), limit)))
+    return _requests(await readers.fetch(AFTER_ID, (min(after_id, MAX_INT64), limit)))
 
 
 async def get_newest_id(readers: ReaderPool) -> int:
@@ -156,42 +98,10 @@ async def get_oldest_timestamp(readers: ReaderPool) -> int | None:
     return _whole(rows[0][0]) if rows else None
 
 
-def position_of(cursor: str) -> Position:
-    """Where a cursor points. Raises `ValueError` for what is no cursor."""
-    parts = re.fullmatch(CURSOR, cursor, re.ASCII)
-    if parts is None:
-        raise ValueError(f"the cursor {cursor[:60]!r} is none; give a nextCursor as it came")
-    timestamp = float(parts[1]) if "." in parts[1] else max(-MOST, min(int(parts[1]), MOST))
-    return timestamp, min(int(parts[2]), MOST)
-
-
-def matches(request: LoggedRequest, where: RequestFilter) -> bool:
-    """Whether the filter means this request, as `find_requests` does: for requests that are at hand already."""
-    statuses = where.statuses
-    return (
-        (where.start is None or request.timestamp >= where.start)
-        and (where.end is None or request.timestamp < where.end)
-        and where.chain in (None, request.chain_name)
-        and where.provider in (None, request.provider_id)
-        and where.model in (None, request.model)
-        and where.caller in (None, request.caller)
-        and where.request_id in (None, request.request_id)
-        and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
-        and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)
-        and (
-            where.error_text is None
-            or (
-                request.error_message is not None
-                and lower_ascii(where.error_text) in lower_ascii(request.error_message)
-            )
-        )
-    )
-
-
 def _parameters_of(where: RequestFilter) -> dict[str, object]:
     lowest, highest = where.statuses or (None, None)
     return {
-        "start": -MOST if where.start is None else where.start,
+        "start": -MAX_INT64 if where.start is None else where.start,
         "chain": where.chain,
         "provider": where.provider,
         "model": where.model,

@@ -5,29 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chainlog_async.requests.filter import RequestFilter
-
-COLUMNS = (
-    "id",
-    "timestamp",
-    "chain_name",
-    "provider_id",
-    "model",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "latency_ms",
-    "http_status",
-    "attempts",
-    "error_message",
-    "request_id",
-    "caller",
-    "ttft_ms",
-    "cost_usd",
-    "streamed",
-    "cached_tokens",
-    "metadata",
-    "attempt_trail",
-)
+from chainlog_async.requests.model import COLUMNS
 
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM request_logs"  # noqa: S608  # built of the constants above
 BY_ID = f"{_ROWS} WHERE id = ?"

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import TypeAlias
 
-from chainlog_async.storage.sqlite.maintenance.rollup_job import WIDTHS
+from chainlog_async.usage.dimensions import WIDTHS
 
 Piece: TypeAlias = tuple[int, int, int, int]
 """Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""

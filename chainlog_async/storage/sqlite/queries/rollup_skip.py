@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from chainlog_async.common.clock import DAY_MS, HOUR_MS
 from chainlog_async.requests.filter import RequestFilter
-from chainlog_async.storage.sqlite.maintenance.rollup_job import KEYS, dimension_of
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.time_window import DAY_MS, HOUR_MS
+from chainlog_async.usage.dimensions import KEYS, dimension_of
 
 # From the newest span that holds anything towards the oldest; one that is not rolled up may hold a match.
 NEWEST_SPAN = """

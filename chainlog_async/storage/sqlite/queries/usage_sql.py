@@ -10,9 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from chainlog_async.storage.sqlite.maintenance.rollup_job import KEYS, GroupBy, names_of_dimension
-from chainlog_async.usage.percentiles import stored
-from chainlog_async.usage.time_window import QUARTER_MS
+from chainlog_async.common.clock import QUARTER_MS
+from chainlog_async.usage.dimensions import KEYS, GroupBy, names_of_dimension
+
+from .histogram_sql import stored
 
 _COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
 _ALL_NAMES = ", ".join(_COLUMNS.values())

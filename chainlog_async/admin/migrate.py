@@ -1,0 +1,38 @@
+"""Bringing a database to this release's schema by hand."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chainlog_async.common.progress import Progress
+from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
+from chainlog_async.storage.sqlite.schema import migrate_schema, read_identity
+
+
+class MigrationReport(msgspec.Struct, frozen=True, rename="camel"):
+    """The ``--json`` of ``chainlog migrate``."""
+
+    database: str
+    from_version: int
+    """0: there was nothing yet."""
+    to_version: int
+
+
+async def migrate_database(settings: Settings, on_progress: Progress) -> MigrationReport:
+    """Makes the database where it is missing, and applies every migration that it lacks.
+
+    Raises `DatabaseError`; the database is then at the version of the last step that was finished.
+    """
+    connection = await initialize_database(
+        settings.db_path,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        synchronous=settings.synchronous,
+        wal_limit_bytes=settings.wal_limit_bytes,
+    )
+    try:
+        before = (await read_identity(connection)).version
+        after = await migrate_schema(connection, on_progress=on_progress)
+        return MigrationReport(str(settings.db_path), before, after)
+    finally:
+        await close_connection(connection)

@@ -1,0 +1,99 @@
+"""Reading back the journal that a dead writer left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainlog_async.common.cancellation import in_thread
+from chainlog_async.entry.batch import Batch
+from chainlog_async.entry.line import check_line
+from chainlog_async.errors import InvalidEntryError
+
+from .backlog import MAX_BLOCK_BYTES
+from .lease import Lease
+from .paths import segments_of
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One whole line that cannot be an entry."""
+
+    batch: Batch
+    error: InvalidEntryError
+
+
+class DeadJournal:
+    """The lines of a dead writer that are not committed, in order."""
+
+    def __init__(self, lease: Lease, position: int, *, max_batch_rows: int) -> None:
+        self.writer_id = lease.writer_id
+        self.torn = 0
+        """Lines whose end is missing: their writer died, or the disk was full, in the middle of the write."""
+        self._lease = lease
+        self._max_rows = max_batch_rows
+        self._parts = self._read(position)
+
+    async def next_part(self) -> Batch | Damaged | None:
+        """The next lines to commit, or None at the end. Raises `OSError`."""
+        return await in_thread(next, self._parts, None)
+
+    async def close(self) -> None:
+        """Closes the file that is being read."""
+        await in_thread(self._parts.close)
+
+    async def delete(self) -> None:
+        """After everything was committed. Raises `OSError`."""
+        await in_thread(self._unlink)
+
+    def _unlink(self) -> None:
+        for _, path in segments_of(self._lease.folder, self.writer_id):
+            path.unlink(missing_ok=True)
+
+    def _read(self, position: int) -> Generator[Batch | Damaged]:
+        segments = segments_of(self._lease.folder, self.writer_id)
+        ends = [*(start for start, _ in segments[1:]), None]
+        # Of a writer that logged nothing there is a lock but no segment, and so an end too many.
+        for (start, path), end in zip(segments, ends, strict=False):
+            # What a write that failed left behind, the next segment has again.
+            yield from self._read_segment(start, path, max(position, start), end)
+
+    def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:
+        with path.open("rb", buffering=MAX_BLOCK_BYTES) as file:
+            length = os.fstat(file.fileno()).st_size
+            left = (length if end is None else min(end - start, length)) - (position - start)
+            if left <= 0:
+                return
+            file.seek(position - start)
+            lines: list[bytes] = []
+            size = 0
+            for line in file:
+                left -= len(line)
+                if left < 0:
+                    break
+                if not line.endswith(b"\n"):
+                    self.torn += 1
+                    break
+                error = _error_in(line)
+                if lines and (error or len(lines) >= self._max_rows or size >= MAX_BLOCK_BYTES):
+                    yield Batch(self.writer_id, position, b"".join(lines), len(lines))
+                    position += size
+                    lines, size = [], 0
+                if error:
+                    yield Damaged(Batch(self.writer_id, position, line, 1), error)
+                    position += len(line)
+                else:
+                    lines.append(line)
+                    size += len(line)
+            if lines:
+                yield Batch(self.writer_id, position, b"".join(lines), len(lines))
+
+
+def _error_in(line: bytes) -> InvalidEntryError | None:
+    try:
+        check_line(line)
+    except InvalidEntryError as error:
+        return error
+    return None

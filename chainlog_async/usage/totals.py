@@ -1,0 +1,53 @@
+"""Totals by provider and chain, the log in three numbers, and the names in it."""
+
+from __future__ import annotations
+
+import msgspec
+
+MAX_NAMES = 1_000
+"""Most names of one kind that `get_names` gives."""
+
+
+class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
+    """All that was ever logged for one provider."""
+
+    provider_id: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
+    """All that was ever logged for one chain."""
+
+    chain_name: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
+    """The log in three numbers."""
+
+    total_requests: int
+    waterfall_requests: int
+    """Requests that took more than one attempt."""
+    avg_latency_ms: int
+    """Mean latency in ms, rounded half up; 0 when nothing was logged."""
+
+
+class Names(msgspec.Struct, frozen=True):
+    """The names that requests in the log go by."""
+
+    chains: tuple[str, ...]
+    """The most used first, as `providers`."""
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    """In alphabetical order, as `callers`."""
+    callers: tuple[str, ...]
