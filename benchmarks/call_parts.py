@@ -103,7 +103,7 @@ def _round(in_memory: RequestLogger, journaled: RequestLogger) -> Parts:
 def _empty(logger: RequestLogger) -> None:
     queue = logger._queue  # noqa: SLF001  # as the writer does
     while (batch := queue.take()) is not None:
-        queue.settle(batch)
+        queue.mark_committed(batch)
 
 
 if __name__ == "__main__":

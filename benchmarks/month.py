@@ -21,7 +21,7 @@ import aiosqlite
 
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.time_window import Step
 
@@ -205,7 +205,7 @@ async def _make(path: Path, rows: int) -> None:
 
 async def _roll_up(connection: aiosqlite.Connection) -> None:
     started, longest = perf_counter(), 0.0
-    rollups = Rollups()
+    rollups = RollupJob()
     more = True
     while more:
         began = perf_counter()

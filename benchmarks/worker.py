@@ -21,7 +21,7 @@ from .common import environment
 
 T = TypeVar("T")
 
-PATIENCE_S = 300.0
+REPLAY_COMMIT_TIMEOUT_S = 300.0
 """Longest time for one answer, in seconds."""
 
 
@@ -57,7 +57,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, command: str, answer: type[T], *, patience_s: float = PATIENCE_S) -> T:
+    def ask(self, command: str, answer: type[T], *, patience_s: float = REPLAY_COMMIT_TIMEOUT_S) -> T:
         """Sends the command and waits for its answer. Raises `WorkerError` when the process fails or dies."""
         self.tell(command)
         return self.hear(answer, patience_s=patience_s)
@@ -72,7 +72,7 @@ class Worker:
         except BrokenPipeError:
             raise WorkerError(f"the process ended with status {self._process.wait()}") from None
 
-    def hear(self, answer: type[T], *, patience_s: float = PATIENCE_S) -> T:
+    def hear(self, answer: type[T], *, patience_s: float = REPLAY_COMMIT_TIMEOUT_S) -> T:
         """Waits for the next answer. Raises `WorkerError`."""
         while b"\n" not in self._unread:
             readable, _, _ = select.select([self._answers], [], [], patience_s)

@@ -14,10 +14,10 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.errors import errorname
+from chainlog_async.storage.sqlite.errors import sqlite_error_name
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 
 from .errors import ClosedError, DatabaseError, ForkedError
@@ -159,7 +159,7 @@ class ChainLog:
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
         settings = self.settings
         # Absolute, for a gateway may change its working directory later.
-        db_path = await in_thread(settings.db_path.absolute)
+        db_path = await run_in_thread(settings.db_path.absolute)
         connection = await open_or_quarantine(settings)
         # Nothing is awaited from here on, or a cancellation would leave the connection open.
         self._usage = usage = UsageAggregator(
@@ -173,7 +173,7 @@ class ChainLog:
         try:
             yield request_logger
         finally:
-            await finish(_close(usage, request_logger))
+            await run_shielded(_close(usage, request_logger))
 
 
 class _Start:
@@ -203,7 +203,7 @@ class _Start:
         await self._event.wait()
         if isinstance(self._error, sqlite3.Error):
             raise DatabaseError(
-                f"{self._db_path}: the writer could not start: {self._error} ({errorname(self._error)})"
+                f"{self._db_path}: the writer could not start: {self._error} ({sqlite_error_name(self._error)})"
             ) from self._error
         if self._error is not None:
             raise self._error
@@ -225,7 +225,7 @@ async def _checkpoint(connection: aiosqlite.Connection) -> None:
     try:
         ((busy, frames, moved),) = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:
-        logger.warning("the checkpoint at shutdown failed: %s (%s)", error, errorname(error))
+        logger.warning("the checkpoint at shutdown failed: %s (%s)", error, sqlite_error_name(error))
     else:
         if busy:
             logger.info("the checkpoint at shutdown moved %d of %d frames; another process reads", moved, frames)

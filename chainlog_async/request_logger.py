@@ -9,15 +9,15 @@ import aiosqlite
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.entry.redaction import Redactor
-from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
-from chainlog_async.storage.sqlite.storage import Store
-from chainlog_async.writer.gil_yield import GivingWay
-from chainlog_async.writer.health import Condition
+from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
+from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.writer.gil_yield import GilYielder
+from chainlog_async.writer.health import HealthState
 from chainlog_async.writer.writer import Writer
 
 from .errors import ClosedError, InvalidEntryError, QueueFullError
@@ -47,7 +47,7 @@ class RequestLogger:
 
             settings = Settings()
         self._redact = Redactor(settings.redact_patterns)
-        self._condition = Condition()
+        self._health = HealthState()
         self._queue = EntryQueue(
             max_rows=settings.max_queue_size,
             max_bytes=settings.max_queue_bytes,
@@ -56,23 +56,23 @@ class RequestLogger:
         )
         self._on_reopen = on_reopen
         self._put = self._queue.put
-        self._store = Store(connection, settings, on_reopen=self._note_reopened)
-        self._giving_way = GivingWay(enabled=settings.give_way)
-        stream = Stream(self._queue, settings)
+        self._storage = SqliteStorage(connection, settings, on_reopen=self._note_reopened)
+        self._gil_yielder = GilYielder(enabled=settings.yield_gil)
+        journals = JournalManager(self._queue, settings)
         self._writer = Writer(
-            self._condition,
+            self._health,
             self._queue,
-            self._store,
-            stream,
-            Maintenance(self._condition, self._store, settings),
-            self._giving_way,
+            self._storage,
+            journals,
+            MaintenanceRounds(self._health, self._storage, settings),
+            self._gil_yielder,
             settings,
         )
 
     @property
     def connection(self) -> aiosqlite.Connection:
         """The writer's connection; another one than at first when the file was replaced meanwhile."""
-        return self._store.connection
+        return self._storage.connection
 
     @property
     def is_forked(self) -> bool:
@@ -82,7 +82,7 @@ class RequestLogger:
     @property
     def is_stuck(self) -> bool:
         """Whether the database did not answer when the writer asked it for the last time."""
-        return self._store.is_stuck
+        return self._storage.is_stuck
 
     def log_request(self, entry: RequestLogEntry) -> bool:
         """Takes in the entry and returns at once, from any thread.
@@ -132,14 +132,14 @@ class RequestLogger:
 
     def statistics(self) -> Statistics:
         """The books at this moment."""
-        return self._queue.statistics(self._condition, gave_way_ms=1_000 * self._giving_way.spent_s)
+        return self._queue.statistics(self._health, gil_yield_ms=1_000 * self._gil_yielder.spent_s)
 
     def health(self) -> Health:
         """Whether entries reach the database."""
         if self.is_forked:
             reason = "this log belongs to the parent process; spawn this one instead, or fork before the log is opened"
             return Health(status="failed", reasons=(reason,))
-        return self._condition.health(self._queue.journal_error)
+        return self._health.health(self._queue.journal_error)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``.
@@ -156,7 +156,7 @@ class RequestLogger:
         self._writer.stop()
 
     async def _note_reopened(self) -> None:
-        self._condition.note_reopened()
+        self._health.note_reopened()
         if self._on_reopen is not None:
             await self._on_reopen()
 

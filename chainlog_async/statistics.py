@@ -43,7 +43,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Why the journal fails."""
     replayed: int
     """Entries of dead writers that this one committed; not part of the sum above."""
-    torn: int
+    truncated: int
     """Unfinished lines at the end of dead writers' journals: entries whose `log_request` never returned."""
     batches: int
     """Batches committed."""
@@ -61,7 +61,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Size of the write-ahead log, in bytes, a second old, or more while commits fail."""
     database_bytes: int
     """Size of the database's file, without its write-ahead log, in bytes, as old as that."""
-    gave_way_ms: float
+    gil_yield_ms: float
     """How long the event loop has paused for the writer's thread, in ms in all; 0 on a loop that idles."""
     last_commit_at: int | None
     """When the last batch was committed, in ms since the epoch, UTC."""

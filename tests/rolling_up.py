@@ -7,13 +7,13 @@ from contextlib import closing
 from pathlib import Path
 
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 
 
-async def roll_up(path: Path, now: int, *, taker: Rollups | None = None, steps: int = 10**9) -> None:
+async def roll_up(path: Path, now: int, *, taker: RollupJob | None = None, steps: int = 10**9) -> None:
     """As if it were `now`, in as many steps at the most, and however few buckets there are to add up."""
     roll_up_small_ones(path)
-    rollups = taker or Rollups()
+    rollups = taker or RollupJob()
     connection = await initialize_database(path)
     try:
         while steps and await rollups.advance(connection, now):

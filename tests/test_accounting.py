@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from writing_tools import (
-    PATIENCE_S,
     REFUSE,
+    REPLAY_COMMIT_TIMEOUT_S,
     check_law,
     check_totals,
     execute,
@@ -153,7 +153,7 @@ class Bookkeeping(RuleBasedStateMachine):
 
     def check_writes(self, statistics: Statistics) -> None:
         """Every write has come to an end, and as many as succeeded are committed."""
-        errors = [write.exception(PATIENCE_S) for write in self.writes]
+        errors = [write.exception(REPLAY_COMMIT_TIMEOUT_S) for write in self.writes]
         assert all(error is None or isinstance(error, EntryError) for error in errors)
         assert errors.count(None) <= statistics.written
 

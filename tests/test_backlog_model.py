@@ -160,7 +160,7 @@ class BacklogModel(RuleBasedStateMachine):
 
     @rule(rows=st.integers(1, 300))
     @precondition(lambda self: self.in_hand)
-    def settle(self, rows: int) -> None:
+    def mark_committed(self, rows: int) -> None:
         """All of the batch in hand is committed, or a first part of it."""
         hand = self.backlog.in_hand
         assert hand is not None
@@ -168,7 +168,7 @@ class BacklogModel(RuleBasedStateMachine):
         lines = b"".join(hand.lines.splitlines(keepends=True)[:rows])
         part = hand.part_before(hand.start + len(lines))
         assert part == Batch(WRITER, hand.start, lines, rows)
-        self.backlog.settle(part)
+        self.backlog.mark_committed(part)
         self.committed = part.end
         for line in self.pending[:rows]:
             self.gone[line.text] = "committed"
@@ -183,7 +183,7 @@ class BacklogModel(RuleBasedStateMachine):
     @rule()
     def let_time_pass(self) -> None:
         """After which the journal is tried again."""
-        self.disk.now += 2 * journal.RETRY_S
+        self.disk.now += 2 * journal.JOURNAL_RETRY_S
 
     @rule()
     @precondition(lambda self: self.with_journal)
@@ -200,8 +200,8 @@ class BacklogModel(RuleBasedStateMachine):
         assert remove_segments(self.backlog.journal.take_released()) == []
         assert len(list(self.folder.iterdir())) == len(self.backlog.journal._segments)
         size = sum(path.stat().st_size for path in self.folder.iterdir())
-        torn = len(self.backlog.journal._segments) * 1_200
-        assert size <= MAX_JOURNAL_BYTES + torn
+        truncated = len(self.backlog.journal._segments) * 1_200
+        assert size <= MAX_JOURNAL_BYTES + truncated
 
     @rule(tidied=st.booleans())
     def restart(self, tidied: bool) -> None:
@@ -269,7 +269,7 @@ class BacklogModel(RuleBasedStateMachine):
                 self.disk.trouble = "none"
                 while self.pending:
                     self.take()
-                    self.settle(300)
+                    self.mark_committed(300)
                 if self.backlog.journal:
                     self.backlog.journal.release_all()
                     assert remove_segments(self.backlog.journal.take_released()) == []

@@ -21,7 +21,7 @@ from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog
 from chainlog_async.admin.backup import BackupReport, backup_database
-from chainlog_async.common.atomic_file import PartialFile
+from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from chainlog_async.storage.sqlite.schema import latest_version
 
@@ -213,7 +213,7 @@ async def test_it_is_on_the_disk_before_it_has_its_name(
 async def test_two_at_once_do_not_share_a_file(database: Path, tmp_path: Path) -> None:
     """While one backup works on a target, another to the same one is refused; afterwards nothing is in its way."""
     target = tmp_path / "backup.db"
-    busy = await asyncio.to_thread(PartialFile, database, target, overwrite=False)
+    busy = await asyncio.to_thread(AtomicFile, database, target, overwrite=False)
     await asyncio.to_thread(busy.begin)
     with pytest.raises(DatabaseError, match="is being written by somebody else"):
         await backup_database(database, target)
@@ -258,8 +258,8 @@ async def test_a_long_copy_is_interrupted_at_once(tmp_path: Path, monkeypatch: p
     """Cancelled while SQLite copies, it does not wait for the end of the copy."""
     path = await migrate(tmp_path / "o.db")
     fill(path, 6_000, padding=10_000)
-    monkeypatch.setattr("chainlog_async.admin.backup.LOOK_S", 0.002)
-    monkeypatch.setattr(PartialFile, "discard", lambda copy: sizes.append(copy.path.stat().st_size))
+    monkeypatch.setattr("chainlog_async.admin.backup.COPY_POLL_INTERVAL_S", 0.002)
+    monkeypatch.setattr(AtomicFile, "discard", lambda copy: sizes.append(copy.path.stat().st_size))
     sizes: list[int] = []
 
     def cancel_when_begun(what: str, done: int, _: int | None) -> None:
@@ -283,7 +283,7 @@ def die(what, done, total):
     if what.startswith(sys.argv[3]) and (done or total is None):
         os.kill(os.getpid(), signal.SIGKILL)
 
-backup.LOOK_S = 0.002
+backup.COPY_POLL_INTERVAL_S = 0.002
 asyncio.run(backup_database(Path(sys.argv[1]), Path(sys.argv[2]), on_progress=die))
 """
 

@@ -20,7 +20,7 @@ from writing_tools import in_memory, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async import usage_aggregator as usage
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.maintenance.pages import PAGES
@@ -75,7 +75,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 @pytest.fixture
 def no_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts the rounds between the batches off till after the test: they have statements of their own."""
-    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.rounds.TICK_S", 3_600.0)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S", 3_600.0)
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ async def test_a_round_of_maintenance_is_one_statement_and_one_look_at_the_files
 
         async def counting(function: Callable[..., object], *arguments: object) -> object:
             looks.append(function.__name__)
-            return await in_thread(function, *arguments)
+            return await run_in_thread(function, *arguments)
 
-        monkeypatch.setattr("chainlog_async.storage.sqlite.storage.in_thread", counting)
+        monkeypatch.setattr("chainlog_async.storage.sqlite.storage.run_in_thread", counting)
         maintenance = chainlog._require_logger()._writer._maintenance
         # The first rounds look for hours to add up, with pauses.
         while maintenance._rollups._has_more(now_ms()):

@@ -309,7 +309,7 @@ def test_whatever_is_accepted_is_stored_exactly(tmp_path: Path) -> None:
             rows = query(db_path, STORED, last_id)
             assert [row[:-1] for row in rows] == [row_of(each) for each in good]
             for row, each in zip(rows, good, strict=True):
-                # Exact but for a tie that the decimal digits of a double do not settle.
+                # Exact but for a tie that the decimal digits of a double do not mark_committed.
                 assert abs(float(str(row[-1])) - each.latency_ms) <= 0.5 + 1e-3
             after = chainlog.statistics()
             assert after.written - before.written == len(good)

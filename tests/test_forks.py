@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 from factories import entry
-from writing_tools import PATIENCE_S, check_law, check_totals, in_memory, models, opened, settings_for, stored, until
+from writing_tools import (
+    REPLAY_COMMIT_TIMEOUT_S,
+    check_law,
+    check_totals,
+    in_memory,
+    models,
+    opened,
+    settings_for,
+    stored,
+    until,
+)
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.admin.check import check_database
@@ -293,7 +303,7 @@ def test_a_fork_in_the_middle_of_logging_does_not_lock_up(tmp_path: Path) -> Non
 
 def _exit_code_in_time(child: int) -> int:
     """Waits, but not for ever: a child that hangs is ended, which shows in its code."""
-    timer = threading.Timer(PATIENCE_S, os.kill, (child, 9))
+    timer = threading.Timer(REPLAY_COMMIT_TIMEOUT_S, os.kill, (child, 9))
     timer.start()
     try:
         return exit_code(child)

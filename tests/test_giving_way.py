@@ -14,12 +14,12 @@ from upkeep_tools import migrate
 from writing_tools import refuse_rows, settings_for
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.journal_manager import Stream
-from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
-from chainlog_async.storage.sqlite.storage import Store
-from chainlog_async.writer import gil_yield as giving_way
+from chainlog_async.buffer.journal_manager import JournalManager
+from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
+from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.writer import gil_yield as gil_yielder
 from chainlog_async.writer import writer
-from chainlog_async.writer.gil_yield import GivingWay
+from chainlog_async.writer.gil_yield import GilYielder
 
 
 async def _compute_until(done: asyncio.Event, limit_s: float) -> None:
@@ -49,19 +49,19 @@ async def test_a_busy_loop_pauses_within_its_bound(monkeypatch: pytest.MonkeyPat
         pauses.append(time.perf_counter() - began)
 
     monkeypatch.setattr("chainlog_async.writer.gil_yield.time.sleep", measured_pause)
-    way = GivingWay(enabled=True)
+    way = GilYielder(enabled=True)
     began = time.perf_counter()
     with way:
         await _compute_until(asyncio.Event(), 0.3)
     seconds = int(time.perf_counter() - began) + 1
     assert 0 < sum(pauses) <= way.spent_s
     # The last pause of each second may be of any length: the machine decides when it ends.
-    assert sum(sorted(pauses)[:-seconds]) < seconds * giving_way.MAX_SHARE
+    assert sum(sorted(pauses)[:-seconds]) < seconds * gil_yielder.MAX_SHARE
 
 
 async def test_an_idle_loop_never_pauses() -> None:
     """A loop that waits for something has nothing to give."""
-    way = GivingWay(enabled=True)
+    way = GilYielder(enabled=True)
     with way:
         await asyncio.to_thread(time.sleep, 0.1)
     assert way.spent_s == 0
@@ -69,7 +69,7 @@ async def test_an_idle_loop_never_pauses() -> None:
 
 async def test_nobody_waits_nothing_happens() -> None:
     """Outside the context, a busy loop is left alone."""
-    way = GivingWay(enabled=True)
+    way = GilYielder(enabled=True)
     with way:
         pass
     await _compute_until(asyncio.Event(), 0.05)
@@ -78,7 +78,7 @@ async def test_nobody_waits_nothing_happens() -> None:
 
 async def test_within_itself_it_goes_on_until_the_outermost_end() -> None:
     """An inner context neither ends the pauses of the outer one nor leaves any behind."""
-    way = GivingWay(enabled=True)
+    way = GilYielder(enabled=True)
     with way:
         with way:
             pass
@@ -90,8 +90,8 @@ async def test_within_itself_it_goes_on_until_the_outermost_end() -> None:
 
 
 async def test_it_can_be_switched_off() -> None:
-    """With ``give_way: false`` a busy loop is left alone always."""
-    way = GivingWay(enabled=False)
+    """With ``yield_gil: false`` a busy loop is left alone always."""
+    way = GilYielder(enabled=False)
     with way:
         await _compute_until(asyncio.Event(), 0.05)
     assert way.spent_s == 0
@@ -108,16 +108,16 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         await busy
         books = chainlog.statistics()
         assert books.written == 5
-        assert books.gave_way_ms == 1_000 * chainlog._require_logger()._giving_way.spent_s
+        assert books.gil_yield_ms == 1_000 * chainlog._require_logger()._gil_yielder.spent_s
 
 
 WAITS = [
     (writer, "replay_dead_writers"),
-    (Store, "commit"),
-    (Store, "reject"),
-    (Store, "recover"),
-    (Stream, "remove_committed"),
-    (Maintenance, "run_if_due"),
+    (SqliteStorage, "commit"),
+    (SqliteStorage, "reject"),
+    (SqliteStorage, "recover"),
+    (JournalManager, "remove_committed"),
+    (MaintenanceRounds, "run_if_due"),
 ]
 
 
@@ -130,7 +130,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     spent: list[float] = []
 
     async def beside_a_busy_loop(*args: object, **kwargs: object) -> object:
-        way = chainlog._require_logger()._giving_way
+        way = chainlog._require_logger()._gil_yielder
         before = way.spent_s
         await _compute_until(asyncio.Event(), 0.05)
         spent.append(way.spent_s - before)
@@ -139,7 +139,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     await refuse_rows(await migrate(tmp_path / "log.db"))
     monkeypatch.setattr(owner, name, beside_a_busy_loop)
     # It is not the writer's, and would call some of these as well.
-    monkeypatch.setattr(Stream, "look_after", lambda _: anyio.sleep_forever())
+    monkeypatch.setattr(JournalManager, "look_after", lambda _: anyio.sleep_forever())
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))
     async with chainlog:
         await chainlog.write(entry())

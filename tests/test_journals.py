@@ -51,7 +51,7 @@ async def test_a_living_writer_s_journal_is_shown_and_left_alone(tmp_path: Path)
 async def test_only_what_lies_beyond_the_position_waits(database: Path) -> None:
     """Entries that the database has already are in the file, but do not wait; an unfinished line does neither."""
     entries = [entry(model=f"{number}", timestamp=1_000 + number) for number in range(5)]
-    segment = leave_journal(database, DEAD, entries, torn=b'[1,"torn')
+    segment = leave_journal(database, DEAD, entries, truncated=b'[1,"truncated')
     size = segment.stat().st_size
     first_two = sum(len(line) for line in segment.read_bytes().splitlines(keepends=True)[:2])
     change(database, f"INSERT INTO writer_positions VALUES ('{DEAD}', {first_two})")
@@ -76,12 +76,12 @@ async def test_what_two_segments_hold_counts_once(database: Path) -> None:
 
 async def test_the_dead_are_replayed_once_and_are_gone(database: Path) -> None:
     """Everything that waits is in the log in order, with its totals; doing it again finds nothing."""
-    leave_journal(database, DEAD, [entry(model=f"dead {number}") for number in range(2_500)], torn=b"[1")
+    leave_journal(database, DEAD, [entry(model=f"dead {number}") for number in range(2_500)], truncated=b"[1")
     leave_journal(database, OTHER, [entry(model=f"other {number}") for number in range(3)])
     told: list[tuple[str, int, int | None]] = []
     report = await replay_journals(settings_for(database), on_progress=lambda *now: told.append(now))
     assert report == ReplayReport(
-        database=str(database), journals=2, written=2_503, rejected=0, torn=1, living=0, problems=()
+        database=str(database), journals=2, written=2_503, rejected=0, truncated=1, living=0, problems=()
     )
     assert told[0] == ("replaying", 0, 2_503)
     assert told[-1] == ("replaying", 2_503, 2_503)
@@ -189,7 +189,7 @@ async def test_a_journal_that_cannot_be_read_does_not_hold_up_the_others(databas
 
 async def test_its_patience_with_a_lock_ends(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the write lock it goes on trying, then says why, and everything waits as before."""
-    monkeypatch.setattr("chainlog_async.admin.journals.PATIENCE_S", 0.3)
+    monkeypatch.setattr("chainlog_async.admin.journals.REPLAY_COMMIT_TIMEOUT_S", 0.3)
     leave_journal(database, DEAD, [entry()] * 2)
     async with locked(database):
         with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*waits in the journal as before"):

@@ -18,7 +18,7 @@ from rolling_up import roll_up_small_ones
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.common.clock import DAY_MS, QUARTER_MS
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 from chainlog_async.storage.sqlite.queries import metric_totals as running_totals
 from chainlog_async.storage.sqlite.queries.metric_totals import LATE_MS, OTHER
 from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, UsageTotals
@@ -138,7 +138,7 @@ async def test_days_that_are_rolled_up_count_the_same(database: Path, usage: Usa
     roll_up_small_ones(database)
     connection = await initialize_database(database)
     try:
-        rollups = Rollups()
+        rollups = RollupJob()
         clock[0] = NOW + 99 * DAY_MS
         steps = 0
         while await rollups.advance(connection, clock[0]):

@@ -41,8 +41,8 @@ from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_
 from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.common.clock import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
-from chainlog_async.storage.sqlite.maintenance.purge import MOST_ROWS
-from chainlog_async.storage.sqlite.maintenance.size_estimate import LEAST_SHARE
+from chainlog_async.storage.sqlite.maintenance.purge import MAX_PURGE_ROWS
+from chainlog_async.storage.sqlite.maintenance.size_estimate import MIN_LOG_SHARE
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
@@ -132,7 +132,7 @@ async def test_a_dry_run_is_honest_where_most_is_not_the_log(database: Path) -> 
     plan = await plan_pruning(database, limits)
     done = await prune_database(database, limits)
     assert done.deleted == pytest.approx(plan.deleted, rel=0.2)
-    assert done.rows * 60 < limits.max_bytes / LEAST_SHARE < done.rows * 120
+    assert done.rows * 60 < limits.max_bytes / MIN_LOG_SHARE < done.rows * 120
     for report in (plan, done):
         assert report.too_large is not None
         assert "fewer distinct callers and models" in report.too_large
@@ -153,7 +153,7 @@ async def test_it_goes_in_slices(database: Path) -> None:
     sizes = [after - before for before, after in zip([0, *told], told, strict=False)]
     assert sum(sizes) == 11_000
     assert sizes[0] == 500
-    assert max(sizes) <= MOST_ROWS
+    assert max(sizes) <= MAX_PURGE_ROWS
     assert len(sizes) > 2
     assert all(after <= 2 * before + 1 for before, after in pairwise(sizes))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_ERROR_CHARS
 from chainlog_async.entry.redaction import PATTERNS, REDACTED, Redactor
-from chainlog_async.entry.sanitize import clean_message
+from chainlog_async.entry.sanitize import sanitize_message
 
 SECRETS = [
     "sk-abcdefghij0123456789",
@@ -111,7 +111,7 @@ def test_half_a_secret_is_not_kept_where_others_made_room_for_it(secret: str) ->
     blotted = f"Bearer {'a' * 5_000} "
     for place in range(1, len(secret)):
         padding = "x" * (2 * MAX_ERROR_CHARS - len(blotted) - 1 - place)
-        message = clean_message(f"{blotted}{padding} {secret} {'y' * 100}", Redactor(), "error_message")
+        message = sanitize_message(f"{blotted}{padding} {secret} {'y' * 100}", Redactor(), "error_message")
         assert message.startswith(f"Bearer {REDACTED} x")
         assert message.endswith("x…")
 

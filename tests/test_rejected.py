@@ -57,9 +57,9 @@ async def test_they_are_listed_newest_first(path: Path) -> None:
 
 async def test_whatever_somebody_put_there_is_shown_as_json(path: Path) -> None:
     """An entry that is no JSON becomes a JSON string, so that the list can always be read by a machine."""
-    change(path, "UPDATE rejected_entries SET entry = '{\"torn' WHERE id = 5")
+    change(path, "UPDATE rejected_entries SET entry = '{\"truncated' WHERE id = 5")
     (one,) = await list_rejected(path, 1)
-    assert msgspec.json.decode(msgspec.json.encode(one))["entry"] == '{"torn'
+    assert msgspec.json.decode(msgspec.json.encode(one))["entry"] == '{"truncated'
 
 
 async def test_once_the_cause_is_gone_they_are_written(path: Path) -> None:

@@ -14,9 +14,9 @@ from writing_tools import models, settings_for, until
 from chainlog_async import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.purge import FEWEST_ROWS, SLICE_S, Slices
+from chainlog_async.storage.sqlite.maintenance.purge import MIN_PURGE_ROWS, PURGE_TRANSACTION_S, OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
-from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, LEAST_SHARE
+from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, MIN_LOG_SHARE
 
 PAGES = "SELECT page_count FROM pragma_page_count"
 FREE = "SELECT freelist_count FROM pragma_freelist_count"
@@ -83,7 +83,7 @@ async def test_the_log_is_not_deleted_for_what_cannot_be(tmp_path: Path) -> None
         await until(lambda: any("retention_bytes" in note for note in chainlog.health().notes))
         assert chainlog.health().status == "ok"
         kept = rows_of(path)
-        assert kept * 60 < too_small / LEAST_SHARE < kept * 120
+        assert kept * 60 < too_small / MIN_LOG_SHARE < kept * 120
         change(path, "DELETE FROM usage_buckets", "DELETE FROM duration_rollups", "DELETE FROM usage_rollups")
         await until(lambda: not any("retention_bytes" in note for note in chainlog.health().notes))
 
@@ -143,12 +143,12 @@ async def test_slices_get_smaller_when_the_disk_is_slow(database: Path, monkeypa
     pace = 1.0
     monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.purge.monotonic", lambda: next(clock) * pace)
     connection = await initialize_database(database)
-    slices = Slices()
+    slices = OldestRowsPurge()
     try:
-        for expected in (500, FEWEST_ROWS, FEWEST_ROWS):
+        for expected in (500, MIN_PURGE_ROWS, MIN_PURGE_ROWS):
             assert await slices.delete_oldest(connection, 10**6) == expected
-        clock, pace = iter(range(10**6)), SLICE_S / 4
-        for expected in (FEWEST_ROWS, 2 * FEWEST_ROWS, 4 * FEWEST_ROWS):
+        clock, pace = iter(range(10**6)), PURGE_TRANSACTION_S / 4
+        for expected in (MIN_PURGE_ROWS, 2 * MIN_PURGE_ROWS, 4 * MIN_PURGE_ROWS):
             assert await slices.delete_oldest(connection, 10**6) == expected
     finally:
         await close_connection(connection)

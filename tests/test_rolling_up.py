@@ -23,7 +23,7 @@ from chainlog_async.storage.sqlite.maintenance.rollup_job import (
     GRACE_MS,
     LOOK_AT_ALL_EVERY_MS,
     LOOK_EVERY_MS,
-    Rollups,
+    RollupJob,
 )
 from chainlog_async.usage.dimensions import WIDTHS
 
@@ -43,7 +43,7 @@ async def test_what_is_months_apart_is_rolled_up_and_so_are_rows_that_come_late(
     """A look goes through all the windows that hold anything; the one after ten minutes finds what was logged since."""
     path = tmp_path / "log.db"
     now = await one_row_each(path, [0, 29, 30, 31, 400])
-    taker = Rollups()
+    taker = RollupJob()
     await roll_up(path, now, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 5
     insert_as_original(path, [original_row(timestamp=FIRST_DAY + day * DAY_MS + 7) for day in (30, 400)])
@@ -84,7 +84,7 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
     connection = await initialize_database(path)
     try:
         await connection.set_progress_handler(count, 1)
-        rollups = Rollups(advance_s=0)
+        rollups = RollupJob(advance_s=0)
         portions = 1
         while await rollups.advance(connection, FIRST_DAY + days * DAY_MS + GRACE_MS):
             portions += 1
@@ -116,7 +116,7 @@ async def test_a_row_that_comes_before_its_span_is_taken_is_not_left_out(
         return await execute_fetchall(connection, sql, parameters)
 
     monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", meddled)
-    taker = Rollups()
+    taker = RollupJob()
     await roll_up(path, now, taker=taker)
     assert not late
     await clean(path)
@@ -131,7 +131,7 @@ async def test_a_lock_of_another_process_is_waited_for(tmp_path: Path) -> None:
     now = await one_row_each(path, [0])
     connection = await initialize_database(path, busy_timeout_ms=0)
     try:
-        rollups = Rollups(advance_s=0)
+        rollups = RollupJob(advance_s=0)
         more = True
         while more:
             lock = await asyncio.to_thread(Locked, path)
@@ -156,7 +156,7 @@ async def test_what_cannot_be_rolled_up_is_not_in_the_way_of_the_rest(tmp_path: 
     change(
         path, f"CREATE TRIGGER no BEFORE INSERT ON usage_rollups WHEN {refused} BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    taker = Rollups()
+    taker = RollupJob()
     with pytest.raises(sqlite3.IntegrityError, match="no"):
         await roll_up(path, now, taker=taker)
     await roll_up(path, now, taker=taker)

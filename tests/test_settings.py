@@ -125,6 +125,22 @@ def test_both_spellings_of_db_path_keep_the_precedence(
     assert Settings(**{name: Path("argument.db")}).db_path == Path("argument.db")
 
 
+def test_give_way_is_still_understood_and_said_to_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old name of yield_gil works in the file, as an argument and as a variable, with one line in the log each."""
+    path = write_yaml(tmp_path, "settings: {give_way: false}")
+    assert not Settings.load(path).yield_gil
+    assert not Settings(give_way=False).yield_gil
+    monkeypatch.setenv("CHAINLOG_GIVE_WAY", "false")
+    assert not Settings().yield_gil
+    assert [record.getMessage().partition(" is now called yield_gil")[0] for record in caplog.records] == [
+        f"{path}, line 1: settings.give_way",
+        "argument give_way",
+        "environment variable CHAINLOG_GIVE_WAY",
+    ]
+
+
 def test_two_spellings_of_one_setting_are_refused() -> None:
     """db_path and dbPath in one place would leave open which is meant."""
     assert (

@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from factories import entry
 from interrupting import HOWS, How, Steps, Stepwise, cancel_at_every_step
 from writing_tools import (
-    PATIENCE_S,
+    REPLAY_COMMIT_TIMEOUT_S,
     Locked,
     check_law,
     check_totals,
@@ -278,7 +278,7 @@ async def _cancel_everything_at(step: int, life: Life) -> bool:
     with pytest.MonkeyPatch.context() as monkeypatch:
         steps.watch_statements(monkeypatch)
         monkeypatch.setattr(RequestLogger, "run", run_stepwise)
-        _, unfinished = await asyncio.wait((asyncio.ensure_future(run()),), timeout=PATIENCE_S)
+        _, unfinished = await asyncio.wait((asyncio.ensure_future(run()),), timeout=REPLAY_COMMIT_TIMEOUT_S)
     assert not unfinished, f"cancelled at step {step}, it never ended"
     return steps.reached
 
@@ -378,7 +378,7 @@ def _held_up(db_path: Path, journal: bool) -> tuple[str, float]:
         lock = Locked(db_path)
         try:
             began = time.monotonic()
-            answer, _ = process.communicate("go\n", timeout=PATIENCE_S)
+            answer, _ = process.communicate("go\n", timeout=REPLAY_COMMIT_TIMEOUT_S)
             took_s = time.monotonic() - began
         finally:
             lock.release()

@@ -50,11 +50,11 @@ def test_the_age_is_that_of_the_oldest_line(tmp_path: Path, monkeypatch: pytest.
     waiting.append(b"[2]\n")
     clock[0] += 2
     assert waiting.oldest_age_s == 7
-    waiting.settle(in_hand)
+    waiting.mark_committed(in_hand)
     assert waiting.oldest_age_s == 2
     (second, _) = (waiting.take(), waiting.append(b"[3]\n"))
     assert second is not None
-    waiting.settle(second)
+    waiting.mark_committed(second)
     assert waiting.oldest_age_s == 0
     if waiting.journal is not None:
         waiting.journal.release_all()

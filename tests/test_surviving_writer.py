@@ -13,7 +13,7 @@ from interrupting import Steps
 from writing_tools import check_law, disk_error, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
 ERRORS: list[BaseException] = [
     ValueError("no such thing"),
@@ -34,14 +34,14 @@ ERRORS: list[BaseException] = [
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("writer.committer", "writer.writer"):
-        monkeypatch.setattr(f"chainlog_async.{module}.FIRST_PAUSE_S", 0.001, raising=False)
-        monkeypatch.setattr(f"chainlog_async.{module}.LONGEST_PAUSE_S", 0.01, raising=False)
+        monkeypatch.setattr(f"chainlog_async.{module}.MIN_RETRY_PAUSE_S", 0.001, raising=False)
+        monkeypatch.setattr(f"chainlog_async.{module}.MAX_RETRY_PAUSE_S", 0.01, raising=False)
 
 
 @asynccontextmanager
 async def failing(name: str, error: BaseException, times: int) -> AsyncIterator[None]:
-    """`Store`'s method of that name raises so many times, then works again."""
-    method: Callable[..., Awaitable[object]] = getattr(Store, name)
+    """`SqliteStorage`'s method of that name raises so many times, then works again."""
+    method: Callable[..., Awaitable[object]] = getattr(SqliteStorage, name)
     left = times
 
     async def fail(*arguments: object, **named: object) -> object:
@@ -52,7 +52,7 @@ async def failing(name: str, error: BaseException, times: int) -> AsyncIterator[
         return await method(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(Store, name, fail)
+        monkeypatch.setattr(SqliteStorage, name, fail)
         yield
 
 

@@ -22,7 +22,7 @@ from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
 from chainlog_async.usage.points import UsageFilter, UsagePoint
@@ -86,14 +86,14 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Request
 
 
 async def log_without_rolling_up(path: Path, entries: Iterable[RequestLogEntry]) -> None:
-    """Store entries so fast, or with the background work put off so long, that buckets are all there is."""
+    """SqliteStorage entries so fast, or with the background work put off so long, that buckets are all there is."""
     async with ChainLog(settings_for(path)) as chainlog:
         chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
         for one in entries:
             chainlog.submit(one)
 
 
-async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: Rollups | None = None, steps: int = 10**9) -> None:
+async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: RollupJob | None = None, steps: int = 10**9) -> None:
     """All of the five days, if nothing else is said."""
     await rolling_up.roll_up(path, now, taker=taker, steps=steps)
 
@@ -305,7 +305,7 @@ async def test_a_row_that_comes_while_its_time_is_rolled_up_is_not_lost(tmp_path
     await log_without_rolling_up(template, [entry(timestamp=START + 900_000 * number) for number in range(4)])
     for steps in range(1, 4 * 11 + 3 * 12 + 2, 4):
         path = copy_of(template, tmp_path / f"{steps}.db")
-        rollups = Rollups(advance_s=0)
+        rollups = RollupJob(advance_s=0)
         await roll_up(path, taker=rollups, steps=steps)
         insert_as_original(path, [original_row(timestamp=START + 1)])
         await roll_up(path, taker=rollups)
@@ -320,7 +320,7 @@ async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for
     path = tmp_path / "late.db"
     await log_without_rolling_up(path, [entry(timestamp=START + 900_000 * number) for number in range(4)])
     rolling_up.roll_up_small_ones(path)
-    rollups = Rollups(advance_s=0)
+    rollups = RollupJob(advance_s=0)
     connection = await initialize_database(path)
     try:
         steps = 0
@@ -337,7 +337,7 @@ async def test_work_that_is_not_finished_is_done_by_another(tmp_path: Path) -> N
     """What a killed process had begun counts for nothing, and is taken over after a minute."""
     path = tmp_path / "killed.db"
     await log_without_rolling_up(path, random_entries(100))
-    await roll_up(path, taker=Rollups(advance_s=0), steps=3)
+    await roll_up(path, taker=RollupJob(advance_s=0), steps=3)
     await roll_up(path)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]
     await roll_up(path, END + GRACE_MS + 61_000)

@@ -104,7 +104,7 @@ async def test_logging_is_quick(tmp_path: Path) -> None:
 
 async def test_a_batch_is_one_statement_and_one_hand_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many entries a batch has, the busy event loop is asked for the GIL back once."""
-    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.rounds.TICK_S", 3_600)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S", 3_600)
     traffic = Traffic(monkeypatch, trace=True)
     async with ChainLog(settings_for(tmp_path / "log.db", max_batch_size=50)) as chainlog:
         await chainlog.write(entry())

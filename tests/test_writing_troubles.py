@@ -33,7 +33,7 @@ from chainlog_async.errors import (
     InvalidEntryError,
     QueueFullError,
 )
-from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
 # Bad rows and locks
 
@@ -103,16 +103,16 @@ async def test_a_refusal_that_shutdown_cuts_short_is_no_success(
 ) -> None:
     """When shutdown begins between a refusal and its entry in the books, the row is rejected, and who waits is told."""
     db_path = tmp_path / "log.db"
-    reject = Store.reject
+    reject = SqliteStorage.reject
     refused = asyncio.Event()
 
-    async def reject_and_linger(store: Store, batch: Batch, error: Exception) -> None:
+    async def reject_and_linger(store: SqliteStorage, batch: Batch, error: Exception) -> None:
         await reject(store, batch, error)
         refused.set()
         # Long enough to be cut off by a shutdown that has begun; short for one that waits for it.
         await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(Store, "reject", reject_and_linger)
+    monkeypatch.setattr(SqliteStorage, "reject", reject_and_linger)
     chainlog = ChainLog(settings_for(db_path))
     async with chainlog:
         await refuse_rows(db_path)
@@ -128,15 +128,15 @@ async def test_a_refusal_that_shutdown_cuts_short_is_no_success(
 async def test_a_flush_does_not_learn_what_a_write_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush that comes just when a row was refused is over, and does not take the news from who waits for the row."""
     db_path = tmp_path / "log.db"
-    reject = Store.reject
+    reject = SqliteStorage.reject
     flushes: list[asyncio.Task[None]] = []
 
-    async def reject_and_flush(store: Store, batch: Batch, error: Exception) -> None:
+    async def reject_and_flush(store: SqliteStorage, batch: Batch, error: Exception) -> None:
         await reject(store, batch, error)
         # Its turn comes before that of the write, which is only woken once the row is in the books.
         flushes.append(asyncio.create_task(chainlog.flush()))
 
-    monkeypatch.setattr(Store, "reject", reject_and_flush)
+    monkeypatch.setattr(SqliteStorage, "reject", reject_and_flush)
     async with ChainLog(settings_for(db_path)) as chainlog:
         await refuse_rows(db_path)
         with pytest.raises(EntryRejectedError):

@@ -102,13 +102,13 @@ async def clean(path: Path) -> CheckReport:
     return report
 
 
-def leave_journal(path: Path, writer_id: str, entries: Iterable[RequestLogEntry], *, torn: bytes = b"") -> Path:
+def leave_journal(path: Path, writer_id: str, entries: Iterable[RequestLogEntry], *, truncated: bytes = b"") -> Path:
     """Makes what a killed writer leaves beside the database; blocks. Returns the segment."""
     folder = Path(f"{path}.journal")
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / f"{writer_id}.lock").touch(mode=0o600)
     segment = folder / f"{writer_id}.{0:020d}.jsonl"
-    segment.write_bytes(b"".join(encode_line(entry) + b"\n" for entry in entries) + torn)
+    segment.write_bytes(b"".join(encode_line(entry) + b"\n" for entry in entries) + truncated)
     return segment
 
 

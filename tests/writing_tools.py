@@ -16,7 +16,7 @@ from factories import entry
 from chainlog_async import ChainLog, RequestLogEntry, Statistics
 from chainlog_async.settings import Settings
 
-PATIENCE_S = 20.0
+REPLAY_COMMIT_TIMEOUT_S = 20.0
 """How long a state that has to come may take, in seconds; far more than it ever does."""
 
 
@@ -32,13 +32,13 @@ def in_memory(db_path: Path, **overrides: object) -> Settings:
 
 def query(db_path: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
     """Asks the database over a connection of its own; blocks."""
-    with closing(sqlite3.connect(db_path, timeout=PATIENCE_S)) as connection:
+    with closing(sqlite3.connect(db_path, timeout=REPLAY_COMMIT_TIMEOUT_S)) as connection:
         return connection.execute(sql, parameters).fetchall()
 
 
 def execute(db_path: Path, sql: str) -> None:
     """Changes the database over a connection of its own; blocks."""
-    with closing(sqlite3.connect(db_path, timeout=PATIENCE_S, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(db_path, timeout=REPLAY_COMMIT_TIMEOUT_S, isolation_level=None)) as connection:
         connection.execute(sql)
 
 
@@ -65,7 +65,7 @@ def check_totals(db_path: Path) -> None:
     """What the triggers added up is what the rows add up to, and the file is sound. Blocks."""
     sums = "COUNT(*), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens), MAX(timestamp)"
     totals = "total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp"
-    with closing(sqlite3.connect(db_path, timeout=PATIENCE_S)) as connection:
+    with closing(sqlite3.connect(db_path, timeout=REPLAY_COMMIT_TIMEOUT_S)) as connection:
 
         def ask(sql: str) -> list[tuple[object, ...]]:
             return connection.execute(sql).fetchall()
@@ -76,7 +76,7 @@ def check_totals(db_path: Path) -> None:
         assert ask("PRAGMA integrity_check") == [("ok",)]
 
 
-async def until(state: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
+async def until(state: Callable[[], bool], *, patience_s: float = REPLAY_COMMIT_TIMEOUT_S) -> None:
     """Returns once the state has come; fails the test when it does not."""
     deadline = monotonic() + patience_s
     while not state():
@@ -86,7 +86,7 @@ async def until(state: Callable[[], bool], *, patience_s: float = PATIENCE_S) ->
 
 async def until_stored(db_path: Path, count: int) -> None:
     """Returns once another connection sees that many rows."""
-    deadline = monotonic() + PATIENCE_S
+    deadline = monotonic() + REPLAY_COMMIT_TIMEOUT_S
     while len(await stored(db_path)) < count:
         assert monotonic() < deadline, f"{count} rows did not come"
 
@@ -94,7 +94,7 @@ async def until_stored(db_path: Path, count: int) -> None:
 @contextmanager
 def write_lock(db_path: Path) -> Iterator[None]:
     """Holds the database's write lock. Blocks."""
-    with closing(sqlite3.connect(db_path, timeout=PATIENCE_S, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(db_path, timeout=REPLAY_COMMIT_TIMEOUT_S, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
@@ -104,7 +104,9 @@ class Locked:
     """The write lock, held by another connection until `release`."""
 
     def __init__(self, db_path: Path) -> None:
-        self._connection = sqlite3.connect(db_path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            db_path, timeout=REPLAY_COMMIT_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
         self._connection.execute("BEGIN IMMEDIATE")
 
     def release(self) -> None:

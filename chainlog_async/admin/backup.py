@@ -19,8 +19,8 @@ from urllib.parse import quote
 import aiosqlite
 import msgspec
 
-from chainlog_async.common.atomic_file import PartialFile
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.atomic_file import AtomicFile
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.disk_space import Need, needs_of, require_room
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import NotADatabaseError
@@ -28,7 +28,7 @@ from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 
 from .session import open_for_reading
 
-LOOK_S = 0.1
+COPY_POLL_INTERVAL_S = 0.1
 """How often the size of the copy is looked at, in seconds."""
 
 
@@ -60,15 +60,15 @@ async def backup_database(
     is in use or is the source itself, or when there is no room; and `OSError` when the target cannot be written.
     """
     began = monotonic()
-    copy = await in_thread(PartialFile, Path(source), Path(target), overwrite=overwrite)
+    copy = await run_in_thread(AtomicFile, Path(source), Path(target), overwrite=overwrite)
     try:
-        await in_thread(copy.begin)
+        await run_in_thread(copy.begin)
         await _copy(source, copy.path, busy_timeout_ms, on_progress)
         on_progress("checking the copy", 0, None)
         await _verify(copy.path)
-        size = await in_thread(copy.publish)
+        size = await run_in_thread(copy.publish)
     except BaseException:
-        await in_thread(copy.discard)
+        await run_in_thread(copy.discard)
         raise
     return BackupReport(database=str(source), backup=str(target), bytes=size, seconds=round(monotonic() - began, 3))
 
@@ -82,8 +82,8 @@ async def _copy(source: str | Path, path: Path, busy_timeout_ms: int, on_progres
         copying = asyncio.ensure_future(_vacuum_into(connection, path))
         try:
             while not copying.done():
-                on_progress("copying", await in_thread(os.path.getsize, path), expected)
-                await asyncio.wait((copying,), timeout=LOOK_S)
+                on_progress("copying", await run_in_thread(os.path.getsize, path), expected)
+                await asyncio.wait((copying,), timeout=COPY_POLL_INTERVAL_S)
             copying.result()
         finally:
             copying.cancel()
@@ -94,7 +94,7 @@ async def _vacuum_into(connection: aiosqlite.Connection, path: Path) -> None:
 
 
 async def _needs(folder: Path, size: int) -> Sequence[Need]:
-    return await in_thread(needs_of, [(folder, size)])
+    return await run_in_thread(needs_of, [(folder, size)])
 
 
 async def _verify(path: Path) -> None:

@@ -21,7 +21,7 @@ from chainlog_async.admin.verify.differences import Difference, Findings
 from chainlog_async.admin.verify.rollups import compare_rollups, rolled_up_days
 from chainlog_async.admin.verify.totals import TABLES, compare, read_totals
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
+from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 from .session import open_for_reading
@@ -79,9 +79,9 @@ async def check_database(
             await _compare_rollups(connection, findings, on_progress)
             rows, pruned = await fetch_int(connection, ROWS), await fetch_int(connection, PRUNED)
         except sqlite3.Error as error:
-            if classify(error) is not Fault.DAMAGED:
+            if classify(error) is not StorageFault.DAMAGED:
                 raise
-            damage.append(f"the totals cannot be compared: {error} ({errorname(error)})")
+            damage.append(f"the totals cannot be compared: {error} ({sqlite_error_name(error)})")
     return CheckReport(
         database=str(path),
         ok=not damage and not findings.count,
@@ -123,8 +123,8 @@ async def _damage(connection: aiosqlite.Connection, *, quick: bool) -> list[str]
     try:
         rows = await connection.execute_fetchall("PRAGMA quick_check" if quick else "PRAGMA integrity_check")
     except sqlite3.Error as error:
-        if classify(error) is not Fault.DAMAGED:
+        if classify(error) is not StorageFault.DAMAGED:
             raise
-        return [f"{error} ({errorname(error)})"]
+        return [f"{error} ({sqlite_error_name(error)})"]
     findings = [line for (finding,) in rows for line in str(finding).splitlines()]
     return [] if findings == ["ok"] else findings

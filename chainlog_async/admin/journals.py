@@ -15,17 +15,17 @@ from anyio import CancelScope
 from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES
 from chainlog_async.buffer.lease import Lease, is_held, take_dead_leases, writers_in
 from chainlog_async.buffer.paths import journal_folder, segments_of
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.open import open_database
-from chainlog_async.storage.sqlite.storage import Store
-from chainlog_async.writer.committer import Books, Committer
-from chainlog_async.writer.gil_yield import GivingWay
-from chainlog_async.writer.health import Condition
+from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.writer.committer import BatchOutcome, Committer
+from chainlog_async.writer.gil_yield import GilYielder
+from chainlog_async.writer.health import HealthState
 from chainlog_async.writer.replay import Replayed, release_all, replay
 
 from .session import open_for_reading
@@ -33,7 +33,7 @@ from .session import open_for_reading
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
-PATIENCE_S = 30.0
+REPLAY_COMMIT_TIMEOUT_S = 30.0
 """How long one batch may take to be committed, in seconds; a gateway would go on trying for ever."""
 
 
@@ -74,7 +74,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Entries from them that are in the database now."""
     rejected: int
     """Entries that were put aside in ``rejected_entries``."""
-    torn: int
+    truncated: int
     """Unfinished lines: entries whose `log_request` never returned."""
     living: int
     """Journals that were left alone because their writers run."""
@@ -87,7 +87,7 @@ async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Jo
 
     Raises `DatabaseMissingError` when there is neither a database nor a journal, and `OSError`.
     """
-    folder = await in_thread(_folder_of, Path(path))
+    folder = await run_in_thread(_folder_of, Path(path))
     positions: dict[str, int] = {}
     problem: DatabaseError | None = None
     try:
@@ -95,7 +95,7 @@ async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Jo
     except DatabaseError as error:
         problem = error
     # The positions first: what is committed in between is then counted as waiting, and nothing is overlooked.
-    journals = await in_thread(_look_at_all, folder, positions)
+    journals = await run_in_thread(_look_at_all, folder, positions)
     if journals is None:
         if isinstance(problem, DatabaseMissingError):
             raise problem
@@ -110,28 +110,28 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     The living ones are left alone. After an error, a cancellation or a kill the rest waits as before.
 
     Raises `DatabaseError` (`DatabaseMissingError`, `OlderDatabaseError`, or a batch could not be committed within
-    `PATIENCE_S` seconds) and `OSError`.
+    `REPLAY_COMMIT_TIMEOUT_S` seconds) and `OSError`.
     """
     before = await list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms)
     async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
         # Opening it to write would make a database, or migrate one.
         pass
     by_hand = _ByHand(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
-    store = Store(await open_database(settings), settings)
+    storage = SqliteStorage(await open_database(settings), settings)
     try:
         with named_errors(settings.db_path):
-            await by_hand.run(store, settings.max_batch_size)
+            await by_hand.run(storage, settings.max_batch_size)
     except BaseException:
-        await close_connection(store.connection, interrupting=True)
+        await close_connection(storage.connection, interrupting=True)
         raise
-    await close_connection(store.connection)
+    await close_connection(storage.connection)
     total = by_hand.total
     return ReplayReport(
         database=str(settings.db_path),
         journals=total.journals,
         written=total.rows,
         rejected=total.rejected,
-        torn=total.torn,
+        truncated=total.truncated,
         living=sum(journal.alive for journal in before.journals),
         problems=tuple(by_hand.problems),
     )
@@ -144,39 +144,40 @@ class _ByHand:
         self._expected = expected
         self._on_progress = on_progress
         self._rows = 0
-        self._condition = Condition()
+        self._health = HealthState()
         self.total = Replayed()
         self.problems: list[str] = []
 
-    async def run(self, store: Store, max_batch_rows: int) -> None:
-        folder = journal_folder(await store.locate())
-        committer = Committer(store, self._condition, GivingWay(enabled=False))
+    async def run(self, storage: SqliteStorage, max_batch_rows: int) -> None:
+        folder = journal_folder(await storage.locate())
+        committer = Committer(storage, self._health, GilYielder(enabled=False))
         self.note_replayed(0)
         leases: list[Lease] = []
         try:
-            await in_thread(lambda: leases.extend(take_dead_leases(folder, self.problems.append)))
+            await run_in_thread(lambda: leases.extend(take_dead_leases(folder, self.problems.append)))
             while leases:
                 lease = leases.pop()
                 try:
                     commit = partial(self._commit, committer)
-                    self.total += await replay([lease], store, commit, self, max_batch_rows=max_batch_rows)
+                    self.total += await replay([lease], storage, commit, self, max_batch_rows=max_batch_rows)
                 except OSError as error:
                     self.problems.append(f"the journal of {lease.writer_id} stays as it is: {error}")
         finally:
             await release_all(leases)
 
-    def note_replayed(self, rows: int, torn: int = 0) -> None:
+    def note_replayed(self, rows: int, truncated: int = 0) -> None:
         """Tells how far it is."""
         self._rows += rows
         self._on_progress("replaying", self._rows, max(self._expected, self._rows))
 
-    async def _commit(self, committer: Committer, batch: Batch, books: Books) -> None:
-        with CancelScope(deadline=anyio.current_time() + PATIENCE_S) as patience:
-            await committer.commit(batch, books)
+    async def _commit(self, committer: Committer, batch: Batch, outcome: BatchOutcome) -> None:
+        with CancelScope(deadline=anyio.current_time() + REPLAY_COMMIT_TIMEOUT_S) as patience:
+            await committer.commit(batch, outcome)
         if patience.cancelled_caught:
             raise DatabaseError(
-                f"a batch could not be committed within {PATIENCE_S:g} s: {self._condition.last_error or 'no answer'}; "
-                "the rest waits in the journal as before: free the cause, then replay again or start the gateway"
+                f"a batch could not be committed within {REPLAY_COMMIT_TIMEOUT_S:g} s: "
+                f"{self._health.last_error or 'no answer'}; the rest waits in the journal as before: "
+                "free the cause, then replay again or start the gateway"
             )
 
 

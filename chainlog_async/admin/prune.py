@@ -13,12 +13,12 @@ import msgspec
 from chainlog_async.common.clock import END_OF_TIME, now_ms
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, give_back, look_at_pages
-from chainlog_async.storage.sqlite.maintenance.purge import Slices
+from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
 
-from .session import open_for_reading, open_for_upkeep
+from .session import open_for_admin, open_for_reading
 
-SLICE_S = 0.1
+PRUNE_TRANSACTION_S = 0.1
 """How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""
 
 ROWS = "SELECT COUNT(*) FROM request_logs"
@@ -32,7 +32,7 @@ class Limits:
     max_age_ms: int = 0
     max_rows: int = 0
     max_bytes: int = 0
-    """Size of the database without its free pages; the log keeps a share of it, see `log_size.LEAST_SHARE`."""
+    """Size of the database without its free pages; the log keeps a share of it, see `log_size.MIN_LOG_SHARE`."""
 
     def __bool__(self) -> bool:
         return any((self.max_age_ms, self.max_rows, self.max_bytes))
@@ -89,13 +89,13 @@ async def prune_database(
 ) -> PruneReport:
     """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
 
-    Each deletion is a transaction of about `SLICE_S` seconds, after which others get as long to write. The
+    Each deletion is a transaction of about `PRUNE_TRANSACTION_S` seconds, after which others get as long to write. The
     totals stay. An error, a cancellation or a kill in the middle leaves what is deleted deleted, and the rest.
 
     Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
     """
     began = monotonic()
-    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         run = _Run(connection, on_progress)
         bytes_before = (await look_at_pages(connection)).file_bytes
         await run.prune(limits, now_ms())
@@ -121,7 +121,7 @@ class _Run:
     def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
         self._connection = connection
         self._on_progress = on_progress
-        self._slices = Slices(SLICE_S)
+        self._purge = OldestRowsPurge(PRUNE_TRANSACTION_S)
         self._expected = 0
         self.deleted = 0
         self.too_large: str | None = None
@@ -162,7 +162,7 @@ class _Run:
 
     async def _delete_slice(self, rows: int, *, before: int = END_OF_TIME) -> int:
         started = monotonic()
-        deleted = await self._slices.delete_oldest(self._connection, rows, before=before)
+        deleted = await self._purge.delete_oldest(self._connection, rows, before=before)
         self.deleted += deleted
         self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
         # A writer that waits for the lock looks for it now and then, and has to find it free.

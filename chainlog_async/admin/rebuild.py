@@ -25,7 +25,7 @@ from chainlog_async.admin.verify.totals import TABLES, Totals, TotalsTable, comp
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import DatabaseError
 
-from .session import open_for_upkeep, write_transaction
+from .session import open_for_admin, write_transaction
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -57,7 +57,7 @@ async def rebuild_totals(
     """
     began = monotonic()
     mended, left = Findings(), Findings()
-    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for done, table in enumerate(TABLES):
             on_progress(f"adding up {table.name}", done, len(TABLES))
             await _mend_totals(connection, table, mended)

@@ -14,9 +14,9 @@ from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import InvalidEntryError
-from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
+from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
 
-from .session import open_for_reading, open_for_upkeep, write_transaction
+from .session import open_for_admin, open_for_reading, write_transaction
 
 LIST = "SELECT id, rejected_at, error, entry FROM rejected_entries ORDER BY id DESC LIMIT ?"
 IDS = "SELECT id FROM rejected_entries ORDER BY id"
@@ -89,7 +89,7 @@ async def retry_rejected(
     """
     written: list[int] = []
     failed: list[StillRejected] = []
-    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         if ids is None:
             ids = [int(row[0]) for row in await connection.execute_fetchall(IDS)]
         for done, number in enumerate(ids):
@@ -102,16 +102,16 @@ async def retry_rejected(
             except InvalidEntryError as error:
                 failed.append(StillRejected(number, str(error)))
             except sqlite3.Error as error:
-                if classify(error) is not Fault.ROW:
+                if classify(error) is not StorageFault.ROW:
                     raise
-                failed.append(StillRejected(number, f"{error} ({errorname(error)})"))
+                failed.append(StillRejected(number, f"{error} ({sqlite_error_name(error)})"))
     return RetryReport(database=str(path), written=tuple(written), failed=tuple(failed))
 
 
 async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_ms: int = 5_000) -> DeleteReport:
     """Deletes refused entries for good, all in one transaction. Raises `DatabaseError`."""
     deleted: list[int] = []
-    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for number in ids:
             if list(await connection.execute_fetchall(ENTRY, (number,))):
                 await connection.execute_fetchall(DELETE, (number,))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from chainlog_async.common.cancellation import finish
+from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.schema import check_readable, read_identity
@@ -32,7 +32,7 @@ async def open_for_reading(path: str | Path, *, busy_timeout_ms: int = 5_000) ->
 
 
 @asynccontextmanager
-async def open_for_upkeep(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
+async def open_for_admin(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
     """A connection that may write, in autocommit mode, for as long as the block lasts. Raises the same."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms):
         # Asked first, for opening it to write would make it or turn it to write-ahead logging.
@@ -54,7 +54,7 @@ async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
         yield
-        await finish(_commit(connection))
+        await run_shielded(_commit(connection))
     except Exception:
         # Some errors, SQLITE_FULL among them, end the transaction by themselves; a second ROLLBACK would hide them.
         if connection.in_transaction:

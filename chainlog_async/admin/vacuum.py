@@ -8,12 +8,12 @@ from time import monotonic
 import aiosqlite
 import msgspec
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.disk_space import Need, needs_of, require_room, temporary_folder
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 
-from .session import open_for_reading, open_for_upkeep
+from .session import open_for_admin, open_for_reading
 
 LOG_OVERHEAD = 1.01
 """A page in the write-ahead log has a header of 24 bytes."""
@@ -50,7 +50,7 @@ async def vacuum_database(
     `OlderDatabaseError`, and so on.
     """
     began = monotonic()
-    async with open_for_upkeep(path, busy_timeout_ms=busy_timeout_ms) as connection:
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         require_room(
             await _needs(connection), remedy="make room, or set SQLITE_TMPDIR to a folder on a disk that has more"
         )
@@ -74,5 +74,5 @@ async def _needs(connection: aiosqlite.Connection) -> list[Need]:
     size = (await look_at_pages(connection)).used_bytes
     ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
     folder = Path(str(file)).parent
-    temporary = await in_thread(temporary_folder)
-    return await in_thread(needs_of, [(folder, round(size * LOG_OVERHEAD)), (temporary, size)])
+    temporary = await run_in_thread(temporary_folder)
+    return await run_in_thread(needs_of, [(folder, round(size * LOG_OVERHEAD)), (temporary, size)])

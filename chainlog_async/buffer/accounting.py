@@ -10,16 +10,16 @@ from chainlog_async.common.histogram import Tally
 from chainlog_async.statistics import BATCH_BOUNDS, DropReason, Statistics
 
 if TYPE_CHECKING:
-    from chainlog_async.writer.health import Condition
+    from chainlog_async.writer.health import HealthState
 
     from .backlog import Backlog
 
 
-class Books:
+class Accounting:
     """Counts what is refused, written and dropped. Not thread-safe, but for `refuse_nested`."""
 
     def __init__(self) -> None:
-        self.written = self.replayed = self.torn = self.batches = 0
+        self.written = self.replayed = self.truncated = self.batches = 0
         self.batch_entries = Tally(BATCH_BOUNDS)
         self.last_commit_at: int | None = None
         self._refused = 0
@@ -41,7 +41,7 @@ class Books:
         """Entries that were taken in are given up."""
         self._dropped[reason] += rows
 
-    def settle(self, rows: int) -> None:
+    def mark_committed(self, rows: int) -> None:
         """A batch is committed."""
         self.written += rows
         self.batches += 1
@@ -49,7 +49,7 @@ class Books:
         self.last_commit_at = now_ms()
 
     def statistics(
-        self, backlog: Backlog, condition: Condition, *, journal_error: str | None, gave_way_ms: float
+        self, backlog: Backlog, health: HealthState, *, journal_error: str | None, gil_yield_ms: float
     ) -> Statistics:
         """The books at this moment, with what waits and the writer's notes."""
         nested = len(self._nested)
@@ -67,19 +67,19 @@ class Books:
             oldest_pending_ms=1_000 * backlog.oldest_age_s,
             batches=self.batches,
             batch_entries=self.batch_entries.histogram(),
-            commit_ms=condition.commit_ms.histogram(),
-            retries=condition.retries,
+            commit_ms=health.commit_ms.histogram(),
+            retries=health.retries,
             journal=journal if journal_error is None else "failing",
             journal_bytes=backlog.journal.size if backlog.journal else 0,
             journal_error=journal_error,
             replayed=self.replayed,
-            torn=self.torn,
-            gave_way_ms=gave_way_ms,
+            truncated=self.truncated,
+            gil_yield_ms=gil_yield_ms,
             last_commit_at=self.last_commit_at,
-            last_error=condition.last_error,
-            last_error_at=condition.last_error_at,
-            wal_bytes=condition.wal_bytes,
-            database_bytes=condition.database_bytes,
-            checkpoints_complete=condition.checkpoints_complete,
-            checkpoints_partial=condition.checkpoints_partial,
+            last_error=health.last_error,
+            last_error_at=health.last_error_at,
+            wal_bytes=health.wal_bytes,
+            database_bytes=health.database_bytes,
+            checkpoints_complete=health.checkpoints_complete,
+            checkpoints_partial=health.checkpoints_partial,
         )

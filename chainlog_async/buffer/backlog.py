@@ -20,7 +20,7 @@ from .journal import Journal, Segment
 MAX_BLOCK_BYTES = 1024 * 1024
 """A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
 
-FEWEST_BLOCK_ROWS = 256
+MIN_BLOCK_ROWS = 256
 """A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
 
 
@@ -61,7 +61,7 @@ class Backlog:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._max_batch_rows = max_batch_rows
-        self._max_block_rows = max_batch_rows * -(-FEWEST_BLOCK_ROWS // max_batch_rows)
+        self._max_block_rows = max_batch_rows * -(-MIN_BLOCK_ROWS // max_batch_rows)
         self._drop_oldest = drop_oldest
         self._on_ready = on_ready
         self.writer_id = ""
@@ -219,7 +219,7 @@ class Backlog:
                 self._blocks.popleft()
         return self._in_hand
 
-    def settle(self, batch: Batch) -> None:
+    def mark_committed(self, batch: Batch) -> None:
         """Lets go of the batch in hand, or of its first part."""
         hand = self._in_hand
         if hand is None or hand.start != batch.start:

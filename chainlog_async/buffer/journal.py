@@ -17,7 +17,7 @@ from time import monotonic
 
 from .paths import segment_path
 
-RETRY_S = 1.0
+JOURNAL_RETRY_S = 1.0
 """After a failed write, how long entries stay in memory before the journal is tried again, in seconds."""
 
 PROBE = bytes(4096)
@@ -224,7 +224,7 @@ class Journal:
 
     def _fail(self, reason: str) -> bool:
         self.error = reason
-        self._retry_at = monotonic() + RETRY_S
+        self._retry_at = monotonic() + JOURNAL_RETRY_S
         self._leave_segment()
         return False
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
 
 from .journal import Journal, Segment, remove_segments
 from .lease import Lease, take_dead_leases, take_lease
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chainlog_async")
 
-LOOK_S = 1.0
+FOLDER_CHECK_INTERVAL_S = 1.0
 """How often the folder is looked at, in seconds; what is committed leaves the disk that much later at the most."""
 
-MOST_SEGMENTS = 256
+MAX_SEGMENTS = 256
 """In how many files a journal of the largest size is kept; each is open, and open files are the gateway's as well."""
 
 
-class Stream:
+class JournalManager:
     """The living writer's side of the folder beside the database."""
 
     def __init__(self, queue: EntryQueue, settings: Settings) -> None:
@@ -37,14 +37,14 @@ class Stream:
         self._enabled = settings.journal
         self._max_bytes = settings.journal_max_bytes
         # With a small bound, small segments: what is committed only leaves the disk a segment at a time.
-        segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MOST_SEGMENTS)
+        segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MAX_SEGMENTS)
         self._segment_bytes = min(segment_bytes, settings.journal_max_bytes // 4)
         self._lease: Lease | None = None
         self._folder = Path()
         self._dead: list[Lease] = []
         self._committed: list[Segment] = []
         self.writer_id = uuid.uuid4().hex
-        queue.name_stream(self.writer_id)
+        queue.set_writer_id(self.writer_id)
         self.left_behind = False
         """Whether a writer before this one ended without its shutdown."""
 
@@ -61,7 +61,7 @@ class Stream:
         problems: list[str] = []
         try:
             if self._lease is not None:
-                await finish(self._take_dead(problems))
+                await run_shielded(self._take_dead(problems))
         except OSError as error:
             problems.append(f"{self._folder} cannot be searched for journals of writers before this one: {error}")
         for problem in problems:
@@ -80,14 +80,14 @@ class Stream:
                 self._note_no_journal(error)
             except Exception:
                 logger.exception("the journal's folder could not be looked after; it is tried again")
-            await anyio.sleep(LOOK_S)
+            await anyio.sleep(FOLDER_CHECK_INTERVAL_S)
 
     async def remove_committed(self) -> bool:
         """Deletes the segments that are committed. False when there are some that cannot be deleted at the moment."""
         self._committed += self._queue.take_released()
         if self._committed:
             # To its end: what could not be deleted has to be remembered, or its rows would be replayed some day.
-            await finish(self._remove_committed())
+            await run_shielded(self._remove_committed())
         return not self._committed
 
     async def close(self, *, forget: bool, keep_lock: bool = False) -> None:
@@ -95,44 +95,44 @@ class Stream:
         try:
             if self._lease is not None and not keep_lock:
                 lease, self._lease = self._lease, None
-                await in_thread(lease.release, remove=forget)
+                await run_in_thread(lease.release, remove=forget)
         except OSError as error:
             logger.warning("the lock of this writer was not removed: %s", error)
         finally:
             while self._dead:
-                await in_thread(self._dead.pop().release, remove=False)
+                await run_in_thread(self._dead.pop().release, remove=False)
 
     async def _follow_folder(self) -> None:
         """Makes the folder anew when somebody deleted it, or could not be made before. Raises `OSError`."""
         lease = self._lease
-        if lease is None or not await in_thread(lease.is_in_place):
+        if lease is None or not await run_in_thread(lease.is_in_place):
             await self._take_lease()
             if lease is not None:
                 # What waits in the deleted files is still read through their descriptors, and written; it just would
                 # not survive a kill any more.
                 logger.warning("%s was deleted while in use; it is made anew", self._folder)
-                await in_thread(lease.release, remove=False)
-        elif (segment := self._queue.newest_segment) is not None and not await in_thread(segment.is_in_place):
+                await run_in_thread(lease.release, remove=False)
+        elif (segment := self._queue.newest_segment) is not None and not await run_in_thread(segment.is_in_place):
             logger.warning("%s was deleted while in use; a new one is begun", segment.path)
             self._queue.begin_segment(None)
 
     async def _take_lease(self) -> None:
         # To its end: a lock that nobody knows of would be held as long as this process lives.
-        await finish(self._take_lease_now())
+        await run_shielded(self._take_lease_now())
 
     async def _take_lease_now(self) -> None:
-        self._lease = await in_thread(take_lease, self._folder, self.writer_id)
+        self._lease = await run_in_thread(take_lease, self._folder, self.writer_id)
         self._queue.begin_segment(self._new_journal if self._enabled else None)
 
     async def _take_dead(self, problems: list[str]) -> None:
-        await in_thread(self._look_for_dead, problems)
+        await run_in_thread(self._look_for_dead, problems)
 
     def _look_for_dead(self, problems: list[str]) -> None:
         self._dead.extend(take_dead_leases(self._folder, problems.append, but=self.writer_id))
 
     async def _remove_committed(self) -> None:
         segments, self._committed = self._committed, []
-        left = await in_thread(remove_segments, segments)
+        left = await run_in_thread(remove_segments, segments)
         # Not in one line: the list that is added to must not be the one from before the wait.
         self._committed += left
 

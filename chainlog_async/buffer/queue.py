@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import (
     ClosedError,
@@ -25,9 +25,9 @@ from chainlog_async.errors import (
     QueueFullError,
 )
 from chainlog_async.statistics import Statistics
-from chainlog_async.writer.health import Condition
+from chainlog_async.writer.health import HealthState
 
-from .accounting import Books
+from .accounting import Accounting
 from .backlog import Backlog
 from .journal import Journal, Segment
 
@@ -46,7 +46,7 @@ class EntryQueue:
             on_ready=self.wake_writer,
         )
         self._use_new_lock()
-        self._books = Books()
+        self._accounting = Accounting()
         self._forked = self._barred = False
         self._abandoned_from: int | None = None
         self._in_hand_from = 1
@@ -54,7 +54,7 @@ class EntryQueue:
         self._journal_failing = False
         self._waiting = 0
         self._watched: dict[int, EntryError | None] = {}
-        self._reporter = Reporter()
+        self._log_throttle = LogThrottle()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._progress = asyncio.Event()
@@ -80,7 +80,7 @@ class EntryQueue:
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
-                self._books.refuse("queue_full")
+                self._accounting.refuse("queue_full")
                 self._count_oldest_dropped(self._backlog.dropped_in_vain)
                 raise
             number = self._backlog.accepted
@@ -95,18 +95,18 @@ class EntryQueue:
             raise
         release()
         if made_room:
-            self._reporter.warn("queue_full", "the oldest entries made room for newer ones", made_room)
+            self._log_throttle.warn("queue_full", "the oldest entries made room for newer ones", made_room)
         return number
 
     def _bar(self) -> None:
         self.require_same_process()
-        self._books.refuse("closed")
+        self._accounting.refuse("closed")
         raise ClosedError("the log is shut down; log before it is closed, or open a new one")
 
     def _bar_nested(self) -> None:
         # The call underneath is in the middle of changing what this one would change as well.
         self.require_same_process()
-        self._books.refuse_nested()
+        self._accounting.refuse_nested()
         raise QueueFullError(
             "a finalizer or signal handler logged while this thread was busy in the log itself; "
             "let it hand its entry to the event loop instead (call_soon_threadsafe)"
@@ -123,15 +123,15 @@ class EntryQueue:
     def refuse_invalid(self) -> None:
         """Counts an entry that could not be encoded."""
         if self._is_owned():
-            self._books.refuse_nested()
+            self._accounting.refuse_nested()
             return
         with self._lock:
-            self._books.refuse("invalid")
+            self._accounting.refuse("invalid")
 
     def report(self, reason: str, detail: str) -> None:
         """Logs a refusal, at most once per period."""
         if not self._is_owned():
-            self._reporter.warn(reason, detail)
+            self._log_throttle.warn(reason, detail)
 
     def _use_new_lock(self) -> None:
         # Reentrant: a finalizer or a signal handler that runs in here may log a request of its own, or ask for the
@@ -139,7 +139,7 @@ class EntryQueue:
         self._lock = threading.RLock()
         # Whether this very thread is in the middle of a call already, and was interrupted there.
         self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks
+        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.HealthState asks
 
     # -- the writer's side ---------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class EntryQueue:
         """Whether a flush or a write waits for entries to be committed."""
         return self._waiting > 0
 
-    def name_stream(self, writer_id: str) -> None:
+    def set_writer_id(self, writer_id: str) -> None:
         """Whose lines these are."""
         self._backlog.writer_id = writer_id
 
@@ -221,11 +221,11 @@ class EntryQueue:
                     # Before the lock is let go: an entry that makes room for itself would make another block the first.
                     lost = self._backlog.drop_unreadable()
                     problem = f"accepted entries cannot be read back: {error}"
-                    self._books.drop("journal_lost", lost)
+                    self._accounting.drop("journal_lost", lost)
                     self._fail_last_resolved(
                         lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
                     )
-            self._reporter.warn("journal_lost", problem, lost)
+            self._log_throttle.warn("journal_lost", problem, lost)
             self._tell_waiters()
 
     @property
@@ -260,28 +260,28 @@ class EntryQueue:
                     journal.release_all()
                 journal.close()
 
-    def settle(self, batch: Batch) -> None:
+    def mark_committed(self, batch: Batch) -> None:
         """The batch in hand, or its first part, is committed."""
         with self._lock:
-            self._backlog.settle(batch)
+            self._backlog.mark_committed(batch)
             self._in_hand_from += batch.rows
-            self._books.settle(batch.rows)
+            self._accounting.mark_committed(batch.rows)
         self._tell_waiters()
 
     def reject(self, batch: Batch, error: Exception) -> None:
         """The database refuses this batch of one row."""
         with self._lock:
             self._fail(self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}"))
-            self._backlog.settle(batch)
+            self._backlog.mark_committed(batch)
             self._in_hand_from += batch.rows
-            self._books.drop("rejected", batch.rows)
+            self._accounting.drop("rejected", batch.rows)
         self._tell_waiters()
 
-    def note_replayed(self, rows: int, torn: int = 0) -> None:
+    def note_replayed(self, rows: int, truncated: int = 0) -> None:
         """Entries of a dead writer are committed."""
         with self._lock:
-            self._books.replayed += rows
-            self._books.torn += torn
+            self._accounting.replayed += rows
+            self._accounting.truncated += truncated
 
     def close(self) -> None:
         """Takes in nothing more."""
@@ -299,7 +299,7 @@ class EntryQueue:
                 self._abandoned_from = self._resolved + 1
             rows = self._backlog.clear_memory()
             if rows:
-                self._books.drop("shutdown", rows)
+                self._accounting.drop("shutdown", rows)
         self._tell_waiters()
         return rows
 
@@ -356,7 +356,7 @@ class EntryQueue:
         self._progress = asyncio.Event()
 
     def _count_oldest_dropped(self, count: int) -> None:
-        self._books.drop("queue_full", count)
+        self._accounting.drop("queue_full", count)
         self._fail_last_resolved(count, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
 
     def _fail_last_resolved(self, count: int, error: EntryError) -> None:
@@ -373,11 +373,11 @@ class EntryQueue:
 
     # -- the books -----------------------------------------------------------------------------------------------
 
-    def statistics(self, condition: Condition, *, gave_way_ms: float) -> Statistics:
+    def statistics(self, health: HealthState, *, gil_yield_ms: float) -> Statistics:
         """The books at this moment, consistent in themselves, with the writer's notes."""
         with self._lock:
             error = self.journal_error
-            return self._books.statistics(self._backlog, condition, journal_error=error, gave_way_ms=gave_way_ms)
+            return self._accounting.statistics(self._backlog, health, journal_error=error, gil_yield_ms=gil_yield_ms)
 
     @property
     def journal_error(self) -> str | None:

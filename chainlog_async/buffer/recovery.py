@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import check_line
 from chainlog_async.errors import InvalidEntryError
@@ -30,7 +30,7 @@ class DeadJournal:
 
     def __init__(self, lease: Lease, position: int, *, max_batch_rows: int) -> None:
         self.writer_id = lease.writer_id
-        self.torn = 0
+        self.truncated = 0
         """Lines whose end is missing: their writer died, or the disk was full, in the middle of the write."""
         self._lease = lease
         self._max_rows = max_batch_rows
@@ -38,15 +38,15 @@ class DeadJournal:
 
     async def next_part(self) -> Batch | Damaged | None:
         """The next lines to commit, or None at the end. Raises `OSError`."""
-        return await in_thread(next, self._parts, None)
+        return await run_in_thread(next, self._parts, None)
 
     async def close(self) -> None:
         """Closes the file that is being read."""
-        await in_thread(self._parts.close)
+        await run_in_thread(self._parts.close)
 
     async def delete(self) -> None:
         """After everything was committed. Raises `OSError`."""
-        await in_thread(self._unlink)
+        await run_in_thread(self._unlink)
 
     def _unlink(self) -> None:
         for _, path in segments_of(self._lease.folder, self.writer_id):
@@ -74,7 +74,7 @@ class DeadJournal:
                 if left < 0:
                     break
                 if not line.endswith(b"\n"):
-                    self.torn += 1
+                    self.truncated += 1
                     break
                 error = _error_in(line)
                 if lines and (error or len(lines) >= self._max_rows or size >= MAX_BLOCK_BYTES):

@@ -17,7 +17,7 @@ except ImportError:  # pragma: no cover  # Windows has no flock
 _SUFFIXES = ("-wal", "-shm", "-journal")
 
 
-class PartialFile:
+class AtomicFile:
     """A file beside the target, locked for as long as it is worked on, so that a dead one can be told."""
 
     def __init__(self, source: Path, target: Path, *, overwrite: bool) -> None:

@@ -13,13 +13,13 @@ from anyio.lowlevel import RunVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_THREADS = 8
+MAX_THREADS = 8
 """How many calls may block at once, each in a thread; a log makes one or two."""
 
 _limiter: RunVar[CapacityLimiter] = RunVar("chainlog_async threads")
 
 
-async def finish(work: Coroutine[object, object, T]) -> T:
+async def run_shielded(work: Coroutine[object, object, T]) -> T:
     """Runs the work to its end, however often the caller is cancelled meanwhile; then the cancellation goes on.
 
     `CancelScope(shield=True)` holds off anyio's cancellations alone: `Task.cancel()`, which `asyncio.timeout` and
@@ -48,14 +48,14 @@ class _Uncancelled(asyncio.Task[T]):
         return msg is not None and super().cancel(msg)
 
 
-async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Calls what blocks for a moment in a thread, and returns when it has returned, like `finish`.
+async def run_in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Calls what blocks for a moment in a thread, and returns when it has returned, like `run_shielded`.
 
     Not one of anyio's usual threads: those are the gateway's, which may keep all of them busy.
     """
     try:
         limiter = _limiter.get()
     except LookupError:
-        limiter = CapacityLimiter(MOST_THREADS)
+        limiter = CapacityLimiter(MAX_THREADS)
         _limiter.set(limiter)
-    return await finish(to_thread.run_sync(partial(function, *arguments, **named), limiter=limiter))
+    return await run_shielded(to_thread.run_sync(partial(function, *arguments, **named), limiter=limiter))

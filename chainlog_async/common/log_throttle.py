@@ -11,7 +11,7 @@ PERIOD_S = 60.0
 logger = logging.getLogger("chainlog_async")
 
 
-class Reporter:
+class LogThrottle:
     """Says the same thing at most once per period, with how often it happened since."""
 
     def __init__(self, period_s: float = PERIOD_S) -> None:

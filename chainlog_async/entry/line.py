@@ -17,7 +17,7 @@ from chainlog_async.errors import InvalidEntryError
 
 from .model import ENTRY_FIELDS, MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, MAX_ERROR_CHARS, MAX_NAME_CHARS, RequestLogEntry
 from .redaction import Redactor
-from .sanitize import cleaned
+from .sanitize import sanitize_entry
 
 BACKSLASH = ord("\\")
 
@@ -86,7 +86,7 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
     """
     try:
         if entry.error_message is not None or entry.attempt_trail is not None or entry.metadata is not None:
-            entry = cleaned(entry, redact)
+            entry = sanitize_entry(entry, redact)
         line = _encode(entry)
         checked = _decode_line(line)
         # msgspec writes bytes as base64 text and NaN as null: two wrong types that look right in the line.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .model import RequestLogEntry
 
 
-LONGEST_HALF_SECRET = 256
+MAX_PARTIAL_SECRET_CHARS = 256
 """In how many characters `redaction` knows a secret for one; user and password in a URL take most."""
 
 MAX_METADATA_BYTES = 4096
@@ -28,11 +28,11 @@ _SECRET_NAME = re.compile(r"(?i)api[-_]?key|authorization|password|passwd|secret
 _encode = msgspec.json.Encoder().encode
 
 
-def cleaned(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
-    """The entry as it may be stored. Raises `InvalidEntryError` for what cannot be cleaned."""
+def sanitize_entry(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
+    """The entry as it may be stored. Raises `InvalidEntryError` for what cannot be sanitize_entry."""
     changes: dict[str, object] = {}
     if entry.error_message is not None:
-        changes["error_message"] = clean_message(entry.error_message, redact, "error_message")
+        changes["error_message"] = sanitize_message(entry.error_message, redact, "error_message")
     if entry.metadata is not None:
         changes["metadata"] = _clean_metadata(entry.metadata, redact)
     if entry.attempt_trail is not None:
@@ -42,7 +42,7 @@ def cleaned(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogE
     return msgspec.structs.replace(entry, **changes)
 
 
-def clean_message(message: object, redact: Callable[[str], str], name: str) -> str:
+def sanitize_message(message: object, redact: Callable[[str], str], name: str) -> str:
     """An error text without secrets, and not too long. Raises `InvalidEntryError` when it is no str."""
     if not isinstance(message, str):
         raise InvalidEntryError(f"{name} is {type(message).__name__}; give a str or None")
@@ -50,7 +50,7 @@ def clean_message(message: object, redact: Callable[[str], str], name: str) -> s
     clean = redact(message[: 2 * MAX_ERROR_CHARS])
     if len(message) > 2 * MAX_ERROR_CHARS:
         # Where much was blotted out, even the end of what was looked at is kept: it may be half a secret.
-        clean = clean[:-LONGEST_HALF_SECRET]
+        clean = clean[:-MAX_PARTIAL_SECRET_CHARS]
     elif len(clean) <= MAX_ERROR_CHARS:
         return clean
     return clean[: MAX_ERROR_CHARS - 1] + "…"
@@ -66,12 +66,14 @@ def _clean_attempt(attempt: object, redact: Callable[[str], str]) -> object:
     if isinstance(attempt, Mapping):
         fields = dict(attempt)
         if fields.get("error_message") is not None:
-            fields["error_message"] = clean_message(fields["error_message"], redact, "error_message of an attempt")
+            fields["error_message"] = sanitize_message(fields["error_message"], redact, "error_message of an attempt")
         return fields
     message: object = getattr(attempt, "error_message", None)
     if message is None or not isinstance(attempt, msgspec.Struct):
         return attempt
-    return msgspec.structs.replace(attempt, error_message=clean_message(message, redact, "error_message of an attempt"))
+    return msgspec.structs.replace(
+        attempt, error_message=sanitize_message(message, redact, "error_message of an attempt")
+    )
 
 
 def _clean_metadata(metadata: object, redact: Callable[[str], str]) -> object:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import ChainlogError
 from chainlog_async.integrations._asgi.context import (
@@ -65,7 +65,7 @@ class ChainLogMiddleware:
         self._chain_name = chain_name
         self._provider_id = provider_id
         self._cost = cost
-        self._reporter = Reporter()
+        self._log_throttle = LogThrottle()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve the request and record it. Raises what the application raises."""
@@ -98,6 +98,6 @@ class ChainLogMiddleware:
                 entry = msgspec.structs.replace(entry, cost_usd=self._cost(entry))
             self._chainlog.log_request(entry)
         except ChainlogError as refusal:
-            self._reporter.warn("asgi", f"a request was not recorded: {refusal}")
+            self._log_throttle.warn("asgi", f"a request was not recorded: {refusal}")
         except Exception as slip:  # noqa: BLE001  # the request is answered, whatever became of its record
-            self._reporter.warn("asgi", f"a request was not recorded: {name_error(slip)}")
+            self._log_throttle.warn("asgi", f"a request was not recorded: {name_error(slip)}")

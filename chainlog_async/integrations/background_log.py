@@ -10,20 +10,20 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.settings import Settings
 
-TICK_S = 1.0
+FLUSH_CHECK_INTERVAL_S = 1.0
 """Time between two calls of `on_tick`, in seconds."""
 
-RETRY_S = 5.0
+REOPEN_INTERVAL_S = 5.0
 """Pause before the database is opened again after it could not be, in seconds."""
 
 MAX_EARLY = 100_000
 """How many entries wait in memory while the database is not open; what comes then is dropped, and told."""
 
-GRACE_S = 10.0
+EXIT_GRACE_S = 10.0
 """What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
 
 FLUSH_INTERVAL_MS = 1_000
@@ -39,7 +39,7 @@ def beside_a_busy_loop(settings: Settings) -> Settings:
     where `flush_interval_ms` was set, that stays as it is. Giving way would look every 2 ms whether this loop is the
     busy one, which it is not.
     """
-    changes: dict[str, object] = {"give_way": False}
+    changes: dict[str, object] = {"yield_gil": False}
     if settings.journal and "flush_interval_ms" not in settings.model_fields_set:
         changes["flush_interval_ms"] = FLUSH_INTERVAL_MS
     return settings.model_copy(update=changes)
@@ -49,7 +49,7 @@ class BackgroundLog:
     """Owns a `ChainLog` on a thread and an event loop of its own, from the first entry until `close`.
 
     Entries come from any thread, with an event loop or without. A log that cannot be opened is tried again every
-    `RETRY_S`; meanwhile entries wait in memory.
+    `REOPEN_INTERVAL_S`; meanwhile entries wait in memory.
     """
 
     def __init__(self, load: Callable[[], Settings], *, on_tick: Callable[[], None] = lambda: None) -> None:
@@ -62,8 +62,8 @@ class BackgroundLog:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._closing = threading.Event()
-        self._patience_s = GRACE_S
-        self._reporter = Reporter()
+        self._patience_s = EXIT_GRACE_S
+        self._log_throttle = LogThrottle()
 
     def log(self, entry: RequestLogEntry) -> None:
         """Takes in the entry and returns at once. Never raises."""
@@ -94,7 +94,7 @@ class BackgroundLog:
     def _take_early(self, entry: RequestLogEntry) -> None:
         if len(self._early) >= MAX_EARLY or self._closing.is_set():
             why = "is closed" if self._closing.is_set() else "cannot be opened; the lines above say why"
-            self._reporter.warn("entry dropped", f"the request log {why}")
+            self._log_throttle.warn("entry dropped", f"the request log {why}")
             return
         self._early.append(entry)
         if self._thread is None:
@@ -106,11 +106,11 @@ class BackgroundLog:
         while True:
             try:
                 settings = beside_a_busy_loop(self._load())
-                self._patience_s = settings.shutdown_timeout_ms / 1000 + GRACE_S
+                self._patience_s = settings.shutdown_timeout_ms / 1000 + EXIT_GRACE_S
                 asyncio.run(self._serve(settings))
             except Exception as error:  # noqa: BLE001  # whatever it is, the program that logs goes on
-                self._reporter.warn("the request log cannot be opened", f"{type(error).__name__}: {error}")
-            if self._closing.wait(RETRY_S):
+                self._log_throttle.warn("the request log cannot be opened", f"{type(error).__name__}: {error}")
+            if self._closing.wait(REOPEN_INTERVAL_S):
                 return
 
     async def _serve(self, settings: Settings) -> None:
@@ -121,7 +121,7 @@ class BackgroundLog:
             try:
                 while not self._closing.is_set():
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), TICK_S)
+                        await asyncio.wait_for(self._wake.wait(), FLUSH_CHECK_INTERVAL_S)
                     self._on_tick()
             finally:
                 with self._lock:

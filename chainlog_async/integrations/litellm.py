@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.integrations._litellm.attempt_join import Window
 from chainlog_async.integrations._litellm.payload import read_event, read_failure
 from chainlog_async.settings import Settings
@@ -39,7 +39,7 @@ class ChainlogHandler(CustomLogger):
     def __init__(self, load: Callable[[], Settings] = settings_from_environment) -> None:
         super().__init__()
         self._load = load
-        self._reporter = Reporter()
+        self._log_throttle = LogThrottle()
         self._start_afresh()
         # A process that was forked has neither the thread nor the requests that wait here.
         if hasattr(os, "register_at_fork"):
@@ -114,7 +114,7 @@ class ChainlogHandler(CustomLogger):
         try:
             item = read_event(kwargs, succeeded=succeeded)
             if item is None:
-                self._reporter.warn("request not logged", "LiteLLM gave no standard_logging_object")
+                self._log_throttle.warn("request not logged", "LiteLLM gave no standard_logging_object")
             elif succeeded:
                 self._window.succeeded(item)
             else:
@@ -123,7 +123,7 @@ class ChainlogHandler(CustomLogger):
             self._report(error)
 
     def _report(self, error: Exception) -> None:
-        self._reporter.warn("request not logged", f"{type(error).__name__}: {error}")
+        self._log_throttle.warn("request not logged", f"{type(error).__name__}: {error}")
 
 
 def _drain_litellm() -> None:

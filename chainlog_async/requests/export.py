@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 
 from .cursor import MAX_PAGE
 from .encoders import CsvEncoder, Encoder, JsonLinesEncoder
@@ -59,14 +59,14 @@ async def export_requests(
     Raises `MissingExtraError` when ``parquet`` is asked for without pyarrow, and `DatabaseError` when the database
     cannot be read; what was made up to then is no whole file.
     """
-    encoder = await in_thread(encoder_for, file_format)
+    encoder = await run_in_thread(encoder_for, file_format)
     async with aclosing(iterate_pages(usage, where)) as pages:
         async for page in pages:
-            if piece := await in_thread(encoder.encode, page.requests):
+            if piece := await run_in_thread(encoder.encode, page.requests):
                 yield piece
             if on_page is not None:
                 on_page(page)
-    if piece := await in_thread(encoder.end):
+    if piece := await run_in_thread(encoder.end):
         yield piece
 
 

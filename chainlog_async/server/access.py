@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chainlog_async.server.http.responses import RefusalError
+from chainlog_async.server.http.responses import ApiError
 from chainlog_async.server.routes.dashboard import HOME, STATIC
 from chainlog_async.settings import ServerSettings
 
@@ -39,7 +39,7 @@ class AccessControl:
                 return
         await self._app(scope, receive, send)
 
-    def _refuse_stranger(self, scope: Scope) -> RefusalError | None:
+    def _refuse_stranger(self, scope: Scope) -> ApiError | None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in {OPEN_PATH, HOME} or path.startswith(STATIC):
             return None
@@ -56,20 +56,20 @@ class AccessControl:
             return _unauthorized("Invalid API key provided.")
         return None
 
-    def _refuse_other_site(self, scope: Scope) -> RefusalError | None:
+    def _refuse_other_site(self, scope: Scope) -> ApiError | None:
         # Without keys the browser on this machine is the way in for other sites: a name of theirs may be made to
         # resolve to 127.0.0.1 (seen in Host), and their pages may post here (seen in Origin).
         headers = Headers(scope=scope)
         for host in headers.getlist("host"):
             if not self._is_ours(f"//{host}"):
-                return RefusalError(
+                return ApiError(
                     421,
                     f"the host {host!r} is not this machine; ask for 127.0.0.1 or localhost, or set server.api_keys",
                     "host_not_allowed",
                 )
         for origin in headers.getlist("origin"):
             if scope["method"] not in READING and not self._is_ours(origin):
-                return RefusalError(
+                return ApiError(
                     403,
                     f"pages of {origin!r} may not write here; set server.api_keys and send one of them",
                     "origin_not_allowed",
@@ -84,13 +84,13 @@ class AccessControl:
         return bool(name) and (is_loopback(name) or name == self._own_name)
 
 
-def _refuse_other_machine(scope: Scope) -> RefusalError | None:
+def _refuse_other_machine(scope: Scope) -> ApiError | None:
     # `serve` listens on nothing that others can reach, but another server may run the application anywhere.
     client = scope.get("client")
     if client is None or is_loopback(client[0]):
         return None
-    return RefusalError(403, "other machines may not come in; set server.api_keys", "client_not_allowed")
+    return ApiError(403, "other machines may not come in; set server.api_keys", "client_not_allowed")
 
 
-def _unauthorized(message: str) -> RefusalError:
-    return RefusalError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chainlog_async.server.http.responses import RefusalError
+from chainlog_async.server.http.responses import ApiError
 
 
 class Farewell:
@@ -37,5 +37,5 @@ class Farewell:
             if begun:
                 # uvicorn closes the connection of a reply without an end, and says so in one line.
                 return
-            refusal = RefusalError(503, "the service shut down before it had the whole request", "closed")
+            refusal = ApiError(503, "the service shut down before it had the whole request", "closed")
             await refusal.reply()(scope, receive, send)

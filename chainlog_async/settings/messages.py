@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sources import Source
 
 
-LONGEST_VALUE: Final = 80
+MAX_SHOWN_VALUE_CHARS: Final = 80
 
 # What pydantic says about these fits Python, not the file or variable that somebody has to mend.
 _PHRASES: Final = {
@@ -72,7 +72,7 @@ def _shown(field: FieldInfo, value: object) -> str:
     if group_of(field) is not None or isinstance(value, (Mapping, list, tuple, set)):
         return ""
     text = repr(str(value) if isinstance(value, PurePath) else value)
-    return f" is {text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + '…'}, but"
+    return f" is {text if len(text) <= MAX_SHOWN_VALUE_CHARS else text[:MAX_SHOWN_VALUE_CHARS] + '…'}, but"
 
 
 def _demand(field: FieldInfo | None, problem: ErrorDetails) -> str:

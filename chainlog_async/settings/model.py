@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         le=60_000,
         description="Longest time in ms that an entry waits for others before it is written.",
     )
-    give_way: bool = Field(
+    yield_gil: bool = Field(
         default=True,
         description="Whether a saturated event loop makes room for the writer's thread, with at most 2 % of its time.",
     )
@@ -284,4 +284,4 @@ class Settings(BaseSettings):
 
 
 # pydantic-settings asks a class method for the sources, which cannot know the instance that is being made.
-_sources: ContextVar[tuple[Source, ...]] = ContextVar("chainlog_async.settings.model")
+_sources: ContextVar[tuple[Source, ...]] = ContextVar("chainlog_async.settings")

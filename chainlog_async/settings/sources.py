@@ -6,6 +6,7 @@ Each source remembers what a person would call each of its values, so that an er
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from types import NoneType
@@ -22,7 +23,11 @@ from .schema import KeyPath, did_you_mean, group_of, leaves
 PREFIX: Final = "CHAINLOG_"
 NESTED: Final = "__"
 RESERVED: Final = frozenset({"CHAINLOG_CONFIG"})
-ALIASES: Final = {"dbPath": "db_path"}
+RENAMED: Final = {"give_way": "yield_gil"}
+"""Settings of earlier releases that have another name now; the old one is accepted, with a line in the log."""
+ALIASES: Final = {"dbPath": "db_path", **RENAMED}
+
+logger = logging.getLogger(__name__)
 
 # Kubernetes describes a service called "chainlog" to every pod beside it with these variables.
 _SERVICE_LINK: Final = re.compile(
@@ -55,6 +60,10 @@ class Source(PydanticBaseSettingsSource):
             if path in self.names:
                 raise SettingsError(f"{self.names[path]} and {call(written)} are the same setting; keep one of them")
             self.names[path] = call(written)
+            if not parent and key in RENAMED:
+                logger.warning(
+                    "%s is now called %s; the old name still works, but please rename it", call(written), proper
+                )
             group = group_of(model.model_fields.get(proper))
             if group is not None and (value is None or isinstance(value, Mapping)):
                 # A group whose every line is commented out is null in YAML.
@@ -88,6 +97,7 @@ class Environment(Source):
 
     def __init__(self, model: type[BaseSettings], environ: Mapping[str, str]) -> None:
         known = {_variable(path): (path, field) for path, field in leaves(model)}
+        known |= {_variable((old,)): ((old,), model.model_fields[new]) for old, new in RENAMED.items()}
         ours = sorted(name for name in environ if name.upper().startswith(PREFIX) and name not in RESERVED)
         values: dict[str, Any] = {}
         problems: list[str] = []

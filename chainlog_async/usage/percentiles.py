@@ -15,7 +15,7 @@ import msgspec
 RELATIVE_ERROR = 0.05
 """Largest relative error of a percentile, against the whole ms that were stored."""
 
-LARGEST_MS = 1_000_000_000_000
+MAX_DURATION_MS = 1_000_000_000_000
 """Largest duration that an entry may have, in ms; the last bin, for what others have stored, has no end."""
 
 
@@ -31,7 +31,7 @@ class Percentiles(msgspec.Struct, frozen=True):
 def _uppers() -> Iterator[int]:
     upper = 0
     yield upper
-    while upper < LARGEST_MS:
+    while upper < MAX_DURATION_MS:
         # DDSketch's factor (1 + error) / (1 - error), in whole numbers, as the migration has it.
         upper = (upper + 1) * 21 // 19
         yield upper

@@ -13,25 +13,25 @@ import anyio
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import check_line
 from chainlog_async.errors import InvalidEntryError
-from chainlog_async.storage.sqlite.errors import Fault, classify, errorname
-from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
-from .gil_yield import GivingWay
-from .health import Condition
+from .gil_yield import GilYielder
+from .health import HealthState
 
 logger = logging.getLogger("chainlog_async")
 
-FIRST_PAUSE_S = 0.05
+MIN_RETRY_PAUSE_S = 0.05
 """Pause after a first failed commit, in seconds; it doubles with each further one."""
 
-LONGEST_PAUSE_S = 2.0
+MAX_RETRY_PAUSE_S = 2.0
 """Longest pause between two tries, in seconds: how late a recovery is noticed at the most."""
 
 
-class Books(Protocol):
+class BatchOutcome(Protocol):
     """Who wants to know what became of a batch."""
 
-    def settle(self, batch: Batch) -> None:
+    def mark_committed(self, batch: Batch) -> None:
         """These rows are committed."""
 
     def reject(self, batch: Batch, error: Exception) -> None:
@@ -41,28 +41,28 @@ class Books(Protocol):
 class Committer:
     """Tries until a batch is settled; finds the row that the database refuses."""
 
-    def __init__(self, store: Store, condition: Condition, giving_way: GivingWay) -> None:
-        self._store = store
-        self._condition = condition
-        self._giving_way = giving_way
+    def __init__(self, storage: SqliteStorage, health: HealthState, gil_yielder: GilYielder) -> None:
+        self._storage = storage
+        self._health = health
+        self._gil_yielder = gil_yielder
         self._refused: dict[tuple[str, int], Exception] = {}
 
-    async def commit(self, batch: Batch, books: Books) -> None:
+    async def commit(self, batch: Batch, outcome: BatchOutcome) -> None:
         """Returns when every row is committed or rejected, however long that takes. Cancel it to give up.
 
         Cancelled, a statement goes on in aiosqlite's thread. The rest of the batch can be handed in again all the
         same: the database passes over what it has.
         """
-        pause_s = FIRST_PAUSE_S
+        pause_s = MIN_RETRY_PAUSE_S
         rest: Batch | None = batch
         while rest is not None:
-            rest = await self.try_once(rest, books)
+            rest = await self.try_once(rest, outcome)
             if rest is not None:
                 # Jitter, so that several processes that wait for one lock do not all come back at once.
                 await anyio.sleep(pause_s * random.uniform(0.5, 1.0))
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
-    async def try_once(self, batch: Batch, books: Books) -> Batch | None:
+    async def try_once(self, batch: Batch, outcome: BatchOutcome) -> Batch | None:
         """One try. Returns what is left of the batch, or None when all of it is settled."""
         parts = [batch]
         while parts:
@@ -70,80 +70,80 @@ class Committer:
             refused = self._refused.get((part.writer_id, part.end)) if part.rows == 1 else None
             if refused is not None:
                 # It may be put aside already, and then a commit would be passed over and look like success.
-                if not await self._reject(part, refused, books):
+                if not await self._reject(part, refused, outcome):
                     return _joined(part, parts)
                 continue
             began_at = monotonic()
             try:
-                with self._giving_way:
-                    await self._store.commit(part)
+                with self._gil_yielder:
+                    await self._storage.commit(part)
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch has to be kept
                 if part.rows > 1 and _names_a_row(error, part):
                     parts.extend(reversed(part.split()))
                 elif _names_a_row(error, part):
-                    if not await self._reject(part, error, books):
+                    if not await self._reject(part, error, outcome):
                         return _joined(part, parts)
                 else:
-                    self._condition.note_retry()
+                    self._health.note_retry()
                     await self.note(error)
                     return _joined(part, parts)
             else:
-                self._condition.note_success(monotonic() - began_at)
-                books.settle(part)
+                self._health.note_success(monotonic() - began_at)
+                outcome.mark_committed(part)
         return None
 
-    async def _reject(self, row: Batch, error: Exception, books: Books) -> bool:
-        """Puts the row aside and books it. Cut off in between, it is booked by the next try, or by `book_committed`."""
+    async def _reject(self, row: Batch, error: Exception, outcome: BatchOutcome) -> bool:
+        """Rejects the row and counts it. Cut off in between, it is counted by the next try or by `note_committed`."""
         self._refused = {(row.writer_id, row.end): error}
         try:
-            with self._giving_way:
-                await self._store.reject(row, error)
+            with self._gil_yielder:
+                await self._storage.reject(row, error)
         except Exception as second_error:  # noqa: BLE001  # the same
             # The disk may be full by now: the row stays at the head, and is judged again at the next try.
-            self._condition.note_retry()
+            self._health.note_retry()
             await self.note(second_error)
             return False
         self._refused = {}
-        books.reject(row, error)
+        outcome.reject(row, error)
         return True
 
-    def book_committed(self, batch: Batch, position: int, books: Books) -> None:
-        """After a try that was cut off: books the rows before that position, of which the last may be put aside."""
+    def note_committed(self, batch: Batch, position: int, outcome: BatchOutcome) -> None:
+        """After a try that was cut off: counts the rows before that position, of which the last may be put aside."""
         done = batch.part_before(position)
         refused = self._refused.get((done.writer_id, done.end)) if done.rows else None
         if refused is None:
             if done.rows:
-                books.settle(done)
+                outcome.mark_committed(done)
             return
         line = done.lines.splitlines(keepends=True)[-1]
         row = Batch(done.writer_id, done.end - len(line), line, 1)
         if done.rows > 1:
-            books.settle(done.part_before(row.start))
+            outcome.mark_committed(done.part_before(row.start))
         self._refused = {}
-        books.reject(row, refused)
+        outcome.reject(row, refused)
 
     async def note(self, error: Exception) -> None:
         """Says what went wrong and does what can be done about it; with a damaged file that may take for ever."""
         self._say(error)
         try:
-            with self._giving_way:
-                await self._store.recover(classify(error))
+            with self._gil_yielder:
+                await self._storage.recover(classify(error))
         except Exception as second_error:  # noqa: BLE001  # there will be a next try, whatever it is
             self._say(second_error)
 
     def _say(self, error: Exception) -> None:
-        detail = f"{error} ({errorname(error)})"
-        if classify(error) is Fault.DAMAGED:
-            self._condition.note_damage(detail)
+        detail = f"{error} ({sqlite_error_name(error)})"
+        if classify(error) is StorageFault.DAMAGED:
+            self._health.note_damage(detail)
         else:
-            self._condition.note_error(detail)
+            self._health.note_error(detail)
 
 
 def _names_a_row(error: Exception, batch: Batch) -> bool:
     """Whether one row is to blame: the database says so, or a line is no JSON any more, a plain SQLITE_ERROR."""
-    if errorname(error) == "SQLITE_ERROR":
+    if sqlite_error_name(error) == "SQLITE_ERROR":
         return any(_is_broken(line) for line in batch.lines.splitlines())
-    return isinstance(error, sqlite3.Error) and classify(error) is Fault.ROW
+    return isinstance(error, sqlite3.Error) and classify(error) is StorageFault.ROW
 
 
 def _is_broken(line: bytes) -> bool:

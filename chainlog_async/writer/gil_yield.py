@@ -25,7 +25,7 @@ BUSY_SHARE = 0.9
 """A loop that computes for more than this share of the time between two looks does not idle."""
 
 
-class GivingWay:
+class GilYielder:
     """A context in which somebody on this event loop waits for a thread; it may be entered within itself."""
 
     def __init__(self, *, enabled: bool) -> None:

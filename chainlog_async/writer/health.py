@@ -7,12 +7,12 @@ from typing import Literal
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.histogram import Tally
-from chainlog_async.common.log_throttle import Reporter
+from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.statistics import COMMIT_BOUNDS_MS, Health
 from chainlog_async.storage.sqlite.version import _SQLITE_NOTE, has_wal_reset_bug
 
 
-class Condition:
+class HealthState:
     """Notes of the writer, its committer and its maintenance; all on the writer's event loop."""
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Condition:
         self._damage: str | None = None
         self._integrity: str | None = None
         self._wal: str | None = None
-        self._upkeep: str | None = None
+        self._maintenance: str | None = None
         self._leftover: str | None = None
-        self._reporter = Reporter()
+        self._log_throttle = LogThrottle()
 
     def note_retry(self) -> None:
         """A commit failed and will be tried again."""
@@ -44,7 +44,7 @@ class Condition:
         self.last_error = detail
         self.last_error_at = now_ms()
         self._failing = True
-        self._reporter.warn("writing failed, trying again", detail)
+        self._log_throttle.warn("writing failed, trying again", detail)
 
     def note_damage(self, detail: str) -> None:
         """The database is damaged."""
@@ -65,18 +65,18 @@ class Condition:
         self._integrity = self._damage = None
         self._failing = False
 
-    def note_upkeep(self, detail: str | None) -> None:
+    def note_maintenance(self, detail: str | None) -> None:
         """What keeps the rounds between batches from being done, or None when one went well."""
-        self._upkeep = detail
+        self._maintenance = detail
         if detail is not None:
             self.last_error = detail
             self.last_error_at = now_ms()
-            self._reporter.warn("upkeep failed, trying again", detail)
+            self._log_throttle.warn("upkeep failed, trying again", detail)
 
     def note_leftover(self, detail: str) -> None:
         """What a dead writer left could not be read, and waits for the next start."""
         self._leftover = detail
-        self._reporter.warn("a journal was passed over", detail)
+        self._log_throttle.warn("a journal was passed over", detail)
 
     def note_integrity(self, finding: str) -> None:
         """`PRAGMA quick_check` found something after an unclean end."""
@@ -112,8 +112,8 @@ class Condition:
         degraded = [self._wal] if self._wal else []
         if self._failing and not self._damage:
             degraded.append(f"commits fail and are tried again: {self.last_error}")
-        if self._upkeep:
-            degraded.append(f"entries are written, but the database is not looked after: {self._upkeep}")
+        if self._maintenance:
+            degraded.append(f"entries are written, but the database is not looked after: {self._maintenance}")
         if self._leftover:
             degraded.append(
                 f"{self._leftover}; free the cause, then run `chainlog journal replay` or start the gateway again"

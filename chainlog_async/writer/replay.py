@@ -7,26 +7,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.lease import Lease
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.buffer.recovery import Damaged, DeadJournal
-from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.entry.batch import Batch
-from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
-from .committer import Books, Committer
+from .committer import BatchOutcome, Committer
 
 logger = logging.getLogger("chainlog_async")
 
-Commit = Callable[[Batch, Books], Awaitable[None]]
-"""Returns when every row of the batch is committed or rejected, and the books know."""
+Commit = Callable[[Batch, BatchOutcome], Awaitable[None]]
+"""Returns when every row of the batch is committed or rejected, and has been counted."""
 
 
 class Counter(Protocol):
     """Who counts what is replayed, as it happens."""
 
-    def note_replayed(self, rows: int, torn: int = 0) -> None:
+    def note_replayed(self, rows: int, truncated: int = 0) -> None:
         """So many more entries are committed, and so many lines were found unfinished."""
 
 
@@ -39,7 +39,7 @@ class Replayed:
     """Entries committed."""
     rejected: int = 0
     """Entries put aside in `rejected_entries`."""
-    torn: int = 0
+    truncated: int = 0
     """Unfinished lines."""
 
     def __add__(self, other: Replayed) -> Replayed:
@@ -47,13 +47,13 @@ class Replayed:
             self.journals + other.journals,
             self.rows + other.rows,
             self.rejected + other.rejected,
-            self.torn + other.torn,
+            self.truncated + other.truncated,
         )
 
 
 async def replay_dead_writers(
-    stream: Stream,
-    store: Store,
+    journals: JournalManager,
+    storage: SqliteStorage,
     committer: Committer,
     queue: EntryQueue,
     *,
@@ -65,12 +65,12 @@ async def replay_dead_writers(
     A kill or a cancellation in the middle leaves the rest to the next taker. One that cannot be read is left to it,
     too, for it must not keep the living from being written. Raises `sqlite3.Error` or `DatabaseError`.
     """
-    dead = await stream.take_dead(on_unreadable)
+    dead = await journals.take_dead(on_unreadable)
     try:
         while dead:
             lease = dead.pop()
             try:
-                await replay([lease], store, committer.commit, queue, max_batch_rows=max_batch_rows)
+                await replay([lease], storage, committer.commit, queue, max_batch_rows=max_batch_rows)
             except OSError as error:
                 on_unreadable(f"the journal of a writer before this one, {lease.writer_id}, stays as it is: {error}")
     finally:
@@ -78,19 +78,19 @@ async def replay_dead_writers(
 
 
 async def replay(
-    leases: list[Lease], store: Store, commit: Commit, counter: Counter, *, max_batch_rows: int
+    leases: list[Lease], storage: SqliteStorage, commit: Commit, counter: Counter, *, max_batch_rows: int
 ) -> Replayed:
     """The same with leases that were taken already; each is released in the end. Raises what `commit` raises, too."""
     total = Replayed()
     try:
         while leases:
-            await _replay(leases[-1], store, commit, counter, total, max_batch_rows)
+            await _replay(leases[-1], storage, commit, counter, total, max_batch_rows)
             lease = leases.pop()
-            await in_thread(lease.release, remove=True)
+            await run_in_thread(lease.release, remove=True)
     except BaseException:
         # A statement that was cancelled may run yet, and commit when the next taker is done and has forgotten the
         # position. Where the database does not say that it is over, the lock ends with this process.
-        if not await finish(store.settle_down()) and leases:
+        if not await run_shielded(storage.settle_down()) and leases:
             leases.pop()
         raise
     finally:
@@ -100,53 +100,53 @@ async def replay(
 
 async def release_all(leases: list[Lease]) -> None:
     """Leaves what belongs to them to the next taker."""
-    await finish(_release_all(leases))
+    await run_shielded(_release_all(leases))
 
 
 async def _release_all(leases: list[Lease]) -> None:
     while leases:
-        await in_thread(leases.pop().release, remove=False)
+        await run_in_thread(leases.pop().release, remove=False)
 
 
 async def _replay(
-    lease: Lease, store: Store, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
+    lease: Lease, storage: SqliteStorage, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
 ) -> None:
-    journal = DeadJournal(lease, await store.position(lease.writer_id), max_batch_rows=max_batch_rows)
-    books = _ReplayBooks(counter)
+    journal = DeadJournal(lease, await storage.position(lease.writer_id), max_batch_rows=max_batch_rows)
+    outcome = _ReplayOutcome(counter)
     try:
         while part := await journal.next_part():
             if isinstance(part, Damaged):
-                await store.reject(part.batch, part.error)
-                books.rejected += 1
+                await storage.reject(part.batch, part.error)
+                outcome.rejected += 1
             else:
-                await commit(part, books)
+                await commit(part, outcome)
     finally:
         await journal.close()
-    counter.note_replayed(0, journal.torn)
+    counter.note_replayed(0, journal.truncated)
     # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
     await journal.delete()
-    await store.forget_position(lease.writer_id)
-    if books.rows or books.rejected or journal.torn:
+    await storage.forget_position(lease.writer_id)
+    if outcome.rows or outcome.rejected or journal.truncated:
         logger.warning(
             "a writer before this one was killed: %d entries were written from its journal, %d put aside in "
             "rejected_entries, %d were unfinished",
-            books.rows,
-            books.rejected,
-            journal.torn,
+            outcome.rows,
+            outcome.rejected,
+            journal.truncated,
         )
     total.journals += 1
-    total.rows += books.rows
-    total.rejected += books.rejected
-    total.torn += journal.torn
+    total.rows += outcome.rows
+    total.rejected += outcome.rejected
+    total.truncated += journal.truncated
 
 
-class _ReplayBooks:
+class _ReplayOutcome:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self.rows = 0
         self.rejected = 0
 
-    def settle(self, batch: Batch) -> None:
+    def mark_committed(self, batch: Batch) -> None:
         self.rows += batch.rows
         self._counter.note_replayed(batch.rows)
 

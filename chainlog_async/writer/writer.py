@@ -11,19 +11,19 @@ import anyio
 from anyio import TASK_STATUS_IGNORED, CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
-from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.queue import EntryQueue
-from chainlog_async.common.cancellation import finish
+from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.errors import ChainlogError
-from chainlog_async.storage.sqlite.errors import errorname
+from chainlog_async.storage.sqlite.errors import sqlite_error_name
 from chainlog_async.storage.sqlite.maintenance.integrity_check import check_after_unclean_end
-from chainlog_async.storage.sqlite.maintenance.rounds import Maintenance
-from chainlog_async.storage.sqlite.storage import Store
+from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 from chainlog_async.storage.sqlite.version import warn_once_of_sqlite
 
-from .committer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Committer
-from .gil_yield import GivingWay
-from .health import Condition
+from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
+from .gil_yield import GilYielder
+from .health import HealthState
 from .replay import replay_dead_writers
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chainlog_async")
 
-GRACE_S = 1.0
+SHUTDOWN_CLEANUP_S = 1.0
 """How long shutdown tries to leave nothing behind once everything is written, in seconds."""
 
 
@@ -40,24 +40,24 @@ class Writer:
 
     def __init__(
         self,
-        condition: Condition,
+        health: HealthState,
         queue: EntryQueue,
-        store: Store,
-        stream: Stream,
-        maintenance: Maintenance,
-        giving_way: GivingWay,
+        storage: SqliteStorage,
+        journals: JournalManager,
+        maintenance: MaintenanceRounds,
+        gil_yielder: GilYielder,
         settings: Settings,
     ) -> None:
-        self._condition = condition
+        self._health = health
         self._queue = queue
-        self._store = store
-        self._stream = stream
+        self._storage = storage
+        self._journals = journals
         self._maintenance = maintenance
-        self._committer = Committer(store, condition, giving_way)
+        self._committer = Committer(storage, health, gil_yielder)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
-        self._giving_way = giving_way
+        self._gil_yielder = gil_yielder
         self._serving = CancelScope()
         self._taken_at = -self._flush_interval_s
 
@@ -71,18 +71,18 @@ class Writer:
         What dead writers left in their journals is written first.
         """
         try:
-            await self._stream.open(await self._store.locate())
+            await self._journals.open(await self._storage.locate())
             self._queue.attach()
-            self._condition.running = True
+            self._health.running = True
             warn_once_of_sqlite()
             task_status.started()
             async with anyio.create_task_group() as tasks:
                 with self._serving:
-                    tasks.start_soon(self._stream.look_after)
+                    tasks.start_soon(self._journals.look_after)
                     await self._serve(tasks)
                 tasks.cancel_scope.cancel()
         finally:
-            self._condition.running = False
+            self._health.running = False
             self._queue.close()
             try:
                 await self._shut_down()
@@ -91,45 +91,45 @@ class Writer:
 
     async def _serve(self, tasks: TaskGroup) -> None:
         replayed = False
-        pause_s = FIRST_PAUSE_S
+        pause_s = MIN_RETRY_PAUSE_S
         while True:
             try:
                 if not replayed:
-                    with self._giving_way:
+                    with self._gil_yielder:
                         await self._replay(tasks)
                     replayed = True
                 if await self._wait_for_batch():
                     await self._write_next()
-                with self._giving_way:
+                with self._gil_yielder:
                     await self._maintenance.run_if_due(is_behind=self._queue.has_full_batch)
-                pause_s = FIRST_PAUSE_S
+                pause_s = MIN_RETRY_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below
                 # Whatever it was: a log that stops for good because of one error is the worst of all.
                 await self._committer.note(error)
                 await anyio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
     async def _replay(self, tasks: TaskGroup) -> None:
         try:
             await replay_dead_writers(
-                self._stream,
-                self._store,
+                self._journals,
+                self._storage,
                 self._committer,
                 self._queue,
                 max_batch_rows=self._max_batch_size,
-                on_unreadable=self._condition.note_leftover,
+                on_unreadable=self._health.note_leftover,
             )
         except (sqlite3.Error, ChainlogError):
             raise
         except Exception as error:  # noqa: BLE001  # what the dead have left must not keep the living from being written
-            self._condition.note_leftover(f"what writers before this one left was not replayed: {error!r}")
-        if self._stream.left_behind:
-            tasks.start_soon(check_after_unclean_end, self._store.path, self._condition)
+            self._health.note_leftover(f"what writers before this one left was not replayed: {error!r}")
+        if self._journals.left_behind:
+            tasks.start_soon(check_after_unclean_end, self._storage.path, self._health)
 
     async def _wait_for_batch(self) -> bool:
         """True when a batch is due: a full one, one that somebody waits for, or one that is old enough.
 
-        The interval counts from the batch before, so a lone entry after a quiet spell goes at once, and a stream of
+        The interval counts from the batch before, so a lone entry after a quiet spell goes at once, and a journals of
         them makes one commit per interval. False when it is maintenance that is due.
         """
         queue = self._queue
@@ -151,40 +151,40 @@ class Writer:
         if batch:
             self._taken_at = monotonic()
             await self._committer.commit(batch, self._queue)
-            with self._giving_way:
-                await self._stream.remove_committed()
+            with self._gil_yielder:
+                await self._journals.remove_committed()
 
     async def _shut_down(self) -> None:
         """Drains under the deadline, even when the task is cancelled over and over; then puts things in order."""
-        await finish(self._drain_and_tidy_up())
+        await run_shielded(self._drain_and_tidy_up())
 
     async def _drain_and_tidy_up(self) -> None:
         try:
             with anyio.move_on_after(self._shutdown_timeout_s):
                 await self._drain()
         except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
-            self._condition.note_error(f"{error} ({errorname(error)})")
+            self._health.note_error(f"{error} ({sqlite_error_name(error)})")
         await self._tidy_up()
 
     async def _drain(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = MIN_RETRY_PAUSE_S
         while batch := self._queue.take():
             if await self._committer.try_once(batch, self._queue):
                 await anyio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
     async def _tidy_up(self) -> None:
         fate_is_known = await self._learn_fate()
         self._give_up_the_rest()
         forget = False
         try:
-            with anyio.move_on_after(GRACE_S):
-                is_cleared = await self._stream.remove_committed()
+            with anyio.move_on_after(SHUTDOWN_CLEANUP_S):
+                is_cleared = await self._journals.remove_committed()
                 forget = fate_is_known and not self._queue.pending and is_cleared and await self._forget()
         finally:
             # Where the last statement may be committed yet, the lock ends with the process: whoever replays the
             # journal before could do so twice.
-            await self._stream.close(forget=forget, keep_lock=not fate_is_known)
+            await self._journals.close(forget=forget, keep_lock=not fate_is_known)
 
     def _give_up_the_rest(self) -> None:
         abandoned = self._queue.abandon()
@@ -196,7 +196,7 @@ class Writer:
                 self._shutdown_timeout_s * 1_000,
                 abandoned,
                 kept,
-                self._condition.last_error,
+                self._health.last_error,
             )
         self._queue.end_journal()
 
@@ -206,20 +206,20 @@ class Writer:
         if batch is None:
             return True
         try:
-            position = await self._store.interrupt(batch)
+            position = await self._storage.interrupt(batch)
         except Exception as error:  # noqa: BLE001  # whatever it was, nothing is known then
-            self._condition.note_error(f"{error} ({errorname(error)})")
+            self._health.note_error(f"{error} ({sqlite_error_name(error)})")
             position = None
         if position is not None:
-            self._committer.book_committed(batch, position, self._queue)
+            self._committer.note_committed(batch, position, self._queue)
         return position is not None
 
     async def _forget(self) -> bool:
         """Once everything is committed and its journal deleted. False when the database is not to be had."""
         try:
-            await self._store.forget_position(self._stream.writer_id)
+            await self._storage.forget_position(self._journals.writer_id)
         except (sqlite3.Error, ValueError) as error:
             # Nothing is lost: the lock file stays, and the next start tidies up.
-            logger.warning("the writer was not signed off at shutdown: %s (%s)", error, errorname(error))
+            logger.warning("the writer was not signed off at shutdown: %s (%s)", error, sqlite_error_name(error))
             return False
         return True

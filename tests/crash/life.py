@@ -22,7 +22,7 @@ from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.maintenance import rounds as maintenance
 
 # Lives are short, and pruning and rolling up are to be met by a kill as well.
-maintenance.TICK_S = 0.01
+maintenance.MAINTENANCE_INTERVAL_S = 0.01
 
 ACK_BYTES = 4
 

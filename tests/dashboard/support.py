@@ -110,9 +110,9 @@ class Service:
         """Sends entries and waits until they are in the database."""
         reply = httpx.post(f"{self.url}/v1/logs", json=entries, headers=self._headers, trust_env=False, verify=False)
         assert reply.json() == {"accepted": len(entries), "rejected": []}
-        self.settle()
+        self.mark_committed()
 
-    def settle(self) -> None:
+    def mark_committed(self) -> None:
         """Waits until everything that was sent is in the database."""
         until(
             lambda: not httpx.get(f"{self.url}/health", trust_env=False, verify=False).json()["accounting"]["pending"]

@@ -113,7 +113,7 @@ async def test_an_empty_log_tells_how_to_send_the_first_entry(tmp_path: Path, vi
             reply = await client.post(command[3], content=command[command.index("-d") + 1])
         assert reply.json()["accepted"] == 1
         await expect(page.locator("#cards .card").first).to_be_hidden()
-        running.settle()
+        running.mark_committed()
         await page.get_by_role("button", name="Load anew").click()
         await expect(page.locator("#request-rows tr.request")).to_have_count(1)
         await expect(page.locator("#first-curl")).to_have_count(0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 SHORT_S = {
-    "storage.sqlite.maintenance.rounds.TICK_S": 0.02,
-    "buffer.journal_manager.LOOK_S": 0.02,
-    "storage.sqlite.storage.LOOK_S": 0.02,
-    "buffer.journal.RETRY_S": 0.02,
-    "writer.committer.FIRST_PAUSE_S": 0.005,
-    "writer.committer.LONGEST_PAUSE_S": 0.05,
-    "writer.writer.FIRST_PAUSE_S": 0.005,
-    "writer.writer.LONGEST_PAUSE_S": 0.05,
+    "storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S": 0.02,
+    "buffer.journal_manager.FOLDER_CHECK_INTERVAL_S": 0.02,
+    "storage.sqlite.storage.REPLACED_FILE_POLL_S": 0.02,
+    "buffer.journal.JOURNAL_RETRY_S": 0.02,
+    "writer.committer.MIN_RETRY_PAUSE_S": 0.005,
+    "writer.committer.MAX_RETRY_PAUSE_S": 0.05,
+    "writer.writer.MIN_RETRY_PAUSE_S": 0.005,
+    "writer.writer.MAX_RETRY_PAUSE_S": 0.05,
 }
 
 

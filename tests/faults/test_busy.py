@@ -17,7 +17,7 @@ from .fault_tools import another_process_holds, beside, until_health
 
 async def test_a_lock_for_seconds_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the lock entries wait in order, reads go on, and health says what is the matter."""
-    monkeypatch.setattr("chainlog_async.writer.committer.LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr("chainlog_async.writer.committer.MAX_RETRY_PAUSE_S", 0.5)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, max_batch_size=40, busy_timeout_ms=50)) as chainlog:
         log_all(chainlog, names(0, 10))

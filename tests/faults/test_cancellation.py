@@ -23,8 +23,8 @@ from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import ClosedError
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.open import open_database
-from chainlog_async.storage.sqlite.storage import Store
-from chainlog_async.writer.committer import Books
+from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.writer.committer import BatchOutcome
 from chainlog_async.writer.replay import replay as replay_leases
 
 from .fault_tools import leave_dead_journal, open_descriptors, remove_database
@@ -132,16 +132,16 @@ async def test_a_replay_that_is_cut_off_keeps_the_journal_from_others(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled while its statement waits its turn, a replay lets nobody have the journal: rows would come twice."""
-    monkeypatch.setattr("chainlog_async.storage.sqlite.storage.GRACE_S", 0.05)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.storage.INTERRUPT_TIMEOUT_S", 0.05)
     leave_dead_journal(database, names(0, 12))
     settings = settings_for(database)
-    store = Store(await open_database(settings), settings)
+    store = SqliteStorage(await open_database(settings), settings)
     folder = journal_folder(await store.locate())
     leases = await asyncio.to_thread(lambda: list(take_dead_leases(folder)))
     (lease,) = leases
     is_queued, let_go = asyncio.Event(), threading.Event()
 
-    async def commit(batch: Batch, _books: Books) -> None:
+    async def commit(batch: Batch, _books: BatchOutcome) -> None:
         store.connection._tx.put_nowait((None, let_go.wait))
         is_queued.set()
         await store.commit(batch)

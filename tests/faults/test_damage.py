@@ -108,7 +108,7 @@ class _Looks:
 
     def __init__(self, chainlog: ChainLog) -> None:
         self.count = 0
-        store = chainlog._require_logger()._store
+        store = chainlog._require_logger()._storage
         look = store._was_mended
 
         def counted() -> bool:
@@ -230,7 +230,7 @@ from chainlog_async.storage.sqlite.maintenance import rounds
 from chainlog_async.settings import Settings
 
 path, name = sys.argv[1], sys.argv[2]
-rounds.TICK_S = storage.LOOK_S = 0.02
+rounds.MAINTENANCE_INTERVAL_S = storage.REPLACED_FILE_POLL_S = 0.02
 
 def log(chainlog, first, last):
     for number in range(first, last):

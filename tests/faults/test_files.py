@@ -15,7 +15,7 @@ import aiosqlite
 import pytest
 from factories import entry
 from writing_tools import (
-    PATIENCE_S,
+    REPLAY_COMMIT_TIMEOUT_S,
     check_law,
     check_totals,
     log_all,
@@ -271,7 +271,7 @@ async def test_a_missing_table_is_waited_for(tmp_path: Path) -> None:
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 5)
-        with closing(sqlite3.connect(db_path, timeout=PATIENCE_S)) as connection:
+        with closing(sqlite3.connect(db_path, timeout=REPLAY_COMMIT_TIMEOUT_S)) as connection:
             ((view,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'batches'")
             ((trigger,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'write_batch'")
             connection.execute("DROP VIEW batches")

@@ -33,13 +33,13 @@ from writing_tools import (
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.journal import Segment, remove_segments
-from chainlog_async.buffer.journal_manager import Stream
+from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.lease import take_dead_leases
 from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.errors import ClosedError, EntryError, QueueFullError
 from chainlog_async.statistics import DropReason
-from chainlog_async.writer.health import Condition
+from chainlog_async.writer.health import HealthState
 
 from .fault_tools import (
     SMALL,
@@ -112,14 +112,14 @@ async def test_a_deleted_lock_is_taken_anew(tmp_path: Path, caplog: pytest.LogCa
 
 async def test_a_writer_never_takes_itself_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer whose lock file was deleted just before it looks for dead ones leaves its own journal alone."""
-    monkeypatch.setattr("chainlog_async.buffer.journal_manager.LOOK_S", 3_600)
+    monkeypatch.setattr("chainlog_async.buffer.journal_manager.FOLDER_CHECK_INTERVAL_S", 3_600)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, busy_timeout_ms=1)) as chainlog:
         async with locked(db_path):
             log_all(chainlog, names(0, 50))
             (lock,) = journal_folder(db_path).glob("*.lock")
             lock.unlink()
-            assert await chainlog._require_logger()._writer._stream.take_dead(pytest.fail) == []
+            assert await chainlog._require_logger()._writer._journals.take_dead(pytest.fail) == []
         await chainlog.flush()
         assert await stored(db_path) == names(0, 50)
 
@@ -188,7 +188,7 @@ async def test_no_file_is_deleted_twice(tmp_path: Path, monkeypatch: pytest.Monk
         return remove_segments(segments)
 
     queue = EntryQueue(max_rows=1, max_bytes=1, max_batch_rows=1, drop_oldest=False)
-    stream = Stream(queue, settings_for(tmp_path / "log.db"))
+    stream = JournalManager(queue, settings_for(tmp_path / "log.db"))
     segments = [_segment(tmp_path / str(number)) for number in range(3)]
     released = [[segment] for segment in segments]
     monkeypatch.setattr(queue, "take_released", lambda: released.pop(0))
@@ -243,14 +243,14 @@ async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) 
 
 
 async def test_what_a_dead_writer_left_is_written_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its whole lines are written, a torn last one is counted, one that is no entry put aside, and all is deleted."""
+    """Its whole lines are written, a truncated last one is counted, a bad one is rejected, and all of it is deleted."""
     db_path = tmp_path / "log.db"
     leave_dead_journal(db_path, names(0, 50), tail=b'[1,"half a li')
     leave_dead_journal(db_path, names(50, 60), tail=b"no entry\n")
     async with ChainLog(settings_for(db_path)) as chainlog:
         await chainlog.write(entry(model="new"))
         statistics = chainlog.statistics()
-        assert (statistics.replayed, statistics.torn) == (60, 1)
+        assert (statistics.replayed, statistics.truncated) == (60, 1)
         found = await stored(db_path)
         assert found[-1] == "new"
         assert sorted(found[:-1]) == sorted(names(0, 60))
@@ -339,10 +339,10 @@ def test_an_interruption_of_the_books_themselves_is_counted(monkeypatch: pytest.
             queue.put(b"{}\n")
         queue.refuse_invalid()
 
-    monkeypatch.setattr(queue._books, "_dropped", Interrupted(handler))
+    monkeypatch.setattr(queue._accounting, "_dropped", Interrupted(handler))
     with pytest.raises(ClosedError):
         queue.put(b"{}\n")
-    statistics = queue.statistics(Condition(), gave_way_ms=0)
+    statistics = queue.statistics(HealthState(), gil_yield_ms=0)
     check_law(statistics)
     assert statistics.dropped == {"closed": 1, "nested": 2}
 

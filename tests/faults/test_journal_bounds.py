@@ -16,7 +16,7 @@ from chainlog_async import ChainLog
 from chainlog_async.buffer.journal import Journal, remove_segments
 from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
-from chainlog_async.writer.health import Condition
+from chainlog_async.writer.health import HealthState
 
 from .fault_tools import SMALL, immutable, open_descriptors, until_health
 
@@ -93,7 +93,7 @@ async def test_a_full_journal_whose_folder_goes_gives_up_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same when it was at its bound before its folder was lost."""
-    monkeypatch.setattr("chainlog_async.buffer.journal_manager.LOOK_S", 3_600)
+    monkeypatch.setattr("chainlog_async.buffer.journal_manager.FOLDER_CHECK_INTERVAL_S", 3_600)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, **DROPPING)) as chainlog:
         async with locked(db_path):
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_given_up_alone(tmp_path: Path) -> None:
     """An entry that makes room for itself just when a block turns out to be unreadable costs no readable one."""
     lines = [f"{number:099d}\n".encode() for number in range(6)]
     queue = EntryQueue(max_rows=1, max_bytes=1_000, max_batch_rows=1, drop_oldest=True)
-    queue.name_stream("writer")
+    queue.set_writer_id("writer")
     queue.begin_segment(lambda: Journal(tmp_path, "writer", max_bytes=400, segment_bytes=100))
     for line in lines[:5]:
         queue.put(line)
@@ -144,9 +144,9 @@ def test_what_cannot_be_read_is_given_up_alone(tmp_path: Path) -> None:
     taken = []
     while batch := queue.take():
         taken.append(batch.lines)
-        queue.settle(batch)
+        queue.mark_committed(batch)
     assert taken == lines[1:]
-    statistics = queue.statistics(Condition(), gave_way_ms=0)
+    statistics = queue.statistics(HealthState(), gil_yield_ms=0)
     check_law(statistics)
     assert statistics.dropped == {"journal_lost": 1}
     queue.end_journal()
@@ -158,7 +158,7 @@ def test_a_file_that_was_only_begun_is_gone_on_with(tmp_path: Path, is_left: boo
     """After a failure the journal begins a file to see whether it can; the next line goes into it, however long."""
     journal = Journal(tmp_path, "writer", max_bytes=10**6, segment_bytes=16 * 1024)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chainlog_async.buffer.journal.RETRY_S", 0)
+        patch.setattr("chainlog_async.buffer.journal.JOURNAL_RETRY_S", 0)
         patch.setattr(os, "pwrite", lambda *_: 0)
         assert not journal.append(0, b"first\n")
     remove_segments(journal.take_released())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from writing_tools import PATIENCE_S, log_all, names, settings_for, stored, until
+from writing_tools import REPLAY_COMMIT_TIMEOUT_S, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.paths import journal_folder
@@ -29,7 +29,7 @@ def quarantine_held(db_path: Path) -> Iterator[threading.Event]:
         gave_up.set()
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-    timer = threading.Timer(PATIENCE_S, give_up)
+    timer = threading.Timer(REPLAY_COMMIT_TIMEOUT_S, give_up)
     timer.start()
     try:
         yield gave_up

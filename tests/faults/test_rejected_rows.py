@@ -75,8 +75,8 @@ async def test_a_trigger_that_raises_costs_its_row_alone(tmp_path: Path, action:
     await asyncio.to_thread(check_totals, db_path)
 
 
-@pytest.mark.parametrize("errorname", CONSTRAINTS)
-async def test_a_rejected_row_is_kept_whole(tmp_path: Path, errorname: str) -> None:
+@pytest.mark.parametrize("sqlite_error_name", CONSTRAINTS)
+async def test_a_rejected_row_is_kept_whole(tmp_path: Path, sqlite_error_name: str) -> None:
     """`rejected_entries` has SQLite's name for the error, and the entry as JSON that can be read back as it was."""
     db_path = tmp_path / "log.db"
     bad = entry(
@@ -88,8 +88,8 @@ async def test_a_rejected_row_is_kept_whole(tmp_path: Path, errorname: str) -> N
     )
     async with ChainLog(settings_for(db_path)) as chainlog:
         await chainlog.write(entry(model="refused first"))
-        await asyncio.to_thread(execute, db_path, CONSTRAINTS[errorname])
-        if errorname == "SQLITE_CONSTRAINT_UNIQUE":
+        await asyncio.to_thread(execute, db_path, CONSTRAINTS[sqlite_error_name])
+        if sqlite_error_name == "SQLITE_CONSTRAINT_UNIQUE":
             await chainlog.write(bad)
         chainlog.log_request(entry(model="before"))
         chainlog.log_request(bad)
@@ -97,7 +97,7 @@ async def test_a_rejected_row_is_kept_whole(tmp_path: Path, errorname: str) -> N
         await chainlog.flush()
         assert (await stored(db_path))[-2:] == ["before", "after"]
     ((error, text),) = await rejected(db_path)
-    assert errorname in error
+    assert sqlite_error_name in error
     assert entry_from_json(text) == bad
     await asyncio.to_thread(check_totals, db_path)
 
@@ -144,7 +144,7 @@ async def test_a_row_put_aside_in_the_last_moment_is_counted_as_rejected(tmp_pat
     is_put_aside = asyncio.Event()
     async with ChainLog(settings_for(db_path, shutdown_timeout_ms=0)) as chainlog:
         await refuse_rows(db_path)
-        store = chainlog._require_logger()._store
+        store = chainlog._require_logger()._storage
         reject = store.reject
 
         async def reject_and_hang(batch: Batch, error: Exception) -> None:

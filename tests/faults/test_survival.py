@@ -59,26 +59,26 @@ PASSED_OVER = {
     # Closing that is kept from closing leaves a connection open, whatever comes after it.
     "storage.sqlite.connection.close_connection",
     "storage.sqlite.connection._close",
-    "storage.sqlite.storage.Store._renew",
+    "storage.sqlite.storage.SqliteStorage._renew",
     # Only for a replay that is cut short, see the tests of cancellation, or for a round, see test_upkeep.py.
-    "storage.sqlite.storage.Store.settle_down",
-    "storage.sqlite.storage.Store.end_statement",
+    "storage.sqlite.storage.SqliteStorage.settle_down",
+    "storage.sqlite.storage.SqliteStorage.end_statement",
 }
 
 AT_THE_END = {
-    "storage.sqlite.storage.Store.interrupt",
-    "buffer.journal_manager.Stream.close",
+    "storage.sqlite.storage.SqliteStorage.interrupt",
+    "buffer.journal_manager.JournalManager.close",
     "writer.writer.Writer._drain",
     "writer.writer.Writer._drain_and_tidy_up",
     "writer.writer.Writer._forget",
     "writer.writer.Writer._learn_fate",
     "writer.writer.Writer._shut_down",
     "writer.writer.Writer._tidy_up",
-    "storage.sqlite.storage.Store.forget_position",
+    "storage.sqlite.storage.SqliteStorage.forget_position",
 }
 """Awaited when the log is closed, and not before."""
 
-WITH_A_LOCK = {"storage.sqlite.storage.Store.interrupt", "writer.writer.Writer._learn_fate"}
+WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._learn_fate"}
 """And only when time runs out."""
 
 Owner = type | ModuleType

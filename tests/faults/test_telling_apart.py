@@ -7,28 +7,28 @@ import sqlite3
 import pytest
 
 from chainlog_async.errors import MigrationError, NotADatabaseError
-from chainlog_async.storage.sqlite.errors import Fault, classify
+from chainlog_async.storage.sqlite.errors import StorageFault, classify
 
 MEANINGS = {
-    "SQLITE_BUSY": Fault.BUSY,
-    "SQLITE_BUSY_SNAPSHOT": Fault.BUSY,
-    "SQLITE_LOCKED_SHAREDCACHE": Fault.BUSY,
-    "SQLITE_PROTOCOL": Fault.BUSY,
-    "SQLITE_FULL": Fault.STORAGE,
-    "SQLITE_IOERR_FSYNC": Fault.STORAGE,
-    "SQLITE_IOERR_SHMSIZE": Fault.STORAGE,
-    "SQLITE_READONLY_DBMOVED": Fault.STORAGE,
-    "SQLITE_CANTOPEN_ISDIR": Fault.STORAGE,
-    "SQLITE_PERM": Fault.STORAGE,
-    "SQLITE_NOMEM": Fault.STORAGE,
-    "SQLITE_CORRUPT_INDEX": Fault.DAMAGED,
-    "SQLITE_NOTADB": Fault.DAMAGED,
-    "SQLITE_CONSTRAINT_CHECK": Fault.ROW,
-    "SQLITE_MISMATCH": Fault.ROW,
-    "SQLITE_TOOBIG": Fault.ROW,
-    "SQLITE_ERROR": Fault.UNKNOWN,
-    "SQLITE_INTERRUPT": Fault.UNKNOWN,
-    "SQLITE_SOMETHING_NEW": Fault.UNKNOWN,
+    "SQLITE_BUSY": StorageFault.BUSY,
+    "SQLITE_BUSY_SNAPSHOT": StorageFault.BUSY,
+    "SQLITE_LOCKED_SHAREDCACHE": StorageFault.BUSY,
+    "SQLITE_PROTOCOL": StorageFault.BUSY,
+    "SQLITE_FULL": StorageFault.STORAGE,
+    "SQLITE_IOERR_FSYNC": StorageFault.STORAGE,
+    "SQLITE_IOERR_SHMSIZE": StorageFault.STORAGE,
+    "SQLITE_READONLY_DBMOVED": StorageFault.STORAGE,
+    "SQLITE_CANTOPEN_ISDIR": StorageFault.STORAGE,
+    "SQLITE_PERM": StorageFault.STORAGE,
+    "SQLITE_NOMEM": StorageFault.STORAGE,
+    "SQLITE_CORRUPT_INDEX": StorageFault.DAMAGED,
+    "SQLITE_NOTADB": StorageFault.DAMAGED,
+    "SQLITE_CONSTRAINT_CHECK": StorageFault.ROW,
+    "SQLITE_MISMATCH": StorageFault.ROW,
+    "SQLITE_TOOBIG": StorageFault.ROW,
+    "SQLITE_ERROR": StorageFault.UNKNOWN,
+    "SQLITE_INTERRUPT": StorageFault.UNKNOWN,
+    "SQLITE_SOMETHING_NEW": StorageFault.UNKNOWN,
 }
 
 
@@ -47,6 +47,6 @@ def test_an_error_of_ours_means_what_is_behind_it() -> None:
     behind.sqlite_errorname = "SQLITE_NOTADB"
     error = MigrationError("the schema cannot be brought up to date")
     error.__cause__ = behind
-    assert classify(error) is Fault.DAMAGED
-    assert classify(NotADatabaseError("no cause")) is Fault.UNKNOWN
-    assert classify(OSError("device gone")) is Fault.UNKNOWN
+    assert classify(error) is StorageFault.DAMAGED
+    assert classify(NotADatabaseError("no cause")) is StorageFault.UNKNOWN
+    assert classify(OSError("device gone")) is StorageFault.UNKNOWN

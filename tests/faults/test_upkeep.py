@@ -17,7 +17,7 @@ from chainlog_async import ChainLog
 from chainlog_async.common.clock import now_ms
 from chainlog_async.storage.sqlite.maintenance import rollup_job as rollups
 from chainlog_async.storage.sqlite.maintenance import rounds as maintenance
-from chainlog_async.storage.sqlite.maintenance.rollup_job import Rollups
+from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 
 from .fault_tools import until_health
 
@@ -70,7 +70,7 @@ async def test_adding_up_leaves_time_for_batches_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_behind: bool, pause_s: float
 ) -> None:
     """It rests for as long as it took, and nine times as long where the writer cannot keep up."""
-    monkeypatch.setattr(maintenance, "TICK_S", 3_600.0)
+    monkeypatch.setattr(maintenance, "MAINTENANCE_INTERVAL_S", 3_600.0)
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
         now = monotonic()
         monkeypatch.setattr(maintenance, "monotonic", lambda: now)
@@ -80,7 +80,7 @@ async def test_adding_up_leaves_time_for_batches_that_wait(
             now += 0.02
             return True
 
-        monkeypatch.setattr(Rollups, "advance", advance)
+        monkeypatch.setattr(RollupJob, "advance", advance)
         rounds = chainlog._require_logger()._writer._maintenance
         rounds._next_at = now
         await rounds.run_if_due(is_behind=is_behind)

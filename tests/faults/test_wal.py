@@ -110,7 +110,7 @@ from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.storage.sqlite.maintenance import rounds
 from chainlog_async.settings import Settings
 
-rounds.TICK_S = 0.02
+rounds.MAINTENANCE_INTERVAL_S = 0.02
 
 async def main():
     async with ChainLog(Settings(db_path=sys.argv[1])) as chainlog:

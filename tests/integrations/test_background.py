@@ -67,7 +67,7 @@ def test_a_log_that_cannot_be_opened_is_tried_again(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the settings are wrong entries wait and the log says why; once they are right, all are written."""
-    monkeypatch.setattr(background, "RETRY_S", 0.01)
+    monkeypatch.setattr(background, "REOPEN_INTERVAL_S", 0.01)
     mended = threading.Event()
     settings = make_settings()
 
@@ -91,7 +91,7 @@ def test_entries_that_could_not_be_kept_are_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A log that never opens says at its close how many entries are lost, and takes in no more than its bound."""
-    monkeypatch.setattr(background, "RETRY_S", 0.01)
+    monkeypatch.setattr(background, "REOPEN_INTERVAL_S", 0.01)
     monkeypatch.setattr(background, "MAX_EARLY", 3)
 
     def load() -> Settings:
@@ -108,7 +108,7 @@ def test_entries_that_could_not_be_kept_are_told(
 
 def test_it_ticks_while_it_is_open(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever owns the log is called again and again on its thread."""
-    monkeypatch.setattr(background, "TICK_S", 0.01)
+    monkeypatch.setattr(background, "FLUSH_CHECK_INTERVAL_S", 0.01)
     settings = make_settings()
     ticks: list[str] = []
     log = BackgroundLog(lambda: settings, on_tick=lambda: ticks.append(threading.current_thread().name))
@@ -121,8 +121,8 @@ def test_it_ticks_while_it_is_open(make_settings: MakeSettings, monkeypatch: pyt
 def test_commits_are_a_second_apart_unless_the_settings_say_otherwise(make_settings: MakeSettings) -> None:
     """The busy loop of the program is disturbed less often, and its own loop never gives way."""
     quiet = beside_a_busy_loop(make_settings())
-    assert (quiet.flush_interval_ms, quiet.give_way) == (1_000, False)
+    assert (quiet.flush_interval_ms, quiet.yield_gil) == (1_000, False)
     asked = beside_a_busy_loop(make_settings(flush_interval_ms=50))
-    assert (asked.flush_interval_ms, asked.give_way) == (50, False)
+    assert (asked.flush_interval_ms, asked.yield_gil) == (50, False)
     # What waits in memory alone is lost with the process.
     assert beside_a_busy_loop(make_settings(journal=False)).flush_interval_ms == 100

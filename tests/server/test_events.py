@@ -25,7 +25,7 @@ from .test_run import Output, process
 STREAM = "/v1/requests/stream"
 
 
-class Stream:
+class JournalManager:
     """The events of one open reply."""
 
     def __init__(self, reply: httpx.Response) -> None:
@@ -71,11 +71,11 @@ class Stream:
 
 
 @asynccontextmanager
-async def watching(client: httpx.AsyncClient, query: str = "", **headers: str) -> AsyncIterator[Stream]:
+async def watching(client: httpx.AsyncClient, query: str = "", **headers: str) -> AsyncIterator[JournalManager]:
     """A stream that has begun."""
     async with client.stream("GET", f"{STREAM}{query}", headers=headers) as reply:
         assert (reply.status_code, reply.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        stream = Stream(reply)
+        stream = JournalManager(reply)
         await stream.reach()
         yield stream
 

@@ -124,7 +124,7 @@ async def test_an_empty_array_is_accepted(tmp_path: Path) -> None:
 
 async def test_a_reply_does_not_dwarf_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 1,000 rejections are listed, each with a reason of bounded length, and the others are counted."""
-    monkeypatch.setattr(ingest, "MAX_ERROR_CHARS", 30)
+    monkeypatch.setattr(ingest, "MAX_LISTED_ERROR_CHARS", 30)
     sent = [{"x" * 10_000: 1}, *[1] * 1500]
     async with running(service_settings(tmp_path)) as client:
         answer = (await client.post("/v1/logs", json=sent)).json()
@@ -233,7 +233,7 @@ async def test_a_closed_log_is_503(tmp_path: Path) -> None:
 
 async def test_a_large_array_lets_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other requests get their turn while a long array is taken in, at least once per slice of time."""
-    monkeypatch.setattr(ingest, "SLICE_S", 0.0)
+    monkeypatch.setattr(ingest, "INGEST_TURN_S", 0.0)
     turns: list[int] = []
     async with ChainLog(service_settings(tmp_path)) as chainlog, anyio.create_task_group() as tasks:
         documents = [(number, lines(entry())) for number in range(50)]

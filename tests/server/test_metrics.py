@@ -90,7 +90,7 @@ async def test_every_metric_keeps_to_the_conventions(tmp_path: Path) -> None:
             or family.name == "chainlog_build_info"
         )
         assert not re.search(r"_(ms|milliseconds|kb|mb|minutes|hours|counter|gauge|histogram)(_|$)", family.name)
-        if re.search(r"age|duration|latency|ttft|gave_way|timestamp", family.name):
+        if re.search(r"age|duration|latency|ttft|gil_yield|timestamp", family.name):
             assert family.name.endswith("_seconds")
         samples = [(each.name, *sorted(each.labels.items())) for each in family.samples]
         assert len(samples) == len(set(samples))

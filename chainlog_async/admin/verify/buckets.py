@@ -14,7 +14,7 @@ import aiosqlite
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
 from chainlog_async.common.progress import Progress
 
-from .differences import MOST_LISTED, Difference, Findings, compare_lines, time_text
+from .differences import MAX_LISTED, Difference, Findings, compare_lines, time_text
 from .totals import compare, read_totals
 
 BEGIN_OF_TIME = -(2**63)
@@ -238,7 +238,7 @@ async def days_since(connection: aiosqlite.Connection, since: int, on_progress: 
 
 async def compare_buckets(connection: aiosqlite.Connection, table: BucketTable, span: Span, findings: Findings) -> int:
     """Adds what is wrong in the span to the findings; returns how many numbers that are. Raises `sqlite3.Error`."""
-    parameters = {"since": span.since, "until": span.until, "limit": MOST_LISTED}
+    parameters = {"since": span.since, "until": span.until, "limit": MAX_LISTED}
     rows = [tuple(row) for row in await connection.execute_fetchall(table.differing, parameters)]
     count = int(rows[0][-1]) if rows else 0
     findings.add((difference for row in rows for difference in _differences(table, row)), count)

@@ -18,8 +18,8 @@ from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.filters import filter_options
 from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
 from chainlog_async.cli.output.render import counted, duration, plain, print_json
-from chainlog_async.common.atomic_file import PartialFile
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.atomic_file import AtomicFile
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress
 from chainlog_async.common.units import size_text
 from chainlog_async.requests.export import MEDIA_TYPES, Format, export_requests
@@ -150,14 +150,14 @@ async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[
     if target == STDOUT:
         yield _write_to_stdout
         return
-    partial = await in_thread(PartialFile, database, Path(target), overwrite=force)
+    partial = await run_in_thread(AtomicFile, database, Path(target), overwrite=force)
     try:
-        await in_thread(partial.begin)
+        await run_in_thread(partial.begin)
         async with await anyio.open_file(partial.path, "r+b") as file:
             yield file.write
-        await in_thread(partial.publish)
+        await run_in_thread(partial.publish)
     finally:
-        await in_thread(partial.discard)
+        await run_in_thread(partial.discard)
 
 
 async def _write_to_stdout(piece: bytes) -> None:
@@ -168,7 +168,7 @@ async def _write_to_stdout(piece: bytes) -> None:
             await anyio.wait_writable(stdout)
         except PermissionError:
             # A file on a disk, which is always ready and therefore cannot be waited for.
-            rest = rest[await in_thread(os.write, stdout, rest) :]
+            rest = rest[await run_in_thread(os.write, stdout, rest) :]
         else:
             # So much goes into a pipe at once when anything does.
             rest = rest[os.write(stdout, rest[: select.PIPE_BUF]) :]

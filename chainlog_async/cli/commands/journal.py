@@ -86,7 +86,7 @@ def _tell(report: JournalReport) -> None:
     short_help="Write what dead writers left.",
     epilog=examples("chainlog journal replay", "chainlog journal replay --json | jq .written"),
 )
-@json_option("one object with journals, written, rejected, torn and living")
+@json_option("one object with journals, written, rejected, truncated and living")
 @settings_options
 @click.pass_context
 def replay(ctx: click.Context, source: Source, as_json: bool) -> None:
@@ -118,8 +118,8 @@ def _tell_replay(report: ReplayReport) -> None:
         click.echo(f"no dead writer has left a journal beside {plain(report.database)}")
     if report.rejected:
         click.echo(f"put aside {counted(report.rejected, 'entry', 'entries')}: see chainlog rejected")
-    if report.torn:
-        click.echo(f"left out {counted(report.torn, 'unfinished line', 'unfinished lines')}: never accepted")
+    if report.truncated:
+        click.echo(f"left out {counted(report.truncated, 'unfinished line', 'unfinished lines')}: never accepted")
     if report.living:
         click.echo(f"left alone {counted(report.living, 'journal', 'journals')} of living writers")
     for problem in report.problems:

@@ -14,7 +14,7 @@ from chainlog_async.common.units import parse_instant
 from chainlog_async.entry.model import MAX_COUNT
 from chainlog_async.requests.filter import MAX_FILTER_CHARS
 
-from .responses import RefusalError
+from .responses import ApiError
 
 MAX_SHOWN = 60
 """Most characters, and most values, that a refusal repeats."""
@@ -57,7 +57,7 @@ class Given:
 
 
 def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> Given:
-    """Everything that was given. Raises RefusalError (400) for the first thing that is wrong."""
+    """Everything that was given. Raises ApiError (400) for the first thing that is wrong."""
     parameters = list(known)
     queried = [parameter.name for parameter in parameters if parameter.place == "query"]
     _refuse_unknown(sorted(set(request.query_params) - set(queried)), queried)
@@ -73,7 +73,7 @@ def _read(parameter: Parameter[object], texts: list[str]) -> object:
         pass
     shown = " and ".join(repr(given[:MAX_SHOWN]) for given in texts[:MAX_SHOWN])
     message = f"{parameter.name} is {shown}; give {parameter.remedy}"
-    raise RefusalError(400, message, "invalid_parameter", param=parameter.name)
+    raise ApiError(400, message, "invalid_parameter", param=parameter.name)
 
 
 def _texts_of(request: Request, parameter: Parameter[object]) -> list[str]:
@@ -86,7 +86,7 @@ def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
     if unknown:
         may_be = f"known here: {', '.join(map(repr, known))}" if known else "none is known here"
         plural = "s" if len(unknown) > 1 else ""
-        raise RefusalError(
+        raise ApiError(
             400,
             f"unknown query parameter{plural} {', '.join(map(repr, unknown))}; {may_be}",
             "unknown_parameter",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 from starlette.requests import Request
 
-from .responses import RefusalError
+from .responses import ApiError
 
 LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 JSON_SPACE = b" \t\r\n"
@@ -23,10 +23,10 @@ Document = tuple[int, bytes]
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body.
 
-    Raises RefusalError: 413 as soon as it is longer than ``max_bytes``, 415 when it is compressed.
+    Raises ApiError: 413 as soon as it is longer than ``max_bytes``, 415 when it is compressed.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusalError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
+        raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
@@ -43,11 +43,11 @@ def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
 
     The body is one document, an array, or NDJSON, whose blank lines count but hold nothing. It is NDJSON when
     ``content_type`` says so, or when it is not one document but its first line is an object.
-    Raises RefusalError (400) when the body is empty or none of these.
+    Raises ApiError (400) when the body is empty or none of these.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip(JSON_SPACE):
-        raise RefusalError(400, "the body is empty; send an entry, an array of entries, or NDJSON", "empty_body")
+        raise ApiError(400, "the body is empty; send an entry, an array of entries, or NDJSON", "empty_body")
     if content_type.partition(";")[0].strip().lower() in LINE_TYPES:
         return _lines(body)
     try:
@@ -57,7 +57,7 @@ def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
     except (msgspec.DecodeError, RecursionError) as error:
         if _begins_with_object_line(body):
             return _lines(body)
-        raise RefusalError(
+        raise ApiError(
             400,
             f"the body is not JSON ({error}); send an entry, an array of entries, or NDJSON as application/x-ndjson",
             "invalid_json",
@@ -77,8 +77,8 @@ def _begins_with_object_line(body: bytes) -> bool:
     return first.startswith(b"{")
 
 
-def _too_large(max_bytes: int) -> RefusalError:
-    return RefusalError(
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(
         413,
         f"the body is longer than {max_bytes} bytes; send fewer entries at a time, or raise server.max_body_bytes",
         "body_too_large",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainlog_async.requests.filter import STATUS, RequestFilter
 
 from .parameters import Given, instant, number_of_ms, pattern, text
-from .responses import RefusalError
+from .responses import ApiError
 
 TIME = "ISO 8601 (UTC where it names no zone), ms since the epoch, or how long ago, such as `24h` or `7d`."
 FROM = instant("from", f"The first moment that is meant: {TIME}")
@@ -29,10 +29,10 @@ FILTER = (FROM, UNTIL, *DETAILS)
 
 
 def filter_of(given: Given) -> RequestFilter:
-    """The filter that the parameters make. Raises RefusalError (400) when the time ends before it begins."""
+    """The filter that the parameters make. Raises ApiError (400) when the time ends before it begins."""
     start, end = given[FROM], given[UNTIL]
     if start is not None and end is not None and end < start:
-        raise RefusalError(400, "until is before from; turn them round", "invalid_parameter")
+        raise ApiError(400, "until is before from; turn them round", "invalid_parameter")
     return RequestFilter(
         start=start,
         end=end,

@@ -34,7 +34,7 @@ class ErrorReply(msgspec.Struct, frozen=True):
     error: Problem
 
 
-class RefusalError(Exception):
+class ApiError(Exception):
     """A request that is answered with an error.
 
     ``status`` is the HTTP status, ``code`` a word for machines, ``param`` the query parameter at fault, if one is.
@@ -105,35 +105,35 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return _as_refusal(request, error).reply()
 
 
-def _as_refusal(request: Request, error: Exception) -> RefusalError:
+def _as_refusal(request: Request, error: Exception) -> ApiError:
     match error:
-        case RefusalError():
+        case ApiError():
             return error
         case HTTPException(status_code=status):
             path = request.scope["path"]
             told = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
             message = told.get(status, error.detail)
-            return RefusalError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
+            return ApiError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
         case DatabaseError() | ClosedError():
             return _unavailable(error)
         case MissingExtraError():
-            return RefusalError(501, str(error), "not_installed")
+            return ApiError(501, str(error), "not_installed")
         case ClientDisconnect():
-            return RefusalError(400, "the request ended before its body did", "incomplete_body")
+            return ApiError(400, "the request ended before its body did", "incomplete_body")
         case _:
             # What nobody foresaw is told in the log, where Starlette leaves it to uvicorn; not to the client.
-            return RefusalError(500, "the server failed to answer; its log says why", "internal_error")
+            return ApiError(500, "the server failed to answer; its log says why", "internal_error")
 
 
-def _unavailable(error: DatabaseError | ClosedError) -> RefusalError:
+def _unavailable(error: DatabaseError | ClosedError) -> ApiError:
     match error:
         case QueryTimeoutError():
-            return RefusalError(504, str(error), "query_timeout")
+            return ApiError(504, str(error), "query_timeout")
         case DatabaseError():
-            return RefusalError(503, str(error), "database_unavailable")
+            return ApiError(503, str(error), "database_unavailable")
         case _:
-            return RefusalError(503, str(error), "closed")
+            return ApiError(503, str(error), "closed")
 
 
-ANSWERED = (RefusalError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
+ANSWERED = (ApiError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
 """The classes of errors to register `answer_error` for."""

@@ -43,7 +43,7 @@ def _accounting(books: Statistics) -> Iterator[Metric]:
         "chainlog_entries_replayed", "Entries of dead writers committed by this one.", books.replayed
     )
     yield CounterMetricFamily(
-        "chainlog_journal_torn_lines", "Unfinished lines at the ends of dead writers' journals.", books.torn
+        "chainlog_journal_truncated_lines", "Unfinished lines at the ends of dead writers' journals.", books.truncated
     )
 
 
@@ -81,7 +81,7 @@ def _writing(books: Statistics) -> Iterator[Metric]:
     yield GaugeMetricFamily("chainlog_wal_bytes", "Size of the write-ahead log.", books.wal_bytes)
     yield GaugeMetricFamily("chainlog_database_bytes", "Size of the database's file.", books.database_bytes)
     yield CounterMetricFamily(
-        "chainlog_gave_way_seconds", "Pauses of the event loop for the writer's thread.", books.gave_way_ms / 1_000
+        "chainlog_gil_yield_seconds", "Pauses of the event loop for the writer's thread.", books.gil_yield_ms / 1_000
     )
     yield GaugeMetricFamily(
         "chainlog_last_commit_timestamp_seconds",

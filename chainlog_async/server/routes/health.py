@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 import chainlog_async
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import ClosedError
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given
@@ -68,7 +68,7 @@ class HealthEndpoints:
         # Nobody needs a key for this, so it does not tell where on the machine the database is, or where a link to it
         # leads: SQLite's errors name the file itself.
         if not self._folders:
-            self._folders = await in_thread(_folders_of, self._database)
+            self._folders = await run_in_thread(_folders_of, self._database)
         shown = _without(self._folders, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 

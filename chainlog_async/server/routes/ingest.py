@@ -17,14 +17,14 @@ from chainlog_async.server.http.entry_schema import PostedEntry
 from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import Given
 from chainlog_async.server.http.request_body import Document, read_body, split_documents
-from chainlog_async.server.http.responses import ErrorReply, Problem, RefusalError, json_reply
+from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
 
-SLICE_S = 0.002
+INGEST_TURN_S = 0.002
 """Longest time that entries of one request are taken in without letting other requests run, in seconds."""
 
 RETRY_AFTER_S = 1
 MAX_REJECTED_LISTED = 1000
-MAX_ERROR_CHARS = 500
+MAX_LISTED_ERROR_CHARS = 500
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Intake:
             self.rejected_not_listed += 1
             return
         text = str(error)
-        cut = text if len(text) <= MAX_ERROR_CHARS else text[: MAX_ERROR_CHARS - 1] + "…"
+        cut = text if len(text) <= MAX_LISTED_ERROR_CHARS else text[: MAX_LISTED_ERROR_CHARS - 1] + "…"
         self.rejected.append(Rejected(index, cut))
 
     def reply(self) -> Response:
@@ -75,7 +75,7 @@ class Intake:
             return json_reply(content, status=202 if self.accepted or not self.rejected else 400)
         index, reason = self.stopped
         code = "queue_full" if isinstance(reason, QueueFullError) else "closed"
-        refusal = RefusalError(503, f"{reason}; nothing from index {index} on was taken, send it again", code)
+        refusal = ApiError(503, f"{reason}; nothing from index {index} on was taken, send it again", code)
         content = msgspec.structs.replace(content, error=refusal.problem, resend_from=index)
         return json_reply(content, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
@@ -83,7 +83,7 @@ class Intake:
 async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
     """Submit every document as an entry, stopping at the first for which there is no room."""
     intake = Intake()
-    pause_at = time.monotonic() + SLICE_S
+    pause_at = time.monotonic() + INGEST_TURN_S
     for index, document in documents:
         try:
             chainlog.submit(entry_from_json(document))
@@ -96,7 +96,7 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
             intake.accepted += 1
         if time.monotonic() >= pause_at:
             await checkpoint()
-            pause_at = time.monotonic() + SLICE_S
+            pause_at = time.monotonic() + INGEST_TURN_S
     return intake
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, pattern
@@ -39,7 +39,7 @@ def metrics_operation(chainlog: ChainLog) -> Operation:
         totals = await _totals(chainlog) if part != "process" else None
         # Thousands of lines are made in Python: not on the event loop, which may be a gateway's.
         accept = request.headers.get("accept", "")
-        text, content_type = await in_thread(_render, accept, of_process, totals, part != "process")
+        text, content_type = await run_in_thread(_render, accept, of_process, totals, part != "process")
         return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     return Operation("/metrics", get_metrics, parameters=(COLLECT,), media_types=MEDIA_TYPES)

@@ -16,7 +16,7 @@ from chainlog_async.requests.model import LoggedRequest, RequestPage
 from chainlog_async.server.http.operation import MISSING, Operation
 from chainlog_async.server.http.parameters import Given, choice, pattern, whole
 from chainlog_async.server.http.request_filters import FILTER, filter_of
-from chainlog_async.server.http.responses import ErrorReply, RefusalError, json_reply, streamed_reply
+from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply, streamed_reply
 
 LIMIT = whole("limit", "Most requests on the page.", least=1, most=MAX_PAGE, default=50)
 AT = pattern("cursor", "The page before's `nextCursor`.", CURSOR, "one nextCursor as it came")
@@ -70,9 +70,7 @@ class RequestEndpoints:
         """One request with everything that is known of it, its tries included."""
         request = await self._chainlog.usage.get_request(given[ID])
         if request is None:
-            raise RefusalError(
-                404, f"there is no request {given[ID]}; it may have been pruned", "not_found", param="id"
-            )
+            raise ApiError(404, f"there is no request {given[ID]}; it may have been pruned", "not_found", param="id")
         return json_reply(request)
 
 

@@ -17,7 +17,7 @@ from chainlog_async.requests.model import LoggedRequest
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, whole
 from chainlog_async.server.http.request_filters import DETAILS, filter_of
-from chainlog_async.server.http.responses import RefusalError, streamed_reply
+from chainlog_async.server.http.responses import ApiError, streamed_reply
 from chainlog_async.server.live_feed import News
 
 MAX_WATCHERS = 100
@@ -68,7 +68,7 @@ class EventEndpoints:
         that reads slowly gets the events later.
         """
         if self._watchers >= MAX_WATCHERS:
-            raise RefusalError(503, f"{MAX_WATCHERS} clients watch already; try again later", "too_many_streams")
+            raise ApiError(503, f"{MAX_WATCHERS} clients watch already; try again later", "too_many_streams")
         where, seen = filter_of(given), given[LAST_ID]
         newest = await self._news.newest_id()
         # An id that is not there yet is of another file; this one begins anew.

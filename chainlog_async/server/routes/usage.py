@@ -14,7 +14,7 @@ from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Given, instant, pattern, text, whole
 from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
-from chainlog_async.server.http.responses import RefusalError, json_reply
+from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -154,4 +154,4 @@ async def _possible(answer: Awaitable[T]) -> T:
     try:
         return await answer
     except ValueError as error:
-        raise RefusalError(400, str(error), "invalid_parameter") from None
+        raise ApiError(400, str(error), "invalid_parameter") from None

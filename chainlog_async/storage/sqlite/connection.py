@@ -18,10 +18,10 @@ import aiosqlite
 import anyio
 from anyio import to_thread
 
-from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, WalUnavailableError
 
-from .errors import Fault, _open_error, classify, errorname
+from .errors import StorageFault, _open_error, classify, sqlite_error_name
 from .fork_guard import note_closed, note_opening
 from .schema import check_identity, read_identity
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("chainlog_async")
 CACHE_KIB = 64_000
 """SQLite's page cache per writer, in KiB; the original's choice."""
 
-OLDEST_SQLITE = (3, 38, 0)
+MIN_SQLITE_VERSION = (3, 38, 0)
 """The first release with the operator ``->>``, which batches are taken apart with."""
 
 READER_CACHE_KIB = 8_000
@@ -85,10 +85,10 @@ async def initialize_database(
 
 
 def _require_sqlite(version: tuple[int, int, int]) -> None:
-    if version < OLDEST_SQLITE:
+    if version < MIN_SQLITE_VERSION:
         raise DatabaseError(
             f"SQLite is {'.'.join(map(str, version))}, and chainlog-async needs "
-            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use a Python that was built with it"
+            f"{'.'.join(map(str, MIN_SQLITE_VERSION))} or newer; use a Python that was built with it"
         )
 
 
@@ -123,7 +123,7 @@ async def close_connection(
     Waits for the statement that is still running, or ends it when `interrupting`; but after `timeout_s` seconds
     (`CLOSE_TIMEOUT_S` by default) the thread, which a dead disk may hold for ever, is left to the end of the process.
     """
-    await finish(_close(connection, interrupting, CLOSE_TIMEOUT_S if timeout_s is None else timeout_s))
+    await run_shielded(_close(connection, interrupting, CLOSE_TIMEOUT_S if timeout_s is None else timeout_s))
 
 
 async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s: float) -> None:
@@ -143,7 +143,7 @@ async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s
     if not closing.done():
         logger.error("the database could not be closed in %g s; its disk does not answer", timeout_s)
     elif (error := closing.exception()) is not None:
-        logger.warning("closing the database failed: %s (%s)", error, errorname(error))
+        logger.warning("closing the database failed: %s (%s)", error, sqlite_error_name(error))
     else:
         note_closed(connection)
 
@@ -166,10 +166,10 @@ async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) 
     # A thread that SQLite holds up (a dead network disk) must not hold up the end of the process as well:
     # https://github.com/omnilib/aiosqlite/issues/290
     connection._thread.daemon = True  # noqa: SLF001  # there is no public way
-    await in_thread(note_opening, connection, path)
+    await run_in_thread(note_opening, connection, path)
     try:
         # Cancelled in the middle, aiosqlite forgets the connection that its thread is just opening (its issue 259).
-        await finish(_open(connection))
+        await run_shielded(_open(connection))
     except asyncio.CancelledError:
         await close_connection(connection)
         raise
@@ -231,7 +231,7 @@ async def _until_not_busy(attempt: Callable[[], Awaitable[T]], timeout_ms: int) 
         try:
             return await attempt()
         except sqlite3.Error as error:
-            if classify(error) is not Fault.BUSY or monotonic() >= deadline:
+            if classify(error) is not StorageFault.BUSY or monotonic() >= deadline:
                 raise
         await anyio.sleep(random.uniform(0.005, 0.05))
 

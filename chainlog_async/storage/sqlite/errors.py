@@ -15,7 +15,7 @@ from pathlib import Path
 from chainlog_async.errors import DatabaseError, NotADatabaseError
 
 
-class Fault(Enum):
+class StorageFault(Enum):
     """What to do about an error."""
 
     BUSY = "busy"
@@ -30,30 +30,30 @@ class Fault(Enum):
     """None of these: keep the batch and try again."""
 
 
-_FAULT_OF_CODE = {
-    "SQLITE_BUSY": Fault.BUSY,
-    "SQLITE_LOCKED": Fault.BUSY,
-    "SQLITE_PROTOCOL": Fault.BUSY,
-    "SQLITE_FULL": Fault.STORAGE,
-    "SQLITE_IOERR": Fault.STORAGE,
-    "SQLITE_READONLY": Fault.STORAGE,
-    "SQLITE_CANTOPEN": Fault.STORAGE,
-    "SQLITE_PERM": Fault.STORAGE,
-    "SQLITE_NOMEM": Fault.STORAGE,
-    "SQLITE_CORRUPT": Fault.DAMAGED,
-    "SQLITE_NOTADB": Fault.DAMAGED,
-    "SQLITE_CONSTRAINT": Fault.ROW,
-    "SQLITE_MISMATCH": Fault.ROW,
-    "SQLITE_TOOBIG": Fault.ROW,
+_FAULT_OF_NAME = {
+    "SQLITE_BUSY": StorageFault.BUSY,
+    "SQLITE_LOCKED": StorageFault.BUSY,
+    "SQLITE_PROTOCOL": StorageFault.BUSY,
+    "SQLITE_FULL": StorageFault.STORAGE,
+    "SQLITE_IOERR": StorageFault.STORAGE,
+    "SQLITE_READONLY": StorageFault.STORAGE,
+    "SQLITE_CANTOPEN": StorageFault.STORAGE,
+    "SQLITE_PERM": StorageFault.STORAGE,
+    "SQLITE_NOMEM": StorageFault.STORAGE,
+    "SQLITE_CORRUPT": StorageFault.DAMAGED,
+    "SQLITE_NOTADB": StorageFault.DAMAGED,
+    "SQLITE_CONSTRAINT": StorageFault.ROW,
+    "SQLITE_MISMATCH": StorageFault.ROW,
+    "SQLITE_TOOBIG": StorageFault.ROW,
 }
 
 
-def errorname(error: BaseException) -> str:
+def sqlite_error_name(error: BaseException) -> str:
     """SQLite's name of the error, such as ``SQLITE_BUSY``; the Python class where SQLite gave none."""
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
-def classify(error: BaseException) -> Fault:
+def classify(error: BaseException) -> StorageFault:
     """What the error means for the writer; a named error of ours means what SQLite's error behind it does.
 
     Extended codes (``SQLITE_IOERR_WRITE``) count as the primary one they begin with.
@@ -62,9 +62,9 @@ def classify(error: BaseException) -> Fault:
     while behind is not None and not isinstance(behind, sqlite3.Error):
         behind = behind.__cause__
     if behind is None:
-        return Fault.UNKNOWN
-    primary = "_".join(errorname(behind).split("_")[:2])
-    return _FAULT_OF_CODE.get(primary, Fault.UNKNOWN)
+        return StorageFault.UNKNOWN
+    primary = "_".join(sqlite_error_name(behind).split("_")[:2])
+    return _FAULT_OF_NAME.get(primary, StorageFault.UNKNOWN)
 
 
 @contextmanager
@@ -78,16 +78,16 @@ def named_errors(path: str | Path) -> Generator[None]:
 
 def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
     """The error with the path and the remedy."""
-    detail = f"{error} ({errorname(error)})"
+    detail = f"{error} ({sqlite_error_name(error)})"
     fault = classify(error)
-    if fault is Fault.BUSY:
+    if fault is StorageFault.BUSY:
         return DatabaseError(f"{path} is locked by another process: {detail}; end it or wait for it, and try again")
-    if fault is Fault.DAMAGED:
+    if fault is StorageFault.DAMAGED:
         return NotADatabaseError(
             f"{path} is damaged, or no SQLite database: {detail}; keep a copy of it, then put a backup or a recovered "
             "file (sqlite3 FILE .recover) in its place"
         )
-    if fault is Fault.STORAGE:
+    if fault is StorageFault.STORAGE:
         return DatabaseError(
             f"{path}: {detail}; check its permissions and the room on its disk and for temporary files"
         )
@@ -95,14 +95,16 @@ def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
 
 
 def _open_error(path: Path, error: BaseException) -> DatabaseError:
-    if classify(error) is Fault.DAMAGED:
+    if classify(error) is StorageFault.DAMAGED:
         return NotADatabaseError(
-            f"{path} is not an SQLite database, or is damaged ({errorname(error)}); "
+            f"{path} is not an SQLite database, or is damaged ({sqlite_error_name(error)}); "
             "move it away or set db_path to another file"
         )
-    if classify(error) is Fault.BUSY:
-        return DatabaseError(f"{path} is locked by another process ({errorname(error)}); end that process or wait")
+    if classify(error) is StorageFault.BUSY:
+        return DatabaseError(
+            f"{path} is locked by another process ({sqlite_error_name(error)}); end that process or wait"
+        )
     return DatabaseError(
-        f"{path} cannot be opened: {error} ({errorname(error)}); check that the folder exists, can be written, "
+        f"{path} cannot be opened: {error} ({sqlite_error_name(error)}); check that the folder exists, can be written, "
         "and that the disk has room"
     )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import DatabaseError
 
 from .connection import close_connection, initialize_database, logger
-from .errors import Fault, classify
+from .errors import StorageFault, classify
 from .files import FileIdentity, file_identity
 from .quarantine import move_away
 from .schema import migrate_schema
@@ -39,18 +39,18 @@ async def open_database(settings: Settings) -> aiosqlite.Connection:
 async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
     """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
     # The file itself, not a link to it: its -wal and its journal are beside the file.
-    settings = settings.model_copy(update={"db_path": await in_thread(settings.db_path.resolve)})
-    damaged = await in_thread(file_identity, settings.db_path)
+    settings = settings.model_copy(update={"db_path": await run_in_thread(settings.db_path.resolve)})
+    damaged = await run_in_thread(file_identity, settings.db_path)
     try:
         return await open_database(settings)
     except DatabaseError as error:
-        if settings.on_corrupt != "quarantine" or classify(error) is not Fault.DAMAGED:
+        if settings.on_corrupt != "quarantine" or classify(error) is not StorageFault.DAMAGED:
             raise
     await _quarantine(settings.db_path, damaged)
     return await open_database(settings)
 
 
 async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
-    moved_to = await in_thread(move_away, path, damaged)
+    moved_to = await run_in_thread(move_away, path, damaged)
     if moved_to is not None:
         logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)

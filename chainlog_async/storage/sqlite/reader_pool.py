@@ -10,11 +10,11 @@ from pathlib import Path
 import aiosqlite
 import anyio
 
-from chainlog_async.common.cancellation import finish
+from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.errors import ClosedError, DatabaseError, ForkedError, QueryTimeoutError
 
 from .connection import close_connection, open_reader
-from .errors import errorname
+from .errors import sqlite_error_name
 from .schema import check_readable, read_identity
 
 type_of_row = tuple[object, ...]
@@ -77,7 +77,7 @@ class ReaderPool:
     async def renew(self) -> None:
         """Lets go of every connection; the next queries open the path again."""
         self._generation += 1
-        await finish(self._close_idle())
+        await run_shielded(self._close_idle())
 
     async def _close_idle(self) -> None:
         while self._idle:
@@ -95,4 +95,4 @@ class ReaderPool:
         return connection
 
     def _read_error(self, error: sqlite3.Error) -> DatabaseError:
-        return DatabaseError(f"{self._path} cannot be read: {error} ({errorname(error)})")
+        return DatabaseError(f"{self._path} cannot be read: {error} ({sqlite_error_name(error)})")

@@ -11,11 +11,11 @@ from importlib import resources
 
 import aiosqlite
 
-from chainlog_async.common.cancellation import finish
+from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.progress import LoggedProgress, Progress
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError, OlderDatabaseError
 
-from .errors import errorname
+from .errors import sqlite_error_name
 
 APPLICATION_ID = 0x636C6F67
 """What `PRAGMA application_id` says in our databases: "clog" in ASCII."""
@@ -117,11 +117,11 @@ async def migrate_schema(connection: aiosqlite.Connection, *, on_progress: Progr
         check_identity(identity)
         while identity.version < latest_version():
             # Left in the middle, the transaction would stay open.
-            await finish(_take_one_step(connection, on_progress))
+            await run_shielded(_take_one_step(connection, on_progress))
             identity = await read_identity(connection)
     except sqlite3.Error as error:
         raise MigrationError(
-            f"the schema cannot be brought up to date: {error} ({errorname(error)}); the database is as it was "
+            f"the schema cannot be brought up to date: {error} ({sqlite_error_name(error)}); the database is as it was "
             "before the step that failed: free the cause and start again"
         ) from error
     return identity.version
@@ -191,7 +191,7 @@ async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Id
             await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID:d}")
     except sqlite3.Error as error:
         raise MigrationError(
-            f"migration {step.version} ({step.name}) failed: {error} ({errorname(error)}); "
+            f"migration {step.version} ({step.name}) failed: {error} ({sqlite_error_name(error)}); "
             f"the database is still at version {identity.version}: free the cause and start again"
         ) from error
 

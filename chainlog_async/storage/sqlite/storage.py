@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import aiosqlite
 import anyio
 
-from chainlog_async.common.cancellation import finish, in_thread
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.common.clock import now_ms
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import line_as_json
 from chainlog_async.errors import DatabaseError
 
 from .connection import close_connection
-from .errors import Fault, errorname
+from .errors import StorageFault, sqlite_error_name
 from .files import FileIdentity, Files, Logs, file_identity, logs_of, look_at_files
 from .open import _quarantine, open_database
 from .quarantine import set_logs_aside
@@ -38,17 +38,17 @@ _REJECT = "INSERT INTO rejections (writer_id, end_position, rejected_at, error, 
 _POSITION = "SELECT position FROM writer_positions WHERE writer_id = ?"
 _FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
 
-GRACE_S = 1.0
+INTERRUPT_TIMEOUT_S = 1.0
 """How long shutdown waits to learn what became of a statement that it interrupted, in seconds."""
 
-LONGEST_BUSY_MS = 500
+MAX_BUSY_TIMEOUT_MS = 500
 """How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
 
-LOOK_S = 1.0
+REPLACED_FILE_POLL_S = 1.0
 """How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
 
 
-class Store:
+class SqliteStorage:
     """Commits batches to one file, through a connection that it may have to replace."""
 
     def __init__(
@@ -72,10 +72,10 @@ class Store:
     async def locate(self) -> Path:
         """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
         # The committer waits for locks itself, with pauses that can be cancelled; SQLite's wait cannot be.
-        await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, LONGEST_BUSY_MS):d}")
+        await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, MAX_BUSY_TIMEOUT_MS):d}")
         ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
         self.path = Path(str(file))
-        files = await in_thread(look_at_files, self.path)
+        files = await run_in_thread(look_at_files, self.path)
         self._file = self._suspect = files.database
         self._logs = files.logs
         return self.path
@@ -104,7 +104,7 @@ class Store:
     async def reject(self, batch: Batch, error: Exception) -> None:
         """Puts a batch of one row away in `rejected_entries`, position included. Raises `sqlite3.Error`."""
         await self._require_file()
-        reason = f"{error} ({errorname(error)})"
+        reason = f"{error} ({sqlite_error_name(error)})"
         entry = line_as_json(batch.lines.rstrip(b"\n"))
         await self.connection.execute_fetchall(_REJECT, (batch.writer_id, batch.end, now_ms(), reason, entry))
 
@@ -124,7 +124,7 @@ class Store:
 
     async def settle_down(self) -> bool:
         """Ends the statement that may still be running. False when the database does not answer in time."""
-        with anyio.move_on_after(GRACE_S):
+        with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
             try:
                 await self.connection.interrupt()
                 await self.query("SELECT 1")
@@ -140,7 +140,7 @@ class Store:
 
         None when the database does not answer: the batch may be committed yet.
         """
-        with anyio.move_on_after(GRACE_S):
+        with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
             try:
                 await self.connection.interrupt()
                 return await self._position(batch.writer_id)
@@ -150,32 +150,32 @@ class Store:
         self.is_stuck = True
         return None
 
-    async def recover(self, fault: Fault) -> None:
+    async def recover(self, fault: StorageFault) -> None:
         """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
 
         Raises `DatabaseError` or `OSError` when the path cannot be opened at the moment.
         """
-        if fault is Fault.DAMAGED:
+        if fault is StorageFault.DAMAGED:
             if self._settings.on_corrupt == "quarantine":
                 await _quarantine(self.path, self._suspect)
             else:
-                while not await in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
-                    await anyio.sleep(LOOK_S)
+                while not await run_in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
+                    await anyio.sleep(REPLACED_FILE_POLL_S)
             await self._reopen()
-        elif fault in (Fault.STORAGE, Fault.UNKNOWN):
+        elif fault in (StorageFault.STORAGE, StorageFault.UNKNOWN):
             await self._reopen()
         else:
             await self.follow_file()
 
     async def follow_file(self) -> Files:
         """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
-        files = await in_thread(look_at_files, self.path)
+        files = await run_in_thread(look_at_files, self.path)
         if self._is_left or files.database != self._file:
             if not self._is_left:
                 logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
             self._is_left = True
             await self._reopen()
-            files = await in_thread(look_at_files, self.path)
+            files = await run_in_thread(look_at_files, self.path)
         return files
 
     def wal_was_deleted(self, files: Files) -> bool:
@@ -205,14 +205,14 @@ class Store:
         # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
         old, self.connection = self.connection, connection
         self._is_left = False
-        await finish(self._renew(old, file))
+        await run_shielded(self._renew(old, file))
 
     async def _open_as_it_is(self) -> tuple[aiosqlite.Connection, FileIdentity]:
         """A new connection, and which file it has open: the one that is at the path before and after."""
         while True:
-            file = await in_thread(file_identity, self.path)
+            file = await run_in_thread(file_identity, self.path)
             self._is_left = file != self._file
-            if self._is_left and (logs := await in_thread(set_logs_aside, self.path, self._file, self._logs)):
+            if self._is_left and (logs := await run_in_thread(set_logs_aside, self.path, self._file, self._logs)):
                 logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
             try:
                 connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
@@ -220,7 +220,7 @@ class Store:
                 self._suspect = file
                 raise
             try:
-                now = await in_thread(file_identity, self.path)
+                now = await run_in_thread(file_identity, self.path)
             except BaseException:
                 await close_connection(connection)
                 raise

@@ -10,10 +10,10 @@ from chainlog_async.common.clock import END_OF_TIME
 
 from .pages import fetch_int
 
-SLICE_S = 0.02
+PURGE_TRANSACTION_S = 0.02
 """How long one deletion between two batches may take, about, in seconds; its fetch_int of rows is adapted to that."""
 
-FEWEST_ROWS, MOST_ROWS = 50, 10_000
+MIN_PURGE_ROWS, MAX_PURGE_ROWS = 50, 10_000
 
 
 PRUNE_OLDEST = """
@@ -23,10 +23,10 @@ DELETE FROM request_logs WHERE id IN (
 """
 
 
-class Slices:
+class OldestRowsPurge:
     """Deletions whose size follows from how long the ones before took."""
 
-    def __init__(self, slice_s: float = SLICE_S) -> None:
+    def __init__(self, slice_s: float = PURGE_TRANSACTION_S) -> None:
         """`slice_s` is how long one may hold the write lock, about, in seconds."""
         self._slice_s = slice_s
         self.rows = 500
@@ -45,5 +45,5 @@ class Slices:
         deleted = await fetch_int(connection, "SELECT changes()")
         if deleted == self.rows:
             faster = min(self._slice_s / max(took_s, 0.001), 2.0)
-            self.rows = int(min(max(self.rows * faster, FEWEST_ROWS), MOST_ROWS))
+            self.rows = int(min(max(self.rows * faster, MIN_PURGE_ROWS), MAX_PURGE_ROWS))
         return deleted

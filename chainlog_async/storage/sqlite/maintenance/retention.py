@@ -10,7 +10,7 @@ import aiosqlite
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME
 
 from .pages import Pages, fetch_int, give_back, look_at_pages
-from .purge import MOST_ROWS, Slices
+from .purge import MAX_PURGE_ROWS, OldestRowsPurge
 from .size_estimate import find_surplus
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Retention:
         self._max_age_ms = settings.retention_days * DAY_MS
         self._max_rows = settings.retention_rows
         self._max_bytes = settings.retention_bytes
-        self._slices = Slices()
+        self._purge = OldestRowsPurge()
         self.too_large: str | None = None
         """Why the database stays larger than it may be, in words, with the remedy; None when it does not."""
 
@@ -58,10 +58,10 @@ class Retention:
         pages = await look_at_pages(connection)
         self.too_large = None
         excess = await self._find_excess(connection, pages, now)
-        most = self._slices.rows
+        most = self._purge.rows
         # A file may be too large, or the totals wrong, without a row to delete: then there is nothing more to do.
         deleted = (
-            0 if excess is None else await self._slices.delete_oldest(connection, excess.rows, before=excess.before)
+            0 if excess is None else await self._purge.delete_oldest(connection, excess.rows, before=excess.before)
         )
         if deleted:
             pages = await look_at_pages(connection)
@@ -81,5 +81,5 @@ class Retention:
             self.too_large = surplus.reason
         too_old = now - self._max_age_ms
         if self._max_age_ms and await fetch_int(connection, OLDER_THAN, (too_old,)):
-            return _Excess(MOST_ROWS, before=too_old)
+            return _Excess(MAX_PURGE_ROWS, before=too_old)
         return None

@@ -14,7 +14,7 @@ from time import monotonic
 import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS
-from chainlog_async.storage.sqlite.errors import Fault, classify
+from chainlog_async.storage.sqlite.errors import StorageFault, classify
 from chainlog_async.usage.dimensions import DIMENSIONS, SPANS
 
 GRACE_MS = 300_000
@@ -111,7 +111,7 @@ WHERE width = :width AND start = :start AND taken_by = :taker
 """
 
 
-class Rollups:
+class RollupJob:
     """One writer's share of the work; several writers on one file do not get in each other's way."""
 
     def __init__(self, *, advance_s: float = ADVANCE_S) -> None:
@@ -155,7 +155,7 @@ class Rollups:
         except Exception as error:
             # What others hold up for a moment is gone on with. What can never be added up must not be in the way of all
             # the rest: it waits for the next look.
-            if classify(error) is not Fault.BUSY:
+            if classify(error) is not StorageFault.BUSY:
                 self._item = None
             raise
         took_s = monotonic() - began

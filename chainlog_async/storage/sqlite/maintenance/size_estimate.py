@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from .purge import FEWEST_ROWS
+from .purge import MIN_PURGE_ROWS
 
-LEAST_SHARE = 10
+MIN_LOG_SHARE = 10
 """The log may always fill one part in so many of the bound, however large all the rest is."""
 
 # Rows from all over the log, each with what it takes in the table and in the indexes of 0001 and 0007: their keys, the
@@ -49,17 +49,17 @@ class Surplus:
 async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, max_bytes: int) -> Surplus:
     """What makes `used` bytes, of which `rows` rows are a part, more than `max_bytes`. Raises `sqlite3.Error`.
 
-    Rows may go as long as the log fills more than its share of `max_bytes`, see `LEAST_SHARE`: were it to make room for
-    what cannot be deleted, all of it would be gone one day.
+    Rows may go as long as the log fills more than its share of `max_bytes`, see `MIN_LOG_SHARE`: were it to make room
+    for what cannot be deleted, all of it would be gone one day.
     """
     if used <= max_bytes:
         return Surplus(0, None)
     ((row_bytes,),) = await connection.execute_fetchall(BYTES_PER_ROW)
     if row_bytes is None:
         return Surplus(0, _reason(used, max_bytes, 0))
-    may_go = max(rows - int(max_bytes / LEAST_SHARE / row_bytes), 0)
+    may_go = max(rows - int(max_bytes / MIN_LOG_SHARE / row_bytes), 0)
     # Not so few that it would take for ever: rows share pages, and only an empty page counts.
-    have_to_go = max(int((used - max_bytes) / row_bytes), FEWEST_ROWS)
+    have_to_go = max(int((used - max_bytes) / row_bytes), MIN_PURGE_ROWS)
     if have_to_go <= may_go:
         return Surplus(have_to_go, None)
     return Surplus(may_go, _reason(used, max_bytes, int(rows * row_bytes)))
@@ -68,6 +68,6 @@ async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, m
 def _reason(used: int, max_bytes: int, log_bytes: int) -> str:
     return (
         f"the database has {used} bytes, more than the {max_bytes} that it may have, but only about {log_bytes} of "
-        f"them are the log, which keeps a share of one part in {LEAST_SHARE}; totals and buckets are kept for ever: "
+        f"them are the log, which keeps a share of one part in {MIN_LOG_SHARE}; totals and buckets are kept for ever: "
         "allow it more (retention_bytes), or log fewer distinct callers and models"
     )

@@ -28,13 +28,13 @@ OTHER = "other"
 LATE_MS = HOUR_MS
 """Rows that are stored later than this after their timestamp have everything added up afresh."""
 
-MOST_NEW_ROWS = 1_000_000
+MAX_NEW_ROWS = 1_000_000
 """Above so many rows since the last look, to add everything up is cheaper than to look for late ones."""
 
 DAYS_AT_ONCE = 30
 """How many days that are rolled up are read by one query; of others one, so that none takes long."""
 
-MOST_SHARE = 0.1
+MAX_RECOUNT_SHARE = 0.1
 """Share of the time that adding up may take while late rows come and come; they are counted that much later."""
 
 Key: TypeAlias = tuple[str, ...]
@@ -217,7 +217,7 @@ class RunningTotals:
             known.usage.closed, known.attempts.closed = usage, attempts
             known.is_stale = False
             took_s = monotonic() - began_at
-            known.add_up_at = monotonic() + (took_s / MOST_SHARE if took_s > 1 else 0)
+            known.add_up_at = monotonic() + (took_s / MAX_RECOUNT_SHARE if took_s > 1 else 0)
         elif begin != end:
             usage_rows = await self._fetch(USAGE_OF_BUCKETS, (begin, end))
             attempt_rows = await self._fetch(ATTEMPTS, (begin, end))
@@ -229,7 +229,7 @@ class RunningTotals:
     async def _may_have_missed(self, seen_id: int, newest: int, open_from: int) -> bool:
         """Whether a row has come since the last look that belongs to a bucket which is over."""
         new = newest - seen_id
-        if not 0 <= new <= MOST_NEW_ROWS:
+        if not 0 <= new <= MAX_NEW_ROWS:
             return True
         ((count, oldest),) = await self._readers.fetch(NEW_ROWS, (seen_id, newest))
         # One that is gone already was pruned, and what is pruned is old.

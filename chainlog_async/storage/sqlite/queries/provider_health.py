@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import dimension_of
@@ -46,7 +46,7 @@ class _Tries(msgspec.Struct, array_like=True):
 
 async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderHealth]:
     """Every provider and model that was tried in the window, the most often tried first. `step` plays no part."""
-    edges = await in_thread(window.edges)
+    edges = await run_in_thread(window.edges)
     whole = (edges[0], edges[-1])
     where = {"since": whole[0], "until": whole[1], "edges": "[]", "dimension": dimension_of(("provider", "model"))}
     rolled_up = await readers.fetch(ROLLED_UP, where)

@@ -15,7 +15,7 @@ from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestP
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
 from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, query_for
-from .rollup_skip import can_skip, newest_possible
+from .rollup_skip import can_skip, newest_candidate
 
 SCAN_BUDGET = 10_000
 """Most rows that are looked at for one page."""
@@ -67,7 +67,7 @@ async def find_requests(
         piece *= _GROWTH
         if can_skip(where):
             # One more than where the search is: rows of the same ms may be left.
-            before = await newest_possible(readers, where, parameters, position[0] + 1)
+            before = await newest_candidate(readers, where, parameters, position[0] + 1)
             if before is None:
                 return RequestPage(_requests(found), None, None)
             position = min(position, (before, 0))

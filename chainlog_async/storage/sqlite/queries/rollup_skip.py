@@ -52,7 +52,7 @@ def can_skip(where: RequestFilter) -> bool:
     return any(value is not None for value in names)
 
 
-async def newest_possible(
+async def newest_candidate(
     readers: ReaderPool, where: RequestFilter, parameters: dict[str, object], before: float
 ) -> float | None:
     """Before which time, `before` or earlier (ms since the epoch, UTC), the newest match can be; None when none can.

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from chainlog_async.common.cancellation import in_thread
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, GroupBy, dimension_of, names_of_dimension
 from chainlog_async.usage.percentiles import Percentiles, estimates, merge, percentiles
@@ -94,7 +94,7 @@ class UsageQuestion:
         """By step and then by name; with `fill`, steps without a request are there as well."""
         await self._prepare()
         sums = await self._sums(self._queries.usage, list[_Sums])
-        return await in_thread(self._usage_points, sums, fill)
+        return await run_in_thread(self._usage_points, sums, fill)
 
     async def latency(self, *, fill: bool) -> list[LatencyPoint]:
         """The same."""
@@ -102,17 +102,17 @@ class UsageQuestion:
         sums = await self._sums(self._queries.rates, list[_SumsForRates])
         lines = await self._readers.fetch(self._queries.rolled_up_durations, self._parameters)
         lines += await self._readers.fetch(self._queries.bucket_durations, self._parameters)
-        return await in_thread(self._latency_points, sums, lines, fill)
+        return await run_in_thread(self._latency_points, sums, lines, fill)
 
     async def _prepare(self) -> None:
-        self.edges = await in_thread(self._window.edges)
+        self.edges = await run_in_thread(self._window.edges)
         dimension = dimension_of(self._asked)
         where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
-        pieces = await in_thread(cut, self.edges, rolled_up)
+        pieces = await run_in_thread(cut, self.edges, rolled_up)
         is_exact = names_of_dimension(self._asked) == self._asked
         self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=is_exact))}
-        coarse = _marked(await in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up), is_exact=False)
+        coarse = _marked(await run_in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up), is_exact=False)
         if self._queries.combinations:
             rows = await self._readers.fetch(self._queries.combinations, self._parameters | {"pieces": _json(coarse)})
             self._parameters["combinations"] = _json(rows)
@@ -128,7 +128,7 @@ class UsageQuestion:
 
     async def _sums(self, query: str, kind: type[list[_AnySums]]) -> dict[_Group, _AnySums]:
         rows = await self._readers.fetch(query, self._parameters)
-        return await in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
+        return await run_in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
 
     def _groups(self, sums: Mapping[_Group, _AnySums], fill: bool) -> list[_Group]:
         names: list[str | None] = [*self._names]
