@@ -249,7 +249,7 @@ async def test_a_signal_handler_that_raises_leaves_the_log_usable(
 ) -> None:
     """Ctrl-C may come just when `log_request` has its lock, or waits for it: other threads can log all the same."""
     async with ChainLog(in_memory(tmp_path / "observability.db")) as chainlog:
-        queue = chainlog._require_logger()._queue
+        queue = chainlog.request_logger._queue
         acquire = queue._acquire
 
         def acquire_and_be_interrupted() -> None:

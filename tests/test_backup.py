@@ -175,7 +175,7 @@ async def test_a_write_that_fails_leaves_nothing(database: Path, tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 
     try:
-        with pytest.raises(DatabaseError, match=r"\(SQLITE_(FULL|IOERR\w*)\); check .* the room"):
+        with pytest.raises(DatabaseError, match=r"\(SQLITE_(FULL|IOERR\w*)\); check .* have room"):
             await backup_database(database, tmp_path / "backup.db", on_progress=no_more)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

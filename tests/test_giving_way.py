@@ -108,7 +108,7 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         await busy
         books = chainlog.statistics()
         assert books.written == 5
-        assert books.gil_yield_ms == 1_000 * chainlog._require_logger()._gil_yielder.spent_s
+        assert books.gil_yield_ms == 1_000 * chainlog.request_logger._gil_yielder.spent_s
 
 
 WAITS = [
@@ -130,7 +130,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     spent: list[float] = []
 
     async def beside_a_busy_loop(*args: object, **kwargs: object) -> object:
-        way = chainlog._require_logger()._gil_yielder
+        way = chainlog.request_logger._gil_yielder
         before = way.spent_s
         await _compute_until(asyncio.Event(), 0.05)
         spent.append(way.spent_s - before)
@@ -144,7 +144,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     async with chainlog:
         await chainlog.write(entry())
         if name == "recover":
-            await chainlog._require_logger()._writer._committer.note(OSError("for a moment"))
+            await chainlog.request_logger._writer._committer.note(OSError("for a moment"))
         else:
             chainlog.log_request(entry(model="refused"))
             await chainlog.flush()

@@ -16,6 +16,7 @@ from upkeep_tools import change, clean, migrate
 from chainlog_async import UsageAggregator
 from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
@@ -117,7 +118,7 @@ async def test_a_database_of_the_original_gets_its_buckets(
     assert totals_of(path) == totals_of_rows(path)
     ((first, last, count),) = query(path, "SELECT MIN(timestamp), MAX(timestamp), COUNT(*) FROM request_logs")
     async with UsageAggregator(path) as usage:
-        (point,) = await usage.get_usage(Window(start=int(str(first)), end=int(str(last)) + 1))
+        (point,) = await usage.get_usage(UsageQuery(window=Window(start=int(str(first)), end=int(str(last)) + 1)))
         assert point.requests == count
         (health, *_) = await usage.get_provider_health(Window(start=int(str(first)), end=int(str(last)) + 1))
         assert health.attempts > 0

@@ -11,7 +11,7 @@ from chainlog_async.common.cancellation import run_in_thread
 from .cursor import MAX_PAGE
 from .encoders import CsvEncoder, Encoder, JsonLinesEncoder
 from .filter import RequestFilter
-from .model import LoggedRequest, RequestPage
+from .model import RequestLogRow, RequestPage
 
 if TYPE_CHECKING:
     from chainlog_async.usage_aggregator import UsageAggregator
@@ -39,7 +39,7 @@ async def iterate_pages(usage: UsageAggregator, where: RequestFilter) -> AsyncGe
             return
 
 
-async def iterate_requests(usage: UsageAggregator, where: RequestFilter) -> AsyncGenerator[LoggedRequest]:
+async def iterate_requests(usage: UsageAggregator, where: RequestFilter) -> AsyncGenerator[RequestLogRow]:
     """The same, one by one."""
     async with aclosing(iterate_pages(usage, where)) as pages:
         async for page in pages:

@@ -12,7 +12,7 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.cursor import CURSOR, MAX_PAGE
 from chainlog_async.requests.export import MEDIA_TYPES, export_requests
-from chainlog_async.requests.model import LoggedRequest, RequestPage
+from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.server.http.operation import MISSING, Operation
 from chainlog_async.server.http.parameters import Given, choice, pattern, whole
 from chainlog_async.server.http.request_filters import FILTER, filter_of
@@ -45,7 +45,7 @@ class RequestEndpoints:
                 others={501: ErrorReply},
                 media_types=tuple(MEDIA_TYPES.values()),
             ),
-            Operation("/v1/requests/{id}", self.get_request, LoggedRequest, (ID,), others=MISSING),
+            Operation("/v1/requests/{id}", self.get_request, RequestLogRow, (ID,), others=MISSING),
         ]
 
     async def find_requests(self, _request: Request, given: Given) -> Response:

@@ -16,8 +16,9 @@ from chainlog_async.server.http.parameters import Given, instant, pattern, text,
 from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
-from chainlog_async.usage.points import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import STEPS, Step, Window
 from chainlog_async.usage.totals import Names
 
@@ -121,11 +122,19 @@ class _Question:
         self._window = _window(given)
         self._by = cast("GroupBy | None", given[BY])
 
-    async def ask(self, get: Callable[..., Awaitable[list[T]]]) -> list[T]:
+    async def ask(self, get: Callable[[UsageQuery], Awaitable[list[T]]]) -> list[T]:
         given = self._given
         where = UsageFilter(chain=given[CHAIN], provider=given[PROVIDER], model=given[MODEL], caller=given[CALLER])
         return await _possible(
-            get(self._window, by=self._by, where=where, max_groups=given[GROUPS], fill=given[FILL] == "true")
+            get(
+                UsageQuery(
+                    window=self._window,
+                    by=self._by,
+                    where=where,
+                    max_groups=given[GROUPS],
+                    fill=given[FILL] == "true",
+                )
+            )
         )
 
     def described(self) -> _Described:

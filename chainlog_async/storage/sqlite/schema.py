@@ -15,7 +15,7 @@ from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.progress import LoggedProgress, Progress
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError, OlderDatabaseError
 
-from .errors import sqlite_error_name
+from .errors import describe
 
 APPLICATION_ID = 0x636C6F67
 """What `PRAGMA application_id` says in our databases: "clog" in ASCII."""
@@ -121,7 +121,7 @@ async def migrate_schema(connection: aiosqlite.Connection, *, on_progress: Progr
             identity = await read_identity(connection)
     except sqlite3.Error as error:
         raise MigrationError(
-            f"the schema cannot be brought up to date: {error} ({sqlite_error_name(error)}); the database is as it was "
+            f"the schema cannot be brought up to date: {describe(error)}; the database is as it was "
             "before the step that failed: free the cause and start again"
         ) from error
     return identity.version
@@ -191,7 +191,7 @@ async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Id
             await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID:d}")
     except sqlite3.Error as error:
         raise MigrationError(
-            f"migration {step.version} ({step.name}) failed: {error} ({sqlite_error_name(error)}); "
+            f"migration {step.version} ({step.name}) failed: {describe(error)}; "
             f"the database is still at version {identity.version}: free the cause and start again"
         ) from error
 
