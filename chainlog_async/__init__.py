@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chainlog_async.common.histogram import Histogram
+from chainlog_async.entry.model import Attempt, RequestLogEntry
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestLogRow, RequestPage
+from chainlog_async.storage.sqlite.connection import initialize_database
+from chainlog_async.storage.sqlite.schema import migrate_schema
+from chainlog_async.usage.percentiles import Percentiles
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
+from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.query import UsageFilter, UsageQuery
+from chainlog_async.usage.time_window import Window
+from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
+
 from .chainlog import ChainLog
-from .common.histogram import Histogram
-from .entry.model import Attempt, RequestLogEntry
 from .errors import ChainlogError
 from .request_logger import RequestLogger
-from .requests.filter import RequestFilter
-from .requests.model import LoggedAttempt, LoggedRequest, RequestLogRow, RequestPage
 from .statistics import Health, Statistics
-from .storage.sqlite.connection import initialize_database
-from .storage.sqlite.schema import migrate_schema
-from .usage.percentiles import Percentiles
-from .usage.points import LatencyPoint, UsagePoint
-from .usage.provider_health import ProviderHealth
-from .usage.query import UsageFilter, UsageQuery
-from .usage.time_window import Window
-from .usage.totals import ChainUsage, ProviderUsage, SummaryStats
 from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from .common.cancellation import run_in_thread, run_shielded
-from .entry.model import RequestLogEntry
+from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.entry.model import RequestLogEntry
+from chainlog_async.storage.base import BatchStorage
+from chainlog_async.storage.engines import open_storage
+
 from .errors import ClosedError, ForkedError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
-from .storage.base import BatchStorage
-from .storage.engines import open_storage
 from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:

@@ -10,18 +10,19 @@ import msgspec
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from .buffer.journal_manager import JournalManager
-from .buffer.queue import EntryQueue
-from .entry.line import encode_line
-from .entry.model import RequestLogEntry
-from .entry.redaction import Redactor
+from chainlog_async.buffer.journal_manager import JournalManager
+from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.entry.line import encode_line
+from chainlog_async.entry.model import RequestLogEntry
+from chainlog_async.entry.redaction import Redactor
+from chainlog_async.storage.base import BatchStorage
+from chainlog_async.storage.engines import connection_of, storage_of
+from chainlog_async.writer.gil_yield import GilYielder
+from chainlog_async.writer.health import HealthState
+from chainlog_async.writer.writer import Writer
+
 from .errors import ClosedError, InvalidEntryError, QueueFullError
 from .statistics import Health, Statistics
-from .storage.base import BatchStorage
-from .storage.engines import connection_of, storage_of
-from .writer.gil_yield import GilYielder
-from .writer.health import HealthState
-from .writer.writer import Writer
 
 if TYPE_CHECKING:
     from .settings import Settings

@@ -6,16 +6,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .requests.filter import RequestFilter
-from .requests.model import RequestLogRow, RequestPage
-from .storage.base import ReadStorage
-from .storage.engines import open_reads
-from .usage.metric_totals import MetricTotals
-from .usage.points import LatencyPoint, UsagePoint
-from .usage.provider_health import ProviderHealth
-from .usage.query import UsageQuery
-from .usage.time_window import Window
-from .usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.storage.base import ReadStorage
+from chainlog_async.storage.engines import open_reads
+from chainlog_async.usage.metric_totals import MetricTotals
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
+from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.time_window import Window
+from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
 
 
 class UsageAggregator:

@@ -23,7 +23,7 @@ from chainlog_async import ChainLog
 from chainlog_async.admin.backup import BackupReport, backup_database
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
-from chainlog_async.storage.sqlite.schema import latest_version
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 ROOT = Path(__file__).parents[1]
 ROWS = "SELECT * FROM request_logs ORDER BY id"

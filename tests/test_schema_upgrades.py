@@ -15,7 +15,8 @@ from upkeep_tools import change, clean, migrate
 
 from chainlog_async import UsageAggregator
 from chainlog_async.admin.rebuild import rebuild_totals
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
 

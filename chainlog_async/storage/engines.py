@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from chainlog_async.storage.sqlite.open import open_or_quarantine
+from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
+from chainlog_async.storage.sqlite.storage import SqliteStorage
+
 from .base import BatchStorage, ReadStorage
-from .sqlite.open import open_or_quarantine
-from .sqlite.read_storage import SqliteReadStorage
-from .sqlite.storage import SqliteStorage
 
 if TYPE_CHECKING:
     from pathlib import Path

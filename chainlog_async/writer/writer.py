@@ -29,7 +29,6 @@ logger = logging.getLogger("chainlog_async")
 SHUTDOWN_CLEANUP_S = 1.0
 """How long shutdown tries to leave nothing behind once everything is written, in seconds."""
 
-
 MAINTENANCE_RETRY_S = 1.0
 """Time until the next round of maintenance when one raised, in seconds."""
 

@@ -29,7 +29,7 @@ from writing_tools import (
 from chainlog_async import ChainLog, Settings
 from chainlog_async.storage.sqlite import open as storage_open
 from chainlog_async.storage.sqlite import write_connection as store
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
 
 from .fault_tools import (
     beside,

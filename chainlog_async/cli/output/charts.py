@@ -15,9 +15,7 @@ PointT = TypeVar("PointT", UsagePoint, LatencyPoint)
 
 BAR_CELLS = 20
 
-
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 

@@ -24,7 +24,7 @@ from chainlog_async.storage.base import StorageFault
 
 from .errors import classify, database_error, describe
 from .fork_guard import note_closed, note_opening
-from .schema import check_identity, read_identity
+from .identity import check_identity, read_identity
 
 logger = logging.getLogger("chainlog_async")
 

@@ -10,6 +10,9 @@ import msgspec
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.storage.base import ReadStorage
+from chainlog_async.storage.sqlite.queries.metric_totals import RunningTotals
+from chainlog_async.storage.sqlite.queries.provider_health import provider_health
+from chainlog_async.storage.sqlite.queries.usage import UsageReader
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -18,9 +21,6 @@ from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
 from .queries import requests, totals
-from .queries.metric_totals import RunningTotals
-from .queries.provider_health import provider_health
-from .queries.usage import UsageReader
 from .reader_pool import ReaderPool
 
 _T = TypeVar("_T")

@@ -17,7 +17,7 @@ from chainlog_async.errors import ClosedError, ForkedError, QueryTimeoutError
 
 from .connection import close_connection, open_reader
 from .errors import database_error
-from .schema import check_readable, read_identity
+from .identity import check_readable, read_identity
 
 type_of_row = tuple[object, ...]
 

@@ -17,11 +17,11 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.entry.line import check_line, line_as_json
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.storage.base import BatchStorage, IgnoredEvents, StorageEvents, StorageFault
+from chainlog_async.storage.sqlite.maintenance.integrity_check import check_integrity
+from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 
 from .connection import close_connection
 from .errors import classify, describe, named_errors, sqlite_error_name
-from .maintenance.integrity_check import check_integrity
-from .maintenance.rounds import MaintenanceRounds
 from .version import version_notes, warn_once_of_sqlite
 from .write_connection import WriteConnection
 

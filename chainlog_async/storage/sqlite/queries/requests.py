@@ -20,7 +20,6 @@ from .rollup_skip import can_skip, newest_candidate
 SCAN_BUDGET = 10_000
 """Most rows that are looked at for one page."""
 
-
 _GROWTH = 8
 
 T = TypeVar("T")

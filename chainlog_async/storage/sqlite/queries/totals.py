@@ -18,7 +18,6 @@ ALL_CHAINS = _CHAINS + " ORDER BY last_request_timestamp DESC, chain_name"
 ONE_CHAIN = _CHAINS + " WHERE chain_name = ?"
 SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM usage_summary WHERE id = 1"
 
-
 CHAIN_NAMES = "SELECT chain_name FROM usage_by_chain ORDER BY total_requests DESC, chain_name LIMIT ?"
 PROVIDER_NAMES = "SELECT provider_id FROM usage_by_provider ORDER BY total_requests DESC, provider_id LIMIT ?"
 
