@@ -13,9 +13,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from factories import entry, insert_as_original, original_row
 from interrupting import HOWS, How, cancel_at_every_step
 from schemas import query, statements_of
+from support.entries import entry, insert_as_original, original_row
 from upkeep_tools import beside, change, clean, content_of, files_in, fill, migrate, mode_of, overwrite_leaves, rows_of
 from writing_tools import settings_for, until
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import in_memory, settings_for, stored, until
 
 from chainlog_async import ChainLog

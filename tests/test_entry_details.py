@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import entry
 from hypothesis import given
 from hypothesis import strategies as st
+from support.entries import entry
 from writing_tools import settings_for
 
 from chainlog_async import Attempt, ChainLog

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from blockbuster import BlockBuster
-from factories import entry
+from support.entries import entry
 from upkeep_tools import migrate
 from writing_tools import refuse_rows, settings_for
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import insert_as_original, original_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rolling_up import roll_up_small_ones
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.common.clock import DAY_MS, QUARTER_MS

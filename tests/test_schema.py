@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 from schemas import (
     apply,
     make_original,
@@ -22,6 +21,7 @@ from schemas import (
     totals_of_rows,
     version_of,
 )
+from support.entries import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.errors import MigrationError

@@ -17,9 +17,9 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from blockbuster import BlockBuster
-from factories import insert_as_original, original_row
 from interrupting import HOWS, How, Steps, cancel_at_every_step
 from schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError

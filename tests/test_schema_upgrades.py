@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import rolling_up
 from bucket_tools import T0, counted_buckets, insert_details, kept_buckets
-from factories import OriginalRow, insert_as_original, original_row
 from schemas import apply, query, summary_of, summary_of_rows, totals_of, totals_of_rows, version_of
+from support.entries import OriginalRow, insert_as_original, original_row
 from upkeep_tools import change, clean, migrate
 
 from chainlog_async import UsageAggregator

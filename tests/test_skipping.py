@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import insert_as_original, original_row
+from support.entries import insert_as_original, original_row
 from test_usage_over_time import DAY_MS, END, START, copy_of, log_without_rolling_up, random_entries, roll_up
 
 from chainlog_async import RequestFilter

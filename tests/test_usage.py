@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import insert_as_original, original_row
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import (
     ChainUsage,

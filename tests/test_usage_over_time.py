@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import rolling_up
-from factories import entry, insert_as_original, original_row
 from rolling_up import without_rollups
 from schemas import query
+from support.entries import entry, insert_as_original, original_row
 from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from factories import entry
+from support.entries import entry
 
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings

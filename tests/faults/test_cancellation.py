@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
 from interrupting import HOWS, How, cancel_at_every_step
+from support.entries import entry
 from writing_tools import Locked, check_law, check_totals, log_all, models, names, settings_for
 
 from chainlog_async import ChainLog

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
 
 from chainlog_async import ChainLog

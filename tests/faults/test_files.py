@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REPLAY_COMMIT_TIMEOUT_S,
     check_law,

@@ -15,7 +15,7 @@ from types import FrameType
 
 import anyio.to_thread
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     check_law,
     check_totals,

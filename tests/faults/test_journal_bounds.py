@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_law, locked, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog

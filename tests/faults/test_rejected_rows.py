@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REFUSE,
     check_law,

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import Locked, check_totals, execute, names, query, settings_for, stored
 
 from chainlog_async import ChainLog

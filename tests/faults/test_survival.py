@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REFUSE,
     check_law,

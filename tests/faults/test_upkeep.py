@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 import rolling_up
-from factories import entry
+from support.entries import entry
 from upkeep_tools import fill, migrate, rows_of
 from writing_tools import execute, in_memory, query, settings_for, until
 
