@@ -129,7 +129,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     original = getattr(owner, name)
     spent: list[float] = []
 
-    async def beside_a_busy_loop(*args: object, **kwargs: object) -> object:
+    async def background_settings(*args: object, **kwargs: object) -> object:
         way = chainlog._require_logger()._gil_yielder
         before = way.spent_s
         await _compute_until(asyncio.Event(), 0.05)
@@ -137,7 +137,7 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
         return await original(*args, **kwargs)
 
     await refuse_rows(await migrate(tmp_path / "log.db"))
-    monkeypatch.setattr(owner, name, beside_a_busy_loop)
+    monkeypatch.setattr(owner, name, background_settings)
     # It is not the writer's, and would call some of these as well.
     monkeypatch.setattr(JournalManager, "look_after", lambda _: anyio.sleep_forever())
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))

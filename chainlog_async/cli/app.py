@@ -25,7 +25,7 @@ from chainlog_async.cli.commands.prune import prune
 from chainlog_async.cli.commands.rebuild import rebuild
 from chainlog_async.cli.commands.recent import recent
 from chainlog_async.cli.commands.rejected import rejected
-from chainlog_async.cli.commands.serve import serve
+from chainlog_async.cli.commands.serve import serve_command
 from chainlog_async.cli.commands.show import show
 from chainlog_async.cli.commands.usage import usage
 from chainlog_async.cli.commands.vacuum import vacuum
@@ -35,7 +35,7 @@ from chainlog_async.cli.output.render import plain
 from chainlog_async.errors import ChainlogError
 
 
-class Failure(click.ClickException):
+class CommandError(click.ClickException):
     """What went wrong, for people: ``error: …`` on stderr, exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -44,24 +44,24 @@ class Failure(click.ClickException):
             click.echo(f"error: {plain(line)}", file=file or sys.stderr)
 
 
-class Commands(click.Group):
+class ErrorReportingGroup(click.Group):
     """A group whose commands may raise `ChainlogError`: people get the message, not the traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command. Raises `Failure` for an error that is not a mistake of ours."""
+        """Runs the command. Raises `CommandError` for an error that is not a mistake of ours."""
         try:
             result: object = super().invoke(ctx)
         except (ChainlogError, OSError, sqlite3.Error) as error:
             if _is_broken_pipe(error):
                 raise
-            raise Failure(_message(error)) from error
+            raise CommandError(_message(error)) from error
         except BaseExceptionGroup as group:
             errors = list(_leaves(group))
             if all(isinstance(error, click.ClickException | click.exceptions.Exit) for error in errors):
                 raise errors[0] from None
             if not all(isinstance(error, ChainlogError | OSError | sqlite3.Error) for error in errors):
                 raise
-            raise Failure("\n".join(dict.fromkeys(map(_message, errors)))) from group
+            raise CommandError("\n".join(dict.fromkeys(map(_message, errors)))) from group
         return result
 
 
@@ -85,7 +85,7 @@ def _message(error: BaseException) -> str:
 
 @click.group(
     name="chainlog",
-    cls=Commands,
+    cls=ErrorReportingGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "chainlog serve                       take entries and answer usage over HTTP",
@@ -109,7 +109,7 @@ def chainlog() -> None:
 
 
 _COMMANDS = (
-    serve,
+    serve_command,
     import_command,
     usage,
     latency,

@@ -17,10 +17,10 @@ from chainlog_async.common.progress import Progress as ProgressCallback
 
 from .signals import signals_to
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def run_long_work(work: Callable[[ProgressCallback], Awaitable[T]], *, if_stopped: str) -> T:
+def run_long_work(work: Callable[[ProgressCallback], Awaitable[_T]], *, if_stopped: str) -> _T:
     """Runs the work to its end; it is given what to tell its progress to.
 
     A signal cancels it: `if_stopped` then says on stderr how things are, and the exit code is 128 plus the signal's
@@ -29,7 +29,7 @@ def run_long_work(work: Callable[[ProgressCallback], Awaitable[T]], *, if_stoppe
     return anyio.run(_run, work, if_stopped)
 
 
-async def _run(work: Callable[[ProgressCallback], Awaitable[T]], if_stopped: str) -> T:
+async def _run(work: Callable[[ProgressCallback], Awaitable[_T]], if_stopped: str) -> _T:
     received: list[signal.Signals] = []
     scope = CancelScope()
 

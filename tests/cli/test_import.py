@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chainlog_async.cli.commands.import_ import Import, ImportReport
-from chainlog_async.cli.imports.progress import Display
+from chainlog_async.cli.commands.import_ import ImportReport, ImportRun
+from chainlog_async.cli.imports.progress import ImportDisplay
 from chainlog_async.settings import Settings
 
 from .support import Cli, entry, jsonl, until
@@ -152,10 +152,10 @@ def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "entries.jsonl"
     path.write_text(jsonl(*[entry()] * 500))
     settings = Settings(db_path=tmp_path / "o.db", max_queue_size=3)
-    display = Display([str(path)], show_bad=5)
+    display = ImportDisplay([str(path)], show_bad=5)
 
     async def run() -> ImportReport:
-        return await Import([str(path)], settings, display).run(strict=False)
+        return await ImportRun([str(path)], settings, display).run(strict=False)
 
     report = anyio.run(run)
     assert (report.imported, report.bad, report.refused) == (500, 0, 0)

@@ -8,7 +8,7 @@ import click
 
 from chainlog_async.admin.backup import backup_database
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import duration, plain, print_json
 from chainlog_async.common.units import size_text
 
@@ -25,7 +25,7 @@ from chainlog_async.common.units import size_text
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @json_option("one object with database, backup, bytes and seconds")
 @settings_options
-def backup(source: Source, target: Path, force: bool, as_json: bool) -> None:
+def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -> None:
     """Copy the database to FILE while the gateway goes on writing.
 
     The copy is one state of the database, one file without free pages, and only its owner can read it. It is checked
@@ -38,7 +38,7 @@ def backup(source: Source, target: Path, force: bool, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 there is no backup (the reason is on stderr).
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: backup_database(
             settings.db_path,

@@ -6,9 +6,9 @@ import click
 
 from chainlog_async.admin.check import CheckReport, check_database
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.differences import print_differences, wrong_numbers
-from chainlog_async.cli.output.render import counted, duration, number, plain, print_json
+from chainlog_async.cli.output.render import count_text, duration, number, plain, print_json
 
 
 @click.command(
@@ -23,7 +23,7 @@ from chainlog_async.cli.output.render import counted, duration, number, plain, p
 @json_option("one object with ok, damage, differences and the numbers of rows")
 @settings_options
 @click.pass_context
-def check(ctx: click.Context, source: Source, quick: bool, as_json: bool) -> None:
+def check(ctx: click.Context, options: SettingsOptions, quick: bool, as_json: bool) -> None:
     """Look for damage in the file, and whether the totals are what the rows and the pruned requests add up to.
 
     The buckets that usage over time is read from are compared with the rows as well: each from after the newest
@@ -34,7 +34,7 @@ def check(ctx: click.Context, source: Source, quick: bool, as_json: bool) -> Non
 
     Exit codes: 0 all is well, 1 damage or a wrong total was found, or there is nothing to look at.
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: check_database(
             settings.db_path, quick=quick, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
@@ -44,11 +44,11 @@ def check(ctx: click.Context, source: Source, quick: bool, as_json: bool) -> Non
     if as_json:
         print_json(report)
     else:
-        _tell_check(report)
+        _print_report(report)
     ctx.exit(0 if report.ok else 1)
 
 
-def _tell_check(report: CheckReport) -> None:
+def _print_report(report: CheckReport) -> None:
     name = plain(report.database)
     if report.damage:
         click.echo(f"{name} is damaged:")
@@ -60,7 +60,7 @@ def _tell_check(report: CheckReport) -> None:
         click.echo(f"{name} has {wrong} in its totals; chainlog rebuild puts them right, as far as rows are left:")
         print_differences(report.differences, report.wrong_numbers, kept="says", counted="should say")
     if report.ok:
-        rows = counted(report.rows or 0, "request", "requests")
+        rows = count_text(report.rows or 0, "request", "requests")
         click.echo(
             f"{name} is sound, and its totals are those of {rows} and {number(report.pruned_rows or 0)} pruned ones "
             f"({duration(report.seconds * 1000)})"

@@ -16,8 +16,8 @@ import msgspec
 
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.filters import filter_options
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import counted, duration, plain, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import count_text, duration, plain, print_json
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress
@@ -67,7 +67,7 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
 @json_option("one object with file, format, requests, bytes and seconds; not with -")
 @settings_options
 def export(
-    source: Source, where: RequestFilter, target: str, given_format: Format | None, force: bool, as_json: bool
+    options: SettingsOptions, where: RequestFilter, target: str, given_format: Format | None, force: bool, as_json: bool
 ) -> None:
     """Write all requests that the filters let through to FILE, or to stdout, newest first.
 
@@ -83,7 +83,7 @@ def export(
         raise click.UsageError(f"The ending of {target!r} is of no format that is known here: give --format.")
     if as_json and target == STDOUT:
         raise click.UsageError("--json goes with a FILE; the requests themselves go to stdout here.")
-    settings = source.load()
+    settings = options.load()
     if_stopped = "what was written is no whole file" if target == STDOUT else "there is no file, and no part of one"
     report = run_long_work(
         lambda progress: _export(settings, where, file_format, target, force=force, progress=progress),
@@ -92,7 +92,7 @@ def export(
     if as_json:
         print_json(report)
     else:
-        requests = counted(report.requests, "request", "requests")
+        requests = count_text(report.requests, "request", "requests")
         size = f"{size_text(report.bytes)}, {duration(report.seconds * 1000)}"
         click.echo(
             f"exported {requests} to {'stdout' if target == STDOUT else plain(target)} ({size})", err=target == STDOUT
@@ -141,7 +141,7 @@ class _Pages:
         if self._newest is None:
             self._newest = page.requests[0].timestamp if page.requests else at
         total = None if self._oldest is None else max(self._newest - self._oldest, 1)
-        self._progress(counted(self.requests, "request", "requests"), self._newest - at, total)
+        self._progress(count_text(self.requests, "request", "requests"), self._newest - at, total)
 
 
 @asynccontextmanager

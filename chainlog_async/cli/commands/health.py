@@ -6,7 +6,7 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.options.window import window_of, window_options
 from chainlog_async.cli.output.charts import bar, percent
 from chainlog_async.cli.output.render import age, number, output, print_json
@@ -46,12 +46,12 @@ class HealthReport(msgspec.Struct, frozen=True):
 @json_option('one object with "providers", as GET /v1/providers/health gives them')
 @window_options
 @settings_options
-def health(source: Source, since: int | None, until: int | None, as_json: bool) -> None:
+def health(options: SettingsOptions, since: int | None, until: int | None, as_json: bool) -> None:
     """How often each model of each provider answered, refused with 429 or failed otherwise.
 
     Every try of every chain counts, not only the one that answered.
     """
-    providers = anyio.run(_read, source.load(), window_of(since, until))
+    providers = anyio.run(_read, options.load(), window_of(since, until))
     if as_json:
         print_json(HealthReport(providers))
     elif not providers:

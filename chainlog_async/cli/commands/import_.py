@@ -17,11 +17,11 @@ import click
 import msgspec
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.cli.imports.formats import Decoder, EntryLines, decoder_options
+from chainlog_async.cli.imports.formats import Decoder, EntryDecoder, decoder_options
 from chainlog_async.cli.imports.lines import MAX_LINE_BYTES, STDIN, Line, NotTextError, is_regular_file, open_lines
-from chainlog_async.cli.imports.progress import BadLine, Display
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import counted, duration, number, plain, print_json
+from chainlog_async.cli.imports.progress import BadLine, ImportDisplay
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import count_text, duration, number, plain, print_json
 from chainlog_async.cli.signals import signals_to
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import RequestLogEntry
@@ -29,7 +29,7 @@ from chainlog_async.errors import InvalidEntryError, QueueFullError
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
 
-MAX_PENDING = 20_000
+MAX_PENDING_ENTRIES = 20_000
 """Entries that may wait for the database before the reading does."""
 
 # What else `Statistics.dropped` may hold was told line by line, or waited for.
@@ -67,15 +67,15 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return not (self.bad or self.unread_files or self.refused or self.waiting or self.interrupted)
 
 
-class Import:
+class ImportRun:
     """One run of ``chainlog import``."""
 
     def __init__(
         self,
         paths: Sequence[str],
         settings: Settings,
-        display: Display,
-        make_decoder: Callable[[], Decoder] = EntryLines,
+        display: ImportDisplay,
+        make_decoder: Callable[[], Decoder] = EntryDecoder,
     ) -> None:
         self._paths = paths
         self._make_decoder = make_decoder
@@ -89,23 +89,23 @@ class Import:
     async def run(self, *, strict: bool) -> ImportReport:
         """Imports everything; with `strict` nothing at all when any line is bad. Raises `ChainlogError`."""
         began = time.monotonic()
-        books: Statistics | None = None
+        statistics: Statistics | None = None
         with self._display, ExitStack() as spools:
             async with signals_to(self._stop):
                 if strict:
                     await self._check_all(spools)
                 if not (strict and (self._display.bad or self._display.unread or self._signal)):
-                    books = await self._store_all()
+                    statistics = await self._store_all()
         seconds = time.monotonic() - began
-        imported = books.written if books else 0
+        imported = statistics.written if statistics else 0
         return ImportReport(
             database=str(self._settings.db_path),
             imported=imported,
             bad=self._display.bad,
             unread_files=self._display.unread,
-            refused=sum(books.dropped.get(reason, 0) for reason in _REFUSALS) if books else 0,
-            waiting=books.pending if books else 0,
-            replayed=books.replayed if books else 0,
+            refused=sum(statistics.dropped.get(reason, 0) for reason in _REFUSALS) if statistics else 0,
+            waiting=statistics.pending if statistics else 0,
+            replayed=statistics.replayed if statistics else 0,
             seconds=round(seconds, 3),
             rows_per_second=round(imported / seconds, 1),
             interrupted=self._signal.name if self._signal else None,
@@ -143,7 +143,7 @@ class Import:
                     chainlog.submit(entry)
 
             async def make_room() -> None:
-                if chainlog.statistics().pending >= MAX_PENDING:
+                if chainlog.statistics().pending >= MAX_PENDING_ENTRIES:
                     await chainlog.flush()
 
             for path in self._paths:
@@ -180,18 +180,18 @@ class Import:
                 decoder.finish()
                 self._display.finish(reader)
         except InvalidEntryError as error:
-            self._display.complain(name, number, str(error))
+            self._display.report_bad(name, number, str(error))
         except NotTextError as error:
-            self._display.complain(name, None, str(error))
+            self._display.report_bad(name, None, str(error))
         except OSError as error:
             after = f" after line {number}" if number else ""
-            self._display.complain(name, None, f"cannot be read{after}: {error.strerror}")
+            self._display.report_bad(name, None, f"cannot be read{after}: {error.strerror}")
 
     async def _one_line(
         self, name: str, line: Line, decoder: Decoder, take: Callable[[RequestLogEntry], Awaitable[None]]
     ) -> None:
         if line.data is None:
-            self._display.complain(name, line.number, f"the line is longer than {MAX_LINE_BYTES:,} bytes")
+            self._display.report_bad(name, line.number, f"the line is longer than {MAX_LINE_BYTES:,} bytes")
             return
         try:
             entry = decoder.read(line.data)
@@ -199,7 +199,7 @@ class Import:
                 await take(entry)
         except (InvalidEntryError, QueueFullError) as error:
             hint = "; one line is one entry, so take the array apart: jq -c '.[]'" if line.data[:1] == b"[" else ""
-            self._display.complain(name, line.number, f"{error}{hint}")
+            self._display.report_bad(name, line.number, f"{error}{hint}")
 
 
 @click.command(
@@ -231,7 +231,7 @@ class Import:
 @click.pass_context
 def import_command(
     ctx: click.Context,
-    source: Source,
+    options: SettingsOptions,
     files: tuple[str, ...],
     make_decoder: Callable[[], Decoder],
     strict: bool,
@@ -262,39 +262,39 @@ def import_command(
     if STDIN in files and sys.stdin is None:
         raise click.UsageError("- is given, but stdin is closed.")
     # A queue of its own, whatever the service has: to make room it waits, so no entry is ever left out for load.
-    settings = source.load(on_full="drop_newest", max_queue_size=100_000, max_queue_bytes=64 * 1024 * 1024)
-    report = anyio.run(_import, files, settings, Display(files, show_bad=show_bad), make_decoder, strict)
+    settings = options.load(on_full="drop_newest", max_queue_size=100_000, max_queue_bytes=64 * 1024 * 1024)
+    report = anyio.run(_import, files, settings, ImportDisplay(files, show_bad=show_bad), make_decoder, strict)
     if as_json:
         print_json(report)
     else:
-        _tell(report, strict=strict)
+        _print_report(report, strict=strict)
     if report.interrupted:
         ctx.exit(128 + signal.Signals[report.interrupted])
     ctx.exit(0 if report.complete else 1)
 
 
 async def _import(
-    files: Sequence[str], settings: Settings, display: Display, make_decoder: Callable[[], Decoder], strict: bool
+    files: Sequence[str], settings: Settings, display: ImportDisplay, make_decoder: Callable[[], Decoder], strict: bool
 ) -> ImportReport:
-    return await Import(files, settings, display, make_decoder).run(strict=strict)
+    return await ImportRun(files, settings, display, make_decoder).run(strict=strict)
 
 
-def _tell(report: ImportReport, *, strict: bool) -> None:
-    entries = counted(report.imported, "entry", "entries")
+def _print_report(report: ImportReport, *, strict: bool) -> None:
+    entries = count_text(report.imported, "entry", "entries")
     rate = f"{duration(report.seconds * 1000)}, {number(round(report.rows_per_second))} rows/s"
     click.echo(f"imported {entries} into {plain(report.database)} ({rate})")
     if report.bad:
-        click.echo(f"left out {counted(report.bad, 'bad line', 'bad lines')}", err=True)
+        click.echo(f"left out {count_text(report.bad, 'bad line', 'bad lines')}", err=True)
     if report.unread_files:
-        click.echo(f"{counted(report.unread_files, 'file', 'files')} could not be read to the end", err=True)
+        click.echo(f"{count_text(report.unread_files, 'file', 'files')} could not be read to the end", err=True)
     if report.refused:
-        entries = counted(report.refused, "entry", "entries")
+        entries = count_text(report.refused, "entry", "entries")
         click.echo(f"error: the database did not take {entries}; the lines above say why", err=True)
     if report.waiting:
-        entries = counted(report.waiting, "entry", "entries")
+        entries = count_text(report.waiting, "entry", "entries")
         click.echo(f"error: {entries} could not be written yet; they are in the journal for the next writer", err=True)
     if report.replayed:
-        entries = counted(report.replayed, "entry", "entries")
+        entries = count_text(report.replayed, "entry", "entries")
         click.echo(f"also wrote {entries} that a process before had left in its journal", err=True)
     if strict and not (report.complete or report.imported or report.waiting):
         click.echo("nothing was imported (--strict)", err=True)

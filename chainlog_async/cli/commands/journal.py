@@ -8,8 +8,8 @@ import click
 from chainlog_async.admin.journals import JournalReport, ReplayReport, list_journals, replay_journals
 from chainlog_async.cli.command_group import names_command
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import age, counted, instant, number, output, plain, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import age, count_text, number, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import size_text
@@ -37,7 +37,7 @@ _COLUMNS = (
 @json_option("one object with folder and journals")
 @settings_options
 @click.pass_context
-def journal(ctx: click.Context, source: Source, as_json: bool) -> None:
+def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
     """Show the journals beside the database: whose they are, and how many entries wait in them.
 
     An entry waits until it is in the database. Behind a living writer that is a moment; what a dead one left is
@@ -47,16 +47,16 @@ def journal(ctx: click.Context, source: Source, as_json: bool) -> None:
     """
     if names_command(ctx):
         return
-    settings = source.load()
+    settings = options.load()
     report = anyio.run(lambda: list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json(report)
     else:
-        _tell(report)
+        _print_report(report)
     ctx.exit(1 if any(one.problem for one in report.journals) else 0)
 
 
-def _tell(report: JournalReport) -> None:
+def _print_report(report: JournalReport) -> None:
     if report.database_error:
         click.echo(f"what is committed is not known, so everything counts as waiting: {plain(report.database_error)}")
     now = now_ms()
@@ -71,7 +71,7 @@ def _tell(report: JournalReport) -> None:
                 number(one.segments),
                 size_text(one.bytes),
                 number(one.waiting),
-                instant(one.oldest_waiting) if one.oldest_waiting is not None else "-",
+                utc_text(one.oldest_waiting) if one.oldest_waiting is not None else "-",
                 age(one.oldest_waiting, now=now),
             )
             for one in report.journals
@@ -83,13 +83,14 @@ def _tell(report: JournalReport) -> None:
 
 
 @journal.command(
+    "replay",
     short_help="Write what dead writers left.",
     epilog=examples("chainlog journal replay", "chainlog journal replay --json | jq .written"),
 )
 @json_option("one object with journals, written, rejected, truncated and living")
 @settings_options
 @click.pass_context
-def replay(ctx: click.Context, source: Source, as_json: bool) -> None:
+def replay_command(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
     """Take over the journals of dead writers and write what waits in them, each entry exactly once.
 
     The next gateway or service to start does the same. Journals of living writers are left alone. Entries that the
@@ -97,7 +98,7 @@ def replay(ctx: click.Context, source: Source, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 the database could not be written, or a journal not be read; what is left waits as before.
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: replay_journals(settings, on_progress=progress),
         if_stopped="what is left waits in the journals as before",
@@ -105,22 +106,22 @@ def replay(ctx: click.Context, source: Source, as_json: bool) -> None:
     if as_json:
         print_json(report)
     else:
-        _tell_replay(report)
+        _print_replay_report(report)
     ctx.exit(1 if report.problems else 0)
 
 
-def _tell_replay(report: ReplayReport) -> None:
+def _print_replay_report(report: ReplayReport) -> None:
     if report.journals:
-        journals = counted(report.journals, "journal", "journals")
-        entries = counted(report.written, "entry", "entries")
+        journals = count_text(report.journals, "journal", "journals")
+        entries = count_text(report.written, "entry", "entries")
         click.echo(f"wrote {entries} from {journals} of dead writers to {plain(report.database)}")
     else:
         click.echo(f"no dead writer has left a journal beside {plain(report.database)}")
     if report.rejected:
-        click.echo(f"put aside {counted(report.rejected, 'entry', 'entries')}: see chainlog rejected")
+        click.echo(f"put aside {count_text(report.rejected, 'entry', 'entries')}: see chainlog rejected")
     if report.truncated:
-        click.echo(f"left out {counted(report.truncated, 'unfinished line', 'unfinished lines')}: never accepted")
+        click.echo(f"left out {count_text(report.truncated, 'unfinished line', 'unfinished lines')}: never accepted")
     if report.living:
-        click.echo(f"left alone {counted(report.living, 'journal', 'journals')} of living writers")
+        click.echo(f"left alone {count_text(report.living, 'journal', 'journals')} of living writers")
     for problem in report.problems:
         click.echo(f"error: {plain(problem)}", err=True)

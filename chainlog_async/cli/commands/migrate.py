@@ -6,7 +6,7 @@ import click
 
 from chainlog_async.admin.migrate import migrate_database
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import plain, print_json
 
 
@@ -19,13 +19,13 @@ from chainlog_async.cli.output.render import plain, print_json
 )
 @json_option("one object with database, fromVersion and toVersion")
 @settings_options
-def migrate(source: Source, as_json: bool) -> None:
+def migrate(options: SettingsOptions, as_json: bool) -> None:
     """Bring a database to this release's schema, or make a new one.
 
     A database of 429chain is taken over with its rows and totals, and 429chain can go on writing to it. The gateway or
     service does the same when it starts. Every step is one transaction, and doing it twice does nothing.
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda on_progress: migrate_database(settings, on_progress),
         if_stopped="the database is at the version of the last step that was finished: run it again to go on",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import anyio
 import click
 
-from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
+from chainlog_async.admin.prune import PruneLimits, PruneReport, plan_pruning, prune_database
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.options.value_types import read_by
-from chainlog_async.cli.output.render import counted, number, plain, print_json
+from chainlog_async.cli.output.render import count_text, number, plain, print_json
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.common.units import parse_bytes, parse_duration, size_text
 from chainlog_async.settings import Settings
@@ -41,7 +41,12 @@ from chainlog_async.settings import Settings
 @json_option("one object with deleted, rows, bytesBefore and bytesAfter")
 @settings_options
 def prune(
-    source: Source, older_than: int | None, keep_rows: int | None, max_bytes: int | None, dry_run: bool, as_json: bool
+    options: SettingsOptions,
+    older_than: int | None,
+    keep_rows: int | None,
+    max_bytes: int | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Delete the oldest requests now; they stay in the totals.
 
@@ -51,8 +56,8 @@ def prune(
 
     Exit codes: 0 done, 1 something went wrong; what was deleted up to then stays deleted.
     """
-    settings = source.load()
-    limits = Limits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
+    settings = options.load()
+    limits = PruneLimits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
     if not limits:
         raise click.UsageError("No bound is set: give --older-than, --keep-rows or --max-bytes.")
     if dry_run:
@@ -67,15 +72,15 @@ def prune(
     if as_json:
         print_json(report)
     else:
-        _tell(report)
+        _print_report(report)
 
 
-def _limits_of(settings: Settings) -> Limits:
-    return Limits(settings.retention_days * DAY_MS, settings.retention_rows, settings.retention_bytes)
+def _limits_of(settings: Settings) -> PruneLimits:
+    return PruneLimits(settings.retention_days * DAY_MS, settings.retention_rows, settings.retention_bytes)
 
 
-def _tell(report: PruneReport) -> None:
-    deleted = counted(report.deleted, "request", "requests")
+def _print_report(report: PruneReport) -> None:
+    deleted = count_text(report.deleted, "request", "requests")
     left = f"{number(report.rows)} {'would be' if report.dry_run else 'are'} left"
     click.echo(f"{'would delete' if report.dry_run else 'deleted'} {deleted} of {plain(report.database)}; {left}")
     if report.too_large:

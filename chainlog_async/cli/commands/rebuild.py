@@ -6,9 +6,9 @@ import click
 
 from chainlog_async.admin.rebuild import RebuildReport, rebuild_totals
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.differences import print_differences, wrong_numbers
-from chainlog_async.cli.output.render import counted, duration, plain, print_json
+from chainlog_async.cli.output.render import count_text, duration, plain, print_json
 
 
 @click.command(
@@ -21,7 +21,7 @@ from chainlog_async.cli.output.render import counted, duration, plain, print_jso
 @json_option("one object with what was mended")
 @settings_options
 @click.pass_context
-def rebuild(ctx: click.Context, source: Source, as_json: bool) -> None:
+def rebuild(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
     """Make the totals anew from the rows and from what was pruned, which stays in them.
 
     The same goes for the buckets that usage over time is read from, but for those from before the newest pruned
@@ -31,7 +31,7 @@ def rebuild(ctx: click.Context, source: Source, as_json: bool) -> None:
     Exit codes: 0 the totals are right now, 1 they could not be put right and are as they were, or old buckets are
     wrong, which cannot be counted any more.
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: rebuild_totals(
             settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
@@ -41,11 +41,11 @@ def rebuild(ctx: click.Context, source: Source, as_json: bool) -> None:
     if as_json:
         print_json(report)
     else:
-        _tell_rebuild(report)
+        _print_report(report)
     ctx.exit(1 if report.left else 0)
 
 
-def _tell_rebuild(report: RebuildReport) -> None:
+def _print_report(report: RebuildReport) -> None:
     name = plain(report.database)
     if report.mended:
         click.echo(f"put {wrong_numbers(report.mended_numbers)} right in the totals of {name}:")
@@ -53,7 +53,7 @@ def _tell_rebuild(report: RebuildReport) -> None:
     elif not report.left and not report.forgotten_rollups:
         click.echo(f"the totals of {name} were right already ({duration(report.seconds * 1000)})")
     if report.forgotten_rollups:
-        spans = counted(report.forgotten_rollups, "span", "spans")
+        spans = count_text(report.forgotten_rollups, "span", "spans")
         click.echo(f"{spans} will be rolled up anew by the next gateway; until then its buckets answer")
     if report.left:
         click.echo("left as it is, because the requests that it was counted from are pruned:")

@@ -9,16 +9,16 @@ import click
 from anyio import CancelScope
 
 from chainlog_async.cli.options.filters import filter_options
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import (
     duration,
-    instant,
     number,
     output,
     print_json,
     print_json_line,
     reader_left,
     status,
+    utc_text,
 )
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.cli.signals import signals_to
@@ -69,13 +69,15 @@ _COLUMNS = (
 @filter_options
 @json_option('one object {"requests": [...]}; with --follow one object a line')
 @settings_options
-def recent(source: Source, where: RequestFilter, limit: int, follow: bool, interval: float, as_json: bool) -> None:
+def recent(
+    options: SettingsOptions, where: RequestFilter, limit: int, follow: bool, interval: float, as_json: bool
+) -> None:
     """The latest requests: when, where, how many tokens, how long, and why it failed.
 
     Without --follow the newest is at the top; with it, at the bottom. It sees what any other process writes. All
     filters hold together; chainlog show ID shows one request whole.
     """
-    settings = source.load()
+    settings = options.load()
     if follow:
         anyio.run(_follow, settings, where, limit, interval, _json_lines if as_json else _table_lines())
         return
@@ -147,7 +149,7 @@ def _table_lines() -> Callable[[Sequence[LoggedRequest]], None]:
 
 def _cells(row: LoggedRequest) -> tuple[Cell, ...]:
     return (
-        instant(row.timestamp),
+        utc_text(row.timestamp),
         str(row.id),
         row.chain_name,
         row.provider_id,

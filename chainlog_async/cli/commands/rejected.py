@@ -10,8 +10,8 @@ import click
 from chainlog_async.admin.rejected import RejectedEntry, delete_rejected, list_rejected, retry_rejected
 from chainlog_async.cli.command_group import names_command
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import counted, instant, output, plain, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import count_text, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.entry.redaction import Redactor
 
@@ -38,7 +38,7 @@ _ID = click.IntRange(min=1)
 @json_option('one object {"rejected": [...]}')
 @settings_options
 @click.pass_context
-def rejected(ctx: click.Context, source: Source, limit: int, as_json: bool) -> None:
+def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: bool) -> None:
     """Show the entries that the database refused, with its reason, newest first.
 
     An entry that a trigger or a constraint refuses is put aside so that it costs nobody else anything; it is in
@@ -48,7 +48,7 @@ def rejected(ctx: click.Context, source: Source, limit: int, as_json: bool) -> N
     """
     if names_command(ctx):
         return
-    settings = source.load()
+    settings = options.load()
     entries = anyio.run(lambda: list_rejected(settings.db_path, limit, busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json({"rejected": entries})
@@ -59,7 +59,7 @@ def rejected(ctx: click.Context, source: Source, limit: int, as_json: bool) -> N
 
 
 def _cells(entry: RejectedEntry) -> tuple[str, ...]:
-    return str(entry.id), instant(entry.rejected_at), entry.error, bytes(entry.entry).decode()
+    return str(entry.id), utc_text(entry.rejected_at), entry.error, bytes(entry.entry).decode()
 
 
 @rejected.command(
@@ -71,7 +71,7 @@ def _cells(entry: RejectedEntry) -> tuple[str, ...]:
 @json_option("one object with written and failed")
 @settings_options
 @click.pass_context
-def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
+def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
     """Try to write rejected entries again, by the IDs that chainlog rejected shows.
 
     Each is a transaction of its own: it is in the log and its totals and gone from here, or stays as it was.
@@ -80,7 +80,7 @@ def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: 
     """
     if bool(ids) is everything:
         raise click.UsageError("Give IDs, or --all.")
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: retry_rejected(
             settings.db_path,
@@ -94,7 +94,7 @@ def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: 
     if as_json:
         print_json(report)
     else:
-        click.echo(f"wrote {counted(len(report.written), 'entry', 'entries')} to {plain(report.database)}")
+        click.echo(f"wrote {count_text(len(report.written), 'entry', 'entries')} to {plain(report.database)}")
         for failure in report.failed:
             click.echo(f"{failure.id} stays: {plain(failure.error)}", err=True)
     ctx.exit(1 if report.failed else 0)
@@ -105,17 +105,17 @@ def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: 
 @json_option("one object with deleted and missing")
 @settings_options
 @click.pass_context
-def delete(ctx: click.Context, source: Source, ids: tuple[int, ...], as_json: bool) -> None:
+def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], as_json: bool) -> None:
     """Delete rejected entries for good, by the IDs that chainlog rejected shows.
 
     Exit codes: 0 done, 1 some of the IDs are not there; the others are deleted all the same.
     """
-    settings = source.load()
+    settings = options.load()
     report = anyio.run(lambda: delete_rejected(settings.db_path, _once(ids), busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json(report)
     else:
-        entries = counted(len(report.deleted), "entry", "entries")
+        entries = count_text(len(report.deleted), "entry", "entries")
         click.echo(f"deleted {entries} from the rejected ones of {plain(report.database)}")
         for number in report.missing:
             click.echo(f"there is no rejected entry {number}", err=True)

@@ -9,8 +9,8 @@ import click
 import msgspec
 from rich.text import Text
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import duration, instant, number, output, plain, print_json, status
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import duration, number, output, plain, print_json, status, utc_text
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.model import LoggedAttempt, LoggedRequest
@@ -38,12 +38,12 @@ _ATTEMPT_COLUMNS = (
 @click.argument("request_id", metavar="ID", type=click.IntRange(0, MAX_INT64))
 @json_option("the request as one object")
 @settings_options
-def show(source: Source, request_id: int, as_json: bool) -> None:
+def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
     """One request with everything that is known of it, and every try of its chain.
 
     Exit codes: 0 done, 1 there is no such request.
     """
-    request = anyio.run(_read, source.load(), request_id)
+    request = anyio.run(_read, options.load(), request_id)
     if request is None:
         click.echo(f"there is no request {request_id}; it may have been pruned", err=True)
         raise click.exceptions.Exit(1)
@@ -67,7 +67,7 @@ async def _read(settings: Settings, request_id: int) -> LoggedRequest | None:
 def _lines(request: LoggedRequest) -> Iterator[tuple[str, Cell]]:
     """What is known, label by label."""
     yield "id", str(request.id)
-    yield "time (UTC)", f"{instant(request.timestamp)}.{request.timestamp % 1000:03}"
+    yield "time (UTC)", f"{utc_text(request.timestamp)}.{request.timestamp % 1000:03}"
     yield "chain", request.chain_name
     yield "provider", request.provider_id
     yield "model", request.model

@@ -9,9 +9,9 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.options.window import Question, question_options
-from chainlog_async.cli.output.render import age, duration, instant, number, output, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.options.window import QueryOptions, query_options
+from chainlog_async.cli.output.render import age, duration, number, output, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
@@ -47,9 +47,9 @@ def open_usage(settings: Settings) -> UsageAggregator:
 )
 @click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
 @json_option('one object with "summary", "providers" and "chains", or what was asked for; over time "points"')
-@question_options
+@query_options
 @settings_options
-def usage(source: Source, what: str | None, as_json: bool, question: Question | None) -> None:
+def usage(options: SettingsOptions, what: str | None, as_json: bool, query: QueryOptions | None) -> None:
     """Who was used how much: requests and tokens since the beginning, last used first.
 
     With any of the options about time, groups and names, what was used in that window, of the last 24 hours if not
@@ -58,12 +58,12 @@ def usage(source: Source, what: str | None, as_json: bool, question: Question | 
     The counts are kept as entries come in and are read without a look at the log, so this takes no time however many
     requests there were.
     """
-    if question is not None:
+    if query is not None:
         if what is not None:
             raise click.UsageError(f"{what!r} is about all of time; say --by {what[:-1]} for a window")
-        show_usage(source.load(), question, as_json=as_json)
+        show_usage(options.load(), query, as_json=as_json)
         return
-    report = anyio.run(_read_usage, source.load(), what)
+    report = anyio.run(_read_usage, options.load(), what)
     if as_json:
         print_json(report)
         return
@@ -117,7 +117,7 @@ def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage
             number(row.total_tokens),
             number(row.total_prompt_tokens),
             number(row.total_completion_tokens),
-            instant(row.last_request_timestamp),
+            utc_text(row.last_request_timestamp),
             age(row.last_request_timestamp, now=now),
         )
         for name, row in rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 import click
 
-from chainlog_async.admin.vacuum import vacuum_database, vacuum_needs
+from chainlog_async.admin.vacuum import vacuum_database, vacuum_space_needs
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import duration, plain, print_json
 from chainlog_async.common.units import size_text
 
@@ -21,7 +21,7 @@ from chainlog_async.common.units import size_text
 )
 @json_option("one object with bytesBefore, bytesAfter and converted")
 @settings_options
-def vacuum(source: Source, as_json: bool) -> None:
+def vacuum(options: SettingsOptions, as_json: bool) -> None:
     """Rewrite the file without its free pages.
 
     A file that 429chain made can give space back by itself afterwards, as ours can from the start, so this is needed
@@ -31,9 +31,9 @@ def vacuum(source: Source, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 not done, such as for want of room; the file is as it was.
     """
-    settings = source.load()
+    settings = options.load()
     path, timeout = settings.db_path, settings.busy_timeout_ms
-    for need in anyio.run(lambda: vacuum_needs(path, busy_timeout_ms=timeout)):
+    for need in anyio.run(lambda: vacuum_space_needs(path, busy_timeout_ms=timeout)):
         room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} are free"
         click.echo(f"needs up to {room}", err=True)
     report = run_long_work(

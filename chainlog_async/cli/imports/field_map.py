@@ -13,16 +13,18 @@ from chainlog_async.errors import InvalidEntryError
 from .records import Record
 from .timestamps import seconds_of
 
-WHOLE = frozenset({"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", "cached_tokens"})
-NUMBERS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
-_OF_NOTHING: Mapping[str, object] = {"http_status": 200, "latency_ms": 0}
+INTEGER_FIELDS = frozenset(
+    {"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", "cached_tokens"}
+)
+NUMBER_FIELDS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
+_EMPTY_VALUES: Mapping[str, object] = {"http_status": 200, "latency_ms": 0}
 """What null and empty mean: no error code is a success, and many traces have no latency for a failure."""
 
 FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class MappedColumn:
     """Where a field of the entry comes from."""
 
     source: str
@@ -32,7 +34,7 @@ class Column:
     """What the number is multiplied with."""
 
     @classmethod
-    def parse(cls, text: str) -> Column:
+    def parse(cls, text: str) -> MappedColumn:
         """Reads ``SOURCE=FIELD`` or ``SOURCE=FIELD*FACTOR``. Raises `ValueError`."""
         source, equals, target = text.rpartition("=")
         field, star, factor = target.partition("*")
@@ -41,7 +43,7 @@ class Column:
         _require_field(field)
         if not star:
             return cls(source, field)
-        if field not in WHOLE | NUMBERS:
+        if field not in INTEGER_FIELDS | NUMBER_FIELDS:
             raise ValueError(f"{field} is no number and cannot be multiplied")
         try:
             number = float(factor)
@@ -55,10 +57,10 @@ class Column:
 class FieldMap:
     """Makes entries of records: columns that are named, constants, and what has a field's name anyway."""
 
-    def __init__(self, columns: Iterable[Column], constants: Mapping[str, str]) -> None:
+    def __init__(self, columns: Iterable[MappedColumn], constants: Mapping[str, str]) -> None:
         self._columns = list(columns)
         named = {column.field for column in self._columns} | {column.source for column in self._columns}
-        self._columns += [Column(name, name) for name in FIELDS if name not in named]
+        self._columns += [MappedColumn(name, name) for name in FIELDS if name not in named]
         # A trace need not have one; a column that was named wrongly is an error all the same.
         self._constants = constants if "latency_ms" in named else {"latency_ms": "0", **constants}
 
@@ -69,8 +71,8 @@ class FieldMap:
             is_there, value = _find(record, column.source)
             if value is not None:
                 fields[column.field] = _converted(column.field, value, column.factor)
-            elif is_there and column.field in _OF_NOTHING:
-                fields[column.field] = _OF_NOTHING[column.field]
+            elif is_there and column.field in _EMPTY_VALUES:
+                fields[column.field] = _EMPTY_VALUES[column.field]
         return entry_from_mapping(fields)
 
 
@@ -106,9 +108,9 @@ def _converted(field: str, value: object, factor: float | None) -> object:
         return round(seconds_of(value, field) * (1000 if is_date else factor or 1))
     if field == "http_status":
         return _status(value)
-    if field in WHOLE | NUMBERS:
+    if field in INTEGER_FIELDS | NUMBER_FIELDS:
         number = _number(field, value) * (factor or 1)
-        return round(number) if field in WHOLE else number
+        return round(number) if field in INTEGER_FIELDS else number
     if field == "error_message":
         return value or None
     if field == "streamed" and isinstance(value, str):

@@ -12,12 +12,12 @@ from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations.litellm_spend_logs import spend_log_entry
 
-from .field_map import Column, FieldMap, parse_constant
+from .field_map import FieldMap, MappedColumn, parse_constant
 from .records import Record, Records
 from .timestamps import seconds_of
 
-R = TypeVar("R")
-T = TypeVar("T")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
 
 SPEND_LOGS = "litellm-spend-logs"
 
@@ -32,7 +32,7 @@ class Decoder(Protocol):
         """Raises `InvalidEntryError` when the file ended within an entry."""
 
 
-class EntryLines:
+class EntryDecoder:
     """One JSON object with an entry's own names on each line."""
 
     def read(self, line: bytes) -> RequestLogEntry | None:
@@ -43,7 +43,7 @@ class EntryLines:
         """See `Decoder`."""
 
 
-class Translated:
+class RecordDecoder:
     """Records of another shape."""
 
     def __init__(self, translate: Callable[[Record], RequestLogEntry]) -> None:
@@ -60,7 +60,7 @@ class Translated:
         self._records.finish()
 
 
-def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
+def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
     """Adds ``--format``, ``--map`` and ``--set``; the command gets a factory of decoders as `make_decoder`."""
 
     @click.option(
@@ -74,7 +74,7 @@ def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
         "columns",
         multiple=True,
         metavar="SOURCE=FIELD[*FACTOR]",
-        callback=lambda _, __, texts: _parsed(texts, Column.parse),
+        callback=lambda _, __, texts: _parsed(texts, MappedColumn.parse),
         help="Take an entry's FIELD from SOURCE, in records of another shape. May be repeated.",
     )
     @click.option(
@@ -87,8 +87,8 @@ def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @functools.wraps(command)
     def with_decoder(
-        *args: object, form: str | None, columns: list[Column], constants: list[tuple[str, str]], **kwargs: object
-    ) -> R:
+        *args: object, form: str | None, columns: list[MappedColumn], constants: list[tuple[str, str]], **kwargs: object
+    ) -> _R:
         field_map = FieldMap(columns, dict(constants)) if columns or constants else None
         if form and field_map:
             raise click.UsageError("--format knows its columns; --map and --set are for other records.")
@@ -99,13 +99,13 @@ def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def _decoder_for(form: str | None, field_map: FieldMap | None) -> Callable[[], Decoder]:
     if form is not None:
-        return lambda: Translated(_spend_log)
+        return lambda: RecordDecoder(_spend_log)
     if field_map is not None:
-        return lambda: Translated(field_map.entry)
-    return EntryLines
+        return lambda: RecordDecoder(field_map.entry)
+    return EntryDecoder
 
 
-def _parsed(texts: Sequence[str], parse: Callable[[str], T]) -> list[T]:
+def _parsed(texts: Sequence[str], parse: Callable[[str], _T]) -> list[_T]:
     try:
         return [parse(text) for text in texts]
     except ValueError as error:

@@ -29,7 +29,7 @@ class BadLine(msgspec.Struct, frozen=True, rename="camel"):
     error: str
 
 
-class Display:
+class ImportDisplay:
     """Counts bad lines, prints the first of them, and shows a progress bar when stderr is a terminal."""
 
     def __init__(self, paths: Sequence[str], *, show_bad: int) -> None:
@@ -87,7 +87,7 @@ class Display:
         """Says that the reader's file is done."""
         self._done_bytes += reader.consumed
 
-    def complain(self, file: str, line: int | None, reason: str) -> None:
+    def report_bad(self, file: str, line: int | None, reason: str) -> None:
         """Reports a bad line as ``FILE:LINE: reason``, or only counts it when enough were shown.
 
         Without `line` the whole file is meant.

@@ -14,11 +14,11 @@ from chainlog_async.requests.filter import RequestFilter
 from .value_types import read_by
 from .window import Instant
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-def filter_options(command: Callable[P, R]) -> Callable[P, R]:
+def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Adds the options; the command gets what they choose as a `RequestFilter`, passed on as ``where``."""
 
     @click.option(
@@ -43,7 +43,7 @@ def filter_options(command: Callable[P, R]) -> Callable[P, R]:
     @click.option("--error", "error_text", metavar="TEXT", help="Only with this in the error message, in any case.")
     @click.option("--request-id", metavar="ID", help="Only with this id, the gateway's own.")
     @functools.wraps(command)
-    def with_filter(*args: P.args, **kwargs: P.kwargs) -> R:
+    def with_filter(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         # Named above as the fields are; click passes every option, given or not.
         chosen: dict[str, Any] = {name: kwargs.pop(name) for name in RequestFilter.__struct_fields__}
         try:

@@ -12,15 +12,15 @@ import click
 
 from chainlog_async.settings import Settings
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 CONFIG_VARIABLE = "CHAINLOG_CONFIG"
 DEFAULT_CONFIG = Path("config.yaml")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SettingsOptions:
     """Where a command's settings come from."""
 
     file: Path | None
@@ -37,8 +37,8 @@ class Source:
         return Settings.load(self.file, section=self.section, **overrides)
 
 
-def settings_options(command: Callable[Concatenate[Source, P], R]) -> Callable[P, R]:
-    """Adds ``--config``, ``--section`` and ``--db``; the command gets them as a `Source`, its first argument."""
+def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) -> Callable[_P, _R]:
+    """Adds ``--config``, ``--section`` and ``--db``; the command gets `SettingsOptions` as first argument."""
 
     @click.option(
         "--config",
@@ -57,16 +57,16 @@ def settings_options(command: Callable[Concatenate[Source, P], R]) -> Callable[P
     )
     @click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Use this database file instead.")
     @functools.wraps(command)
-    def with_source(config: Path | None, section: str, db: Path | None, *args: P.args, **kwargs: P.kwargs) -> R:
+    def with_options(config: Path | None, section: str, db: Path | None, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         if config is None and DEFAULT_CONFIG.is_file():
             config = DEFAULT_CONFIG
-        return command(Source(config, section, db), *args, **kwargs)
+        return command(SettingsOptions(config, section, db), *args, **kwargs)
 
     # click calls it with keywords only, which a ParamSpec cannot express.
-    return with_source  # type: ignore[return-value]  # the three extra keywords come from the options above
+    return with_options  # type: ignore[return-value]  # the three extra keywords come from the options above
 
 
-def json_option(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def json_option(what: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Adds ``--json``, passed on as ``as_json``; `what` says what is printed then."""
     return click.option("--json", "as_json", is_flag=True, help=f"For machines: {what}.")
 

@@ -15,8 +15,8 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import UsageFilter
 from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _FILTERS = get_args(GroupBy)
 
@@ -37,7 +37,7 @@ class Instant(click.ParamType[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QueryOptions:
     """What was asked on the command line."""
 
     window: Window
@@ -46,7 +46,7 @@ class Question:
     groups: int
 
 
-def window_options(command: Callable[P, R]) -> Callable[P, R]:
+def window_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Adds ``--since`` and ``--until``."""
     since = click.option(
         "--since", type=Instant(), help=f"Begin here: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]"
@@ -55,8 +55,8 @@ def window_options(command: Callable[P, R]) -> Callable[P, R]:
     return since(until(command))
 
 
-def question_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds all that a question over time has; the command gets a `Question`, or None when none of it was given."""
+def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Adds all that a query over time has; the command gets a `QueryOptions`, or None when none of it was given."""
 
     @window_options
     @click.option("--step", type=click.Choice(STEPS), help="One line, or one bar, for each step of this length.")
@@ -68,17 +68,17 @@ def question_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--caller", metavar="NAME", help='Only this caller; "" for those who are not known.')
     @click.option("--groups", type=click.IntRange(1, 100), default=20, show_default=True, help="Most groups.")
     @functools.wraps(command)
-    def with_question(*args: object, **options: Any) -> R:  # what click hands over has whatever type the option has
+    def with_query(*args: object, **options: Any) -> _R:  # what click hands over has whatever type the option has
         asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
         groups, zone = options.pop("groups"), options.pop("tz")
-        question = None
+        query = None
         if any(value is not None for value in asked.values()):
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
             where = UsageFilter(**{name: asked[name] for name in _FILTERS})
-            question = Question(window, asked["by"], where, groups)
-        return command(*args, question=question, **options)
+            query = QueryOptions(window, asked["by"], where, groups)
+        return command(*args, query=query, **options)
 
-    return with_question
+    return with_query
 
 
 def window_of(since: int | None, until: int | None, *, step: str | None = None, zone: str = "UTC") -> Window:

@@ -10,7 +10,7 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.time_window import Window, zone_of
 
-PointT = TypeVar("PointT", UsagePoint, LatencyPoint)
+_PointT = TypeVar("_PointT", UsagePoint, LatencyPoint)
 
 
 BAR_CELLS = 20
@@ -61,9 +61,9 @@ def dollars(amount: float) -> str:
     return "-" if not amount else f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
-def by_group(points: Sequence[PointT], by: GroupBy | None) -> dict[str, list[PointT]]:
+def by_group(points: Sequence[_PointT], by: GroupBy | None) -> dict[str, list[_PointT]]:
     """The points of each group, in their order."""
-    groups: dict[str, list[PointT]] = {}
+    groups: dict[str, list[_PointT]] = {}
     for point in points:
         groups.setdefault(group_name(point, by), []).append(point)
     return groups

@@ -8,7 +8,7 @@ import click
 
 from chainlog_async.admin.verify.differences import Difference, Value
 
-from .render import counted, number, output
+from .render import count_text, number, output
 from .table import Column, Table
 
 _DIFFERENCE_COLUMNS = (Column("table"), Column("of", elastic=True), Column("column"))
@@ -16,7 +16,7 @@ _DIFFERENCE_COLUMNS = (Column("table"), Column("of", elastic=True), Column("colu
 
 def wrong_numbers(count: int) -> str:
     """How many there are, in words."""
-    return counted(count, "wrong number", "wrong numbers")
+    return count_text(count, "wrong number", "wrong numbers")
 
 
 def print_differences(differences: Sequence[Difference], count: int, *, kept: str, counted: str) -> None:

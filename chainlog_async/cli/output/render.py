@@ -92,7 +92,7 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def counted(value: int, one: str, many: str) -> str:
+def count_text(value: int, one: str, many: str) -> str:
     """The number and its noun."""
     return f"{value:,} {one if value == 1 else many}"
 
@@ -110,7 +110,7 @@ def duration(ms: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
-def instant(ms: int | None) -> str:
+def utc_text(ms: int | None) -> str:
     """A time in ms since the epoch as ``2026-01-31 23:59:59``, UTC; the bare number when no calendar has it."""
     if ms is None:
         return "never"

@@ -13,7 +13,7 @@ from .render import on_terminal, plain
 
 Cell = str | Text
 _GAP = 2
-_LEAST = 8
+_MIN_ELASTIC_CELLS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Table:
         if self._limit is None:
             return self._natural
         least = [
-            min(width, _LEAST) if column.elastic else width
+            min(width, _MIN_ELASTIC_CELLS) if column.elastic else width
             for column, width in zip(self._columns, self._natural, strict=True)
         ]
         while self._total(least) > self._limit:
