@@ -8,7 +8,7 @@ from time import monotonic
 LOG_PERIOD_S = 60.0
 """Shortest time between two log lines about the same thing, in seconds."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 class LogThrottle:

@@ -15,7 +15,7 @@ What is being done; how much of it is done, in whatever unit; and how much there
 PROGRESS_LOG_INTERVAL_S = 5.0
 """Shortest time between two lines of the log about the same work, in seconds; work that is shorter has none."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:

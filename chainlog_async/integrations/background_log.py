@@ -29,7 +29,7 @@ EXIT_GRACE_S = 10.0
 BACKGROUND_FLUSH_INTERVAL_MS = 1_000
 """Time between two commits where the settings say nothing of it and there is a journal, in ms."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 def background_settings(settings: Settings) -> Settings:

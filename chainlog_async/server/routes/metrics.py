@@ -20,7 +20,7 @@ from chainlog_async.usage.metric_totals import Totals
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 COLLECT = pattern_parameter(
     "collect", "One part alone: the books of this process, or the usage in the database.", "process|database",
