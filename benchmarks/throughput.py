@@ -25,7 +25,7 @@ from .worker import Worker, WorkerError, answer_commands
 BATCH = 1_000
 """Rows in one batch, for every contender that has batches."""
 
-MAX_PENDING = 5 * BATCH
+MAX_PENDING_ENTRIES = 5 * BATCH
 """Entries that may wait before the producer waits too."""
 
 WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
@@ -130,7 +130,7 @@ def _ours(*, journal: bool) -> Contender:
             for _ in range(count // BATCH):
                 for entry in entries:
                     chainlog.log_request(entry)
-                while chainlog.statistics().pending > MAX_PENDING:  # noqa: ASYNC110  # there is no event for it
+                while chainlog.statistics().pending > MAX_PENDING_ENTRIES:  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(0.001)
             await chainlog.flush()
             return perf_counter() - started

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from starting import _code, _fork, _kill_at
 
-from chainlog_async.admin.prune import Limits, prune_database
+from chainlog_async.admin.prune import PruneLimits, prune_database
 from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.admin.rejected import retry_rejected
 from chainlog_async.admin.vacuum import vacuum_database
 
 WORK: dict[str, Callable[[Path], Awaitable[object]]] = {
-    "prune": lambda path: prune_database(path, Limits(max_rows=100)),
+    "prune": lambda path: prune_database(path, PruneLimits(max_rows=100)),
     "rebuild": rebuild_totals,
     "retry": retry_rejected,
     "vacuum": vacuum_database,

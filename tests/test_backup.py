@@ -215,7 +215,7 @@ async def test_two_at_once_do_not_share_a_file(database: Path, tmp_path: Path) -
     target = tmp_path / "backup.db"
     busy = await asyncio.to_thread(AtomicFile, database, target, overwrite=False)
     await asyncio.to_thread(busy.begin)
-    with pytest.raises(DatabaseError, match="is being written by somebody else"):
+    with pytest.raises(DatabaseError, match="is being written by another process"):
         await backup_database(database, target)
     await asyncio.to_thread(busy.discard)
     await backup_database(database, target)

@@ -15,7 +15,7 @@ from upkeep_tools import change, clean, content_of, number_of, rows_of
 
 from chainlog_async.admin.check import check_database
 from chainlog_async.admin.rebuild import rebuild_totals
-from chainlog_async.admin.verify.differences import MAX_LISTED, Difference
+from chainlog_async.admin.verify.differences import MAX_LISTED_DIFFERENCES, Difference
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS
 
@@ -122,7 +122,7 @@ async def test_only_so_many_are_listed_and_all_are_counted(detailed: Path) -> No
     lines = number_of(detailed, "SELECT COUNT(*) FROM usage_buckets")
     change(detailed, "UPDATE usage_buckets SET requests = requests + 1, errors = errors + 1")
     report = await check_database(detailed)
-    assert len(report.differences) == MAX_LISTED
+    assert len(report.differences) == MAX_LISTED_DIFFERENCES
     assert report.wrong_numbers == 2 * lines
     mended = await rebuild_totals(detailed)
     assert (mended.mended, mended.mended_numbers) == (report.differences, report.wrong_numbers)

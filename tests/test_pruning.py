@@ -37,7 +37,7 @@ from upkeep_tools import (
 from writing_tools import locked, until
 
 from chainlog_async.admin.check import check_database
-from chainlog_async.admin.prune import Limits, PruneReport, plan_pruning, prune_database
+from chainlog_async.admin.prune import PruneLimits, PruneReport, plan_pruning, prune_database
 from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.common.clock import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
@@ -61,7 +61,7 @@ async def test_the_oldest_go_and_the_totals_stay(database: Path) -> None:
     """What is left are the youngest rows; usage says the same as before, and the check knows what went."""
     fill(database, 1_000)
     totals, summary = totals_of(database), summary_of(database)
-    report = await prune_database(database, Limits(max_rows=300))
+    report = await prune_database(database, PruneLimits(max_rows=300))
     assert (report.deleted, report.rows) == (700, 300)
     assert models_of(database) == [f"model {number}" for number in range(700, 1_000)]
     assert (totals_of(database), summary_of(database)) == (totals, summary)
@@ -76,14 +76,14 @@ async def test_age_is_counted_from_now(database: Path) -> None:
     insert_as_original(
         database, [original_row(model=name, timestamp=int(now - age * DAY_MS)) for name, age in ages.items()]
     )
-    await prune_database(database, Limits(max_age_ms=30 * DAY_MS))
+    await prune_database(database, PruneLimits(max_age_ms=30 * DAY_MS))
     assert models_of(database) == ["young", "on the edge", "of the future"]
 
 
 async def test_the_file_gets_as_small_as_was_asked(database: Path) -> None:
     """By size, rows go until the rest fits, and the file itself is that small afterwards."""
     fill(database, 4_000, padding=500)
-    report = await prune_database(database, Limits(max_bytes=1_000_000))
+    report = await prune_database(database, PruneLimits(max_bytes=1_000_000))
     assert 800_000 < report.bytes_after <= 1_000_000
     assert report.bytes_before > 2_000_000
     assert report.bytes_after == number_of(database, PAGES) * 4096
@@ -97,17 +97,20 @@ async def test_all_limits_hold_together(database: Path) -> None:
     """The strictest of several decides."""
     fill(database, 100)
     age = now_ms() - (T0 + 40_000)
-    assert (await prune_database(database, Limits(max_age_ms=age, max_rows=90, max_bytes=10**9))).deleted in (40, 41)
-    assert (await prune_database(database, Limits(max_age_ms=age, max_rows=5, max_bytes=10**9))).rows == 5
+    assert (await prune_database(database, PruneLimits(max_age_ms=age, max_rows=90, max_bytes=10**9))).deleted in (
+        40,
+        41,
+    )
+    assert (await prune_database(database, PruneLimits(max_age_ms=age, max_rows=5, max_bytes=10**9))).rows == 5
 
 
 async def test_a_dry_run_says_the_same_and_changes_nothing(database: Path) -> None:
     """By age and by rows the plan is what is then deleted, by size about that; until then nothing is written."""
     fill(database, 3_000, padding=500, models=3)
     for limits in (
-        Limits(max_age_ms=now_ms() - (T0 + 500_000)),
-        Limits(max_bytes=1_000_000),
-        Limits(max_rows=700),
+        PruneLimits(max_age_ms=now_ms() - (T0 + 500_000)),
+        PruneLimits(max_bytes=1_000_000),
+        PruneLimits(max_rows=700),
     ):
         change(database, "PRAGMA wal_checkpoint(TRUNCATE)")
         before = content_of(database)
@@ -123,12 +126,12 @@ async def test_a_dry_run_is_honest_where_most_is_not_the_log(database: Path) -> 
     """Beside many buckets, which stay, it knows how many rows make up the bytes that have to go, and what is left."""
     fill(database, 6_000)
     used = number_of(database, PAGES) * 4096
-    limits = Limits(max_bytes=used - 400_000)
+    limits = PruneLimits(max_bytes=used - 400_000)
     plan = await plan_pruning(database, limits)
     done = await prune_database(database, limits)
     assert done.deleted == pytest.approx(plan.deleted, rel=0.2)
     assert (plan.too_large, done.too_large) == (None, None)
-    limits = Limits(max_bytes=used // 2)
+    limits = PruneLimits(max_bytes=used // 2)
     plan = await plan_pruning(database, limits)
     done = await prune_database(database, limits)
     assert done.deleted == pytest.approx(plan.deleted, rel=0.2)
@@ -149,7 +152,7 @@ async def test_it_goes_in_slices(database: Path) -> None:
             told.append(done)
             assert total == 11_000
 
-    await prune_database(database, Limits(max_rows=1_000), on_progress=tell)
+    await prune_database(database, PruneLimits(max_rows=1_000), on_progress=tell)
     sizes = [after - before for before, after in zip([0, *told], told, strict=False)]
     assert sum(sizes) == 11_000
     assert sizes[0] == 500
@@ -177,7 +180,7 @@ async def test_others_get_to_write_in_between(tmp_path: Path) -> None:
         tasks.start_soon(anyio.to_thread.run_sync, write)
         await until(lambda: len(waits) > 3)
         writes_before = len(waits)
-        await prune_database(path, Limits(max_rows=100))
+        await prune_database(path, PruneLimits(max_rows=100))
         writes = len(waits) - writes_before
         done.set()
     assert writes > 10
@@ -189,7 +192,7 @@ async def test_a_file_of_the_original_keeps_its_pages_for_new_rows(copy_of_origi
     """Without auto_vacuum the file stays as large as it is, and the report says so."""
     path = await migrate(copy_of_original(2))
     fill(path, 1_000, padding=500)
-    report = await prune_database(path, Limits(max_rows=10))
+    report = await prune_database(path, PruneLimits(max_rows=10))
     assert not report.can_shrink
     assert report.bytes_after == report.bytes_before
     assert report.free_bytes > report.bytes_after / 2
@@ -199,9 +202,9 @@ async def test_a_file_of_the_original_keeps_its_pages_for_new_rows(copy_of_origi
 async def test_a_limit_that_no_deletion_can_meet_ends(database: Path) -> None:
     """When even an empty log is larger than what was asked, everything goes and it ends."""
     fill(database, 700)
-    report = await prune_database(database, Limits(max_bytes=1))
+    report = await prune_database(database, PruneLimits(max_bytes=1))
     assert (report.deleted, report.rows) == (700, 0)
-    assert (await prune_database(database, Limits(max_bytes=1, max_rows=1, max_age_ms=1))).deleted == 0
+    assert (await prune_database(database, PruneLimits(max_bytes=1, max_rows=1, max_age_ms=1))).deleted == 0
 
 
 async def test_a_lock_of_another_process_is_named(database: Path) -> None:
@@ -209,7 +212,7 @@ async def test_a_lock_of_another_process_is_named(database: Path) -> None:
     fill(database, 10)
     async with locked(database):
         with pytest.raises(DatabaseError, match=r"is locked by another process: .*\(SQLITE_BUSY\)"):
-            await prune_database(database, Limits(max_rows=1), busy_timeout_ms=50)
+            await prune_database(database, PruneLimits(max_rows=1), busy_timeout_ms=50)
     assert rows_of(database) == 10
 
 
@@ -217,7 +220,7 @@ async def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
     """A wrong path is an error, not a new database."""
     for work in (prune_database, plan_pruning):
         with pytest.raises(DatabaseMissingError):
-            await work(tmp_path / "o.db", Limits(max_rows=1))
+            await work(tmp_path / "o.db", PruneLimits(max_rows=1))
     assert not files_in(tmp_path)
     assert not beside(tmp_path / "o.db")
 
@@ -228,7 +231,7 @@ async def test_cancelled_anywhere_the_totals_are_right(how: How, database: Path)
 
     async def work(_: int) -> PruneReport:
         fill(database, 20)
-        return await prune_database(database, Limits(max_rows=3))
+        return await prune_database(database, PruneLimits(max_rows=3))
 
     async for outcome in cancel_at_every_step(work, how):
         change(database, "BEGIN IMMEDIATE", "COMMIT")
@@ -263,7 +266,7 @@ rows = st.builds(
     attempts=st.integers(1, 3),
 )
 limits = st.builds(
-    Limits,
+    PruneLimits,
     max_age_ms=st.just(0) | st.integers(-50, 0).map(lambda age: now_ms() - T0 + age),
     max_rows=st.integers(0, 12),
     max_bytes=st.sampled_from([0, 0, 0, 1, 10**9]),
@@ -291,7 +294,7 @@ def test_whatever_comes_and_goes_adds_up(template: Path, actions: list[object]) 
             if isinstance(action, list):
                 insert_as_original(path, action)
                 insert_as_original(everything, action)
-            elif isinstance(action, Limits):
+            elif isinstance(action, PruneLimits):
                 report = anyio.run(prune_database, path, action)
                 assert report.rows == rows_of(path)
                 assert not action.max_rows or report.rows <= action.max_rows

@@ -25,8 +25,8 @@ from upkeep_tools import (
 from writing_tools import locked, settings_for, until
 
 from chainlog_async import ChainLog
-from chainlog_async.admin.prune import Limits, prune_database
-from chainlog_async.admin.vacuum import vacuum_database, vacuum_needs
+from chainlog_async.admin.prune import PruneLimits, prune_database
+from chainlog_async.admin.vacuum import vacuum_database, vacuum_space_needs
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
 from chainlog_async.storage.sqlite.connection import close_connection, open_reader
 
@@ -55,7 +55,7 @@ async def test_a_file_of_the_original_can_shrink_afterwards(original: Path) -> N
     assert report.bytes_after < report.bytes_before / 4
     assert number_of(original, AUTO_VACUUM) == 2
     assert (await clean(original)).rows == 100
-    pruned = await prune_database(original, Limits(max_rows=10))
+    pruned = await prune_database(original, PruneLimits(max_rows=10))
     assert pruned.bytes_after < pruned.bytes_before
     assert pruned.free_bytes == 0
     assert not (await vacuum_database(original)).converted
@@ -87,7 +87,7 @@ async def test_it_says_how_much_room_it_needs_and_refuses_without(
     """On one disk it needs the size of what is used twice; where that is not free, nothing is begun."""
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     used = (number_of(original, PAGES) - number_of(original, FREE)) * 4096
-    (need,) = await vacuum_needs(original)
+    (need,) = await vacuum_space_needs(original)
     assert need.folder == tmp_path
     assert 2 * used <= need.needed < 2.1 * used
     change(original, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -124,7 +124,7 @@ async def test_beside_a_reader_it_is_done_all_the_same(original: Path) -> None:
 
 async def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
     """A wrong path is an error, not a new database."""
-    for work in (vacuum_database, vacuum_needs):
+    for work in (vacuum_database, vacuum_space_needs):
         with pytest.raises(DatabaseMissingError):
             await work(tmp_path / "o.db")
     assert not files_in(tmp_path)

@@ -21,7 +21,7 @@ import msgspec
 
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.common.cancellation import run_in_thread
-from chainlog_async.common.disk_space import Need, needs_of, require_room
+from chainlog_async.common.disk_space import SpaceNeed, require_space, space_needs
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import NotADatabaseError
 from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
@@ -76,7 +76,7 @@ async def backup_database(
 async def _copy(source: str | Path, path: Path, busy_timeout_ms: int, on_progress: Progress) -> None:
     async with open_for_reading(source, busy_timeout_ms=busy_timeout_ms) as connection:
         expected = (await look_at_pages(connection)).used_bytes
-        require_room(await _needs(path.parent, expected), remedy="choose a folder on another disk")
+        require_space(await _needs(path.parent, expected), remedy="choose a folder on another disk")
         # It would also refuse to write to the copy; the source stays safe, because it is opened with mode=ro.
         await connection.execute_fetchall("PRAGMA query_only = OFF")
         copying = asyncio.ensure_future(_vacuum_into(connection, path))
@@ -93,8 +93,8 @@ async def _vacuum_into(connection: aiosqlite.Connection, path: Path) -> None:
     await connection.execute_fetchall("VACUUM INTO ?", (f"file:{quote(os.fsencode(path))}?mode=rw",))
 
 
-async def _needs(folder: Path, size: int) -> Sequence[Need]:
-    return await run_in_thread(needs_of, [(folder, size)])
+async def _needs(folder: Path, size: int) -> Sequence[SpaceNeed]:
+    return await run_in_thread(space_needs, [(folder, size)])
 
 
 async def _verify(path: Path) -> None:

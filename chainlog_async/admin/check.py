@@ -10,8 +10,8 @@ import aiosqlite
 import msgspec
 
 from chainlog_async.admin.verify.buckets import (
-    BEGIN_OF_TIME,
     BUCKETS,
+    START_OF_TIME,
     compare_buckets,
     compare_older,
     days_since,
@@ -25,11 +25,10 @@ from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.errors import classify, sqlite_error_name
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
-from .session import open_for_reading
+from .session import count_rows, open_for_reading
 
-ROWS = "SELECT COUNT(*) FROM request_logs"
 # Not the summary: what 429chain had deleted before the database was migrated is not in there.
-PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_by_provider"
+COUNT_PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_by_provider"
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -78,7 +77,7 @@ async def check_database(
             await _compare_totals(connection, findings, on_progress)
             await _compare_buckets(connection, findings, on_progress)
             await _compare_rollups(connection, findings, on_progress)
-            rows, pruned = await fetch_int(connection, ROWS), await fetch_int(connection, PRUNED)
+            rows, pruned = await count_rows(connection), await fetch_int(connection, COUNT_PRUNED)
         except sqlite3.Error as error:
             if classify(error) is not StorageFault.DAMAGED:
                 raise
@@ -105,7 +104,7 @@ async def _compare_totals(connection: aiosqlite.Connection, findings: Findings, 
 
 async def _compare_buckets(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
     since = await first_whole_bucket(connection)
-    if since > BEGIN_OF_TIME:
+    if since > START_OF_TIME:
         findings.add(await compare_older(connection, since))
     async for day in days_since(connection, since, on_progress):
         for table in BUCKETS:

@@ -94,7 +94,7 @@ async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Jo
     except DatabaseError as error:
         problem = error
     # The positions first: what is committed in between is then counted as waiting, and nothing is overlooked.
-    journals = await run_in_thread(_look_at_all, folder, positions)
+    journals = await run_in_thread(_inspect_all, folder, positions)
     if journals is None:
         if isinstance(problem, DatabaseMissingError):
             raise problem
@@ -115,14 +115,14 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
         # Opening it to write would make a database, or migrate one.
         pass
-    by_hand = _ByHand(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
+    manual_replay = _ManualReplay(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
     storage = SqliteStorage(await open_database(settings), settings)
     try:
         with named_errors(settings.db_path):
-            await by_hand.run(storage, settings.max_batch_size)
+            await manual_replay.run(storage, settings.max_batch_size)
     finally:
         await storage.aclose()
-    total = by_hand.total
+    total = manual_replay.total
     return ReplayReport(
         database=str(settings.db_path),
         journals=total.journals,
@@ -130,11 +130,11 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
         rejected=total.rejected,
         truncated=total.truncated,
         living=sum(journal.alive for journal in before.journals),
-        problems=tuple(by_hand.problems),
+        problems=tuple(manual_replay.problems),
     )
 
 
-class _ByHand:
+class _ManualReplay:
     """Replays with an end to its patience."""
 
     def __init__(self, expected: int, on_progress: Progress) -> None:
@@ -189,13 +189,13 @@ def _folder_of(path: Path) -> Path:
     return journal_folder(path.resolve())
 
 
-def _look_at_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo] | None:
+def _inspect_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo] | None:
     if not folder.is_dir():
         return None
-    return [_look_at(folder, writer_id, positions.get(writer_id, 0)) for writer_id in writers_in(folder)]
+    return [_inspect(folder, writer_id, positions.get(writer_id, 0)) for writer_id in writers_in(folder)]
 
 
-def _look_at(folder: Path, writer_id: str, position: int) -> JournalInfo:
+def _inspect(folder: Path, writer_id: str, position: int) -> JournalInfo:
     alive = is_held(folder, writer_id)
     found = segments_of(folder, writer_id)
     ends = [*(start for start, _ in found[1:]), None]

@@ -16,17 +16,16 @@ from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, give_back
 from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
 
-from .session import open_for_admin, open_for_reading
+from .session import count_rows, open_for_admin, open_for_reading
 
 PRUNE_TRANSACTION_S = 0.1
 """How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""
 
-ROWS = "SELECT COUNT(*) FROM request_logs"
-ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
+COUNT_ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PruneLimits:
     """What may stay; 0 sets no bound."""
 
     max_age_ms: int = 0
@@ -59,7 +58,7 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     seconds: float
 
 
-async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
+async def plan_pruning(path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
     """What `prune_database` would delete; changes nothing. By size it can only be estimated.
 
     Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and so on.
@@ -67,8 +66,8 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
     began = monotonic()
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         await connection.execute_fetchall("BEGIN")
-        rows = await fetch_int(connection, ROWS)
-        deleted, too_large = await _count_too_many(connection, limits, rows, now_ms())
+        rows = await count_rows(connection)
+        deleted, too_large = await _count_surplus(connection, limits, rows, now_ms())
         pages = await look_at_pages(connection)
         return PruneReport(
             database=str(path),
@@ -85,7 +84,7 @@ async def plan_pruning(path: str | Path, limits: Limits, *, busy_timeout_ms: int
 
 
 async def prune_database(
-    path: str | Path, limits: Limits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+    path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> PruneReport:
     """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
 
@@ -96,7 +95,7 @@ async def prune_database(
     """
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        run = _Run(connection, on_progress)
+        run = _PruneRun(connection, on_progress)
         bytes_before = (await look_at_pages(connection)).file_bytes
         await run.prune(limits, now_ms())
         await run.give_back()
@@ -107,7 +106,7 @@ async def prune_database(
             database=str(path),
             dry_run=False,
             deleted=run.deleted,
-            rows=await fetch_int(connection, ROWS),
+            rows=await count_rows(connection),
             bytes_before=bytes_before,
             bytes_after=pages.file_bytes,
             free_bytes=pages.free_bytes,
@@ -117,7 +116,7 @@ async def prune_database(
         )
 
 
-class _Run:
+class _PruneRun:
     def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
         self._connection = connection
         self._on_progress = on_progress
@@ -126,14 +125,14 @@ class _Run:
         self.deleted = 0
         self.too_large: str | None = None
 
-    async def prune(self, limits: Limits, now: int) -> None:
-        rows = await fetch_int(self._connection, ROWS)
-        self._expected, _ = await _count_too_many(self._connection, limits, rows, now)
+    async def prune(self, limits: PruneLimits, now: int) -> None:
+        rows = await count_rows(self._connection)
+        self._expected, _ = await _count_surplus(self._connection, limits, rows, now)
         if limits.max_age_ms:
             await self._delete(rows, before=now - limits.max_age_ms)
         if limits.max_rows:
-            await self._delete(await fetch_int(self._connection, ROWS) - limits.max_rows)
-        rows = await fetch_int(self._connection, ROWS)
+            await self._delete(await count_rows(self._connection) - limits.max_rows)
+        rows = await count_rows(self._connection)
         while limits.max_bytes:
             used = (await look_at_pages(self._connection)).used_bytes
             surplus = await find_surplus(self._connection, rows, used, limits.max_bytes)
@@ -170,17 +169,17 @@ class _Run:
         return deleted
 
 
-async def _count_too_many(
-    connection: aiosqlite.Connection, limits: Limits, rows: int, now: int
+async def _count_surplus(
+    connection: aiosqlite.Connection, limits: PruneLimits, rows: int, now: int
 ) -> tuple[int, str | None]:
     """How many rows have to go, and why that is not enough."""
-    too_many, too_large = [0], None
+    surplus_rows, too_large = [0], None
     if limits.max_age_ms:
-        too_many.append(await fetch_int(connection, ROWS_BEFORE, (now - limits.max_age_ms,)))
+        surplus_rows.append(await fetch_int(connection, COUNT_ROWS_BEFORE, (now - limits.max_age_ms,)))
     if limits.max_rows:
-        too_many.append(rows - limits.max_rows)
+        surplus_rows.append(rows - limits.max_rows)
     if limits.max_bytes:
         surplus = await find_surplus(connection, rows, (await look_at_pages(connection)).used_bytes, limits.max_bytes)
-        too_many.append(surplus.rows)
+        surplus_rows.append(surplus.rows)
         too_large = surplus.reason
-    return min(max(too_many), rows), too_large
+    return min(max(surplus_rows), rows), too_large

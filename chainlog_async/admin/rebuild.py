@@ -10,10 +10,10 @@ import aiosqlite
 import msgspec
 
 from chainlog_async.admin.verify.buckets import (
-    BEGIN_OF_TIME,
     BUCKETS,
+    START_OF_TIME,
     BucketTable,
-    Span,
+    TimeSpan,
     compare_buckets,
     compare_older,
     days_since,
@@ -21,7 +21,7 @@ from chainlog_async.admin.verify.buckets import (
 )
 from chainlog_async.admin.verify.differences import Difference, Findings
 from chainlog_async.admin.verify.rollups import compare_rollups, forget_rollups, rolled_up_days
-from chainlog_async.admin.verify.totals import TABLES, Totals, TotalsTable, compare, read_totals
+from chainlog_async.admin.verify.totals import TABLES, TotalsByKey, TotalsTable, compare, read_totals
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import DatabaseError
 
@@ -60,14 +60,14 @@ async def rebuild_totals(
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for done, table in enumerate(TABLES):
             on_progress(f"adding up {table.name}", done, len(TABLES))
-            await _mend_totals(connection, table, mended)
+            await _correct_totals(connection, table, mended)
         since = await first_whole_bucket(connection)
-        if since > BEGIN_OF_TIME:
+        if since > START_OF_TIME:
             left.add(await compare_older(connection, since))
         forgotten = 0
         async for day in days_since(connection, since, on_progress):
             for bucket_table in BUCKETS:
-                if await _mend_buckets(connection, bucket_table, day, mended):
+                if await _correct_buckets(connection, bucket_table, day, mended):
                     # Their sums may be the same as before, and their parts not.
                     forgotten += await forget_rollups(connection, day)
         forgotten += await _forget_wrong_rollups(connection, on_progress)
@@ -82,7 +82,7 @@ async def rebuild_totals(
     )
 
 
-async def _mend_totals(connection: aiosqlite.Connection, table: TotalsTable, mended: Findings) -> None:
+async def _correct_totals(connection: aiosqlite.Connection, table: TotalsTable, mended: Findings) -> None:
     counted = await read_totals(connection, table.counted)
     kept = await read_totals(connection, table.kept)
     if wrong := list(compare(table.name, table.columns, kept, counted)):
@@ -90,7 +90,7 @@ async def _mend_totals(connection: aiosqlite.Connection, table: TotalsTable, men
         mended.add(wrong)
 
 
-async def _replace(connection: aiosqlite.Connection, table: TotalsTable, totals: Totals) -> None:
+async def _replace(connection: aiosqlite.Connection, table: TotalsTable, totals: TotalsByKey) -> None:
     await connection.execute_fetchall(table.clear)
     for key, values in totals.items():
         # Not executemany: a cursor that outlives the connection would keep the transaction open.
@@ -99,7 +99,9 @@ async def _replace(connection: aiosqlite.Connection, table: TotalsTable, totals:
     _refuse(table.name, left, len(left))
 
 
-async def _mend_buckets(connection: aiosqlite.Connection, table: BucketTable, day: Span, mended: Findings) -> bool:
+async def _correct_buckets(
+    connection: aiosqlite.Connection, table: BucketTable, day: TimeSpan, mended: Findings
+) -> bool:
     if not await compare_buckets(connection, table, day, mended):
         return False
     parameters = {"since": day.since, "until": day.until}

@@ -19,13 +19,13 @@ from chainlog_async.storage.sqlite.errors import classify, sqlite_error_name
 
 from .session import open_for_admin, open_for_reading, write_transaction
 
-LIST = "SELECT id, rejected_at, error, entry FROM rejected_entries ORDER BY id DESC LIMIT ?"
-IDS = "SELECT id FROM rejected_entries ORDER BY id"
-ENTRY = "SELECT entry FROM rejected_entries WHERE id = ?"
-DELETE = "DELETE FROM rejected_entries WHERE id = ?"
-WRITE = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, 0, ?, ?)"
-FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
-WRITER_ID = "chainlog rejected retry"
+LIST_REJECTED = "SELECT id, rejected_at, error, entry FROM rejected_entries ORDER BY id DESC LIMIT ?"
+REJECTED_IDS = "SELECT id FROM rejected_entries ORDER BY id"
+REJECTED_ENTRY = "SELECT entry FROM rejected_entries WHERE id = ?"
+DELETE_REJECTED = "DELETE FROM rejected_entries WHERE id = ?"
+WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, 0, ?, ?)"
+DELETE_POSITION = "DELETE FROM writer_positions WHERE writer_id = ?"
+RETRY_WRITER_ID = "chainlog rejected retry"
 """Stands for a writer while one entry is written by the same statement as every batch; its position goes with it."""
 
 
@@ -71,7 +71,7 @@ async def list_rejected(
 ) -> list[RejectedEntry]:
     """The refused entries, newest first. Raises `DatabaseError`, such as `DatabaseMissingError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        rows = await connection.execute_fetchall(LIST, (-1 if limit is None else limit,))
+        rows = await connection.execute_fetchall(LIST_REJECTED, (-1 if limit is None else limit,))
         return [RejectedEntry(row[0], row[1], row[2], msgspec.Raw(_json(row[3]))) for row in rows]
 
 
@@ -92,7 +92,7 @@ async def retry_rejected(
     failed: list[StillRejected] = []
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         if ids is None:
-            ids = [int(row[0]) for row in await connection.execute_fetchall(IDS)]
+            ids = [int(row[0]) for row in await connection.execute_fetchall(REJECTED_IDS)]
         for done, number in enumerate(ids):
             on_progress("trying again", done, len(ids))
             try:
@@ -114,8 +114,8 @@ async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_
     deleted: list[int] = []
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for number in ids:
-            if list(await connection.execute_fetchall(ENTRY, (number,))):
-                await connection.execute_fetchall(DELETE, (number,))
+            if list(await connection.execute_fetchall(REJECTED_ENTRY, (number,))):
+                await connection.execute_fetchall(DELETE_REJECTED, (number,))
                 deleted.append(number)
     missing = tuple(number for number in ids if number not in deleted)
     return DeleteReport(database=str(path), deleted=tuple(deleted), missing=missing)
@@ -124,13 +124,13 @@ async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_
 async def _retry(connection: aiosqlite.Connection, number: int, redact: Callable[[str], str]) -> bool:
     """False when there is no such entry. Raises `InvalidEntryError` or `sqlite3.Error`; the entry then stays."""
     async with write_transaction(connection):
-        rows = list(await connection.execute_fetchall(ENTRY, (number,)))
+        rows = list(await connection.execute_fetchall(REJECTED_ENTRY, (number,)))
         if not rows:
             return False
         line = encode_line(entry_from_json(rows[0][0]), redact)
-        await connection.execute_fetchall(WRITE, (WRITER_ID, len(line), b"[" + line + b"]"))
-        await connection.execute_fetchall(FORGET, (WRITER_ID,))
-        await connection.execute_fetchall(DELETE, (number,))
+        await connection.execute_fetchall(WRITE_BATCH, (RETRY_WRITER_ID, len(line), b"[" + line + b"]"))
+        await connection.execute_fetchall(DELETE_POSITION, (RETRY_WRITER_ID,))
+        await connection.execute_fetchall(DELETE_REJECTED, (number,))
     return True
 
 

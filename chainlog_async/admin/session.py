@@ -15,6 +15,7 @@ from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.identity import check_readable, read_identity
+from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 
 @asynccontextmanager
@@ -60,6 +61,11 @@ async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
         raise
+
+
+async def count_rows(connection: aiosqlite.Connection) -> int:
+    """Returns how many requests the log holds. Raises `sqlite3.Error`."""
+    return await fetch_int(connection, "SELECT COUNT(*) FROM request_logs")
 
 
 @asynccontextmanager

@@ -9,13 +9,13 @@ import aiosqlite
 import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
-from chainlog_async.common.disk_space import Need, needs_of, require_room, temporary_folder
+from chainlog_async.common.disk_space import SpaceNeed, require_space, space_needs, temporary_folder
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 
 from .session import open_for_admin, open_for_reading
 
-LOG_OVERHEAD = 1.01
+WAL_OVERHEAD = 1.01
 """A page in the write-ahead log has a header of 24 bytes."""
 
 
@@ -32,7 +32,7 @@ class VacuumReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How long it took; for most of it nobody else could write."""
 
 
-async def vacuum_needs(path: str | Path, *, busy_timeout_ms: int = 5_000) -> list[Need]:
+async def vacuum_space_needs(path: str | Path, *, busy_timeout_ms: int = 5_000) -> list[SpaceNeed]:
     """Which folders `vacuum_database` needs room in for a while, at the most. Raises `DatabaseError` or `OSError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         return await _needs(connection)
@@ -51,7 +51,7 @@ async def vacuum_database(
     """
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        require_room(
+        require_space(
             await _needs(connection), remedy="make room, or set SQLITE_TMPDIR to a folder on a disk that has more"
         )
         before = await look_at_pages(connection)
@@ -69,10 +69,10 @@ async def vacuum_database(
         )
 
 
-async def _needs(connection: aiosqlite.Connection) -> list[Need]:
+async def _needs(connection: aiosqlite.Connection) -> list[SpaceNeed]:
     """The new file is made among the temporary files, and goes through the write-ahead log to its place."""
     size = (await look_at_pages(connection)).used_bytes
     ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
     folder = Path(str(file)).parent
     temporary = await run_in_thread(temporary_folder)
-    return await run_in_thread(needs_of, [(folder, round(size * LOG_OVERHEAD)), (temporary, size)])
+    return await run_in_thread(space_needs, [(folder, round(size * WAL_OVERHEAD)), (temporary, size)])

@@ -10,16 +10,22 @@ from typing import ParamSpec, TypeVar
 from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-MAX_THREADS = 8
+MAX_BLOCKING_THREADS = 8
 """How many calls may block at once, each in a thread; a log makes one or two."""
+
+ANYIO_CANCELLATIONS = ("Cancelled via cancel scope ", "Cancelled by cancel scope ")
+"""How the messages begin with which anyio cancels a task, from its release 4.10 on and before.
+
+anyio tells its own cancellations by these words as well (``is_anyio_cancellation`` in its asyncio backend).
+"""
 
 _limiter: RunVar[CapacityLimiter] = RunVar("chainlog_async threads")
 
 
-async def run_shielded(work: Coroutine[object, object, T]) -> T:
+async def run_shielded(work: Coroutine[object, object, _T]) -> _T:
     """Runs the work to its end, however often the caller is cancelled meanwhile; then the cancellation goes on.
 
     `CancelScope(shield=True)` holds off anyio's cancellations alone: `Task.cancel()`, which `asyncio.timeout` and
@@ -40,15 +46,15 @@ async def run_shielded(work: Coroutine[object, object, T]) -> T:
     raise cancelled from (None if task.cancelled() else task.exception())
 
 
-class _Uncancelled(asyncio.Task[T]):
+class _Uncancelled(asyncio.Task[_T]):
     """A task that the end of `asyncio.run`, which cancels every task there is, waits for instead."""
 
     def cancel(self, msg: object = None) -> bool:
-        """Heeds anyio alone, which names the scope: one inside the work, such as a deadline of its own."""
-        return msg is not None and super().cancel(msg)
+        """Accepts cancellation from a cancel scope of anyio's inside the work alone, such as a deadline of its own."""
+        return isinstance(msg, str) and msg.startswith(ANYIO_CANCELLATIONS) and super().cancel(msg)
 
 
-async def run_in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def run_in_thread(function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
     """Calls what blocks for a moment in a thread, and returns when it has returned, like `run_shielded`.
 
     Not one of anyio's usual threads: those are the gateway's, which may keep all of them busy.
@@ -56,6 +62,6 @@ async def run_in_thread(function: Callable[P, T], *arguments: P.args, **named: P
     try:
         limiter = _limiter.get()
     except LookupError:
-        limiter = CapacityLimiter(MAX_THREADS)
+        limiter = CapacityLimiter(MAX_BLOCKING_THREADS)
         _limiter.set(limiter)
     return await run_shielded(to_thread.run_sync(partial(function, *arguments, **named), limiter=limiter))

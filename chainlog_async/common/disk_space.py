@@ -14,7 +14,7 @@ _TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # wher
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class SpaceNeed:
     """Bytes that work will take in a folder for a while, and what is free there."""
 
     folder: Path
@@ -22,13 +22,13 @@ class Need:
     free: int
 
 
-def needs_of(wants: Iterable[tuple[Path, int]]) -> list[Need]:
+def space_needs(wants: Iterable[tuple[Path, int]]) -> list[SpaceNeed]:
     """Adds up what is wanted in folders of the same disk. Raises `OSError`."""
-    needs: dict[int, Need] = {}
+    needs: dict[int, SpaceNeed] = {}
     for folder, size in wants:
         device = folder.stat().st_dev
         before = needs.get(device)
-        needs[device] = Need(
+        needs[device] = SpaceNeed(
             before.folder if before else folder,
             size + (before.needed if before else 0),
             shutil.disk_usage(folder).free,
@@ -36,7 +36,7 @@ def needs_of(wants: Iterable[tuple[Path, int]]) -> list[Need]:
     return list(needs.values())
 
 
-def require_room(needs: Iterable[Need], *, remedy: str) -> None:
+def require_space(needs: Iterable[SpaceNeed], *, remedy: str) -> None:
     """Raises `DatabaseError` when one of the folders has not the room; nothing was touched then."""
     for need in needs:
         if need.needed > need.free:

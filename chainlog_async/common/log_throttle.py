@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
-PERIOD_S = 60.0
+LOG_PERIOD_S = 60.0
 """Shortest time between two log lines about the same thing, in seconds."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 class LogThrottle:
     """Says the same thing at most once per period, with how often it happened since."""
 
-    def __init__(self, period_s: float = PERIOD_S) -> None:
+    def __init__(self, period_s: float = LOG_PERIOD_S) -> None:
         self._period_s = period_s
-        self._said_at: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._logged_at: dict[str, float] = {}
+        self._suppressed: dict[str, int] = {}
 
     def warn(self, topic: str, detail: str, count: int = 1) -> None:
         """Logs a warning, or only counts it when the topic was logged less than a period ago."""
-        total = self._unsaid.get(topic, 0) + count
+        total = self._suppressed.get(topic, 0) + count
         now = monotonic()
-        if now - self._said_at.get(topic, -self._period_s) < self._period_s:
-            self._unsaid[topic] = total
+        if now - self._logged_at.get(topic, -self._period_s) < self._period_s:
+            self._suppressed[topic] = total
             return
-        self._said_at[topic] = now
-        self._unsaid[topic] = 0
+        self._logged_at[topic] = now
+        self._suppressed[topic] = 0
         logger.warning("%s (%d since the last such line): %s", topic, total, detail)

@@ -12,10 +12,10 @@ Progress = Callable[[str, int, int | None], None]
 What is being done; how much of it is done, in whatever unit; and how much there is, or None where nobody knows.
 """
 
-LINE_EVERY_S = 5.0
+PROGRESS_LOG_INTERVAL_S = 5.0
 """Shortest time between two lines of the log about the same work, in seconds; work that is shorter has none."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:
@@ -26,11 +26,11 @@ class LoggedProgress:
     """Tells the log."""
 
     def __init__(self) -> None:
-        self._said_at = monotonic()
+        self._logged_at = monotonic()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Logs a line, unless the one before is not old enough."""
         now = monotonic()
-        if now - self._said_at >= LINE_EVERY_S:
-            self._said_at = now
+        if now - self._logged_at >= PROGRESS_LOG_INTERVAL_S:
+            self._logged_at = now
             logger.info("%s: %s", what, f"{done:,}" if total is None else f"{done / max(total, 1):.0%} of {total:,}")

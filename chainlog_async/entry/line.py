@@ -28,7 +28,7 @@ _Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
 _ErrorText = Annotated[str, msgspec.Meta(max_length=MAX_ERROR_CHARS)]
 
 
-class AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What an attempt in a line must hold: the fields of `Attempt` with their bounds."""
 
     provider_id: _Name
@@ -38,7 +38,7 @@ class AttemptOfLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     error_message: _ErrorText | None = None
 
 
-class EntryOfLine(msgspec.Struct, array_like=True, gc=False):
+class LineEntry(msgspec.Struct, array_like=True, gc=False):
     """What a line must hold: the fields of `RequestLogEntry` with the bounds of the database."""
 
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
@@ -59,7 +59,7 @@ class EntryOfLine(msgspec.Struct, array_like=True, gc=False):
     streamed: bool | None = None
     cached_tokens: _Count | None = None
     metadata: dict[str, msgspec.Raw] | None = None
-    attempt_trail: Annotated[list[AttemptOfLine], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
+    attempt_trail: Annotated[list[LineAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
 
 
 def _plain(value: object) -> object:
@@ -74,7 +74,7 @@ def _plain(value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
-_decode_line = msgspec.json.Decoder(EntryOfLine).decode
+_decode_line = msgspec.json.Decoder(LineEntry).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -110,7 +110,7 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
     except msgspec.ValidationError as error:
         raise InvalidEntryError(_explain(error)) from None
     except Exception as error:  # noqa: BLE001  # an entry may hold anything at all, and logging never raises for it
-        raise InvalidEntryError(_blame(entry, error)) from None
+        raise InvalidEntryError(_describe_bad_field(entry, error)) from None
     return line
 
 
@@ -141,7 +141,7 @@ def _require_texts(entry: RequestLogEntry) -> None:
             raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str")
 
 
-def _require_details(entry: RequestLogEntry, checked: EntryOfLine) -> None:
+def _require_details(entry: RequestLogEntry, checked: LineEntry) -> None:
     """The same two wrong types, bytes and NaN, in the optional fields."""
     for name in ("request_id", "caller"):
         value: object = getattr(entry, name)
@@ -152,7 +152,7 @@ def _require_details(entry: RequestLogEntry, checked: EntryOfLine) -> None:
             raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give a number, or None")
 
 
-def _refuse_nul(checked: EntryOfLine) -> None:
+def _refuse_nul(checked: LineEntry) -> None:
     for name in ("chain_name", "provider_id", "model", "error_message", "request_id", "caller"):
         _refuse_nul_in(name, getattr(checked, name))
     for attempt in checked.attempt_trail or ():
@@ -165,7 +165,7 @@ def _refuse_nul_in(name: str, value: str | None) -> None:
         raise InvalidEntryError(f"{name} holds a NUL character; SQLite would cut the text there")
 
 
-def _blame(entry: object, error: Exception) -> str:
+def _describe_bad_field(entry: object, error: Exception) -> str:
     """Which field it is that cannot be encoded at all."""
     if not isinstance(entry, RequestLogEntry):
         return f"{type(entry).__name__} is no entry; give a RequestLogEntry"

@@ -51,7 +51,7 @@ class Redactor:
         # Not `any`, which takes two thirds longer on a short text.
         for hint in _HINTS:
             if hint in folded:
-                return self._secret.sub(_blot, text)
+                return self._secret.sub(_redact_match, text)
         return text if self._more_secret is None else self._more_secret.sub(REDACTED, text)
 
 
@@ -59,7 +59,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
-def _blot(secret: re.Match[str]) -> str:
+def _redact_match(secret: re.Match[str]) -> str:
     """Keeps the word that gave the secret away: readers want to know what was there."""
     groups = secret.groupdict()
     if groups["scheme"]:

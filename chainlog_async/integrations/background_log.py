@@ -14,25 +14,25 @@ from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.settings import Settings
 
-FLUSH_CHECK_INTERVAL_S = 1.0
+TICK_INTERVAL_S = 1.0
 """Time between two calls of `on_tick`, in seconds."""
 
 REOPEN_INTERVAL_S = 5.0
 """Pause before the database is opened again after it could not be, in seconds."""
 
-MAX_EARLY = 100_000
+MAX_EARLY_ENTRIES = 100_000
 """How many entries wait in memory while the database is not open; what comes then is dropped, and told."""
 
 EXIT_GRACE_S = 10.0
 """What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
 
-FLUSH_INTERVAL_MS = 1_000
+BACKGROUND_FLUSH_INTERVAL_MS = 1_000
 """Time between two commits where the settings say nothing of it and there is a journal, in ms."""
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
-def beside_a_busy_loop(settings: Settings) -> Settings:
+def background_settings(settings: Settings) -> Settings:
     """The same for a loop of its own: commits once a second, and no giving way.
 
     Each commit interrupts the program's loop, and what waits for one is in the journal already; without a journal, or
@@ -41,7 +41,7 @@ def beside_a_busy_loop(settings: Settings) -> Settings:
     """
     changes: dict[str, object] = {"yield_gil": False}
     if settings.journal and "flush_interval_ms" not in settings.model_fields_set:
-        changes["flush_interval_ms"] = FLUSH_INTERVAL_MS
+        changes["flush_interval_ms"] = BACKGROUND_FLUSH_INTERVAL_MS
     return settings.model_copy(update=changes)
 
 
@@ -62,7 +62,7 @@ class BackgroundLog:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._closing = threading.Event()
-        self._patience_s = EXIT_GRACE_S
+        self._close_timeout_s = EXIT_GRACE_S
         self._log_throttle = LogThrottle()
 
     def log(self, entry: RequestLogEntry) -> None:
@@ -87,12 +87,12 @@ class BackgroundLog:
         if (loop := self._loop) is not None:
             with suppress(RuntimeError):  # the loop ended on its own
                 loop.call_soon_threadsafe(self._wake.set)
-        self._thread.join(self._patience_s)
+        self._thread.join(self._close_timeout_s)
         if self._early:
             logger.error("%d entries are lost: the request log could not be opened", len(self._early))
 
     def _take_early(self, entry: RequestLogEntry) -> None:
-        if len(self._early) >= MAX_EARLY or self._closing.is_set():
+        if len(self._early) >= MAX_EARLY_ENTRIES or self._closing.is_set():
             why = "is closed" if self._closing.is_set() else "cannot be opened; the lines above say why"
             self._log_throttle.warn("entry dropped", f"the request log {why}")
             return
@@ -105,8 +105,8 @@ class BackgroundLog:
     def _run(self) -> None:
         while True:
             try:
-                settings = beside_a_busy_loop(self._load())
-                self._patience_s = settings.shutdown_timeout_ms / 1000 + EXIT_GRACE_S
+                settings = background_settings(self._load())
+                self._close_timeout_s = settings.shutdown_timeout_ms / 1000 + EXIT_GRACE_S
                 asyncio.run(self._serve(settings))
             except Exception as error:  # noqa: BLE001  # whatever it is, the program that logs goes on
                 self._log_throttle.warn("the request log cannot be opened", f"{type(error).__name__}: {error}")
@@ -121,7 +121,7 @@ class BackgroundLog:
             try:
                 while not self._closing.is_set():
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), FLUSH_CHECK_INTERVAL_S)
+                        await asyncio.wait_for(self._wake.wait(), TICK_INTERVAL_S)
                     self._on_tick()
             finally:
                 with self._lock:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from litellm.integrations.custom_logger import CustomLogger
 
 from chainlog_async.common.log_throttle import LogThrottle
-from chainlog_async.integrations._litellm.attempt_join import Window
+from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.payload import read_event, read_failure
 from chainlog_async.settings import Settings
 
@@ -40,10 +40,10 @@ class ChainlogHandler(CustomLogger):
         super().__init__()
         self._load = load
         self._log_throttle = LogThrottle()
-        self._start_afresh()
+        self._reset()
         # A process that was forked has neither the thread nor the requests that wait here.
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_afresh)
+            os.register_at_fork(after_in_child=self._reset)
         atexit.register(self._at_exit)
 
     def close(self) -> None:
@@ -52,12 +52,12 @@ class ChainlogHandler(CustomLogger):
         What LiteLLM reports afterwards is not logged. In an async program, first
         ``await GLOBAL_LOGGING_WORKER.flush()``, LiteLLM's own queue, then call this in a thread.
         """
-        self._window.flush()
+        self._join.flush()
         self._log.close()
 
     def log_pre_api_call(self, model: object, messages: object, kwargs: Kwargs) -> None:
         """A try begins."""
-        self._window.began(str(kwargs.get("litellm_call_id")), str(kwargs.get("litellm_trace_id")))
+        self._join.began(str(kwargs.get("litellm_call_id")), str(kwargs.get("litellm_trace_id")))
 
     def log_success_event(self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object) -> None:
         """A try answered."""
@@ -84,7 +84,7 @@ class ChainlogHandler(CustomLogger):
     ) -> None:
         """A try failed; LiteLLM says so for every try, but with less about it."""
         try:
-            self._window.failed(read_failure(request_data, exception))
+            self._join.failed(read_failure(request_data, exception))
         except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
             self._report(error)
 
@@ -95,16 +95,16 @@ class ChainlogHandler(CustomLogger):
         if not (request_data.get("model") and request_data.get("litellm_call_id")):
             return
         try:
-            self._window.refused(read_failure(request_data, original_exception))
+            self._join.refused(read_failure(request_data, original_exception))
         except Exception as error:  # noqa: BLE001  # the same
             self._report(error)
 
-    def _start_afresh(self) -> None:
+    def _reset(self) -> None:
         self._log = BackgroundLog(self._load, on_tick=self._tick)
-        self._window = Window(self._log.log)
+        self._join = AttemptJoin(self._log.log)
 
     def _tick(self) -> None:
-        self._window.expire()
+        self._join.expire()
 
     def _at_exit(self) -> None:
         _drain_litellm()
@@ -116,9 +116,9 @@ class ChainlogHandler(CustomLogger):
             if item is None:
                 self._log_throttle.warn("request not logged", "LiteLLM gave no standard_logging_object")
             elif succeeded:
-                self._window.succeeded(item)
+                self._join.succeeded(item)
             else:
-                self._window.failed(item)
+                self._join.failed(item)
         except Exception as error:  # noqa: BLE001  # the same
             self._report(error)
 

@@ -9,13 +9,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chainlog_async.server.http.responses import ApiError
-from chainlog_async.server.routes.dashboard import HOME, STATIC
 from chainlog_async.settings import ServerSettings
 
 from .loopback import is_loopback
+from .paths import HEALTH_PATH, HOME_PATH, STATIC_PREFIX
 
-OPEN_PATH = "/health"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AccessControl:
@@ -24,24 +23,24 @@ class AccessControl:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
-        self._own_name = settings.host.lower()
+        self._own_host = settings.host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request with a refusal, or hand it on."""
         if scope["type"] == "http":
             refusal = (
-                self._refuse_stranger(scope)
+                self._refuse_unauthenticated(scope)
                 if self._keys
-                else _refuse_other_machine(scope) or self._refuse_other_site(scope)
+                else _refuse_remote_client(scope) or self._refuse_cross_site(scope)
             )
             if refusal is not None:
                 await refusal.reply()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refuse_stranger(self, scope: Scope) -> ApiError | None:
+    def _refuse_unauthenticated(self, scope: Scope) -> ApiError | None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in {OPEN_PATH, HOME} or path.startswith(STATIC):
+        if path in {HEALTH_PATH, HOME_PATH} or path.startswith(STATIC_PREFIX):
             return None
         # Bytes as they came: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
@@ -56,7 +55,7 @@ class AccessControl:
             return _unauthorized("Invalid API key provided.")
         return None
 
-    def _refuse_other_site(self, scope: Scope) -> ApiError | None:
+    def _refuse_cross_site(self, scope: Scope) -> ApiError | None:
         # Without keys the browser on this machine is the way in for other sites: a name of theirs may be made to
         # resolve to 127.0.0.1 (seen in Host), and their pages may post here (seen in Origin).
         headers = Headers(scope=scope)
@@ -68,7 +67,7 @@ class AccessControl:
                     "host_not_allowed",
                 )
         for origin in headers.getlist("origin"):
-            if scope["method"] not in READING and not self._is_ours(origin):
+            if scope["method"] not in SAFE_METHODS and not self._is_ours(origin):
                 return ApiError(
                     403,
                     f"pages of {origin!r} may not write here; set server.api_keys and send one of them",
@@ -81,10 +80,10 @@ class AccessControl:
             name = urlsplit(url).hostname or ""
         except ValueError:
             return False
-        return bool(name) and (is_loopback(name) or name == self._own_name)
+        return bool(name) and (is_loopback(name) or name == self._own_host)
 
 
-def _refuse_other_machine(scope: Scope) -> ApiError | None:
+def _refuse_remote_client(scope: Scope) -> ApiError | None:
     # `serve` listens on nothing that others can reach, but another server may run the application anywhere.
     client = scope.get("client")
     if client is None or is_loopback(client[0]):

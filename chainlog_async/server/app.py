@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.server.http.responses import ANSWERED, answer_error
+from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
 from chainlog_async.server.routes.dashboard import Dashboard
 from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
@@ -43,7 +43,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     app = Starlette(
         routes=[*Dashboard().routes(), *(operation.route() for operation in (*operations, described))],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
-        exception_handlers=dict.fromkeys(ANSWERED, answer_error),
+        exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
         lifespan=None if already_running else chainlog.lifespan,
     )
     # With a slash too many a path does not exist; a redirect would cost a POST its body with many a client.

@@ -9,17 +9,17 @@ import anyio
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.model import RequestLogRow
 
-POLL_S = 0.25
+FEED_POLL_INTERVAL_S = 0.25
 """How often the database is asked while somebody watches, in seconds."""
 
-KEPT = 1_000
+MAX_FEED_KEPT_REQUESTS = 1_000
 """How many of the newest requests are kept for those who watch."""
 
-PAGE = 500
+MAX_FEED_PAGE_REQUESTS = 500
 """Most requests that one question to the database asks for."""
 
 
-class News:
+class LiveFeed:
     """The newest requests, by id.
 
     Nothing is kept for a watcher but the id up to which it has seen everything. One that is slower than the requests
@@ -28,10 +28,10 @@ class News:
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
-        self._asking = anyio.Lock()
-        self._questions = 0
-        self._files = 0
-        self._more = False
+        self._poll_lock = anyio.Lock()
+        self._polls = 0
+        self._resets = 0
+        self._has_more = False
         self._pause: anyio.CancelScope | None = None
         self._kept: deque[RequestLogRow] = deque()
         # Every request with an id above the first and up to the second is kept.
@@ -54,45 +54,45 @@ class News:
 
         Waits a moment for some; there may be none all the same. Raises `DatabaseError` or `ClosedError`.
         """
-        files = self._files
+        resets = self._resets
         if seen >= self._up_to_id:
-            await self._ask(seen)
-        if self._files != files:
+            await self._poll(seen)
+        if self._resets != resets:
             return [], self._up_to_id
         if seen < self._after_id:
-            rows = await self._chainlog.usage.get_requests_after(seen, limit=PAGE)
+            rows = await self._chainlog.usage.get_requests_after(seen, limit=MAX_FEED_PAGE_REQUESTS)
         else:
             rows = [request for request in self._kept if request.id > seen]
         return rows, rows[-1].id if rows else seen
 
-    async def _ask(self, seen: int) -> None:
-        questions = self._questions
-        async with self._asking:
-            if questions != self._questions or self.stopped:
+    async def _poll(self, seen: int) -> None:
+        polls = self._polls
+        async with self._poll_lock:
+            if polls != self._polls or self.stopped:
                 # Somebody else has asked while this one waited for its turn.
                 return
             if seen > self._up_to_id:
-                self._begin_at(seen)
-            if not self._more:
+                self._reset_to(seen)
+            if not self._has_more:
                 with anyio.CancelScope() as self._pause:
-                    await anyio.sleep(POLL_S)
+                    await anyio.sleep(FEED_POLL_INTERVAL_S)
                 self._pause = None
-            rows = await self._chainlog.usage.get_requests_after(self._up_to_id, limit=PAGE)
-            self._more = len(rows) == PAGE
+            rows = await self._chainlog.usage.get_requests_after(self._up_to_id, limit=MAX_FEED_PAGE_REQUESTS)
+            self._has_more = len(rows) == MAX_FEED_PAGE_REQUESTS
             if rows:
                 self._keep(rows)
             elif (newest := await self.newest_id()) < self._up_to_id:
                 # The file at the path is another one now, or every request was pruned.
-                self._files += 1
-                self._begin_at(newest)
-            self._questions += 1
+                self._resets += 1
+                self._reset_to(newest)
+            self._polls += 1
 
-    def _begin_at(self, seen: int) -> None:
+    def _reset_to(self, seen: int) -> None:
         self._kept.clear()
         self._after_id = self._up_to_id = seen
 
     def _keep(self, rows: list[RequestLogRow]) -> None:
         self._kept.extend(rows)
         self._up_to_id = rows[-1].id
-        while len(self._kept) > KEPT:
+        while len(self._kept) > MAX_FEED_KEPT_REQUESTS:
             self._after_id = self._kept.popleft().id

@@ -22,7 +22,7 @@ from chainlog_async.statistics import Statistics
 
 from .app import create_app
 from .listen import BindAddress, bound_socket, check_bind, listen
-from .shutdown import Farewell
+from .shutdown import ShutdownMiddleware
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -94,7 +94,7 @@ def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.
     address = check_bind(chainlog.settings)
     app = create_app(chainlog, already_running=True)
     config = uvicorn.Config(
-        Farewell(app),
+        ShutdownMiddleware(app),
         lifespan="off",
         ws="none",
         log_config=None,

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chainlog_async.server.http.responses import ApiError
 
 
-class Farewell:
+class ShutdownMiddleware:
     """ASGI middleware for uvicorn, which ends a shutdown by cancelling the requests it is left with.
 
     Such a request is answered with 503 if it can be; a download that has begun is cut off. Left alone, uvicorn would

@@ -20,7 +20,7 @@ from chainlog_async.errors import SettingsError
 
 from .messages import explain
 from .sources import Arguments, Environment, Source
-from .yaml_file import Document
+from .yaml_file import YamlSection
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -238,7 +238,7 @@ class Settings(BaseSettings):
     )
 
     # `document` is how `load` hands over the file; being positional-only it cannot shadow a setting.
-    def __init__(self, document: Document | None = None, /, **values: object) -> None:
+    def __init__(self, document: YamlSection | None = None, /, **values: object) -> None:
         model = type(self)
         sources: list[Source] = [Arguments(model, values), Environment(model, os.environ)]
         if document is not None:
@@ -280,7 +280,7 @@ class Settings(BaseSettings):
             SettingsError: The file is missing, unreadable or not YAML; it has no such section; or a setting in any of
                 the three places is unknown, of the wrong type or out of range.
         """
-        return cls(None if path is None else Document(cls, Path(path), section), **overrides)
+        return cls(None if path is None else YamlSection(cls, Path(path), section), **overrides)
 
 
 # pydantic-settings asks a class method for the sources, which cannot know the instance that is being made.

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 KeyPath = tuple[str, ...]
 
 
-NEAR_ENOUGH: Final = 0.6
+MIN_LIKENESS: Final = 0.6
 
 
 def group_of(field: FieldInfo | None) -> type[BaseModel] | None:
@@ -36,7 +36,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most like `word`, or None; case and punctuation do not count, nor need a group be named."""
     scored = [(_likeness(word, candidate), candidate) for candidate in candidates]
     score, best = max(scored, default=(0.0, ""))
-    return best if score >= NEAR_ENOUGH else None
+    return best if score >= MIN_LIKENESS else None
 
 
 def _likeness(word: str, candidate: str) -> float:

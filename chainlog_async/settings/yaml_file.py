@@ -14,7 +14,7 @@ from .schema import KeyPath, did_you_mean
 from .sources import ALIASES, Source
 
 
-class Document(Source):
+class YamlSection(Source):
     """One section of a YAML file.
 
     Only that section is looked into: the rest of the file may hold tags, duplicates and types we know nothing of.
@@ -34,7 +34,7 @@ class Document(Source):
         super().__init__(model, values, call)
 
 
-class _DocumentError(yaml.MarkedYAMLError):
+class _SectionError(yaml.MarkedYAMLError):
     """A mistake that PyYAML does not mind, or does not place; its problem names the remedy too."""
 
 
@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):
             # What PyYAML does for `2024-13-45`, `!!bool maybe` and `!!timestamp soon`, and without a line.
-            raise _DocumentError(problem="not what YAML takes it for; quote it", problem_mark=node.start_mark) from None
+            raise _SectionError(problem="not what YAML takes it for; quote it", problem_mark=node.start_mark) from None
 
 
 def _read_section(model: type[BaseSettings], path: Path, section: str) -> tuple[yaml.Node | None, dict[str, object]]:
@@ -117,8 +117,8 @@ def _refuse_duplicates(node: yaml.Node, seen: set[yaml.Node]) -> None:
             _refuse_duplicates(value, seen)
 
 
-def _duplicate(key: yaml.Node) -> _DocumentError:
-    return _DocumentError(problem=f"the key {key.value} is given twice; keep one", problem_mark=key.start_mark)
+def _duplicate(key: yaml.Node) -> _SectionError:
+    return _SectionError(problem=f"the key {key.value} is given twice; keep one", problem_mark=key.start_mark)
 
 
 def _line(node: yaml.Node | None, path: KeyPath) -> int:
@@ -142,7 +142,7 @@ def _place(error: yaml.MarkedYAMLError) -> str:
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "it cannot be parsed"
-    if isinstance(error, _DocumentError):
+    if isinstance(error, _SectionError):
         return problem
     # PyYAML quotes an unknown alias or tag, which is how it sees an unquoted API key that starts with * or !.
     unquoted = re.sub(r""" ?(?P<quote>['"])[^'"<\\][^'"]+(?P=quote)""", "", problem)

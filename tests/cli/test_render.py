@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from chainlog_async.cli.output.render import age, counted, duration, instant, plain
+from chainlog_async.cli.output.render import age, count_text, duration, plain, utc_text
 from chainlog_async.cli.output.table import Column, Table
 
 NOW = 1_700_000_000_000
@@ -57,7 +57,7 @@ def test_ages(ms: int | None, text: str) -> None:
 )
 def test_instants(ms: int | None, text: str) -> None:
     """A time is in UTC; one that no calendar has is shown as its number."""
-    assert instant(ms) == text
+    assert utc_text(ms) == text
 
 
 def test_texts_keep_what_is_harmless() -> None:
@@ -69,7 +69,7 @@ def test_texts_keep_what_is_harmless() -> None:
 
 def test_nouns_follow_their_numbers() -> None:
     """One entry, two entries."""
-    assert [counted(n, "entry", "entries") for n in (0, 1, 1234)] == ["0 entries", "1 entry", "1,234 entries"]
+    assert [count_text(n, "entry", "entries") for n in (0, 1, 1234)] == ["0 entries", "1 entry", "1,234 entries"]
 
 
 def test_a_table_that_grows_stays_aligned() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chainlog_async import RequestLogEntry
 from chainlog_async.entry.line import encode_line
-from chainlog_async.integrations._litellm.attempt_join import Window
-from chainlog_async.integrations._litellm.payload import Position, Try, read_event
+from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
+from chainlog_async.integrations._litellm.payload import AttemptPosition, ReportedAttempt, read_event
 
 
 def kwargs_of(event: dict[str, object]) -> dict[str, object]:
@@ -20,7 +20,7 @@ def kwargs_of(event: dict[str, object]) -> dict[str, object]:
     }
 
 
-def recorded(path: Path) -> Iterator[tuple[str, Try]]:
+def recorded(path: Path) -> Iterator[tuple[str, ReportedAttempt]]:
     """The scenario and the try of each recorded callback of the Router's."""
     for line in path.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
@@ -30,7 +30,7 @@ def recorded(path: Path) -> Iterator[tuple[str, Try]]:
             yield event["scenario"], item
 
 
-def a_try(call_id: str, position: Position | None = (0, 0), **values: object) -> Try:
+def a_try(call_id: str, position: AttemptPosition | None = (0, 0), **values: object) -> ReportedAttempt:
     """A try with the given values and some others; it succeeded unless `status` says otherwise."""
     fields = {
         "call_id": call_id,
@@ -45,7 +45,7 @@ def a_try(call_id: str, position: Position | None = (0, 0), **values: object) ->
         "ended_s": 1_700_000_000.5,
         **values,
     }
-    return Try(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same
+    return ReportedAttempt(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same
 
 
 class Joined:
@@ -54,7 +54,7 @@ class Joined:
     def __init__(self, *, max_waiting: int = 100) -> None:
         self.now = 0.0
         self.entries: list[RequestLogEntry] = []
-        self.window = Window(self._take, max_waiting=max_waiting, clock=lambda: self.now)
+        self.window = AttemptJoin(self._take, max_waiting=max_waiting, clock=lambda: self.now)
 
     def _take(self, entry: RequestLogEntry) -> None:
         encode_line(entry)
@@ -65,6 +65,6 @@ class Joined:
         self.now = now
         self.window.expire()
 
-    def take(self, item: Try) -> None:
+    def take(self, item: ReportedAttempt) -> None:
         """A callback for the try."""
         (self.window.succeeded if item.status == 200 else self.window.failed)(item)

@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chainlog_async import ChainLog, Settings
-from chainlog_async.integrations._asgi.messages import MAX_REQUEST_BYTES, Answered, Asked
-from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer
+from chainlog_async.integrations._asgi.messages import MAX_REQUEST_BYTES, ObservedRequest, ObservedResponse
+from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, ResponseSample
 from chainlog_async.integrations.asgi import ChainLogMiddleware
 
 from .support import rows_of, serving
@@ -129,7 +129,7 @@ async def test_a_body_that_the_application_does_not_read_is_left_alone(chainlog:
 
 def test_little_is_kept_of_an_endless_answer() -> None:
     """However long an answer is, and however it is cut, its two ends take no more than a bound."""
-    kept = KeptAnswer()
+    kept = ResponseSample()
     for size in (1, 7, 1_000, 300_000):
         for _ in range(400_000 // size + 1):
             kept.add(b"x" * size)
@@ -138,7 +138,7 @@ def test_little_is_kept_of_an_endless_answer() -> None:
 
 def test_little_is_kept_of_an_endless_request() -> None:
     """A request body over the bound is let go, and so is every other one once it is complete."""
-    asked = Asked({"headers": []})
+    asked = ObservedRequest({"headers": []})
     for _ in range(MAX_REQUEST_BYTES // 65_536 + 1):
         asked.note({"type": "http.request", "body": b" " * 65_536, "more_body": True})
     assert asked._body is None
@@ -148,7 +148,7 @@ def test_little_is_kept_of_an_endless_request() -> None:
 
 def test_a_plain_answer_is_not_kept() -> None:
     """What is neither JSON nor events is not looked into."""
-    answered = Answered()
+    answered = ObservedResponse()
     answered.note({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"audio/mpeg")]})
     answered.note({"type": "http.response.body", "body": b'{"usage": {"prompt_tokens": 3}}'})
     assert answered.kept.usage().prompt_tokens is None

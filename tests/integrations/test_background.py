@@ -16,7 +16,7 @@ from support.entries import entry as make_entry
 
 from chainlog_async.errors import SettingsError
 from chainlog_async.integrations import background_log as background
-from chainlog_async.integrations.background_log import BackgroundLog, beside_a_busy_loop
+from chainlog_async.integrations.background_log import BackgroundLog, background_settings
 from chainlog_async.settings import Settings
 
 MakeSettings = Callable[..., Settings]
@@ -92,7 +92,7 @@ def test_entries_that_could_not_be_kept_are_told(
 ) -> None:
     """A log that never opens says at its close how many entries are lost, and takes in no more than its bound."""
     monkeypatch.setattr(background, "REOPEN_INTERVAL_S", 0.01)
-    monkeypatch.setattr(background, "MAX_EARLY", 3)
+    monkeypatch.setattr(background, "MAX_EARLY_ENTRIES", 3)
 
     def load() -> Settings:
         raise SettingsError("never")
@@ -108,7 +108,7 @@ def test_entries_that_could_not_be_kept_are_told(
 
 def test_it_ticks_while_it_is_open(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever owns the log is called again and again on its thread."""
-    monkeypatch.setattr(background, "FLUSH_CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(background, "TICK_INTERVAL_S", 0.01)
     settings = make_settings()
     ticks: list[str] = []
     log = BackgroundLog(lambda: settings, on_tick=lambda: ticks.append(threading.current_thread().name))
@@ -120,9 +120,9 @@ def test_it_ticks_while_it_is_open(make_settings: MakeSettings, monkeypatch: pyt
 
 def test_commits_are_a_second_apart_unless_the_settings_say_otherwise(make_settings: MakeSettings) -> None:
     """The busy loop of the program is disturbed less often, and its own loop never gives way."""
-    quiet = beside_a_busy_loop(make_settings())
+    quiet = background_settings(make_settings())
     assert (quiet.flush_interval_ms, quiet.yield_gil) == (1_000, False)
-    asked = beside_a_busy_loop(make_settings(flush_interval_ms=50))
+    asked = background_settings(make_settings(flush_interval_ms=50))
     assert (asked.flush_interval_ms, asked.yield_gil) == (50, False)
     # What waits in memory alone is lost with the process.
-    assert beside_a_busy_loop(make_settings(journal=False)).flush_interval_ms == 100
+    assert background_settings(make_settings(journal=False)).flush_interval_ms == 100

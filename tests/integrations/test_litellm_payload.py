@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chainlog_async.entry.line import encode_line
 from chainlog_async.integrations._litellm.entry import entry_of
-from chainlog_async.integrations._litellm.payload import Try, read_event, read_failure
+from chainlog_async.integrations._litellm.payload import ReportedAttempt, read_event, read_failure
 
 from .litellm_events import a_try
 
@@ -48,13 +48,13 @@ FIELDS = [
 ]
 
 
-def _load(path: Path, *, succeeded: bool) -> Try:
+def _load(path: Path, *, succeeded: bool) -> ReportedAttempt:
     item = read_event({"standard_logging_object": json.loads(path.read_text())}, succeeded=succeeded)
     assert item is not None
     return item
 
 
-def _event(**payload: object) -> Try:
+def _event(**payload: object) -> ReportedAttempt:
     item = read_event({"standard_logging_object": {"startTime": 10.0, "endTime": 12.5, **payload}}, succeeded=True)
     assert item is not None
     return item

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations._litellm.attempt_join import HOLD_RETRIED_S, HOLD_RUNNING_S, HOLD_S
-from chainlog_async.integrations._litellm.payload import Try
+from chainlog_async.integrations._litellm.attempt_join import FAILED_HOLD_S, RETRY_HOLD_S, RUNNING_HOLD_S
+from chainlog_async.integrations._litellm.payload import ReportedAttempt
 
 from .litellm_events import Joined, a_try, recorded
 
@@ -108,9 +108,9 @@ def test_an_event_that_is_reported_twice_is_one_try() -> None:
 def test_the_payload_replaces_what_the_exception_told() -> None:
     """A try that is known from its exception, and then from LiteLLM's payload, is one try with the payload's times."""
     joined = Joined()
-    joined.take(a_try("a", status=429, is_sketch=True, provider_id="litellm", trace_id="a"))
+    joined.take(a_try("a", status=429, is_partial=True, provider_id="litellm", trace_id="a"))
     joined.take(a_try("a", status=429, provider_id="openai"))
-    joined.take(a_try("a", (1, 0), status=500, is_sketch=True))
+    joined.take(a_try("a", (1, 0), status=500, is_partial=True))
     joined.take(a_try("a", (2, 0)))
     (entry,) = joined.entries
     assert entry.attempt_trail is not None
@@ -121,9 +121,9 @@ def test_the_proxys_word_ends_a_request_at_once() -> None:
     """What the proxy refuses is a row with the client's status, and only one; without a try it has no attempt."""
     joined = Joined()
     joined.take(a_try("a", status=500))
-    joined.window.refused(a_try("a", None, status=503, is_sketch=True))
-    joined.window.refused(a_try("cooling", None, status=429, is_sketch=True))
-    joined.window.refused(a_try("cooling", None, status=429, is_sketch=True))
+    joined.window.refused(a_try("a", None, status=503, is_partial=True))
+    joined.window.refused(a_try("cooling", None, status=429, is_partial=True))
+    joined.window.refused(a_try("cooling", None, status=429, is_partial=True))
     rows = [(entry.request_id, entry.http_status, entry.attempts) for entry in joined.entries]
     assert rows == [("a", 503, 1), ("cooling", 429, 0)]
     assert len(joined.window) == 0
@@ -133,11 +133,11 @@ def test_an_answer_that_a_guardrail_refuses_is_one_row() -> None:
     """A request whose success is in the log is not logged again when the proxy refuses to hand the answer out."""
     joined = Joined()
     joined.take(a_try("a"))
-    joined.window.refused(a_try("a", None, status=400, is_sketch=True))
+    joined.window.refused(a_try("a", None, status=400, is_partial=True))
     assert [entry.http_status for entry in joined.entries] == [200]
 
 
-@pytest.mark.parametrize(("may_pause", "hold_s"), [(False, HOLD_S), (True, HOLD_RETRIED_S)])
+@pytest.mark.parametrize(("may_pause", "hold_s"), [(False, FAILED_HOLD_S), (True, RETRY_HOLD_S)])
 def test_a_failed_request_ends_when_no_try_follows(may_pause: bool, hold_s: float) -> None:
     """Failed tries wait as long as LiteLLM may sleep before the next one, and are then one failed row."""
     joined = Joined()
@@ -154,12 +154,12 @@ def test_a_try_that_runs_long_is_waited_for() -> None:
     joined = Joined()
     joined.take(a_try("a", status=429))
     joined.window.began("b", "trace")
-    joined.expire_at(HOLD_RUNNING_S - 1)
+    joined.expire_at(RUNNING_HOLD_S - 1)
     joined.take(a_try("b", (1, 0)))
     assert [(entry.http_status, entry.attempts) for entry in joined.entries] == [(200, 2)]
     joined.take(a_try("c", status=429))
     joined.window.began("c", "trace")
-    joined.expire_at(2 * HOLD_RUNNING_S)
+    joined.expire_at(2 * RUNNING_HOLD_S)
     assert len(joined.entries) == 2
 
 
@@ -182,7 +182,9 @@ def test_threads_lose_nothing() -> None:
     def requests(thread: int) -> None:
         for number in range(200):
             name = f"{thread}-{number}"
-            tries: list[Try] = [a_try(f"{name}-{hop}", (hop, 0), trace_id=name, status=429) for hop in range(2)]
+            tries: list[ReportedAttempt] = [
+                a_try(f"{name}-{hop}", (hop, 0), trace_id=name, status=429) for hop in range(2)
+            ]
             for item in (*tries, a_try(f"{name}-2", (2, 0), trace_id=name)):
                 joined.take(item)
 

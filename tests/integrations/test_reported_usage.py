@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations._asgi.messages import Answered
-from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, KeptAnswer, ReportedUsage
+from chainlog_async.integrations._asgi.messages import ObservedResponse
+from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, ReportedUsage, ResponseSample
 
 ANTHROPIC_START = {
     "type": "message_start",
@@ -75,9 +75,9 @@ ANSWERS: dict[str, tuple[Sequence[Mapping[str, object]], ReportedUsage]] = {
 }
 
 
-def kept(*parts: bytes) -> KeptAnswer:
+def kept(*parts: bytes) -> ResponseSample:
     """What is kept of an answer that comes in parts."""
-    answer = KeptAnswer()
+    answer = ResponseSample()
     for part in parts:
         answer.add(part)
     return answer
@@ -147,7 +147,7 @@ def test_the_model_is_the_first_that_is_named() -> None:
 )
 def test_content_is_told_from_its_preludes(event: bytes, is_content: bool) -> None:
     """The first token is the first text, reasoning or call of a tool; without any, the first bytes of the stream."""
-    answered = Answered()
+    answered = ObservedResponse()
     headers = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
     answered.note({"type": "http.response.start", "status": 200, "headers": headers})
     assert answered.first_token is None

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
-from chainlog_async.server.routes.dashboard import MEDIA_TYPES
+from chainlog_async.server.routes.dashboard import STATIC_MEDIA_TYPES
 
 from .support import KEY, running, service_settings, serving
 
@@ -46,7 +46,7 @@ async def test_every_file_is_served_as_what_it_is(tmp_path: Path) -> None:
                 continue
             reply = await client.get(f"{folder}/{file.name}", headers={"Accept-Encoding": "identity"})
             assert reply.content == file.read_bytes()
-            assert reply.headers["content-type"] == MEDIA_TYPES[file.suffix[1:]]
+            assert reply.headers["content-type"] == STATIC_MEDIA_TYPES[file.suffix[1:]]
         zipped = await client.send(client.build_request("GET", f"{folder}/chart.js"), stream=True)
         body = b"".join([chunk async for chunk in zipped.aiter_raw()])
         assert zipped.headers["content-encoding"] == "gzip"

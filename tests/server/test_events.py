@@ -16,7 +16,7 @@ from support.entries import insert_as_original, original_row
 
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
-from chainlog_async.server import live_feed as news
+from chainlog_async.server import live_feed as feed
 from chainlog_async.server.routes import stream as events
 
 from .support import entry, running, service_settings, serving, settled
@@ -126,8 +126,8 @@ async def test_a_slow_watcher_costs_no_memory_and_misses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who reads slower than requests come gets them later, out of the database, when they are kept no more."""
-    monkeypatch.setattr(news, "KEPT", 10)
-    monkeypatch.setattr(news, "PAGE", 7)
+    monkeypatch.setattr(feed, "MAX_FEED_KEPT_REQUESTS", 10)
+    monkeypatch.setattr(feed, "MAX_FEED_PAGE_REQUESTS", 7)
     async with running(service_settings(tmp_path)) as client, watching(client) as slow, watching(client) as quick:
         text = "x" * 4000
         await client.post("/v1/logs", json=[entry(model=f"m{n}", error_message=text) for n in range(900)])
@@ -137,7 +137,7 @@ async def test_a_slow_watcher_costs_no_memory_and_misses_nothing(
 
 async def test_a_quiet_stream_says_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an event there is a comment now and then, with the id up to which the watcher need not look again."""
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(events, "HEARTBEAT_INTERVAL_S", 0.0)
     async with running(service_settings(tmp_path)) as client, watching(client, "?model=rare") as stream:
         await client.post("/v1/logs", json=[entry()] * 3 + [entry(model="rare")])
         request = await stream.next()
@@ -150,14 +150,14 @@ async def test_a_quiet_stream_says_that_it_lives(tmp_path: Path, monkeypatch: py
 async def test_the_database_is_asked_once_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty watchers at rest cost as many questions as one: each round of them asks once."""
     rounds: list[int] = []
-    ask = news.News._ask
+    ask = feed.LiveFeed._poll
 
-    async def counted(self: news.News, seen: int) -> None:
-        before = self._questions
+    async def counted(self: feed.LiveFeed, seen: int) -> None:
+        before = self._polls
         await ask(self, seen)
-        rounds.append(self._questions - before)
+        rounds.append(self._polls - before)
 
-    monkeypatch.setattr(news.News, "_ask", counted)
+    monkeypatch.setattr(feed.LiveFeed, "_poll", counted)
     async with running(service_settings(tmp_path)) as client, anyio.create_task_group() as tasks:
 
         async def watch() -> None:
@@ -174,7 +174,7 @@ async def test_the_database_is_asked_once_for_everybody(tmp_path: Path, monkeypa
 
 async def test_too_many_watchers_are_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a watcher gets 503, and may come in once another one has left."""
-    monkeypatch.setattr(events, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(events, "MAX_STREAMS", 1)
     async with running(service_settings(tmp_path)) as client:
         async with watching(client):
             reply = await client.get(STREAM)
@@ -197,13 +197,13 @@ async def test_a_bad_id_is_refused(tmp_path: Path) -> None:
 async def test_a_stream_goes_on_in_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the rows begin anew, below the ids that were seen, new ones are shown all the same."""
     begun: list[int] = []
-    begin_at = news.News._begin_at
+    begin_at = feed.LiveFeed._reset_to
 
-    def noted(self: news.News, seen: int) -> None:
+    def noted(self: feed.LiveFeed, seen: int) -> None:
         begin_at(self, seen)
         begun.append(seen)
 
-    monkeypatch.setattr(news.News, "_begin_at", noted)
+    monkeypatch.setattr(feed.LiveFeed, "_reset_to", noted)
     settings = service_settings(tmp_path)
     async with running(settings) as client:
         await client.post("/v1/logs", json=[entry()] * 20)

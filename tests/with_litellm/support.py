@@ -34,9 +34,7 @@ class Logged:
 
     async def rows(self, *, answered: int = 0, failed: int = 0) -> list[Row]:
         """Waits until LiteLLM has reported so many requests, and gives the rows that are there after the close."""
-        await asyncio.to_thread(
-            until, lambda: written(self.database) >= answered and len(self.handler._window) >= failed
-        )
+        await asyncio.to_thread(until, lambda: written(self.database) >= answered and len(self.handler._join) >= failed)
         # Whatever it might report beyond that.
         await GLOBAL_LOGGING_WORKER.flush()
         await asyncio.to_thread(self.handler.close)

@@ -13,13 +13,14 @@ import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
 from chainlog_async.common.progress import Progress
+from chainlog_async.usage.sums import USAGE_SUMS
 
-from .differences import MAX_LISTED, Difference, Findings, compare_lines, time_text
+from .differences import MAX_LISTED_DIFFERENCES, Difference, Findings, compare_lines, time_text
 from .totals import compare, read_totals
 
-BEGIN_OF_TIME = -(2**63)
+START_OF_TIME = -(2**63)
 
-_QUARTER = "CAST(timestamp AS INTEGER) / 900000 * 900000"
+_QUARTER = f"CAST(timestamp AS INTEGER) / {QUARTER_MS} * {QUARTER_MS}"
 _BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
 _ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
 
@@ -132,23 +133,11 @@ def _differ(kept: str, counted: str) -> str:
     """
 
 
-_COUNTS = ("requests", "errors", "rate_limited", "waterfalls")
-_TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens")
 BUCKETS = (
     BucketTable(
         "usage_buckets",
         _NAMES,
-        (
-            "requests",
-            "errors",
-            "rate_limited",
-            "waterfalls",
-            *_TOKENS,
-            "cost_usd",
-            "latency_ms",
-            "ttft_ms",
-            "ttft_requests",
-        ),
+        USAGE_SUMS,
         _COUNTED_USAGE,
     ),
     BucketTable("ttft_buckets", _NAMES, ("requests",), _COUNTED_TTFT),
@@ -208,7 +197,7 @@ GROUP BY provider_id HAVING SUM(requests) <> 0
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """A part of the log, in ms since the epoch, UTC."""
 
     since: int
@@ -218,10 +207,10 @@ class Span:
 async def first_whole_bucket(connection: aiosqlite.Connection) -> int:
     """Where the buckets begin of which no row was pruned, in ms since the epoch. Raises `sqlite3.Error`."""
     ((newest,),) = await connection.execute_fetchall(NEWEST_PRUNED)
-    return BEGIN_OF_TIME if newest is None else (int(newest) // QUARTER_MS + 1) * QUARTER_MS
+    return START_OF_TIME if newest is None else (int(newest) // QUARTER_MS + 1) * QUARTER_MS
 
 
-async def days_since(connection: aiosqlite.Connection, since: int, on_progress: Progress) -> AsyncGenerator[Span]:
+async def days_since(connection: aiosqlite.Connection, since: int, on_progress: Progress) -> AsyncGenerator[TimeSpan]:
     """The days (UTC) from then on that hold rows or buckets; the first may begin earlier or later than its midnight."""
     ((last,),) = await connection.execute_fetchall(LAST_TIME, {"end": END_OF_TIME})
     first: int | None = None
@@ -232,13 +221,15 @@ async def days_since(connection: aiosqlite.Connection, since: int, on_progress: 
         first = time if first is None else first
         on_progress("comparing buckets, days", (time - first) // DAY_MS, max(int(last) - first, 0) // DAY_MS + 1)
         until = (time // DAY_MS + 1) * DAY_MS
-        yield Span(since, until)
+        yield TimeSpan(since, until)
         since = until
 
 
-async def compare_buckets(connection: aiosqlite.Connection, table: BucketTable, span: Span, findings: Findings) -> int:
+async def compare_buckets(
+    connection: aiosqlite.Connection, table: BucketTable, span: TimeSpan, findings: Findings
+) -> int:
     """Adds what is wrong in the span to the findings; returns how many numbers that are. Raises `sqlite3.Error`."""
-    parameters = {"since": span.since, "until": span.until, "limit": MAX_LISTED}
+    parameters = {"since": span.since, "until": span.until, "limit": MAX_LISTED_DIFFERENCES}
     rows = [tuple(row) for row in await connection.execute_fetchall(table.differing, parameters)]
     count = int(rows[0][-1]) if rows else 0
     findings.add((difference for row in rows for difference in _differences(table, row)), count)

@@ -13,7 +13,7 @@ from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 Value = int | float | str | None
 """What a column of totals holds; a str only after somebody changed it by hand."""
 
-MAX_LISTED = 100
+MAX_LISTED_DIFFERENCES = 100
 """How many differences a report lists; of the others it tells how many they are."""
 
 
@@ -40,13 +40,13 @@ class Findings:
 
     @property
     def listed(self) -> tuple[Difference, ...]:
-        """The first of them, at most `MAX_LISTED`."""
+        """The first of them, at most `MAX_LISTED_DIFFERENCES`."""
         return tuple(self._listed)
 
     def add(self, differences: Iterable[Difference], count: int | None = None) -> None:
         """Adds these; `count` says how many they are where not all are given."""
         found = list(differences)
-        self._listed += found[: MAX_LISTED - len(self._listed)]
+        self._listed += found[: MAX_LISTED_DIFFERENCES - len(self._listed)]
         self.count += len(found) if count is None else count
 
 

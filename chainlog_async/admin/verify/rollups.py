@@ -7,20 +7,19 @@ import aiosqlite
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, QUARTER_MS
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 from chainlog_async.storage.sqlite.queries.histogram_sql import COUNT_OF_VALUE
+from chainlog_async.usage.sums import USAGE_SUMS
 
-from .buckets import Span
+from .buckets import TimeSpan
 from .differences import Difference, compare_lines, time_text
 
-_NUMBERS = (
-    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
-    "total_tokens", "cost_usd", "latency_ms", "ttft_ms", "ttft_requests",
-)  # fmt: skip
-_COLUMNS = (*_NUMBERS, "latencies", "ttfts")
-_SUMS = ", ".join(f"SUM({number}) AS {number}" for number in _NUMBERS)
+_COLUMNS = (*USAGE_SUMS, "latencies", "ttfts")
+_SUMS = ", ".join(f"SUM({number}) AS {number}" for number in USAGE_SUMS)
 _DAY = "start >= :since AND start < :until"
 _SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
 
-ROLLED_UP_DAYS = "SELECT DISTINCT start / 86400000 * 86400000 FROM rolled_up WHERE taken_by IS NULL ORDER BY 1"
+ROLLED_UP_DAYS = f"""
+SELECT DISTINCT start / {DAY_MS} * {DAY_MS} FROM rolled_up WHERE taken_by IS NULL ORDER BY 1
+"""  # noqa: S608  # put together from constants
 
 ROLLUP_SUMS = f"""
 WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dimensions FROM {_SPANS}), widths AS (
@@ -44,7 +43,7 @@ WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dime
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT
-  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in _NUMBERS)},
+  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in USAGE_SUMS)},
   durations.latencies, durations.ttfts,
   {", ".join(f"counted.{column}" for column in _COLUMNS)}
 FROM counted JOIN widths ON widths.width = counted.width AND counted.dimensions & bit
@@ -52,7 +51,7 @@ LEFT JOIN usage
   ON usage.width = counted.width AND usage.dimension = widths.dimension AND usage.start = counted.start
 LEFT JOIN durations
   ON durations.width = counted.width AND durations.dimension = widths.dimension AND durations.start = counted.start
-"""  # noqa: S608  # put together from constants of this file
+"""  # noqa: S608  # put together from constants
 
 _TRIES = ("tries", "successes", "rate_limited", "failures", "last_error_at")
 _OF_TRIES = "SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures), MAX(last_error_at)"
@@ -62,28 +61,28 @@ SELECT kept.*, counted.*
 FROM rolled_up CROSS JOIN rollup_dimensions ON dimension = 'provider+model' AND dimensions & bit
 CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_rollups WHERE {_DAY}) AS kept
 CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_buckets WHERE {_DAY}) AS counted
-WHERE width = 86400000 AND rolled_up.start = :since AND taken_by IS NULL
-"""  # noqa: S608  # the same
+WHERE width = {DAY_MS} AND rolled_up.start = :since AND taken_by IS NULL
+"""  # noqa: S608  # put together from constants
 
-FORGET = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"
+FORGET_ROLLUPS = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"
 
 
-async def rolled_up_days(connection: aiosqlite.Connection) -> list[Span]:
+async def rolled_up_days(connection: aiosqlite.Connection) -> list[TimeSpan]:
     """The days (UTC) of which something is rolled up. Raises `sqlite3.Error`."""
     rows = await connection.execute_fetchall(ROLLED_UP_DAYS)
-    return [Span(int(start), int(start) + DAY_MS) for (start,) in rows]
+    return [TimeSpan(int(start), int(start) + DAY_MS) for (start,) in rows]
 
 
-async def compare_rollups(connection: aiosqlite.Connection, day: Span) -> tuple[list[Difference], list[Span]]:
+async def compare_rollups(connection: aiosqlite.Connection, day: TimeSpan) -> tuple[list[Difference], list[TimeSpan]]:
     """The sums of one day that are not those of its buckets, and the spans they are of. Raises `sqlite3.Error`."""
     differences: list[Difference] = []
-    spans: list[Span] = []
+    spans: list[TimeSpan] = []
     parameters = {"since": day.since, "until": day.until}
     for width, start, dimension, *sums in await connection.execute_fetchall(ROLLUP_SUMS, parameters):
         name = f"{time_text(start)}, {_width_text(width)}, by {dimension}"
         if found := list(compare_lines("rollups", name, _COLUMNS, sums)):
             differences += found
-            spans.append(Span(start, start + width))
+            spans.append(TimeSpan(start, start + width))
     for tries in await connection.execute_fetchall(ATTEMPT_SUMS, parameters):
         if found := list(compare_lines("rollups", f"{time_text(day.since)}, tries of the day", _TRIES, tuple(tries))):
             differences += found
@@ -91,12 +90,12 @@ async def compare_rollups(connection: aiosqlite.Connection, day: Span) -> tuple[
     return differences, spans
 
 
-async def forget_rollups(connection: aiosqlite.Connection, span: Span) -> int:
+async def forget_rollups(connection: aiosqlite.Connection, span: TimeSpan) -> int:
     """Has whatever overlaps with the span rolled up anew by the next writer; returns how much that is.
 
     Raises `sqlite3.Error`.
     """
-    await connection.execute_fetchall(FORGET, {"since": span.since, "until": span.until})
+    await connection.execute_fetchall(FORGET_ROLLUPS, {"since": span.since, "until": span.until})
     return await fetch_int(connection, "SELECT changes()")
 
 

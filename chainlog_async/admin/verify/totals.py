@@ -9,7 +9,7 @@ import aiosqlite
 
 from .differences import Difference, Value, same, value_of
 
-Totals = Mapping[Value, tuple[Value, ...]]
+TotalsByKey = Mapping[Value, tuple[Value, ...]]
 """The values of a table by provider or chain; the summary has but one line, under its id 1."""
 
 _USAGE_COLUMNS = (
@@ -103,13 +103,13 @@ TABLES = (
 
 async def read_totals(
     connection: aiosqlite.Connection, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()
-) -> Totals:
+) -> TotalsByKey:
     """What a query for keys and numbers answers, such as a `TotalsTable`'s. Raises `sqlite3.Error`."""
     rows = await connection.execute_fetchall(sql, parameters)
     return {value_of(row[0]): tuple(map(value_of, tuple(row)[1:])) for row in rows}
 
 
-def compare(name: str, columns: Sequence[str], kept: Totals, counted: Totals) -> Iterator[Difference]:
+def compare(name: str, columns: Sequence[str], kept: TotalsByKey, counted: TotalsByKey) -> Iterator[Difference]:
     """Every number in which two readings of the table `name` differ."""
     nothing = (None,) * len(columns)
     for key in sorted({*kept, *counted}, key=str):

@@ -6,8 +6,8 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.options.window import Question, question_options, window_of
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.options.window import QueryOptions, query_options, window_of
 from chainlog_async.cli.output.charts import group_name, percent, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
@@ -37,40 +37,41 @@ class LatencyOverTime(msgspec.Struct, frozen=True):
 
 
 @click.command(
-    short_help="How fast: percentiles of latency and time to first token.",
+    short_help="Show percentiles of latency and time to first token.",
     epilog=examples(
         "chainlog latency                          the last 24 hours in one line",
         "chainlog latency --by provider --since 7d",
         "chainlog latency --since 24h --step 1h --chain default --tz Europe/Berlin",
     ),
 )
-@json_option('one object with "points", as GET /v1/latency gives them')
-@question_options
+@json_option('one object with "points", as in GET /v1/latency')
+@query_options
 @settings_options
-def latency(source: Source, as_json: bool, question: Question | None) -> None:
-    """How fast requests were answered: percentiles, at most 5 % from the true ones, and the rates of failure.
+def latency(options: SettingsOptions, as_json: bool, query: QueryOptions | None) -> None:
+    """Show percentiles of latency and time to first token, and the error rates.
 
-    They come from histograms that are kept as entries come in, so this takes no time however long the log is.
+    Percentiles are within 5 % of the exact values. They are read from histograms that are updated as entries are
+    written, so this takes no longer when the log grows.
     """
-    question = question or Question(window_of(None, None), None, EVERYTHING, 20)
-    points = anyio.run(_read, source.load(), question)
+    query = query or QueryOptions(window_of(None, None), None, EVERYTHING, 20)
+    points = anyio.run(_read, options.load(), query)
     if as_json:
         print_json(LatencyOverTime(points))
     elif not points:
-        click.echo("no request in that window")
+        click.echo("no requests in that window")
     else:
-        _print(points, question)
+        _print(points, query)
 
 
-async def _read(settings: Settings, question: Question) -> list[LatencyPoint]:
+async def _read(settings: Settings, query: QueryOptions) -> list[LatencyPoint]:
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         return await usage.get_latency(
-            UsageQuery(window=question.window, by=question.by, where=question.where, max_groups=question.groups)
+            UsageQuery(window=query.window, by=query.by, where=query.where, max_groups=query.groups)
         )
 
 
-def _print(points: list[LatencyPoint], question: Question) -> None:
-    window, by = question.window, question.by
+def _print(points: list[LatencyPoint], query: QueryOptions) -> None:
+    window, by = query.window, query.by
     first = [Column(f"from ({window.zone})")] if window.step else []
     if by is not None or not first:
         first.append(Column(by or "", elastic=True))

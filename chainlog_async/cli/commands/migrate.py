@@ -6,12 +6,12 @@ import click
 
 from chainlog_async.admin.migrate import migrate_database
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import plain, print_json
 
 
 @click.command(
-    short_help="Bring a database to this release's schema.",
+    short_help="Migrate a database to this release's schema.",
     epilog=examples(
         "chainlog migrate                                 the database of ./config.yaml",
         "chainlog migrate --db ./429chain/observability.db",
@@ -19,24 +19,24 @@ from chainlog_async.cli.output.render import plain, print_json
 )
 @json_option("one object with database, fromVersion and toVersion")
 @settings_options
-def migrate(source: Source, as_json: bool) -> None:
-    """Bring a database to this release's schema, or make a new one.
+def migrate(options: SettingsOptions, as_json: bool) -> None:
+    """Migrate a database to this release's schema, or create one.
 
-    A database of 429chain is taken over with its rows and totals, and 429chain can go on writing to it. The gateway or
-    service does the same when it starts. Every step is one transaction, and doing it twice does nothing.
+    A database of 429chain is taken over with its rows and totals, and 429chain can keep writing to it. The gateway or
+    service does the same when it starts. Every step is one transaction; running this again changes nothing.
     """
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda on_progress: migrate_database(settings, on_progress),
-        if_stopped="the database is at the version of the last step that was finished: run it again to go on",
+        if_stopped="the database is at the version of the last finished step; run this again to continue",
     )
     if as_json:
         print_json(report)
         return
     name = plain(report.database)
     if not report.from_version:
-        click.echo(f"made {name} with schema version {report.to_version}")
+        click.echo(f"created {name} with schema version {report.to_version}")
     elif report.from_version == report.to_version:
-        click.echo(f"{name} has schema version {report.to_version} already; nothing to do")
+        click.echo(f"{name} already has schema version {report.to_version}; nothing to do")
     else:
         click.echo(f"migrated {name} from schema version {report.from_version} to {report.to_version}")

@@ -10,8 +10,8 @@ import click
 from chainlog_async.admin.rejected import RejectedEntry, delete_rejected, list_rejected, retry_rejected
 from chainlog_async.cli.command_group import names_command
 from chainlog_async.cli.long_task import run_long_work
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import counted, instant, output, plain, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import count_text, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.entry.redaction import Redactor
 
@@ -26,61 +26,63 @@ _ID = click.IntRange(min=1)
 
 @click.group(
     invoke_without_command=True,
-    short_help="Entries that the database refused; retry, delete.",
+    short_help="List, retry or delete rejected entries.",
     epilog=examples(
         "chainlog rejected                         the last 20, newest first",
         "chainlog rejected -n 1000 --json | jq '.rejected[] | {id, error, entry}'",
-        "chainlog rejected retry --all             once the cause is gone",
+        "chainlog rejected retry --all             once the cause is fixed",
         "chainlog rejected delete 3 4",
     ),
 )
-@click.option("-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many entries."
+)
 @json_option('one object {"rejected": [...]}')
 @settings_options
 @click.pass_context
-def rejected(ctx: click.Context, source: Source, limit: int, as_json: bool) -> None:
-    """Show the entries that the database refused, with its reason, newest first.
+def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: bool) -> None:
+    """List the entries that the database refused, with its reason, newest first.
 
-    An entry that a trigger or a constraint refuses is put aside so that it costs nobody else anything; it is in
-    neither the log nor the totals.
+    An entry that a trigger or a constraint refuses is kept in a table of rejected entries, where it does not hold up
+    the others; it is in neither the log nor the totals.
 
     Exit codes: 0 done, 1 the database cannot be read.
     """
     if names_command(ctx):
         return
-    settings = source.load()
+    settings = options.load()
     entries = anyio.run(lambda: list_rejected(settings.db_path, limit, busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json({"rejected": entries})
     elif entries:
         Table(output(), _COLUMNS).print([_cells(entry) for entry in entries])
     elif limit:
-        click.echo("no entry was rejected")
+        click.echo("there are no rejected entries")
 
 
 def _cells(entry: RejectedEntry) -> tuple[str, ...]:
-    return str(entry.id), instant(entry.rejected_at), entry.error, bytes(entry.entry).decode()
+    return str(entry.id), utc_text(entry.rejected_at), entry.error, bytes(entry.entry).decode()
 
 
 @rejected.command(
-    short_help="Try to write them again.",
+    short_help="Write rejected entries again.",
     epilog=examples("chainlog rejected retry --all", "chainlog rejected retry 3 4 --json | jq .failed"),
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=_ID)
-@click.option("--all", "everything", is_flag=True, help="All of them, oldest first.")
+@click.option("--all", "everything", is_flag=True, help="Retry all of them, oldest first.")
 @json_option("one object with written and failed")
 @settings_options
 @click.pass_context
-def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
-    """Try to write rejected entries again, by the IDs that chainlog rejected shows.
+def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
+    """Write rejected entries again, by the IDs that chainlog rejected lists.
 
-    Each is a transaction of its own: it is in the log and its totals and gone from here, or stays as it was.
+    Each entry is one transaction: it moves to the log and its totals, or stays rejected.
 
-    Exit codes: 0 all of them are in the log now, 1 some stayed (the reasons are shown).
+    Exit codes: 0 all of them are in the log now, 1 some stay rejected (the reasons are shown).
     """
     if bool(ids) is everything:
         raise click.UsageError("Give IDs, or --all.")
-    settings = source.load()
+    settings = options.load()
     report = run_long_work(
         lambda progress: retry_rejected(
             settings.db_path,
@@ -89,34 +91,34 @@ def retry(ctx: click.Context, source: Source, ids: tuple[int, ...], everything: 
             busy_timeout_ms=settings.busy_timeout_ms,
             on_progress=progress,
         ),
-        if_stopped="what was written up to then is in the log, the others stay",
+        if_stopped="what was written up to then is in the log, the others stay rejected",
     )
     if as_json:
         print_json(report)
     else:
-        click.echo(f"wrote {counted(len(report.written), 'entry', 'entries')} to {plain(report.database)}")
+        click.echo(f"wrote {count_text(len(report.written), 'entry', 'entries')} to {plain(report.database)}")
         for failure in report.failed:
-            click.echo(f"{failure.id} stays: {plain(failure.error)}", err=True)
+            click.echo(f"{failure.id} stays rejected: {plain(failure.error)}", err=True)
     ctx.exit(1 if report.failed else 0)
 
 
-@rejected.command(short_help="Delete them for good.", epilog=examples("chainlog rejected delete 3 4"))
+@rejected.command(short_help="Delete rejected entries.", epilog=examples("chainlog rejected delete 3 4"))
 @click.argument("ids", nargs=-1, required=True, metavar="ID...", type=_ID)
 @json_option("one object with deleted and missing")
 @settings_options
 @click.pass_context
-def delete(ctx: click.Context, source: Source, ids: tuple[int, ...], as_json: bool) -> None:
-    """Delete rejected entries for good, by the IDs that chainlog rejected shows.
+def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], as_json: bool) -> None:
+    """Delete rejected entries permanently, by the IDs that chainlog rejected lists.
 
-    Exit codes: 0 done, 1 some of the IDs are not there; the others are deleted all the same.
+    Exit codes: 0 done, 1 some of the IDs do not exist; the others are deleted anyway.
     """
-    settings = source.load()
+    settings = options.load()
     report = anyio.run(lambda: delete_rejected(settings.db_path, _once(ids), busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json(report)
     else:
-        entries = counted(len(report.deleted), "entry", "entries")
-        click.echo(f"deleted {entries} from the rejected ones of {plain(report.database)}")
+        entries = count_text(len(report.deleted), "rejected entry", "rejected entries")
+        click.echo(f"deleted {entries} from {plain(report.database)}")
         for number in report.missing:
             click.echo(f"there is no rejected entry {number}", err=True)
     ctx.exit(1 if report.missing else 0)

@@ -9,8 +9,8 @@ import click
 import msgspec
 from rich.text import Text
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.output.render import duration, instant, number, output, plain, print_json, status
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.render import duration, number, output, plain, print_json, status, utc_text
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
@@ -19,7 +19,7 @@ from chainlog_async.settings import Settings
 from .usage import open_usage
 
 _ATTEMPT_COLUMNS = (
-    Column("try", right=True),
+    Column("attempt", right=True),
     Column("provider", elastic=True),
     Column("model", elastic=True),
     Column("code"),
@@ -29,21 +29,21 @@ _ATTEMPT_COLUMNS = (
 
 
 @click.command(
-    short_help="One request whole, with its tries.",
+    short_help="Show one request in full, with its attempts.",
     epilog=examples(
-        "chainlog show 4711                        an id that chainlog recent shows",
+        "chainlog show 4711                        an id from chainlog recent",
         "chainlog show 4711 --json | jq .attemptTrail",
     ),
 )
 @click.argument("request_id", metavar="ID", type=click.IntRange(0, MAX_INT64))
 @json_option("the request as one object")
 @settings_options
-def show(source: Source, request_id: int, as_json: bool) -> None:
-    """One request with everything that is known of it, and every try of its chain.
+def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
+    """Show everything that is known about one request, with every attempt of its chain.
 
     Exit codes: 0 done, 1 there is no such request.
     """
-    request = anyio.run(_read, source.load(), request_id)
+    request = anyio.run(_read, options.load(), request_id)
     if request is None:
         click.echo(f"there is no request {request_id}; it may have been pruned", err=True)
         raise click.exceptions.Exit(1)
@@ -65,9 +65,9 @@ async def _read(settings: Settings, request_id: int) -> RequestLogRow | None:
 
 
 def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:
-    """What is known, label by label."""
+    """Yields what is known, as labels and values."""
     yield "id", str(request.id)
-    yield "time (UTC)", f"{instant(request.timestamp)}.{request.timestamp % 1000:03}"
+    yield "time (UTC)", f"{utc_text(request.timestamp)}.{request.timestamp % 1000:03}"
     yield "chain", request.chain_name
     yield "provider", request.provider_id
     yield "model", request.model
@@ -75,7 +75,7 @@ def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:
     yield "latency", duration(request.latency_ms)
     if request.ttft_ms is not None:
         yield "first token", duration(request.ttft_ms)
-    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} of them cached"
+    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} cached"
     yield "prompt", f"{number(request.prompt_tokens)} tokens{cached}"
     yield "completion", f"{number(request.completion_tokens)} tokens"
     yield "total", f"{number(request.total_tokens)} tokens"

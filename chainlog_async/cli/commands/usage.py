@@ -9,9 +9,9 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.settings import Source, examples, json_option, settings_options
-from chainlog_async.cli.options.window import Question, question_options
-from chainlog_async.cli.output.render import age, duration, instant, number, output, print_json
+from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.options.window import QueryOptions, query_options
+from chainlog_async.cli.output.render import age, duration, number, output, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.common.clock import now_ms
 from chainlog_async.settings import Settings
@@ -31,39 +31,39 @@ _USAGE_COLUMNS = (
 
 
 def open_usage(settings: Settings) -> UsageAggregator:
-    """The reading side of the settings' database."""
+    """Returns the reader of the settings' database; use it as an async context manager."""
     return UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers)
 
 
 @click.command(
-    short_help="Who was used how much: requests and tokens.",
+    short_help="Show usage by provider and chain.",
     epilog=examples(
         "chainlog usage                            providers, chains and the summary",
         "chainlog usage providers --db ./data/observability.db",
         "chainlog usage chains --json | jq '.chains[] | select(.totalTokens > 1000000)'",
-        "chainlog usage --since 7d --step 1d       one line a day",
+        "chainlog usage --since 7d --step 1d       one line per day",
         "chainlog usage --by provider --since 24h --step 1h",
     ),
 )
 @click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
-@json_option('one object with "summary", "providers" and "chains", or what was asked for; over time "points"')
-@question_options
+@json_option('one object with "summary", "providers" and "chains", or only the one named; with a window "points"')
+@query_options
 @settings_options
-def usage(source: Source, what: str | None, as_json: bool, question: Question | None) -> None:
-    """Who was used how much: requests and tokens since the beginning, last used first.
+def usage(options: SettingsOptions, what: str | None, as_json: bool, query: QueryOptions | None) -> None:
+    """Show requests and tokens by provider and chain, most recently used first.
 
-    With any of the options about time, groups and names, what was used in that window, of the last 24 hours if not
-    said otherwise.
+    Without options these are all-time totals. With any option about time, groups or names, they are those of a window,
+    by default the last 24 hours.
 
-    The counts are kept as entries come in and are read without a look at the log, so this takes no time however many
-    requests there were.
+    Totals are updated as entries are written, and reading them does not read the log, so this takes no longer when the
+    log grows.
     """
-    if question is not None:
+    if query is not None:
         if what is not None:
-            raise click.UsageError(f"{what!r} is about all of time; say --by {what[:-1]} for a window")
-        show_usage(source.load(), question, as_json=as_json)
+            raise click.UsageError(f"{what!r} shows all-time totals; for a window use --by {what[:-1]}")
+        show_usage(options.load(), query, as_json=as_json)
         return
-    report = anyio.run(_read_usage, source.load(), what)
+    report = anyio.run(_read_usage, options.load(), what)
     if as_json:
         print_json(report)
         return
@@ -81,7 +81,7 @@ def usage(source: Source, what: str | None, as_json: bool, question: Question | 
 
 
 class UsageReport(msgspec.Struct, frozen=True, rename="camel"):
-    """The ``--json`` of ``chainlog usage``; what was not asked for is left out."""
+    """The ``--json`` of ``chainlog usage``; parts that were not requested are left out."""
 
     summary: SummaryStats | msgspec.UnsetType = msgspec.UNSET
     providers: list[ProviderUsage] | msgspec.UnsetType = msgspec.UNSET
@@ -117,7 +117,7 @@ def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage
             number(row.total_tokens),
             number(row.total_prompt_tokens),
             number(row.total_completion_tokens),
-            instant(row.last_request_timestamp),
+            utc_text(row.last_request_timestamp),
             age(row.last_request_timestamp, now=now),
         )
         for name, row in rows
@@ -125,4 +125,4 @@ def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage
     if cells:
         Table(output(), (Column(kind, elastic=True), *_USAGE_COLUMNS)).print(cells)
     else:
-        click.echo(f"no {kind} was used yet")
+        click.echo(f"no {kind} has been used yet")

@@ -1,4 +1,4 @@
-"""``chainlog usage`` with a window: one line by step, by group, or by group with a sparkline of the steps."""
+"""``chainlog usage`` with a window: one line per step, per group, or per group with a sparkline of the steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.window import Question
+from chainlog_async.cli.options.window import QueryOptions
 from chainlog_async.cli.output.charts import bar, by_group, dollars, percent, sparkline, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
@@ -33,30 +33,30 @@ class UsageOverTime(msgspec.Struct, frozen=True):
     points: list[UsagePoint]
 
 
-def show_usage(settings: Settings, question: Question, *, as_json: bool) -> None:
-    """Prints the answer."""
-    points = anyio.run(_read, settings, question)
+def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> None:
+    """Runs the query and prints its result, as tables or as JSON."""
+    points = anyio.run(_read, settings, query)
     if as_json:
         print_json(UsageOverTime(points))
     elif not points:
-        click.echo("no request in that window")
-    elif question.window.step is None:
-        _print_groups(points, question)
-    elif question.by is None:
-        _print_steps(points, question)
+        click.echo("no requests in that window")
+    elif query.window.step is None:
+        _print_groups(points, query)
+    elif query.by is None:
+        _print_steps(points, query)
     else:
-        _print_sparklines(points, question)
+        _print_sparklines(points, query)
 
 
-async def _read(settings: Settings, question: Question) -> list[UsagePoint]:
+async def _read(settings: Settings, query: QueryOptions) -> list[UsagePoint]:
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         points = await usage.get_usage(
             UsageQuery(
-                window=question.window,
-                by=question.by,
-                where=question.where,
-                max_groups=question.groups,
-                fill=question.window.step is not None,
+                window=query.window,
+                by=query.by,
+                where=query.where,
+                max_groups=query.groups,
+                fill=query.window.step is not None,
             )
         )
     return points if any(point.requests for point in points) else []
@@ -76,31 +76,28 @@ def _sums(points: Sequence[UsagePoint]) -> tuple[str, ...]:
     )
 
 
-def _print_groups(points: Sequence[UsagePoint], question: Question) -> None:
+def _print_groups(points: Sequence[UsagePoint], query: QueryOptions) -> None:
     largest = max(point.requests for point in points)
-    table = Table(output(), (Column(question.by or "", elastic=True), *_SUM_COLUMNS, Column("")))
+    table = Table(output(), (Column(query.by or "", elastic=True), *_SUM_COLUMNS, Column("")))
     table.print(
-        [
-            (name, *_sums(group), bar(group[0].requests, largest))
-            for name, group in by_group(points, question.by).items()
-        ]
+        [(name, *_sums(group), bar(group[0].requests, largest)) for name, group in by_group(points, query.by).items()]
     )
 
 
-def _print_steps(points: Sequence[UsagePoint], question: Question) -> None:
+def _print_steps(points: Sequence[UsagePoint], query: QueryOptions) -> None:
     largest = max(point.requests for point in points)
-    table = Table(output(), (Column(f"from ({question.window.zone})"), *_SUM_COLUMNS, Column("")))
+    table = Table(output(), (Column(f"from ({query.window.zone})"), *_SUM_COLUMNS, Column("")))
     table.print(
-        [(step_name(point.start, question.window), *_sums([point]), bar(point.requests, largest)) for point in points]
+        [(step_name(point.start, query.window), *_sums([point]), bar(point.requests, largest)) for point in points]
     )
 
 
-def _print_sparklines(points: Sequence[UsagePoint], question: Question) -> None:
-    title = f"requests by {question.window.step} from {step_name(points[0].start, question.window)}"
-    table = Table(output(), (Column(question.by or "", elastic=True), *_SUM_COLUMNS, Column(title, elastic=True)))
+def _print_sparklines(points: Sequence[UsagePoint], query: QueryOptions) -> None:
+    title = f"requests by {query.window.step} from {step_name(points[0].start, query.window)}"
+    table = Table(output(), (Column(query.by or "", elastic=True), *_SUM_COLUMNS, Column(title, elastic=True)))
     table.print(
         [
             (name, *_sums(group), sparkline([point.requests for point in group]))
-            for name, group in by_group(points, question.by).items()
+            for name, group in by_group(points, query.by).items()
         ]
     )

@@ -1,4 +1,4 @@
-"""From the lines of a file to entries, in the formats that ``chainlog import`` knows."""
+"""The file formats of ``chainlog import``: lines in, entries out."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations.litellm_spend_logs import spend_log_entry
 
-from .field_map import Column, FieldMap, parse_constant
+from .field_map import FieldMap, MappedColumn, parse_constant
 from .records import Record, Records
 from .timestamps import seconds_of
 
-R = TypeVar("R")
-T = TypeVar("T")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
 
 SPEND_LOGS = "litellm-spend-logs"
 
 
 class Decoder(Protocol):
-    """Reads one file."""
+    """Decodes one file, line by line."""
 
     def read(self, line: bytes) -> RequestLogEntry | None:
-        """The entry that ends with this line, if one does. Raises `InvalidEntryError`."""
+        """Returns the entry that ends with this line, or None if none does. Raises `InvalidEntryError`."""
 
     def finish(self) -> None:
-        """Raises `InvalidEntryError` when the file ended within an entry."""
+        """Raises `InvalidEntryError` when the file ended in the middle of an entry."""
 
 
-class EntryLines:
-    """One JSON object with an entry's own names on each line."""
+class EntryDecoder:
+    """Decodes one JSON object per line, with the field names of an entry."""
 
     def read(self, line: bytes) -> RequestLogEntry | None:
         """See `Decoder`."""
@@ -43,8 +43,8 @@ class EntryLines:
         """See `Decoder`."""
 
 
-class Translated:
-    """Records of another shape."""
+class RecordDecoder:
+    """Decodes records of another shape; `translate` turns each into an entry."""
 
     def __init__(self, translate: Callable[[Record], RequestLogEntry]) -> None:
         self._translate = translate
@@ -60,22 +60,22 @@ class Translated:
         self._records.finish()
 
 
-def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds ``--format``, ``--map`` and ``--set``; the command gets a factory of decoders as `make_decoder`."""
+def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Adds ``--format``, ``--map`` and ``--set``; the command receives a decoder factory as ``make_decoder``."""
 
     @click.option(
         "--format",
         "form",
         type=click.Choice([SPEND_LOGS]),
-        help="Rows of that table of LiteLLM's, in CSV or JSON lines.",
+        help="Rows of LiteLLM's table LiteLLM_SpendLogs, as CSV or JSON lines.",
     )
     @click.option(
         "--map",
         "columns",
         multiple=True,
         metavar="SOURCE=FIELD[*FACTOR]",
-        callback=lambda _, __, texts: _parsed(texts, Column.parse),
-        help="Take an entry's FIELD from SOURCE, in records of another shape. May be repeated.",
+        callback=lambda _, __, texts: _parsed(texts, MappedColumn.parse),
+        help="Take FIELD of the entry from SOURCE, in records of another shape. Repeatable.",
     )
     @click.option(
         "--set",
@@ -83,15 +83,15 @@ def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
         multiple=True,
         metavar="FIELD=VALUE",
         callback=lambda _, __, texts: _parsed(texts, parse_constant),
-        help="The FIELD's value where such records have none. May be repeated.",
+        help="Value of FIELD in records that have none. Repeatable.",
     )
     @functools.wraps(command)
     def with_decoder(
-        *args: object, form: str | None, columns: list[Column], constants: list[tuple[str, str]], **kwargs: object
-    ) -> R:
+        *args: object, form: str | None, columns: list[MappedColumn], constants: list[tuple[str, str]], **kwargs: object
+    ) -> _R:
         field_map = FieldMap(columns, dict(constants)) if columns or constants else None
         if form and field_map:
-            raise click.UsageError("--format knows its columns; --map and --set are for other records.")
+            raise click.UsageError("--format has its own mapping of columns; leave out --map and --set.")
         return command(*args, make_decoder=_decoder_for(form, field_map), **kwargs)
 
     return with_decoder
@@ -99,13 +99,13 @@ def decoder_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def _decoder_for(form: str | None, field_map: FieldMap | None) -> Callable[[], Decoder]:
     if form is not None:
-        return lambda: Translated(_spend_log)
+        return lambda: RecordDecoder(_spend_log)
     if field_map is not None:
-        return lambda: Translated(field_map.entry)
-    return EntryLines
+        return lambda: RecordDecoder(field_map.entry)
+    return EntryDecoder
 
 
-def _parsed(texts: Sequence[str], parse: Callable[[str], T]) -> list[T]:
+def _parsed(texts: Sequence[str], parse: Callable[[str], _T]) -> list[_T]:
     try:
         return [parse(text) for text in texts]
     except ValueError as error:

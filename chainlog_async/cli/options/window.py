@@ -1,4 +1,4 @@
-"""What the commands about a window share: its options, and how steps and shares are drawn."""
+"""Options that select a time window, for the commands that report usage, latency and health."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.query import UsageFilter
 from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _FILTERS = get_args(GroupBy)
 
@@ -24,12 +24,12 @@ DEFAULT_SINCE = "24h"
 
 
 class Instant(click.ParamType[int]):
-    """A time: ISO 8601, ms since the epoch, or how long ago, such as 24h."""
+    """A time: ISO 8601, ms since the epoch, or a duration back from now, such as 24h."""
 
     name = "TIME"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """In ms since the epoch."""
+        """Returns the time in ms since the epoch, UTC. Raises `click.BadParameter` for any other value."""
         try:
             return value if isinstance(value, int) else parse_instant(str(value), now=now_ms())
         except ValueError as error:
@@ -37,8 +37,8 @@ class Instant(click.ParamType[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What was asked on the command line."""
+class QueryOptions:
+    """A query over a time window, as given on the command line."""
 
     window: Window
     by: GroupBy | None
@@ -46,43 +46,56 @@ class Question:
     groups: int
 
 
-def window_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Adds ``--since`` and ``--until``."""
+def window_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Adds ``--since`` and ``--until``: ms since the epoch, or None when not given."""
     since = click.option(
-        "--since", type=Instant(), help=f"Begin here: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]"
+        "--since",
+        type=Instant(),
+        help=f"Start of the window: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]",
     )
-    until = click.option("--until", type=Instant(), help="End here.  [default: now]")
+    until = click.option("--until", type=Instant(), help="End of the window.  [default: now]")
     return since(until(command))
 
 
-def question_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds all that a question over time has; the command gets a `Question`, or None when none of it was given."""
+def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Adds the options of a query over time; the command receives `QueryOptions` as ``query``.
+
+    ``query`` is None when no option other than ``--tz`` and ``--groups`` was given.
+    """
 
     @window_options
-    @click.option("--step", type=click.Choice(STEPS), help="One line, or one bar, for each step of this length.")
-    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Group by this.")
-    @click.option("--tz", default="UTC", show_default=True, metavar="ZONE", help="Whose midnights begin a day.")
+    @click.option("--step", type=click.Choice(STEPS), help="Print one line, or one bar, per step of this length.")
+    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Dimension to group by.")
+    @click.option(
+        "--tz", default="UTC", show_default=True, metavar="ZONE", help="Time zone whose midnights start a day."
+    )
     @click.option("--chain", metavar="NAME", help="Only this chain.")
     @click.option("--provider", metavar="NAME", help="Only this provider.")
     @click.option("--model", metavar="NAME", help="Only this model.")
-    @click.option("--caller", metavar="NAME", help='Only this caller; "" for those who are not known.')
-    @click.option("--groups", type=click.IntRange(1, 100), default=20, show_default=True, help="Most groups.")
+    @click.option("--caller", metavar="NAME", help='Only this caller; "" means unknown callers.')
+    @click.option(
+        "--groups",
+        type=click.IntRange(1, 100),
+        default=20,
+        show_default=True,
+        help="Maximum number of groups; the rest are summed as (others).",
+    )
     @functools.wraps(command)
-    def with_question(*args: object, **options: Any) -> R:  # what click hands over has whatever type the option has
+    def with_query(*args: object, **options: Any) -> _R:  # click passes each option with its own type
         asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
         groups, zone = options.pop("groups"), options.pop("tz")
-        question = None
+        query = None
         if any(value is not None for value in asked.values()):
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
             where = UsageFilter(**{name: asked[name] for name in _FILTERS})
-            question = Question(window, asked["by"], where, groups)
-        return command(*args, question=question, **options)
+            query = QueryOptions(window, asked["by"], where, groups)
+        return command(*args, query=query, **options)
 
-    return with_question
+    return with_query
 
 
 def window_of(since: int | None, until: int | None, *, step: str | None = None, zone: str = "UTC") -> Window:
-    """The window that the options mean. Raises `click.UsageError` when it cannot be."""
+    """Returns the window that the options describe. Raises `click.UsageError` when it is invalid."""
     now = now_ms()
     window = Window(
         start=parse_instant(DEFAULT_SINCE, now=until or now) if since is None else since,

@@ -8,12 +8,12 @@ from time import perf_counter
 
 import msgspec
 
-from .token_usage import KeptAnswer
+from .token_usage import ResponseSample
 
 MAX_REQUEST_BYTES = 1_048_576
 """Longest request body that is looked into for the model; of a longer one the answer may tell it."""
 
-REQUEST_ID = b"x-request-id"
+REQUEST_ID_HEADER = b"x-request-id"
 
 # Text, reasoning or arguments of a tool in an event of OpenAI's, Anthropic's or another's stream; a role is none.
 _CONTENT = re.compile(
@@ -39,11 +39,11 @@ def header(message: Mapping[str, object], name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
 
 
-class Asked:
+class ObservedRequest:
     """The request: its id, model and whether a stream is wanted."""
 
     def __init__(self, scope: Mapping[str, object]) -> None:
-        self.request_id = header(scope, REQUEST_ID)
+        self.request_id = header(scope, REQUEST_ID_HEADER)
         self.model: str | None = None
         self.stream = False
         self.is_complete = False
@@ -71,7 +71,7 @@ class Asked:
         self.stream = fields.stream is True
 
 
-class Answered:
+class ObservedResponse:
     """The response: its status, its beginnings, and the two ends of its body."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Answered:
         self.request_id: str | None = None
         self.is_stream = False
         self.is_complete = False
-        self.kept = KeptAnswer()
+        self.kept = ResponseSample()
         self._is_legible = False
         self._first_bytes: float | None = None
         self._first_content: float | None = None
@@ -100,7 +100,7 @@ class Answered:
     def _note_start(self, message: Mapping[str, object]) -> None:
         status = message["status"]
         self.status = int(status) if isinstance(status, int) else None
-        self.request_id = header(message, REQUEST_ID)
+        self.request_id = header(message, REQUEST_ID_HEADER)
         media_type = (header(message, b"content-type") or "").partition(";")[0].strip().lower()
         self.is_stream = media_type == "text/event-stream"
         is_compressed = (header(message, b"content-encoding") or "identity").lower() != "identity"

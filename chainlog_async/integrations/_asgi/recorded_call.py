@@ -10,7 +10,7 @@ from time import perf_counter
 from chainlog_async.entry.model import MAX_NAME_CHARS, RequestLogEntry
 
 from .context import RequestNotes, name_error
-from .messages import Answered, Asked
+from .messages import ObservedRequest, ObservedResponse
 
 CLIENT_GONE = 499
 """Status of a request whose client hung up before it had the whole answer; nginx began to call it so."""
@@ -32,8 +32,8 @@ class RecordedCall:
         self._send = send
         self._on_end = on_end
         self._begun = perf_counter()
-        self._asked = Asked(scope)
-        self._answered = Answered()
+        self._asked = ObservedRequest(scope)
+        self._answered = ObservedResponse()
         self._ahead: Message | None = None
         self._waiting = 0
         self._is_gone = False

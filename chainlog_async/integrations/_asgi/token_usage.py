@@ -33,7 +33,7 @@ class ReportedUsage(NamedTuple):
     cached_tokens: int | None = None
 
 
-class KeptAnswer:
+class ResponseSample:
     """The two ends of an answer, in bounded memory; never stored."""
 
     def __init__(self) -> None:

@@ -22,21 +22,21 @@ import msgspec
 from chainlog_async.entry.model import RequestLogEntry
 
 from .entry import entry_of
-from .payload import Position, Try
+from .payload import AttemptPosition, ReportedAttempt
 
-HOLD_S = 5.0
+FAILED_HOLD_S = 5.0
 """How long a failed try waits for the next when nothing makes LiteLLM sleep between them, in seconds."""
 
-HOLD_RETRIED_S = 75.0
+RETRY_HOLD_S = 75.0
 """The same where LiteLLM may heed a Retry-After, of which it takes up to 60 s."""
 
-HOLD_RUNNING_S = 900.0
+RUNNING_HOLD_S = 900.0
 """Longest wait for the end of a try that has begun, in seconds."""
 
-MAX_WAITING = 10_000
+MAX_WAITING_REQUESTS = 10_000
 """How many requests may wait; beyond that the oldest has failed."""
 
-MAX_REMEMBERED = 20_000
+MAX_REMEMBERED_EVENTS = 20_000
 """How many events and ended calls are remembered, so that what LiteLLM reports twice is one row."""
 
 
@@ -44,36 +44,38 @@ class _Request:
     """A request that has failed so far."""
 
     def __init__(self) -> None:
-        self.tries: list[Try] = []
+        self.tries: list[ReportedAttempt] = []
         self.names: set[str] = set()
         """Its call ids and trace ids."""
         self.until = 0.0
         """When it has failed for good, on the monotonic clock."""
 
     @property
-    def position(self) -> Position | None:
+    def position(self) -> AttemptPosition | None:
         return self.tries[-1].position
 
-    def is_continued_by(self, item: Try) -> bool:
+    def is_continued_by(self, item: ReportedAttempt) -> bool:
         """Whether the try can be the next of this request."""
         if item.position is None or self.position is None:
             return any(item.call_id == known.call_id for known in self.tries)
         return self.position < item.position
 
-    def is_described_by(self, item: Try) -> bool:
+    def is_described_by(self, item: ReportedAttempt) -> bool:
         """Whether the last try is the same one, known from its exception alone so far."""
         last = self.tries[-1]
-        return last.is_sketch and not item.is_sketch and (last.call_id, last.position) == (item.call_id, item.position)
+        return (
+            last.is_partial and not item.is_partial and (last.call_id, last.position) == (item.call_id, item.position)
+        )
 
 
-class Window:
+class AttemptJoin:
     """Joins tries into entries, which it hands to `emit`. Any thread may call it."""
 
     def __init__(
         self,
         emit: Callable[[RequestLogEntry], object],
         *,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int = MAX_WAITING_REQUESTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emit = emit
@@ -89,7 +91,7 @@ class Window:
         """How many requests wait."""
         return len(self._waiting)
 
-    def failed(self, item: Try) -> None:
+    def failed(self, item: ReportedAttempt) -> None:
         """Takes in a try that failed; its request may go on."""
         ended: list[_Request] = []
         with self._lock:
@@ -101,13 +103,13 @@ class Window:
             else:
                 request = self._find(item, _Request.is_continued_by) or _Request()
             request.tries.append(item)
-            request.until = self._clock() + (HOLD_RETRIED_S if item.may_pause else HOLD_S)
+            request.until = self._clock() + (RETRY_HOLD_S if item.may_pause else FAILED_HOLD_S)
             self._keep(request, item)
             while len(self._waiting) > self._max_waiting:
                 ended.append(self._remove(next(iter(self._waiting))))
         self._end(ended)
 
-    def succeeded(self, item: Try) -> None:
+    def succeeded(self, item: ReportedAttempt) -> None:
         """Takes in the try that answered: its request is one row now."""
         with self._lock:
             if self._is_known(item):
@@ -119,7 +121,7 @@ class Window:
             self._remember(("ended", item.call_id))
         self._end([request])
 
-    def refused(self, item: Try) -> None:
+    def refused(self, item: ReportedAttempt) -> None:
         """Takes in the end of a request that failed for good, as the proxy told its client.
 
         Its last try is known as a rule; `item` stands for it when there was none, as when every deployment cools down.
@@ -134,7 +136,7 @@ class Window:
         if request is not None:
             self._emit(entry_of(request.tries, status=item.status))
         else:
-            self._emit(entry_of([msgspec.structs.replace(item, asked_nobody=True)]))
+            self._emit(entry_of([msgspec.structs.replace(item, called_no_provider=True)]))
 
     def began(self, call_id: str, trace_id: str) -> None:
         """Notes that another try is under way: the request it continues waits for its end, however long that takes."""
@@ -143,7 +145,7 @@ class Window:
             return
         with self._lock:
             for request in self._by_id.get(call_id, self._by_id.get(trace_id, [])):
-                request.until = self._clock() + HOLD_RUNNING_S
+                request.until = self._clock() + RUNNING_HOLD_S
 
     def expire(self) -> None:
         """Ends the requests for which no other try came in time."""
@@ -164,9 +166,9 @@ class Window:
         for request in requests:
             self._emit(entry_of(request.tries))
 
-    def _is_known(self, item: Try) -> bool:
+    def _is_known(self, item: ReportedAttempt) -> bool:
         """Whether LiteLLM reports the same event again: some come both through the async and the sync callback."""
-        if item.is_sketch:
+        if item.is_partial:
             return False
         key = (item.call_id, item.started_s, item.status)
         known = key in self._seen
@@ -175,10 +177,10 @@ class Window:
 
     def _remember(self, key: tuple[object, ...]) -> None:
         self._seen[key] = None
-        if len(self._seen) > MAX_REMEMBERED:
+        if len(self._seen) > MAX_REMEMBERED_EVENTS:
             self._seen.popitem(last=False)
 
-    def _find(self, item: Try, matches: Callable[[_Request, Try], bool]) -> _Request | None:
+    def _find(self, item: ReportedAttempt, matches: Callable[[_Request, ReportedAttempt], bool]) -> _Request | None:
         """The waiting request that the try fits best: by its call id, else the one that has come furthest."""
         for name in (item.call_id, item.trace_id):
             fitting = [request for request in self._by_id.get(name, ()) if matches(request, item)]
@@ -186,7 +188,7 @@ class Window:
                 return max(fitting, key=lambda request: request.position or (0, 0))
         return None
 
-    def _keep(self, request: _Request, item: Try) -> None:
+    def _keep(self, request: _Request, item: ReportedAttempt) -> None:
         self._waiting[request] = None
         for name in {item.call_id, item.trace_id} - request.names:
             self._by_id.setdefault(name, []).append(request)

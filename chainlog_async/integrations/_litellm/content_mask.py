@@ -11,10 +11,10 @@ MASK = "[content]"
 # What LiteLLM's proxy writes about a key that it does not know: the key, shortened or not, and its SHA-256.
 _KEY = re.compile(r"(Received(?: API Key)?\s*=\s*)[^\s,]+|\b[0-9a-f]{64}\b")
 
-MIN_CHARS = 4
+MIN_MASKED_CHARS = 4
 """Shorter texts stay: "hi" is in "this"."""
 
-MAX_TEXTS = 1000
+MAX_MASKED_TEXTS = 1000
 """How many texts of a request are looked for, the newest first."""
 
 
@@ -23,7 +23,7 @@ def without_content(message: str, content: object) -> str:
     texts = sorted({text.strip() for text in _texts(content)}, key=len, reverse=True)
     for text in texts:
         # No form of a text is shorter than the text, and a prompt is longer than most messages.
-        if MIN_CHARS <= len(text) <= len(message):
+        if MIN_MASKED_CHARS <= len(text) <= len(message):
             for form in _forms(text):
                 message = message.replace(form, MASK)
     return _KEY.sub(lambda found: f"{found[1] or ''}[key]", message)
@@ -38,7 +38,7 @@ def _texts(content: object) -> Iterator[str]:
     """Texts from the last to the first, without the names and roles around them."""
     waiting: list[object] = [content]
     found = 0
-    while waiting and found < MAX_TEXTS:
+    while waiting and found < MAX_MASKED_TEXTS:
         item = waiting.pop()
         if isinstance(item, str):
             found += 1

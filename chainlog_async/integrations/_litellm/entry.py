@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, Attempt, RequestLogEntry
 
-from .payload import Try
+from .payload import ReportedAttempt
 
 
-def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEntry:
+def entry_of(tries: Sequence[ReportedAttempt], *, status: int | None = None) -> RequestLogEntry:
     """One row for a request: its last try is what came of it. `status` is what the client got, if that is known."""
     last = tries[-1]
     started = min(item.started_s for item in tries)
@@ -27,7 +27,7 @@ def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEn
         latency_ms=_ms(started, last.ended_s),
         http_status=status or last.status,
         # A try that was not seen still shows in the number of the last one.
-        attempts=0 if len(tries) == 1 and last.asked_nobody else max(len(tries), 1 + fallbacks + retries),
+        attempts=0 if len(tries) == 1 and last.called_no_provider else max(len(tries), 1 + fallbacks + retries),
         error_message=last.error_message,
         request_id=last.call_id or None,
         caller=next((item.caller for item in reversed(tries) if item.caller), None),
@@ -40,8 +40,8 @@ def entry_of(tries: Sequence[Try], *, status: int | None = None) -> RequestLogEn
     )
 
 
-def _attempt(item: Try) -> Attempt:
-    untimed = item.is_sketch and item.started_s == item.ended_s
+def _attempt(item: ReportedAttempt) -> Attempt:
+    untimed = item.is_partial and item.started_s == item.ended_s
     return Attempt(
         provider_id=item.provider_id,
         model=item.model,

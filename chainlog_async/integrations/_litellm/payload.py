@@ -18,17 +18,17 @@ from .content_mask import without_content
 MASTER_USER = "default_user_id"
 """The user that the proxy's master key belongs to; says less than the end user whom the client named."""
 
-MAX_METADATA_BYTES = 3000
+MAX_PAYLOAD_METADATA_BYTES = 3000
 """Largest metadata that is handed on, in bytes of JSON; what blots secrets out may make it a little longer."""
 
 # Errors that LiteLLM gives a status of its own, for there was no answer that had one.
-_WITHOUT_ANSWER = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
+_UNANSWERED_ERRORS = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
 # The Router's, when every deployment cools down; it has no status, and the proxy answers 429.
-_COOLING = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
+_COOLDOWN_ERRORS = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
 # Errors of the proxy itself, about a key, a budget or a model that is not there; those of providers have other names.
-_PROXYS_OWN = frozenset(
+_PROXY_ERRORS = frozenset(
     {
-        *_COOLING,
+        *_COOLDOWN_ERRORS,
         "HTTPException",
         "ModelAccessDeniedHTTPException",
         "ModelAccessDeniedProxyException",
@@ -38,20 +38,20 @@ _PROXYS_OWN = frozenset(
 )
 _CONNECTION_ERROR = "Connection error"
 
-Position = tuple[int, int]
+AttemptPosition = tuple[int, int]
 """Which try of its request it is: fallbacks before it, then retries within its model group."""
 
 
-class Try(msgspec.Struct, frozen=True, kw_only=True):
+class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a provider, as LiteLLM reported it."""
 
     call_id: str
     trace_id: str
-    position: Position | None
+    position: AttemptPosition | None
     """None for a call without the Router."""
     may_pause: bool
     """Whether LiteLLM may sleep before the next try, because the request is one that is retried."""
-    is_sketch: bool = False
+    is_partial: bool = False
     """Whether it was made from the exception alone; LiteLLM's own payload, should it come, knows more."""
     chain_name: str
     provider_id: str
@@ -60,7 +60,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     """As LiteLLM tells it to the client, 100 to 599."""
     answered: bool = True
     """False when the status is LiteLLM's own, because the provider sent none."""
-    asked_nobody: bool = False
+    called_no_provider: bool = False
     """Whether it stands for a request that failed before its first try."""
     started_s: float
     ended_s: float
@@ -77,7 +77,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, object] | None = None
 
 
-def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
+def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAttempt | None:
     """The try that LiteLLM's success or failure callback is about; None when it has no standard payload."""
     payload = _mapping(kwargs.get("standard_logging_object"))
     if not payload:
@@ -94,7 +94,7 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
     streamed = _streamed(payload)
     first = _seconds(payload.get("completionStartTime")) if streamed and succeeded else None
     call_id = _name(payload.get("litellm_call_id") or kwargs.get("litellm_call_id"))
-    return Try(
+    return ReportedAttempt(
         call_id=call_id,
         trace_id=_name(params.get("litellm_trace_id") or payload.get("trace_id")) or call_id,
         position=_position(routing),
@@ -104,7 +104,7 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
         model=_model(payload.get("model"), provider),
         status=200 if succeeded else _status(errors.get("error_code")),
         answered=succeeded or _was_answered(error_class, message),
-        asked_nobody=not succeeded and error_class in _PROXYS_OWN,
+        called_no_provider=not succeeded and error_class in _PROXY_ERRORS,
         started_s=started,
         ended_s=ended,
         first_token_s=first,
@@ -120,19 +120,19 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> Try | None:
     )
 
 
-def read_failure(request: Mapping[str, object], error: BaseException) -> Try:
+def read_failure(request: Mapping[str, object], error: BaseException) -> ReportedAttempt:
     """A failed try, or a request that failed before its first, as the exception and the call's arguments tell it."""
     routing = _routing(request)
     provider = _name(getattr(error, "llm_provider", None)) or "litellm"
     message = _message(str(error), request)
     ended = time.time()
     call_id = _name(request.get("litellm_call_id"))
-    return Try(
+    return ReportedAttempt(
         call_id=call_id,
         trace_id=_name(request.get("litellm_trace_id")) or call_id,
         position=_position(routing),
         may_pause=_whole(routing.get("max_retries")) > 0,
-        is_sketch=True,
+        is_partial=True,
         chain_name=_chain(routing, request),
         provider_id=provider,
         model=_model(request.get("model"), provider),
@@ -148,7 +148,7 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Try:
 
 def status_of(error: BaseException) -> int:
     """The HTTP status that LiteLLM gives an exception, or 500."""
-    if type(error).__name__ in _COOLING:
+    if type(error).__name__ in _COOLDOWN_ERRORS:
         return 429
     return _status(getattr(error, "status_code", None) or getattr(error, "code", None))
 
@@ -199,7 +199,7 @@ def _status(code: object) -> int:
 
 
 def _was_answered(error_class: str, message: str | None) -> bool:
-    return error_class not in _WITHOUT_ANSWER and _CONNECTION_ERROR not in (message or "")
+    return error_class not in _UNANSWERED_ERRORS and _CONNECTION_ERROR not in (message or "")
 
 
 def _cost(value: object) -> float | None:
@@ -221,7 +221,7 @@ def _routing(params: Mapping[str, object]) -> Mapping[str, object]:
     return other if "model_group" in other and "model_group" not in metadata else metadata
 
 
-def _position(routing: Mapping[str, object]) -> Position | None:
+def _position(routing: Mapping[str, object]) -> AttemptPosition | None:
     if "attempted_retries" not in routing:
         return None
     return _whole(routing.get("attempted_fallbacks")), _whole(routing.get("attempted_retries"))
@@ -294,5 +294,5 @@ def _metadata(payload: Mapping[str, object], routing: Mapping[str, object]) -> M
         kept["tags"] = names
     if payload.get("cache_hit") is True:
         kept["cache_hit"] = True
-    fits = len(msgspec.json.encode(kept)) <= MAX_METADATA_BYTES
+    fits = len(msgspec.json.encode(kept)) <= MAX_PAYLOAD_METADATA_BYTES
     return kept if fits else {name: kept[name] for name in ("call_type", "deployment_id") if name in kept}

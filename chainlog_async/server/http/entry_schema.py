@@ -6,7 +6,7 @@ from typing import Annotated, get_type_hints
 
 import msgspec
 
-from chainlog_async.entry.line import AttemptOfLine, EntryOfLine
+from chainlog_async.entry.line import LineAttempt, LineEntry
 from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt, RequestLogEntry
 
 
@@ -27,11 +27,11 @@ def _posted(
     return msgspec.defstruct(name, fields, rename="camel", kw_only=True, forbid_unknown_fields=True, module=__name__)
 
 
-PostedAttempt = _posted("PostedAttempt", Attempt, AttemptOfLine)
+PostedAttempt = _posted("PostedAttempt", Attempt, LineAttempt)
 PostedEntry = _posted(
     "PostedEntry",
     RequestLogEntry,
-    EntryOfLine,
+    LineEntry,
     metadata=dict[str, object] | None,
     attempt_trail=Annotated[list[PostedAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None,  # type: ignore[valid-type]  # a type that is made at run time
 )

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .parameters import Given, Parameter, read_parameters
+from .parameters import Parameter, ParsedParameters, read_parameters
 from .responses import ErrorReply
 
-Endpoint = Callable[[Request, Given], Awaitable[Response]]
+Endpoint = Callable[[Request, ParsedParameters], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Operation:
     parameters: Sequence[Parameter[object]] = ()
     method: str = "GET"
     success: int = 200
-    others: Mapping[int, object] = field(default_factory=dict)
+    other_answers: Mapping[int, object] = field(default_factory=dict)
     """The type of other answers by status, or a tuple of types; beside those that every route may give."""
     media_types: Sequence[str] = ("application/json",)
     """What a success may be."""
@@ -53,5 +53,5 @@ class Operation:
         return Route(self.path, answer, methods=[self.method])
 
 
-MISSING = {404: ErrorReply}
-"""For `Operation.others`: what was asked for may not be there."""
+NOT_FOUND = {404: ErrorReply}
+"""For `Operation.other_answers`: what was asked for may not be there."""

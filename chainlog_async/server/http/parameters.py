@@ -16,53 +16,53 @@ from chainlog_async.requests.filter import MAX_FILTER_CHARS
 
 from .responses import ApiError
 
-MAX_SHOWN = 60
+MAX_ECHOED_CHARS = 60
 """Most characters, and most values, that a refusal repeats."""
 
-T = TypeVar("T")
-C = TypeVar("C", bound=str)
-T_co = TypeVar("T_co", covariant=True)
+_T = TypeVar("_T")
+_C = TypeVar("_C", bound=str)
+_T_co = TypeVar("_T_co", covariant=True)
 
 DURATION = "^[0-9]{1,6}(ms|s|m|min|h|d|w)$"
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
-Place = Literal["query", "path", "header"]
+ParameterLocation = Literal["query", "path", "header"]
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter(Generic[T_co]):
+class Parameter(Generic[_T_co]):
     """One parameter of a request: how it is read, what it is when it is not given, and how it is described."""
 
     name: str
     description: str
-    read: Callable[[str], T_co]
+    read: Callable[[str], _T_co]
     """Raises `ValueError` for what it does not take."""
     remedy: str
     """What to give instead."""
     schema: Mapping[str, object]
     """The values that `read` takes, in JSON Schema."""
-    default: T_co
-    place: Place = "query"
+    default: _T_co
+    location: ParameterLocation = "query"
 
 
-class Given:
+class ParsedParameters:
     """The parameters of one request, read."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
-    def __getitem__(self, parameter: Parameter[T]) -> T:
+    def __getitem__(self, parameter: Parameter[_T]) -> _T:
         """What was given for it, or its default."""
-        return cast("T", self._values[parameter.name]) if parameter.name in self._values else parameter.default
+        return cast("_T", self._values[parameter.name]) if parameter.name in self._values else parameter.default
 
 
-def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> Given:
+def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> ParsedParameters:
     """Everything that was given. Raises ApiError (400) for the first thing that is wrong."""
     parameters = list(known)
-    queried = [parameter.name for parameter in parameters if parameter.place == "query"]
+    queried = [parameter.name for parameter in parameters if parameter.location == "query"]
     _refuse_unknown(sorted(set(request.query_params) - set(queried)), queried)
     texts = ((parameter, _texts_of(request, parameter)) for parameter in parameters)
-    return Given({parameter.name: _read(parameter, given) for parameter, given in texts if given})
+    return ParsedParameters({parameter.name: _read(parameter, given) for parameter, given in texts if given})
 
 
 def _read(parameter: Parameter[object], texts: list[str]) -> object:
@@ -71,15 +71,15 @@ def _read(parameter: Parameter[object], texts: list[str]) -> object:
             return parameter.read(texts[0])
     except ValueError:
         pass
-    shown = " and ".join(repr(given[:MAX_SHOWN]) for given in texts[:MAX_SHOWN])
+    shown = " and ".join(repr(given[:MAX_ECHOED_CHARS]) for given in texts[:MAX_ECHOED_CHARS])
     message = f"{parameter.name} is {shown}; give {parameter.remedy}"
     raise ApiError(400, message, "invalid_parameter", param=parameter.name)
 
 
 def _texts_of(request: Request, parameter: Parameter[object]) -> list[str]:
-    if parameter.place == "path":
+    if parameter.location == "path":
         return [request.path_params[parameter.name]]
-    return (request.query_params if parameter.place == "query" else request.headers).getlist(parameter.name)
+    return (request.query_params if parameter.location == "query" else request.headers).getlist(parameter.name)
 
 
 def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
@@ -97,23 +97,25 @@ def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
 # Kinds of parameters
 
 
-def whole(
-    name: str, description: str, *, least: int, most: int, default: int, place: Place = "query"
+def integer_parameter(
+    name: str, description: str, *, minimum: int, maximum: int, default: int, location: ParameterLocation = "query"
 ) -> Parameter[int]:
     """A whole number between two bounds."""
 
     def read(given: str) -> int:
-        if re.fullmatch("[0-9]{1,19}", given) and least <= int(given) <= most:
+        if re.fullmatch("[0-9]{1,19}", given) and minimum <= int(given) <= maximum:
             return int(given)
         raise ValueError
 
-    schema = {"type": "integer", "minimum": least, "maximum": most}
-    if place == "query":
+    schema = {"type": "integer", "minimum": minimum, "maximum": maximum}
+    if location == "query":
         schema["default"] = default
-    return Parameter(name, description, read, f"one whole number from {least} to {most}", schema, default, place)
+    return Parameter(
+        name, description, read, f"one whole number from {minimum} to {maximum}", schema, default, location
+    )
 
 
-def number_of_ms(name: str, description: str) -> Parameter[float | None]:
+def ms_parameter(name: str, description: str) -> Parameter[float | None]:
     """A duration in ms, with a fraction or without."""
 
     def read(given: str) -> float:
@@ -125,7 +127,7 @@ def number_of_ms(name: str, description: str) -> Parameter[float | None]:
     return Parameter(name, description, read, f"one number of ms from 0 to {MAX_COUNT}", schema, None)
 
 
-def text(name: str, description: str) -> Parameter[str | None]:
+def text_parameter(name: str, description: str) -> Parameter[str | None]:
     """Any text; an empty one is a text too."""
 
     def read(given: str) -> str:
@@ -138,7 +140,7 @@ def text(name: str, description: str) -> Parameter[str | None]:
     return Parameter(name, description, read, remedy, schema, None)
 
 
-def pattern(name: str, description: str, regex: str, remedy: str) -> Parameter[str | None]:
+def pattern_parameter(name: str, description: str, regex: str, remedy: str) -> Parameter[str | None]:
     """A text of one form."""
 
     def read(given: str) -> str:
@@ -149,17 +151,17 @@ def pattern(name: str, description: str, regex: str, remedy: str) -> Parameter[s
     return Parameter(name, description, read, remedy, {"type": "string", "pattern": f"^({regex})$"}, None)
 
 
-def choice(name: str, description: str, choices: Sequence[C], *, default: C) -> Parameter[C]:
+def choice_parameter(name: str, description: str, choices: Sequence[_C], *, default: _C) -> Parameter[_C]:
     """One of a few words."""
 
-    def read(given: str) -> C:
+    def read(given: str) -> _C:
         return choices[choices.index(given)]
 
     schema = {"type": "string", "enum": choices, "default": default}
     return Parameter(name, description, read, f"one of {', '.join(choices)}", schema, default)
 
 
-def instant(name: str, description: str) -> Parameter[int | None]:
+def time_parameter(name: str, description: str) -> Parameter[int | None]:
     """A time, in ms since the epoch, UTC."""
 
     def read(given: str) -> int:

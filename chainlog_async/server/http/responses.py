@@ -135,5 +135,5 @@ def _unavailable(error: DatabaseError | ClosedError) -> ApiError:
             return ApiError(503, str(error), "closed")
 
 
-ANSWERED = (ApiError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
+HANDLED_ERRORS = (ApiError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
 """The classes of errors to register `answer_error` for."""

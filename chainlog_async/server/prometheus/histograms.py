@@ -8,7 +8,7 @@ from itertools import accumulate
 from chainlog_async.common.histogram import Histogram
 
 
-def cumulated(histogram: Histogram, *, unit: float = 1) -> tuple[Sequence[tuple[str, float]], float]:
+def cumulative_buckets(histogram: Histogram, *, unit: float = 1) -> tuple[Sequence[tuple[str, float]], float]:
     """The counts up to each bound, then all, and the sum; bounds and sum divided by `unit`."""
     bounds = (*(str(bound / unit) for bound in histogram.bounds), "+Inf")
     return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.sum / unit

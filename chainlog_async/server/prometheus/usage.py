@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from chainlog_async.usage.metric_totals import AttemptTotals, MetricTotals, UsageTotals
 
-from .histograms import cumulated
+from .histograms import cumulative_buckets
 
 LABELS = ("chain", "provider", "model")
 
@@ -51,8 +51,8 @@ def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
     ttft = HistogramMetricFamily("chainlog_request_ttft_seconds", "Time to the first token.", labels=LABELS)
     for usage in totals.usage:
         labels = (usage.chain, usage.provider, usage.model)
-        latency.add_metric(labels, *cumulated(usage.latency_ms, unit=1_000))
-        ttft.add_metric(labels, *cumulated(usage.ttft_ms, unit=1_000))
+        latency.add_metric(labels, *cumulative_buckets(usage.latency_ms, unit=1_000))
+        ttft.add_metric(labels, *cumulative_buckets(usage.ttft_ms, unit=1_000))
     yield latency
     yield ttft
     yield _attempts(totals)

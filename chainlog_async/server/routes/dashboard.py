@@ -14,14 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import chainlog_async
+from chainlog_async.server.paths import HOME_PATH, STATIC_PREFIX
 
-HOME = "/"
-STATIC = "/static/"
-PAGE = "index.html"
-CHARTS = "django/static/chartkick/Chart.bundle.js"
+INDEX_FILE = "index.html"
+CHART_LIBRARY = "django/static/chartkick/Chart.bundle.js"
 """Where the package chartkick has Chart.js together with the adapter that its time axis needs."""
 
-MEDIA_TYPES = {
+STATIC_MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -34,7 +33,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-SAFETY = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -67,8 +66,8 @@ class Dashboard:
     def routes(self) -> list[Route]:
         """The page and its files, which are no part of what the API is described as."""
         return [
-            Route(HOME, self.page, include_in_schema=False),
-            Route(STATIC + "{digest}/{name}", self.file, include_in_schema=False),
+            Route(HOME_PATH, self.page, include_in_schema=False),
+            Route(STATIC_PREFIX + "{digest}/{name}", self.file, include_in_schema=False),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -94,21 +93,21 @@ class Dashboard:
 
 def _read_files() -> StaticFiles:
     bodies = {file.name: file.read_bytes() for file in files("chainlog_async.server").joinpath("static").iterdir()}
-    bodies["chart.js"] = files("chartkick").joinpath(CHARTS).read_bytes()
+    bodies["chart.js"] = files("chartkick").joinpath(CHART_LIBRARY).read_bytes()
     digest = hashlib.sha256(chainlog_async.__version__.encode())
     for name in sorted(bodies):
         digest.update(bodies[name])
     short = digest.hexdigest()[:16]
-    bodies[PAGE] = bodies[PAGE].replace(b"{{static}}", f"{STATIC[1:]}{short}".encode())
+    bodies[INDEX_FILE] = bodies[INDEX_FILE].replace(b"{{static}}", f"{STATIC_PREFIX[1:]}{short}".encode())
     by_name = {
-        name: StaticFile(MEDIA_TYPES[name.rpartition(".")[2]], body, gzip.compress(body, mtime=0))
+        name: StaticFile(STATIC_MEDIA_TYPES[name.rpartition(".")[2]], body, gzip.compress(body, mtime=0))
         for name, body in bodies.items()
     }
-    return StaticFiles(short, by_name.pop(PAGE), by_name)
+    return StaticFiles(short, by_name.pop(INDEX_FILE), by_name)
 
 
 def _reply(request: Request, file: StaticFile, digest: str, cache_control: str) -> Response:
-    headers = SAFETY | {"Cache-Control": cache_control, "ETag": f'W/"{digest}"', "Vary": "Accept-Encoding"}
+    headers = SECURITY_HEADERS | {"Cache-Control": cache_control, "ETag": f'W/"{digest}"', "Vary": "Accept-Encoding"}
     if digest in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

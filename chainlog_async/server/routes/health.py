@@ -18,8 +18,9 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import ClosedError
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given
+from chainlog_async.server.http.parameters import ParsedParameters
 from chainlog_async.server.http.responses import json_reply
+from chainlog_async.server.paths import HEALTH_PATH
 from chainlog_async.statistics import Statistics
 
 
@@ -50,11 +51,11 @@ class HealthEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/health", self.get_health, HealthReply, others={503: HealthReply}),
+            Operation(HEALTH_PATH, self.get_health, HealthReply, other_answers={503: HealthReply}),
             Operation("/v1/statistics", self.get_statistics, Statistics),
         ]
 
-    async def get_health(self, _request: Request, _given: Given) -> Response:
+    async def get_health(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """How the service is, for anybody: 503 when somebody has to do something."""
         health = self._chainlog.health()
         content = HealthReply(
@@ -69,10 +70,10 @@ class HealthEndpoints:
         # leads: SQLite's errors name the file itself.
         if not self._folders:
             self._folders = await run_in_thread(_folders_of, self._database)
-        shown = _without(self._folders, msgspec.to_builtins(content))
+        shown = _strip_folders(self._folders, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
-    async def get_statistics(self, _request: Request, _given: Given) -> Response:
+    async def get_statistics(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """The books: submitted == written + pending + all that was dropped."""
         return json_reply(self._chainlog.statistics())
 
@@ -88,11 +89,11 @@ def _folders_of(path: Path) -> list[str]:
     return sorted(names - {os.sep}, key=len, reverse=True)
 
 
-def _without(folders: Sequence[str], value: object) -> object:
+def _strip_folders(folders: Sequence[str], value: object) -> object:
     if isinstance(value, str):
         return functools.reduce(lambda text, folder: text.replace(folder, ""), folders, value)
     if isinstance(value, dict):
-        return {key: _without(folders, item) for key, item in value.items()}
+        return {key: _strip_folders(folders, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(folders, item) for item in value]
+        return [_strip_folders(folders, item) for item in value]
     return value

@@ -15,7 +15,7 @@ from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.http.entry_schema import PostedEntry
 from chainlog_async.server.http.operation import Body, Operation
-from chainlog_async.server.http.parameters import Given
+from chainlog_async.server.http.parameters import ParsedParameters
 from chainlog_async.server.http.request_body import Document, read_body, split_documents
 from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
 
@@ -103,7 +103,7 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
 def ingest_operation(chainlog: ChainLog) -> Operation:
     """The route that takes entries."""
 
-    async def post_logs(request: Request, _given: Given) -> Response:
+    async def post_logs(request: Request, _parameters: ParsedParameters) -> Response:
         """Entries to be written: one, an array of them, or one a line.
 
         202 once they are accepted; each that cannot be stored is named by its index, and costs the others nothing.
@@ -118,7 +118,12 @@ def ingest_operation(chainlog: ChainLog) -> Operation:
         IntakeReply,
         method="POST",
         success=202,
-        others={400: (IntakeReply, ErrorReply), 413: ErrorReply, 415: ErrorReply, 503: (IntakeReply, ErrorReply)},
+        other_answers={
+            400: (IntakeReply, ErrorReply),
+            413: ErrorReply,
+            415: ErrorReply,
+            503: (IntakeReply, ErrorReply),
+        },
         body=Body(
             PostedEntry,
             "One entry or an array of them, or one on each line. Names may be in snake_case too.",

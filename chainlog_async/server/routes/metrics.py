@@ -13,28 +13,28 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given, pattern
+from chainlog_async.server.http.parameters import ParsedParameters, pattern_parameter
 from chainlog_async.statistics import Health, Statistics
 from chainlog_async.usage.metric_totals import MetricTotals
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
-COLLECT = pattern(
+COLLECT = pattern_parameter(
     "collect", "One part alone: the books of this process, or the usage in the database.", "process|database",
     "process or database",
 )  # fmt: skip
-MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
+METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
 
 def metrics_operation(chainlog: ChainLog) -> Operation:
     """The route that answers a scrape, in the text format or OpenMetrics, whichever is asked for."""
 
-    async def get_metrics(request: Request, given: Given) -> Response:
+    async def get_metrics(request: Request, parameters: ParsedParameters) -> Response:
         """Metrics for Prometheus, in its text format or OpenMetrics; docs/operations.md lists them."""
-        part = given[COLLECT]
+        part = parameters[COLLECT]
         of_process = _process(chainlog) if part != "database" else None
         totals = await _totals(chainlog) if part != "process" else None
         # Thousands of lines are made in Python: not on the event loop, which may be a gateway's.
@@ -42,7 +42,7 @@ def metrics_operation(chainlog: ChainLog) -> Operation:
         text, content_type = await run_in_thread(_render, accept, of_process, totals, part != "process")
         return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    return Operation("/metrics", get_metrics, parameters=(COLLECT,), media_types=MEDIA_TYPES)
+    return Operation("/metrics", get_metrics, parameters=(COLLECT,), media_types=METRICS_MEDIA_TYPES)
 
 
 def _process(chainlog: ChainLog) -> tuple[Health, Statistics | None]:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import chainlog_async
-from chainlog_async.server.access import OPEN_PATH
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given, Parameter
+from chainlog_async.server.http.parameters import Parameter, ParsedParameters
 from chainlog_async.server.http.responses import ErrorReply, json_reply
+from chainlog_async.server.paths import HEALTH_PATH
 
 Json = dict[str, object]
 
@@ -27,7 +27,7 @@ ALWAYS = (400, 403, 421, 500, 503)
 def openapi_operation(operations: Sequence[Operation], *, with_keys: bool) -> Operation:
     """The route that answers with the description of `operations` and of itself."""
 
-    async def get_openapi(_request: Request, _given: Given) -> Response:
+    async def get_openapi(_request: Request, _parameters: ParsedParameters) -> Response:
         """This document."""
         return json_reply(document)
 
@@ -64,11 +64,11 @@ def openapi_document(operations: Sequence[Operation], *, with_keys: bool) -> Jso
 def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_keys: bool) -> Json:
     summary, _, description = inspect.cleandoc(operation.endpoint.__doc__ or "").partition("\n")
     answers: dict[int, object] = dict.fromkeys(ALWAYS, ErrorReply)
-    if with_keys and operation.path != OPEN_PATH:
+    if with_keys and operation.path != HEALTH_PATH:
         answers[401] = ErrorReply
-    if operation.path != OPEN_PATH:
+    if operation.path != HEALTH_PATH:
         answers[504] = ErrorReply
-    answers |= operation.others
+    answers |= operation.other_answers
     success: Json = {"description": "It worked."}
     if operation.answer is not None:
         success["content"] = {"application/json": {"schema": _schema(operation.answer, schema_of)}}
@@ -90,7 +90,7 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
             "application/x-ndjson": {"schema": {"type": "string"}},
         }
         described["requestBody"] = {"description": operation.body.description, "required": True, "content": content}
-    if with_keys and operation.path == OPEN_PATH:
+    if with_keys and operation.path == HEALTH_PATH:
         described["security"] = []
     return described
 
@@ -98,9 +98,9 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
 def _parameter(parameter: Parameter[object]) -> Json:
     return {
         "name": parameter.name,
-        "in": parameter.place,
+        "in": parameter.location,
         "description": parameter.description,
-        "required": parameter.place == "path",
+        "required": parameter.location == "path",
         "schema": parameter.schema,
     }
 
@@ -112,7 +112,7 @@ def _types_of(operations: Iterable[Operation]) -> Iterable[object]:
             yield operation.answer
         if operation.body is not None:
             yield operation.body.entry
-        for answer in operation.others.values():
+        for answer in operation.other_answers.values():
             yield from answer if isinstance(answer, tuple) else (answer,)
 
 

@@ -13,7 +13,7 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given, Parameter, whole
+from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter
 from chainlog_async.server.http.responses import json_reply
 from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
 
@@ -34,7 +34,7 @@ class NameConvertor(Convertor[str]):
 
 register_url_convertor("chainlog_name", NameConvertor())
 
-LIMIT = whole("limit", "How many.", least=1, most=MAX_PAGE, default=50)
+RECENT_LIMIT = integer_parameter("limit", "How many.", minimum=1, maximum=MAX_PAGE, default=50)
 NAME = Parameter("name", "The name, its slashes encoded or not.", str, "a name", {"type": "string"}, "", "path")
 
 
@@ -99,43 +99,55 @@ class StatsEndpoints:
 
     def operations(self) -> list[Operation]:
         """The routes of all reads."""
-        others = {404: NoUsage}
+        other_answers = {404: NoUsage}
         return [
             Operation("/v1/stats/summary", self.get_summary, SummaryReply),
             Operation("/v1/stats/providers", self.get_providers, ProvidersReply),
             Operation(
-                "/v1/stats/providers/{name:chainlog_name}", self.get_provider, ProviderUsage, (NAME,), others=others
+                "/v1/stats/providers/{name:chainlog_name}",
+                self.get_provider,
+                ProviderUsage,
+                (NAME,),
+                other_answers=other_answers,
             ),
             Operation("/v1/stats/chains", self.get_chains, ChainsReply),
-            Operation("/v1/stats/chains/{name:chainlog_name}", self.get_chain, ChainUsage, (NAME,), others=others),
-            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (LIMIT,)),
+            Operation(
+                "/v1/stats/chains/{name:chainlog_name}",
+                self.get_chain,
+                ChainUsage,
+                (NAME,),
+                other_answers=other_answers,
+            ),
+            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (RECENT_LIMIT,)),
         ]
 
-    async def get_summary(self, _request: Request, _given: Given) -> Response:
+    async def get_summary(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """The whole log in three numbers."""
         return json_reply(SummaryReply(await self._chainlog.usage.get_summary_stats()))
 
-    async def get_providers(self, _request: Request, _given: Given) -> Response:
+    async def get_providers(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """Every provider, last used first."""
         return json_reply(ProvidersReply(await self._chainlog.usage.get_all_provider_usage()))
 
-    async def get_provider(self, _request: Request, given: Given) -> Response:
+    async def get_provider(self, _request: Request, parameters: ParsedParameters) -> Response:
         """One provider."""
-        return _found_or(await self._chainlog.usage.get_provider_usage(given[NAME]), "No usage data for provider")
+        return _found_or_404(
+            await self._chainlog.usage.get_provider_usage(parameters[NAME]), "No usage data for provider"
+        )
 
-    async def get_chains(self, _request: Request, _given: Given) -> Response:
+    async def get_chains(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """Every chain, last used first."""
         return json_reply(ChainsReply(await self._chainlog.usage.get_all_chain_usage()))
 
-    async def get_chain(self, _request: Request, given: Given) -> Response:
+    async def get_chain(self, _request: Request, parameters: ParsedParameters) -> Response:
         """One chain."""
-        return _found_or(await self._chainlog.usage.get_chain_usage(given[NAME]), "No usage data for chain")
+        return _found_or_404(await self._chainlog.usage.get_chain_usage(parameters[NAME]), "No usage data for chain")
 
-    async def get_recent(self, _request: Request, given: Given) -> Response:
+    async def get_recent(self, _request: Request, parameters: ParsedParameters) -> Response:
         """The newest requests, newest first, with what 429chain knows of them; see `/v1/requests` for all of it."""
-        rows = await self._chainlog.usage.get_recent_requests(given[LIMIT])
+        rows = await self._chainlog.usage.get_recent_requests(parameters[RECENT_LIMIT])
         return json_reply(RequestsReply(list(map(OriginalRequest.of, rows))))
 
 
-def _found_or(usage: object | None, otherwise: str) -> Response:
+def _found_or_404(usage: object | None, otherwise: str) -> Response:
     return json_reply(NoUsage(otherwise), status=404) if usage is None else json_reply(usage)

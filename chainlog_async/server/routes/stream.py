@@ -15,28 +15,28 @@ from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.requests.filter import RequestFilter, matches
 from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given, whole
-from chainlog_async.server.http.request_filters import DETAILS, filter_of
+from chainlog_async.server.http.parameters import ParsedParameters, integer_parameter
+from chainlog_async.server.http.request_filters import FIELD_FILTERS, filter_of
 from chainlog_async.server.http.responses import ApiError, streamed_reply
-from chainlog_async.server.live_feed import News
+from chainlog_async.server.live_feed import LiveFeed
 
-MAX_WATCHERS = 100
+MAX_STREAMS = 100
 """Most clients at once."""
 
-HEARTBEAT_S = 15.0
+HEARTBEAT_INTERVAL_S = 15.0
 """Longest silence on a stream, in seconds: proxies give up on a connection that says nothing."""
 
-RETRY_MS = 2_000
+RECONNECT_MS = 2_000
 """After how long a browser comes back when the connection is lost."""
 
-NOWHERE = -1
-LAST_ID = whole(
+NO_EVENT_ID = -1
+LAST_EVENT_ID = integer_parameter(
     "Last-Event-ID",
     "The id of the last event that was received: the stream begins with the next one, instead of with what is new.",
-    least=0,
-    most=MAX_INT64,
-    default=NOWHERE,
-    place="header",
+    minimum=0,
+    maximum=MAX_INT64,
+    default=NO_EVENT_ID,
+    location="header",
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -46,55 +46,60 @@ class EventEndpoints:
     """Watching requests come."""
 
     def __init__(self, chainlog: ChainLog) -> None:
-        self._news = News(chainlog)
-        self._watchers = 0
+        self._feed = LiveFeed(chainlog)
+        self._streams = 0
 
     def operations(self) -> list[Operation]:
         """The routes."""
         path = "/v1/requests/stream"
         return [
-            Operation(path, self.stream_requests, parameters=(*DETAILS, LAST_ID), media_types=("text/event-stream",))
+            Operation(
+                path,
+                self.stream_requests,
+                parameters=(*FIELD_FILTERS, LAST_EVENT_ID),
+                media_types=("text/event-stream",),
+            )
         ]
 
     def stop(self) -> None:
         """Ends every stream."""
-        self._news.stop()
+        self._feed.stop()
 
-    async def stream_requests(self, request: Request, given: Given) -> Response:
+    async def stream_requests(self, request: Request, parameters: ParsedParameters) -> Response:
         """New requests as they are stored, as server-sent events.
 
         Each is an event `request` whose id is the request's and whose data is the request as JSON. A comment is sent
         after 15 seconds without one. A client that lost the connection sends `Last-Event-ID` and misses nothing; one
         that reads slowly gets the events later.
         """
-        if self._watchers >= MAX_WATCHERS:
-            raise ApiError(503, f"{MAX_WATCHERS} clients watch already; try again later", "too_many_streams")
-        where, seen = filter_of(given), given[LAST_ID]
-        newest = await self._news.newest_id()
+        if self._streams >= MAX_STREAMS:
+            raise ApiError(503, f"{MAX_STREAMS} clients watch already; try again later", "too_many_streams")
+        where, seen = filter_of(parameters), parameters[LAST_EVENT_ID]
+        newest = await self._feed.newest_id()
         # An id that is not there yet is of another file; this one begins anew.
         begin = newest if not 0 <= seen <= newest else seen
         return await streamed_reply(request, self._events(where, begin), "text/event-stream")
 
     async def _events(self, where: RequestFilter, seen: int) -> AsyncGenerator[bytes]:
-        self._watchers += 1
+        self._streams += 1
         try:
-            yield b"retry: %d\nid: %d\n\n" % (RETRY_MS, seen)
+            yield b"retry: %d\nid: %d\n\n" % (RECONNECT_MS, seen)
             spoke_at = time.monotonic()
-            while not self._news.stopped:
+            while not self._feed.stopped:
                 try:
-                    requests, seen = await self._news.after(seen)
+                    requests, seen = await self._feed.after(seen)
                 except (DatabaseError, ClosedError) as error:
                     yield f": {' '.join(str(error).split())}\n\n".encode()
                     return
                 events = b"".join(_event(request) for request in requests if matches(request, where))
-                if not events and time.monotonic() - spoke_at >= HEARTBEAT_S:
+                if not events and time.monotonic() - spoke_at >= HEARTBEAT_INTERVAL_S:
                     # With the id, so that whoever comes back need not look at all that the filter has left out.
                     events = b": nothing new\nid: %d\n\n" % seen
                 if events:
                     yield events
                     spoke_at = time.monotonic()
         finally:
-            self._watchers -= 1
+            self._streams -= 1
 
 
 def _event(request: RequestLogRow) -> bytes:

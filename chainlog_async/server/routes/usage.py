@@ -12,8 +12,14 @@ from starlette.responses import Response
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.server.http.operation import Operation
-from chainlog_async.server.http.parameters import Given, instant, pattern, text, whole
-from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME
+from chainlog_async.server.http.parameters import (
+    ParsedParameters,
+    integer_parameter,
+    pattern_parameter,
+    text_parameter,
+    time_parameter,
+)
+from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME_FORMATS
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
@@ -22,20 +28,22 @@ from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import STEPS, Step, Window
 from chainlog_async.usage.totals import Names
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 DEFAULT_WINDOW_MS = DAY_MS
 
-SINCE = instant("from", f"Where the window begins; without it 24 hours before its end. {TIME}")
-UNTIL = instant("until", f"Where the window ends; without it now. {TIME}")
-STEP = pattern("step", "Length of a step; without it the window is one.", "|".join(STEPS), f"one of {', '.join(STEPS)}")
-ZONE = text("tz", "The time zone whose midnights begin steps, such as `Europe/Berlin`; without it UTC.")
-BY = pattern("by", "What to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}")
-GROUPS = whole("groups", "Most groups; the others are added up.", least=1, most=MAX_GROUPS, default=20)
-FILL = pattern("fill", "`true`: steps without a request are there as well.", "true|false", "true or false")
+WINDOW_FROM = time_parameter("from", f"Where the window begins; without it 24 hours before its end. {TIME_FORMATS}")
+WINDOW_UNTIL = time_parameter("until", f"Where the window ends; without it now. {TIME_FORMATS}")
+STEP = pattern_parameter(
+    "step", "Length of a step; without it the window is one.", "|".join(STEPS), f"one of {', '.join(STEPS)}"
+)
+ZONE = text_parameter("tz", "The time zone whose midnights begin steps, such as `Europe/Berlin`; without it UTC.")
+BY = pattern_parameter("by", "What to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}")
+GROUPS = integer_parameter("groups", "Most groups; the others are added up.", minimum=1, maximum=MAX_GROUPS, default=20)
+FILL = pattern_parameter("fill", "`true`: steps without a request are there as well.", "true|false", "true or false")
 
-WINDOW = (SINCE, UNTIL)
-QUESTION = (*WINDOW, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
+WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
+QUERY_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
@@ -81,68 +89,70 @@ class UsageEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/v1/usage", self.get_usage, UsageReply, QUESTION),
-            Operation("/v1/latency", self.get_latency, LatencyReply, QUESTION),
-            Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW),
+            Operation("/v1/usage", self.get_usage, UsageReply, QUERY_PARAMETERS),
+            Operation("/v1/latency", self.get_latency, LatencyReply, QUERY_PARAMETERS),
+            Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW_PARAMETERS),
             Operation("/v1/names", self.get_names, Names),
         ]
 
-    async def get_usage(self, _request: Request, given: Given) -> Response:
+    async def get_usage(self, _request: Request, parameters: ParsedParameters) -> Response:
         """What was used in each step of a window, in all or by chain, provider, model or caller.
 
         Windows are widened to whole quarters of an hour. What it costs does not grow with the log.
         """
-        question = _Question(given)
-        points = await question.ask(self._chainlog.usage.get_usage)
-        return json_reply(UsageReply(**question.described(), points=points))
+        query = _UsageRequest(parameters)
+        points = await query.ask(self._chainlog.usage.get_usage)
+        return json_reply(UsageReply(**query.echo(), points=points))
 
-    async def get_latency(self, _request: Request, given: Given) -> Response:
+    async def get_latency(self, _request: Request, parameters: ParsedParameters) -> Response:
         """Percentiles of latency and time to first token, tokens per second, and the rates of errors and of 429s.
 
         Percentiles are at most 5 % from the true ones.
         """
-        question = _Question(given)
-        points = await question.ask(self._chainlog.usage.get_latency)
-        return json_reply(LatencyReply(**question.described(), points=points))
+        query = _UsageRequest(parameters)
+        points = await query.ask(self._chainlog.usage.get_latency)
+        return json_reply(LatencyReply(**query.echo(), points=points))
 
-    async def get_provider_health(self, _request: Request, given: Given) -> Response:
+    async def get_provider_health(self, _request: Request, parameters: ParsedParameters) -> Response:
         """How often each model of each provider answered, refused with 429 or failed, every try counted."""
-        window = _window(given)
-        providers = await _possible(self._chainlog.usage.get_provider_health(window))
+        window = _window(parameters)
+        providers = await _or_bad_request(self._chainlog.usage.get_provider_health(window))
         return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
 
-    async def get_names(self, _request: Request, _given: Given) -> Response:
+    async def get_names(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """What requests can be filtered by: the names of chains, providers, models and callers."""
         return json_reply(await self._chainlog.usage.get_names())
 
 
-class _Question:
-    def __init__(self, given: Given) -> None:
-        self._given = given
-        self._window = _window(given)
-        self._by = cast("GroupBy | None", given[BY])
+class _UsageRequest:
+    def __init__(self, parameters: ParsedParameters) -> None:
+        self._parameters = parameters
+        self._window = _window(parameters)
+        self._by = cast("GroupBy | None", parameters[BY])
 
-    async def ask(self, get: Callable[[UsageQuery], Awaitable[list[T]]]) -> list[T]:
-        given = self._given
-        where = UsageFilter(chain=given[CHAIN], provider=given[PROVIDER], model=given[MODEL], caller=given[CALLER])
-        return await _possible(
+    async def ask(self, get: Callable[[UsageQuery], Awaitable[list[_T]]]) -> list[_T]:
+        parameters = self._parameters
+        where = UsageFilter(
+            chain=parameters[CHAIN], provider=parameters[PROVIDER], model=parameters[MODEL], caller=parameters[CALLER]
+        )
+        return await _or_bad_request(
             get(
                 UsageQuery(
                     window=self._window,
                     by=self._by,
                     where=where,
-                    max_groups=given[GROUPS],
-                    fill=given[FILL] == "true",
+                    max_groups=parameters[GROUPS],
+                    fill=parameters[FILL] == "true",
                 )
             )
         )
 
-    def described(self) -> _Described:
+    def echo(self) -> _QueryEcho:
         window = self._window
         return {"since": window.start, "until": window.end, "step": window.step, "tz": window.zone, "by": self._by}
 
 
-class _Described(TypedDict):
+class _QueryEcho(TypedDict):
     since: int
     until: int
     step: Step | None
@@ -150,16 +160,16 @@ class _Described(TypedDict):
     by: GroupBy | None
 
 
-def _window(given: Given) -> Window:
-    since, until = given[SINCE], given[UNTIL]
+def _window(parameters: ParsedParameters) -> Window:
+    since, until = parameters[WINDOW_FROM], parameters[WINDOW_UNTIL]
     if until is None:
         until = now_ms()
     if since is None:
         since = max(until - DEFAULT_WINDOW_MS, 0)
-    return Window(start=since, end=until, step=cast("Step | None", given[STEP]), zone=given[ZONE] or "UTC")
+    return Window(start=since, end=until, step=cast("Step | None", parameters[STEP]), zone=parameters[ZONE] or "UTC")
 
 
-async def _possible(answer: Awaitable[T]) -> T:
+async def _or_bad_request(answer: Awaitable[_T]) -> _T:
     try:
         return await answer
     except ValueError as error:

@@ -14,7 +14,7 @@ import { isBeingRead, loadRequests, showOpen } from "./requests.js";
 import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./state.js";
 
 const RETRY_MS = 5000;
-const MOST_GROUPS = 9;
+const MAX_GROUPS = 9;
 
 let loading = new AbortController();
 let timer = 0;
@@ -50,7 +50,7 @@ async function loadFigures(signal, quietly) {
   const range = bounds(view);
   const filters = picked(view, DIMENSIONS);
   const total = { ...range, ...filters };
-  const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MOST_GROUPS, fill: true };
+  const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MAX_GROUPS, fill: true };
   const ask = (path, parameters) => get(path, parameters, { signal });
   const keepList = quietly && (isBeingRead() || view.live);
   const [health, books, names, usage, latency, usagePoints, latencyPoints, providers] = await Promise.all([

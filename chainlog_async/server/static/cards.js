@@ -5,8 +5,8 @@ import { count, duration, exactCount, money, share } from "./format.js";
 
 const MANY_ERRORS = 0.05;
 
-/** Shows the totals of the range, the percentiles over all of it, and the books of the log. */
-export function showCards(usage, latency, books) {
+/** Shows the totals of the range, the percentiles over all of it, and the accounting of the log. */
+export function showCards(usage, latency, accounting) {
   const total = summed(usage);
   const whole = latency[0] ?? { latencyMs: {}, ttftMs: {} };
   fill(byId("cards"), [
@@ -16,7 +16,7 @@ export function showCards(usage, latency, books) {
     errors(total),
     refusals(total),
     durations(whole),
-    ...(books ? [waiting(books), dropped(books)] : []),
+    ...(accounting ? [waiting(accounting), dropped(accounting)] : []),
   ]);
 }
 
@@ -50,8 +50,8 @@ function waiting({ pending, written }) {
   return card("Waiting entries", pending, count, `${count(written)} written since the start`);
 }
 
-function dropped(books) {
-  const reasons = Object.entries(books.dropped);
+function dropped(accounting) {
+  const reasons = Object.entries(accounting.dropped);
   const sum = reasons.reduce((all, [, number]) => all + number, 0);
   const told = reasons.map(([reason, number]) => `${exactCount(number)} ${reason.replaceAll("_", " ")}`).join(", ");
   return card("Dropped entries", sum, count, told || "nothing was lost", sum ? "bad" : "");

@@ -6,14 +6,14 @@ import { newest, prepend } from "./requests.js";
 import { eventsOf } from "./sse.js";
 import { change } from "./state.js";
 
-const MOST_KEPT = 500;
-const SHORTEST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 30_000;
+const MAX_PAUSED_REQUESTS = 500;
+const MIN_RECONNECT_MS = 1000;
+const MAX_RECONNECT_MS = 30_000;
 
 let running = null;
 let paused = false;
 let kept = [];
-let word = "";
+let state = "";
 
 /** Starts the tail for these filters, or starts it anew with them. */
 export function startLive(parameters) {
@@ -25,7 +25,7 @@ export function startLive(parameters) {
 /** Ends the tail. */
 export function stopLive() {
   stop();
-  word = "";
+  state = "";
   show();
 }
 
@@ -43,7 +43,7 @@ function stop() {
 }
 
 async function follow(parameters, signal) {
-  let wait = SHORTEST_WAIT_MS;
+  let wait = MIN_RECONNECT_MS;
   let seen = newest();
   while (!signal.aborted) {
     say("connecting …");
@@ -52,7 +52,7 @@ async function follow(parameters, signal) {
       const response = await ask("v1/requests/stream", parameters, { signal, headers });
       say("live");
       for await (const { id, event, data } of eventsOf(response)) {
-        wait = SHORTEST_WAIT_MS;
+        wait = MIN_RECONNECT_MS;
         if (id) seen = id;
         if (event === "request") take(JSON.parse(data));
       }
@@ -66,7 +66,7 @@ async function follow(parameters, signal) {
     if (signal.aborted) return;
     say("connection lost; trying again …");
     await pause(wait, signal);
-    wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+    wait = Math.min(2 * wait, MAX_RECONNECT_MS);
   }
 }
 
@@ -76,7 +76,7 @@ function take(request) {
     return;
   }
   kept.push(request);
-  if (kept.length > MOST_KEPT) kept.shift();
+  if (kept.length > MAX_PAUSED_REQUESTS) kept.shift();
   show();
 }
 
@@ -90,7 +90,7 @@ function togglePause() {
 }
 
 function say(text) {
-  word = text;
+  state = text;
   show();
 }
 
@@ -98,8 +98,8 @@ function show() {
   const possible = byId("live").dataset.possible;
   const resume = kept.length ? `Resume (${kept.length} new)` : "Resume";
   fill(byId("live"), [
-    running ? el("span", { class: `dot ${word === "live" && !paused ? "on" : ""}`, "aria-hidden": "true" }) : null,
-    el("span", { id: "live-state", class: "muted", role: "status" }, paused ? "paused" : word),
+    running ? el("span", { class: `dot ${state === "live" && !paused ? "on" : ""}`, "aria-hidden": "true" }) : null,
+    el("span", { id: "live-state", class: "muted", role: "status" }, paused ? "paused" : state),
     running ? el("button", { type: "button", id: "pause", onclick: togglePause }, paused ? resume : "Pause") : null,
     el(
       "button",

@@ -14,7 +14,7 @@ const STEPS = [
   ["12h", 12 * HOUR],
   ["1d", DAY],
 ];
-const MOST_BARS = 72;
+const MAX_BARS = 72;
 
 /** The time zone of this browser, such as Europe/Berlin. */
 export function zone() {
@@ -36,7 +36,7 @@ export function bounds(view, now = Date.now()) {
 
 /** The finest step that gives no more bars than can be told apart. */
 export function step({ from, until }) {
-  const fitting = STEPS.find(([, length]) => (until - from) / length <= MOST_BARS);
+  const fitting = STEPS.find(([, length]) => (until - from) / length <= MAX_BARS);
   return (fitting ?? STEPS.at(-1))[0];
 }
 

@@ -7,8 +7,8 @@ import { count, duration, exactTime, minute, money, NOTHING, shortTime } from ".
 import { change, current, isFiltered, withoutFilters } from "./state.js";
 import { sign } from "./status.js";
 
-const PAGE = 50;
-const MOST_ROWS = 1000;
+const PAGE_ROWS = 50;
+const MAX_ROWS = 1000;
 const COLUMNS = [
   ["Time"],
   ["Chain"],
@@ -31,7 +31,7 @@ const foot = el("div", { class: "more" });
 
 /** Loads the first page for these parameters, and the request that is open if it is not on it. */
 export async function loadRequests(parameters, signal) {
-  const page = await get("v1/requests", { ...parameters, limit: PAGE }, { signal });
+  const page = await get("v1/requests", { ...parameters, limit: PAGE_ROWS }, { signal });
   const open = current().open;
   const elsewhere = open && !page.requests.some(({ id }) => String(id) === open) ? await single(open, signal) : [];
   asked = parameters;
@@ -59,7 +59,7 @@ export function prepend(requests) {
     newestId = Math.max(newestId, request.id);
     if (!known.has(String(request.id))) body.prepend(...rowsOf(request, "new"));
   }
-  while (body.children.length > MOST_ROWS) body.lastChild.remove();
+  while (body.children.length > MAX_ROWS) body.lastChild.remove();
   if (body.children.length) byId("requests-empty")?.remove();
 }
 
@@ -95,7 +95,7 @@ function build() {
 async function more() {
   byId("more").disabled = true;
   try {
-    const page = await get("v1/requests", { ...asked, limit: PAGE, cursor });
+    const page = await get("v1/requests", { ...asked, limit: PAGE_ROWS, cursor });
     pages += 1;
     body.append(...page.requests.flatMap((request) => rowsOf(request)));
     showFoot(page);
