@@ -1,4 +1,4 @@
-"""What became of the entries, in numbers."""
+"""Counts what became of every entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainlog_async.statistics import BATCH_BOUNDS, DropReason
 
 
 class Accounting:
-    """Counts what is refused, written and dropped. Not thread-safe, but for `refuse_nested`."""
+    """Counters of entries that were refused, written and dropped. Only `refuse_nested` is thread-safe."""
 
     def __init__(self) -> None:
         self.written = self.replayed = self.truncated = self.batches = 0
@@ -18,33 +18,33 @@ class Accounting:
         self.last_commit_at: int | None = None
         self._refused = 0
         self._dropped: Counter[DropReason] = Counter()
-        # A signal handler may interrupt another one, and both any change below. `+=` of the one would undo that of the
-        # other; adding a byte is one step.
+        # A signal handler may interrupt any update below, or another handler. `+=` is not atomic and would lose a
+        # count; appending a byte is.
         self._nested = bytearray()
 
     def refuse(self, reason: DropReason) -> None:
-        """An entry is not taken in."""
+        """Counts an entry that was not accepted."""
         self._refused += 1
         self._dropped[reason] += 1
 
     def refuse_nested(self) -> None:
-        """An entry came while its thread was in the middle of changing these numbers."""
+        """Counts an entry that was logged while its own thread was updating these counters."""
         self._nested.append(0)
 
     def drop(self, reason: DropReason, rows: int) -> None:
-        """Entries that were taken in are abandoned."""
+        """Counts accepted entries that will not be written."""
         self._dropped[reason] += rows
 
     def mark_committed(self, rows: int) -> None:
-        """A batch is committed."""
+        """Counts a committed batch."""
         self.written += rows
         self.batches += 1
         self.batch_entries.add(rows)
         self.last_commit_at = now_ms()
 
     def losses(self) -> tuple[int, dict[str, int]]:
-        """How many entries were not taken in, and how many will not reach the database by reason, at one moment."""
-        # Read once: a signal handler may add to it at any point.
+        """Returns, as of one moment, how many entries were refused and how many were dropped, by reason."""
+        # Read once: a signal handler may append to it at any point.
         nested = len(self._nested)
         dropped: dict[str, int] = {reason: count for reason, count in self._dropped.items() if count}
         if nested:

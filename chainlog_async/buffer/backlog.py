@@ -1,8 +1,8 @@
-"""Entries that are accepted and not committed: lines in order, cut into the blocks that become batches.
+"""Entries that are accepted and not committed: lines in order, grouped into blocks that become batches.
 
-Every line has a place in the writer's stream of bytes, so "how far" is one number, the position. With a journal the
-lines are in its files and only the blocks are in memory; without one, or while it cannot be written, the lines are in
-memory, within bounds. Not thread-safe: `EntryQueue` holds its lock around every call.
+A writer's lines form one stream of bytes, so how far it is committed is a single number, the position. With a journal
+the lines are in its files and only the blocks are in memory. Without one, or while it cannot be written, the lines are
+in memory too, within bounds. Not thread-safe: `EntryQueue` holds its lock around every call.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from chainlog_async.errors import QueueFullError
 from .journal import Journal, Segment
 
 MAX_BLOCK_BYTES = 1024 * 1024
-"""A block is closed at this size even when it has fewer rows; SQLite's own limit for one value is 1 GB."""
+"""Size in bytes at which a block is closed, however few rows it has; SQLite's limit for one value is 1 GB."""
 
 MIN_BLOCK_ROWS = 256
-"""A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
+"""Rows in a block even when batches are smaller: blocks are what a long journal costs in memory."""
 
 IN_MEMORY = -1
 
 
 @dataclass(slots=True)
 class Block:
-    """Neighbouring lines that wait in the same place: one batch, or several small ones."""
+    """Consecutive lines kept in the same place: one batch, or several small ones."""
 
     start: int
     end: int
     place: int
-    """`IN_MEMORY`, or where in the stream the journal's file begins that holds the lines."""
+    """`IN_MEMORY`, or the start of the journal segment that holds the lines."""
     full_at: int
-    """The place in the stream from which on the block takes no more."""
+    """Stream position from which the block accepts no more lines."""
     since: float
-    """When its first line came, on the monotonic clock, in seconds."""
+    """When its first line was accepted, in seconds on the monotonic clock."""
     rows: int = 0
 
 
 class Backlog:
     """A bounded queue of lines, first in, first out.
 
-    In memory it is bounded by rows and by bytes, whichever comes first, the batch in hand included; in the journal by
-    the journal's own bound. `on_ready` is called when a first line waits, and whenever a batch has filled up.
+    In memory it is bounded by rows and by bytes, including the batch being written; in the journal by the journal's own
+    bound. `on_ready` is called when the first line arrives and whenever a full batch is waiting.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Backlog:
         self._drop_oldest = drop_oldest
         self._on_ready = on_ready
         self.writer_id = ""
-        """Whose lines these are."""
+        """The writer these lines belong to."""
         self.journal: Journal | None = None
-        """Where lines are kept; None keeps them in memory. Lines that wait when it is set stay there."""
+        """Where new lines are kept; None keeps them in memory. Lines already waiting stay where they are."""
         self._memory: deque[bytes] = deque()
         self._memory_bytes = 0
         self._blocks: deque[Block] = deque()
@@ -75,22 +75,22 @@ class Backlog:
         self._in_hand_since = 0.0
         self._tail = 0
         self.accepted = 0
-        """Lines taken in so far."""
+        """Lines accepted so far."""
         self.gone = 0
-        """How many of them do not wait any more, whatever became of them."""
-        # Where the next line goes unless there is something to look after first: into this block, and into its file if
-        # it has one, as long as the block and the stream are no longer than this.
+        """How many of them are no longer waiting, whether committed or dropped."""
+        # The fast path of `append`: the next line goes into this block, and into its segment if it has one, as long as
+        # the block and the stream stay within these limits.
         self._open_block = Block(0, 0, IN_MEMORY, 0, 0.0)
         self._open_segment: Segment | None = None
         self._plain_rows = self._plain_end = 0
         self.peak_rows = 0
-        """Most lines that waited before some were let go."""
+        """The highest number of waiting lines so far, up to the last time some left."""
         self.dropped_in_vain = 0
-        """How many older lines went before the last `QueueFullError`, and still there was no room."""
+        """How many older lines were dropped before the last `QueueFullError` without making enough room."""
 
     @property
     def rows(self) -> int:
-        """Lines waiting, the batch in hand included."""
+        """Lines waiting, including the batch being written."""
         return self.accepted - self.gone
 
     @property
@@ -102,19 +102,19 @@ class Backlog:
 
     @property
     def oldest_age_s(self) -> float:
-        """For how long the oldest line has waited at the most, in seconds; 0 when none waits."""
+        """Upper bound of how long the oldest line has waited, in seconds; 0 when none waits."""
         if self._in_hand is not None:
             return monotonic() - self._in_hand_since
         return monotonic() - self._blocks[0].since if self._blocks else 0
 
     @property
     def in_hand(self) -> Batch | None:
-        """The batch that was taken and is not settled."""
+        """The batch that was taken and is neither committed nor rejected yet."""
         return self._in_hand
 
     @property
     def rows_in_hand(self) -> int:
-        """Lines of the batch that was taken and is not settled."""
+        """Number of lines in the batch being written."""
         return self._in_hand.rows if self._in_hand else 0
 
     @property
@@ -123,43 +123,43 @@ class Backlog:
 
     @property
     def has_full_block(self) -> bool:
-        """Whether a batch of the largest size is waiting."""
+        """Whether a full batch is waiting."""
         if not self._blocks:
             return False
         return len(self._blocks) > 1 or self._blocks[0].rows >= self._max_batch_rows or self._is_full(self._blocks[0])
 
     def append(self, line: bytes) -> int:
-        """Takes in a line that ends in a newline. Returns how many older lines had to go for it.
+        """Accepts a line that ends in a newline. Returns how many older lines were dropped for it.
 
-        Raises `QueueFullError` when there is no room, or none that older lines could make.
+        Raises `QueueFullError` when there is no room and dropping older lines is not allowed or not enough.
         """
-        # Nearly every line just goes behind the one before. A request pays for this, so it is short: whether there is
-        # more to do is found by comparing a few numbers, and `_append_with_care` does it.
+        # Every request pays for this call, and nearly every line simply follows the one before. So a few comparisons
+        # decide whether there is more to do, and `_append_slowly` does it.
         block, start = self._open_block, self._tail
         end, rows = start + len(line), block.rows + 1
         if end > self._plain_end or rows > self._plain_rows:
-            return self._append_with_care(line)
+            return self._append_slowly(line)
         segment = self._open_segment
         if segment is None:
             if self.journal is not None:
-                return self._append_with_care(line)
+                return self._append_slowly(line)
             self._memory.append(line)
             self._memory_bytes += end - start
         elif end > segment.full_at:
-            return self._append_with_care(line)
+            return self._append_slowly(line)
         else:
             try:
                 segment.write(line, start, end)
             except OSError:
-                # Tried once more, where something can be done about it.
-                return self._append_with_care(line)
+                # Tried again by the slow path, which can switch segments or fall back to memory.
+                return self._append_slowly(line)
         block.rows = rows
         block.end = self._tail = end
         self.accepted += 1
         return 0
 
-    def _append_with_care(self, line: bytes) -> int:
-        """The same for any line: finds or makes the place it goes to, and the next ones after it."""
+    def _append_slowly(self, line: bytes) -> int:
+        """Accepts any line: finds or makes the place for it, and sets up the fast path for the lines after it."""
         dropped = 0
         journal = self.journal
         if journal is not None and journal.append(self._tail, line):
@@ -175,13 +175,13 @@ class Backlog:
         self.accepted += 1
         self._open_block = block
         self._open_segment = journal.open_segment if journal is not None and place != IN_MEMORY else None
-        self._look_ahead(block)
+        self._plan_fast_path(block)
         if rows == 1 or not rows % self._max_batch_rows:
             self._on_ready()
         return dropped
 
-    def _look_ahead(self, block: Block) -> None:
-        """How far the next lines can go with nothing to look after: no batch is full, nor the block, nor the memory."""
+    def _plan_fast_path(self, block: Block) -> None:
+        """Computes how far the fast path may go before a batch, the block or the memory is full."""
         to_full_batch = self._max_batch_rows - block.rows % self._max_batch_rows
         self._plain_rows = min(block.rows + to_full_batch - 1, self._max_block_rows)
         self._plain_end = block.full_at
@@ -190,14 +190,14 @@ class Backlog:
             self._plain_end = min(self._plain_end, block.end + self._max_bytes - self._memory_bytes)
 
     def try_journal(self) -> None:
-        """After a failure: finds out whether the journal can be written again."""
+        """After a failure, checks whether the journal can be written again."""
         if self.journal is not None:
             self.journal.try_again(self._tail)
 
     def take(self) -> Batch | None:
-        """The oldest batch: the one in hand if there is one, else the first lines that wait, a full batch or not.
+        """Takes the oldest batch, full or not; the batch already taken is returned until it is released.
 
-        Raises `OSError` when the journal cannot be read; `drop_unreadable` then passes over that block.
+        Raises `OSError` when the journal cannot be read; `drop_unreadable` then skips that block.
         """
         if self._in_hand is None and self._blocks:
             self._plain_end = 0
@@ -219,7 +219,7 @@ class Backlog:
         return self._in_hand
 
     def mark_committed(self, batch: Batch) -> None:
-        """Lets go of the batch in hand, or of its first part."""
+        """Releases the batch that was taken, or its first part."""
         hand = self._in_hand
         if hand is None or hand.start != batch.start:
             raise AssertionError(f"batch {batch.start} is not the one in hand")
@@ -230,14 +230,14 @@ class Backlog:
         self._release()
 
     def drop_unreadable(self) -> int:
-        """Gives up the oldest block. Returns how many lines that were."""
+        """Drops the oldest block. Returns how many lines it held."""
         block = self._blocks.popleft()
         self._forget(block.rows, block.end - block.start, block.place != IN_MEMORY)
         self._release()
         return block.rows
 
     def clear_memory(self) -> int:
-        """Gives up what is in memory alone; what is in the journal stays. Returns how many lines that were."""
+        """Drops the lines that are only in memory; those in the journal stay. Returns how many were dropped."""
         rows = self._memory_rows
         if self._in_hand is not None and not self._in_hand_journaled:
             self._in_hand = None
@@ -247,7 +247,7 @@ class Backlog:
         return rows
 
     def _make_room(self, line: bytes) -> tuple[int, int]:
-        """Keeps the line in memory, or in the journal once older lines have gone. How many went, and where it is."""
+        """Keeps the line in memory, dropping older ones if allowed. Returns how many were dropped, and its place."""
         dropped = 0
         while self._memory_rows >= self._max_rows or self._memory_bytes + len(line) > self._max_bytes:
             made_room = self._drop_first() if self._drop_oldest else 0
@@ -265,13 +265,13 @@ class Backlog:
         return block.rows >= self._max_block_rows or block.end >= block.full_at
 
     def _drop_first(self) -> int:
-        """Drops the oldest line, or the oldest block where lines are in the journal; not the batch in hand."""
+        """Drops the oldest line, or the oldest block if it is in the journal; never the batch being written."""
         if not self._blocks:
             return 0
         block = self._blocks[0]
         if block.place != IN_MEMORY:
             if self.journal is None or not self.journal.is_at_bound:
-                # The disk or the folder is in trouble: giving up what is safe would make room for nothing.
+                # The disk or the folder is failing: dropping journaled lines would make no room.
                 return 0
             self._blocks.popleft()
             self._forget(block.rows, block.end - block.start, journaled=True)
@@ -287,7 +287,7 @@ class Backlog:
 
     def _release(self) -> None:
         if self.journal is not None:
-            # The batch in hand is not committed: a kill must find it in the journal, whatever was dropped behind it.
+            # The batch being written is not committed: after a kill it must be in the journal, whatever was dropped.
             needed_from = self._blocks[0].start if self._blocks else self._tail
             self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
 
@@ -299,10 +299,10 @@ class Backlog:
             self._memory_bytes -= size
 
     def _why_full(self) -> str:
-        why = f"{self._memory_rows} entries ({self._memory_bytes} bytes) wait in memory already; "
+        why = f"{self._memory_rows} entries ({self._memory_bytes} bytes) are already waiting in memory; "
         if self.journal is not None and self.journal.error:
-            why += f"the journal takes none either: {self.journal.error}; "
+            why += f"the journal cannot take more either: {self.journal.error}; "
         return why + (
-            "raise max_queue_size or max_queue_bytes, or find out what holds the writer up "
+            "raise max_queue_size or max_queue_bytes, or find out what is blocking the writer "
             "(see the statistics' last_error)"
         )

@@ -1,10 +1,10 @@
 """The journal: every accepted line is in a file before `log_request` returns, so the process may die at any moment.
 
-One writer's lines are one endless stream of bytes. It is kept in segments, files named by the place in the stream of
-their first byte; "committed so far" is one number, the position, which the database keeps in the same transaction as
-the rows. What lies before the position is deleted, a segment at a time.
+A writer's lines form one endless stream of bytes, kept in segments: files named by the stream position of their first
+byte. How far the stream is committed is a single number, the position, which the database stores in the same
+transaction as the rows. Segments that lie before the position are deleted.
 
-A write goes to the page cache and is not synced: it survives the process, not a power cut.
+Writes go to the page cache and are not synced: they survive the death of the process, but not a power cut.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from time import monotonic
 from .paths import segment_path
 
 JOURNAL_RETRY_S = 1.0
-"""After a failed write, how long entries stay in memory before the journal is tried again, in seconds."""
+"""Time between a failed write and the next try, in seconds; entries wait in memory meanwhile."""
 
 PROBE = bytes(4096)
-"""What is written, and cut off again, to find out whether there is room."""
+"""Written and truncated again to find out whether the disk has room."""
 
 
 @dataclass(slots=True)
@@ -33,28 +33,28 @@ class Segment:
     path: Path
     descriptor: int
     full_at: int
-    """The place in the stream where the next file begins at the latest; the end, once it takes no more."""
+    """Stream position at which the next segment begins at the latest; `end` once this one is closed for writing."""
 
     def write(self, line: bytes, start: int, end: int) -> None:
-        """Writes the line, which reaches from `start` to `end` in the stream. Raises `OSError`."""
-        # pwrite, not an appending write: what a failed write left half done is simply written over.
+        """Writes the line at stream positions `start` to `end`. Raises `OSError`."""
+        # pwrite rather than append, so that a line after a failed write overwrites what that left behind.
         if os.pwrite(self.descriptor, line, start - self.start) != end - start:
-            raise OSError("the disk took only a part of the line; it is full, or a quota is used up")
+            raise OSError("only part of the line was written; the disk is full or a quota is exceeded")
         self.end = end
 
     def is_in_place(self) -> bool:
-        """Whether the file is still where it was made. Blocks for a moment."""
+        """Whether the file is still at its path. Blocks briefly."""
         try:
             return self.path.stat().st_ino == os.fstat(self.descriptor).st_ino
         except FileNotFoundError:
             return False
         except OSError:
-            # It was committed and closed meanwhile.
+            # It was committed and closed in the meantime.
             return True
 
 
 class Journal:
-    """The segments of one living writer. Not thread-safe: the queue holds its lock around every call."""
+    """The segments of a running writer. Not thread-safe: the queue holds its lock around every call."""
 
     def __init__(self, folder: Path, writer_id: str, *, max_bytes: int, segment_bytes: int) -> None:
         self._folder = folder
@@ -66,19 +66,19 @@ class Journal:
         self._retry_at = 0.0
         self._suspended = self._is_at_bound = False
         self.open_segment: Segment | None = None
-        """The file to go on with; None where a line has to look for its place first."""
+        """The segment being written; None when the next line has to start a new one."""
         self.segment_start = -1
-        """Where in the stream the file begins that the last line went into."""
+        """Stream position at which the segment of the last line begins."""
         self.error: str | None = None
-        """Why lines cannot be journaled at the moment, or None."""
+        """Why lines cannot be journaled right now, or None."""
 
     @property
     def size(self) -> int:
-        """Size of the segments that are needed, in bytes."""
+        """Size in bytes of the segments that still hold uncommitted lines."""
         return sum(segment.end - segment.start for segment in self._segments)
 
     def append(self, position: int, line: bytes) -> bool:
-        """Writes the line at that place of the stream. False when it cannot; the line is then not in the journal."""
+        """Writes the line at that stream position. Returns False if that failed and the line is not in the journal."""
         segment = self.open_segment
         end = position + len(line)
         if segment is None or position != segment.end or end > segment.full_at:
@@ -93,13 +93,13 @@ class Journal:
         return True
 
     def try_again(self, position: int) -> None:
-        """After a failure: finds out whether the next line could be written, which would go to that place."""
+        """After a failure, checks whether a line could be written at that stream position."""
         if self.error is None:
             return
         segment = self._next_segment(position, len(PROBE))
         if segment is not None:
             try:
-                # A full disk still makes files, and finds no room for what is in them.
+                # On a full disk files can still be created, but not written.
                 os.pwrite(segment.descriptor, PROBE, 0)
                 os.ftruncate(segment.descriptor, 0)
             except OSError as error:
@@ -113,7 +113,7 @@ class Journal:
         if self._is_at_bound:
             self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
             return None
-        # A line that is larger than a segment gets one of its own; no segment takes the journal over its bound.
+        # A line larger than a segment gets its own; no segment may take the journal over its bound.
         room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
         newest = self.newest
         path = segment_path(self._folder, self._writer_id, position)
@@ -123,7 +123,7 @@ class Journal:
             if newest is None or not newest.start == newest.end == position:
                 self._fail(f"{self._folder}: {error}")
                 return None
-            # Begun, and nothing is in it yet: another of that name could not be made.
+            # It was created earlier and is still empty, so it is used.
             segment = newest
             segment.full_at = position + room
         except OSError as error:
@@ -139,34 +139,34 @@ class Journal:
 
     @property
     def is_at_bound(self) -> bool:
-        """Whether it is ``journal_max_bytes`` that keeps the next line out."""
+        """Whether ``journal_max_bytes`` is what keeps the next line out."""
         return self._is_at_bound
 
     @property
     def newest(self) -> Segment | None:
-        """The segment that is being written."""
+        """The newest segment, or None when there is none."""
         return self._segments[-1] if self._segments else None
 
     def leave_segment(self) -> None:
-        """The next line begins a new file."""
+        """Makes the next line start a new segment, and forgets any failure."""
         self._leave_segment()
         self._suspended = False
         self._retry_at = 0.0
         self.error = None
 
     def suspend(self, reason: str) -> None:
-        """Takes nothing in until `leave_segment`."""
+        """Accepts nothing until `leave_segment`; `reason` is reported as the error."""
         self.error = reason
         self._suspended = True
-        # What is dropped for its sake would make no room now.
+        # Dropping older lines would make no room now.
         self._is_at_bound = False
         self._leave_segment()
 
     def read(self, start: int, end: int) -> bytes:
-        """The stream from `start` to `end`, which lie in one segment. Raises `OSError` when the file lost them."""
+        """Reads the stream from `start` to `end`, which lie in one segment. Raises `OSError` if the file lacks them."""
         segment = next((segment for segment in self._segments if segment.start <= start < segment.end), None)
         if segment is None:
-            raise OSError(f"{self._folder} has no segment with byte {start} of the stream any more")
+            raise OSError(f"{self._folder} no longer has a segment with byte {start} of the stream")
         data = bytearray()
         while len(data) < end - start:
             chunk = os.pread(segment.descriptor, end - start - len(data), start - segment.start + len(data))
@@ -176,9 +176,9 @@ class Journal:
         return bytes(data)
 
     def release(self, needed_from: int, *, in_hand_at: int | None = None) -> None:
-        """What lies before `needed_from` is not needed, but for the batch in hand, which begins at `in_hand_at`.
+        """Releases segments that lie before `needed_from`, except the newest and that of the batch at `in_hand_at`.
 
-        Segments that hold nothing else wait for `take_released`; the newest one stays.
+        Released segments are collected with `take_released`.
         """
         kept: deque[Segment] = deque()
         while len(self._segments) > 1:
@@ -190,35 +190,35 @@ class Journal:
         self._segments.extendleft(reversed(kept))
 
     def take_released(self) -> list[Segment]:
-        """Segments that `remove_segments` may delete; the caller has them alone."""
+        """Hands over the released segments, which the caller deletes with `remove_segments`."""
         released, self._released = self._released, []
         return released
 
     def release_all(self) -> None:
-        """Nothing of the stream is needed any more."""
+        """Releases every segment."""
         while self._segments:
             self._let_go(self._segments.popleft())
 
     def close(self) -> None:
-        """Closes the files and leaves them where they are, but for those that are released."""
+        """Closes the files and leaves them in place, except those that were released."""
         while self._segments:
             os.close(self._segments.popleft().descriptor)
 
     def disown(self) -> None:
-        """In a forked child: closes what is the parent's."""
+        """In a forked child, closes the parent's files."""
         for segment in (*self._segments, *self._released):
             os.close(segment.descriptor)
         self._segments.clear()
         self._released.clear()
 
     def _drop_empty_segment(self) -> None:
-        """On a full disk every try may get as far as a new file: they must not add up."""
+        """Removes a segment that could not be written: on a full disk each try would leave an empty file."""
         if self._segments and self._segments[-1].start == self._segments[-1].end:
             self._let_go(self._segments.pop())
 
     def _leave_segment(self) -> None:
         if self.open_segment is not None:
-            # Said in the segment itself: whoever goes on with it looks there alone.
+            # The fast path looks at the segment alone.
             self.open_segment.full_at = self.open_segment.end
         self.open_segment = None
 
@@ -230,12 +230,12 @@ class Journal:
 
     def _let_go(self, segment: Segment) -> None:
         self._released.append(segment)
-        # There may be room again.
+        # There may be room now.
         self._retry_at = 0.0
 
 
 def remove_segments(segments: list[Segment]) -> list[Segment]:
-    """Deletes the files and returns those that could not be. Blocks for a moment; call it in a thread."""
+    """Deletes the files and returns those that could not be deleted. Blocks; call it in a thread."""
     left: list[Segment] = []
     for segment in segments:
         try:

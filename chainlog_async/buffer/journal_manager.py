@@ -1,4 +1,4 @@
-"""What makes a writer one of several: its name, its lock and its journal."""
+"""A writer's id, lock and journal in the folder beside the database, which it may share with other writers."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from .queue import EntryQueue
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 FOLDER_CHECK_INTERVAL_S = 1.0
-"""How often the folder is looked at, in seconds; what is committed leaves the disk that much later at the most."""
+"""Time between two checks of the folder, in seconds; committed segments are deleted that much later at most."""
 
 MAX_SEGMENTS = 256
-"""In how many files a journal of the largest size is kept; each is open, and open files are the gateway's as well."""
+"""Most segments of one journal. Each is an open file, and the gateway needs file descriptors too."""
 
 
 class JournalManager:
-    """The living writer's side of the folder beside the database."""
+    """Takes the writer's lock, starts its journal, deletes committed segments, and recovers a deleted folder."""
 
     def __init__(self, queue: EntryQueue, settings: Settings) -> None:
         self._queue = queue
         self._enabled = settings.journal
         self._max_bytes = settings.journal_max_bytes
-        # With a small bound, small segments: what is committed only leaves the disk a segment at a time.
+        # Small bounds need small segments, because committed lines leave the disk one segment at a time.
         segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MAX_SEGMENTS)
         self._segment_bytes = min(segment_bytes, settings.journal_max_bytes // 4)
         self._lease: Lease | None = None
@@ -46,10 +46,10 @@ class JournalManager:
         self.writer_id = uuid.uuid4().hex
         queue.set_writer_id(self.writer_id)
         self.left_behind = False
-        """Whether a writer before this one ended without its shutdown."""
+        """Whether an earlier writer ended without shutting down."""
 
     async def open(self, db_path: Path) -> None:
-        """Takes a lock and starts the journal. Where that fails, entries wait in memory and health says so."""
+        """Takes the lock and starts the journal. If that fails, entries wait in memory and health reports it."""
         self._folder = journal_folder(db_path)
         try:
             await self._take_lease()
@@ -57,20 +57,20 @@ class JournalManager:
             self._note_no_journal(error)
 
     async def take_dead(self, on_problem: Callable[[str], None]) -> list[Lease]:
-        """Leases on what dead writers left; those still in the list when the stream is closed are released then."""
+        """Takes leases on the journals of dead writers. Those still in the list are released by `close`."""
         problems: list[str] = []
         try:
             if self._lease is not None:
                 await run_shielded(self._take_dead(problems))
         except OSError as error:
-            problems.append(f"{self._folder} cannot be searched for journals of writers before this one: {error}")
+            problems.append(f"{self._folder} cannot be searched for the journals of dead writers: {error}")
         for problem in problems:
             on_problem(problem)
         self.left_behind = self.left_behind or bool(self._dead)
         return self._dead
 
     async def look_after(self) -> None:
-        """Keeps the folder in order until it is cancelled, whatever happens; also while the database takes nothing."""
+        """Maintains the folder until cancelled, whatever happens, even while the database cannot be written."""
         while True:
             try:
                 self._queue.report_journal()
@@ -79,45 +79,45 @@ class JournalManager:
             except OSError as error:
                 self._note_no_journal(error)
             except Exception:
-                logger.exception("the journal's folder could not be looked after; it is tried again")
+                logger.exception("maintaining the journal's folder failed; trying again")
             await anyio.sleep(FOLDER_CHECK_INTERVAL_S)
 
     async def remove_committed(self) -> bool:
-        """Deletes the segments that are committed. False when there are some that cannot be deleted at the moment."""
+        """Deletes committed segments. Returns False when some could not be deleted yet."""
         self._committed += self._queue.take_released()
         if self._committed:
-            # To its end: what could not be deleted has to be remembered, or its rows would be replayed some day.
+            # Shielded: segments that could not be deleted must be remembered, or their rows would be replayed one day.
             await run_shielded(self._remove_committed())
         return not self._committed
 
     async def close(self, *, forget: bool, keep_lock: bool = False) -> None:
-        """Ends the stream. With `forget` nothing of it is needed, with `keep_lock` nobody may replay it yet."""
+        """Ends the stream. `forget` deletes the lock file; `keep_lock` keeps others from replaying the journal."""
         try:
             if self._lease is not None and not keep_lock:
                 lease, self._lease = self._lease, None
                 await run_in_thread(lease.release, remove=forget)
         except OSError as error:
-            logger.warning("the lock of this writer was not removed: %s", error)
+            logger.warning("the lock file of this writer was not deleted: %s", error)
         finally:
             while self._dead:
                 await run_in_thread(self._dead.pop().release, remove=False)
 
     async def _follow_folder(self) -> None:
-        """Makes the folder anew when somebody deleted it, or could not be made before. Raises `OSError`."""
+        """Recreates the folder if it was deleted or could not be created before. Raises `OSError`."""
         lease = self._lease
         if lease is None or not await run_in_thread(lease.is_in_place):
             await self._take_lease()
             if lease is not None:
-                # What waits in the deleted files is still read through their descriptors, and written; it just would
-                # not survive a kill any more.
-                logger.warning("%s was deleted while in use; it is made anew", self._folder)
+                # Lines in the deleted files are still read through their descriptors and written; until then they
+                # would no longer survive a kill.
+                logger.warning("%s was deleted while in use; creating it again", self._folder)
                 await run_in_thread(lease.release, remove=False)
         elif (segment := self._queue.newest_segment) is not None and not await run_in_thread(segment.is_in_place):
-            logger.warning("%s was deleted while in use; a new one is begun", segment.path)
+            logger.warning("%s was deleted while in use; starting a new segment", segment.path)
             self._queue.begin_segment(None)
 
     async def _take_lease(self) -> None:
-        # To its end: a lock that nobody knows of would be held as long as this process lives.
+        # Shielded: a lock whose lease was lost would be held until the process ends.
         await run_shielded(self._take_lease_now())
 
     async def _take_lease_now(self) -> None:
@@ -133,7 +133,7 @@ class JournalManager:
     async def _remove_committed(self) -> None:
         segments, self._committed = self._committed, []
         left = await run_in_thread(remove_segments, segments)
-        # Not in one line: the list that is added to must not be the one from before the wait.
+        # Not in one statement: `+=` would add to the list as it was before the await.
         self._committed += left
 
     def _note_no_journal(self, error: OSError) -> None:

@@ -16,11 +16,11 @@ from chainlog_async.common.file_lock import HAS_FILE_LOCKS, is_at_path, try_lock
 
 from .paths import LOCK_SUFFIX, SEGMENT_SUFFIX
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 class Lease:
-    """A held lock; the holder alone may write, replay or delete that writer's journal."""
+    """A held lock. Only its holder may write, replay or delete that writer's journal."""
 
     def __init__(self, folder: Path, writer_id: str, descriptor: int) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Lease:
         _leases.add(self)
 
     def is_in_place(self) -> bool:
-        """Whether the lock file is still where others look for it."""
+        """Whether the lock file is still at its path, where other processes look for it."""
         try:
             return self._descriptor is not None and is_at_path(
                 self._descriptor, _lock_path(self.folder, self.writer_id)
@@ -38,19 +38,19 @@ class Lease:
             return False
 
     def release(self, *, remove: bool) -> None:
-        """Lets go; with `remove`, nothing of this writer is left and the lock file goes too."""
+        """Releases the lock; with `remove`, deletes the lock file because nothing of this writer is left."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
         try:
             if remove:
-                # Before the lock is free: whoever gets it afterwards sees that the file is not at its place any more.
+                # Deleted before the lock is released: whoever locks it next sees that it is no longer at its path.
                 _lock_path(self.folder, self.writer_id).unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
     def disown(self) -> None:
-        """In a forked child: a copy of the descriptor would keep the lock when the owner has died."""
+        """In a forked child, closes the inherited descriptor, which would hold the lock after the owner's death."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -60,12 +60,12 @@ _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
 def take_lease(folder: Path, writer_id: str) -> Lease:
-    """A lease under an id that nobody else has. Raises `OSError` when there can be no lock."""
+    """Takes the lease of a new writer id. Raises `OSError` when no lock can be taken."""
     if not HAS_FILE_LOCKS:
-        raise OSError("this system has no flock, so a journal could not be told from a dead one's")
+        raise OSError("this system has no flock, so running writers cannot be told from dead ones")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for _ in range(100):
-        # Another starter may take the fresh file for a dead writer's before it is locked; it then removes it soon.
+        # Another process may take the new file for a dead writer's before it is locked; it will delete it soon.
         lease = _try_lock(folder, writer_id)
         if lease is not None:
             return lease
@@ -76,10 +76,10 @@ def take_lease(folder: Path, writer_id: str) -> Lease:
 def take_dead_leases(
     folder: Path, on_problem: Callable[[str], None] = logger.warning, *, but: str = ""
 ) -> Iterator[Lease]:
-    """Leases of writers that are dead, one at a time; those of the living, or of another taker, are passed over.
+    """Yields the leases of dead writers one at a time, skipping writers that run or are being replayed.
 
-    So is the writer `but`: who looks knows of itself that it lives, even when somebody has deleted its lock file.
-    `on_problem` is told of a writer whose lock cannot be asked. Raises `OSError` when the folder cannot be read.
+    The writer `but` is skipped too: it is the caller itself, whose lock file may have been deleted. `on_problem` is
+    called for each writer whose lock cannot be checked. Raises `OSError` when the folder cannot be read.
     """
     if not HAS_FILE_LOCKS or not folder.is_dir():
         return
@@ -89,21 +89,21 @@ def take_dead_leases(
         try:
             lease = _try_lock(folder, writer_id)
         except OSError as error:
-            on_problem(f"the journal of a writer before this one cannot be taken over: {error}")
+            on_problem(f"the journal of an earlier writer cannot be taken over: {error}")
         else:
             if lease is not None:
                 yield lease
 
 
 def writers_in(folder: Path) -> list[str]:
-    """The ids of all writers that have a lock or a journal there, living and dead. Raises `OSError`."""
+    """Lists the ids of all writers that have a lock file or a journal there, running or dead. Raises `OSError`."""
     return sorted({path.name.split(".")[0] for path in folder.iterdir() if _is_ours(path)})
 
 
 def is_held(folder: Path, writer_id: str) -> bool:
-    """Whether that writer lives, or somebody replays its journal. Makes no file. Raises `OSError`.
+    """Whether that writer runs or its journal is being replayed. Creates no file. Raises `OSError`.
 
-    A starter that looks for dead writers in the same microseconds may take a dead one for living.
+    A dead writer may seem to run for the microseconds in which a starting process checks its lock.
     """
     try:
         descriptor = os.open(_lock_path(folder, writer_id), os.O_RDONLY | os.O_CLOEXEC)
@@ -119,7 +119,7 @@ def _try_lock(folder: Path, writer_id: str) -> Lease | None:
     path = _lock_path(folder, writer_id)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # Locked, but is it still the file at that path? A taker that finished has removed it.
+        # Locked, but whoever held it before may have deleted it from its path.
         is_ours = try_lock(descriptor) and is_at_path(descriptor, path)
     except BaseException:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Where journals are kept, and how their files are named."""
+"""Where journals are kept and how their files are named."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def journal_folder(db_path: str | Path) -> Path:
 
 
 def segment_path(folder: Path, writer_id: str, start: int) -> Path:
-    """The file whose first byte is at that place in the writer's stream."""
+    """The segment whose first byte is at stream position `start`."""
     return folder / f"{writer_id}.{start:020d}{SEGMENT_SUFFIX}"
 
 
 def segments_of(folder: Path, writer_id: str) -> list[tuple[int, Path]]:
-    """A writer's segments with their starts, in order."""
+    """A writer's segments with their start positions, in order."""
     found = folder.glob(f"{writer_id}.*{SEGMENT_SUFFIX}")
     return sorted((int(path.name.split(".")[1]), path) for path in found if path.name.split(".")[1].isdigit())

@@ -1,8 +1,8 @@
-"""The queue between the gateway and the writer, and its books.
+"""The queue between the gateway and the writer.
 
-Any thread may put an entry in; only the writer's event loop takes out and waits. Everything that changes the books
-happens here, under one lock, so ``submitted == written + pending + dropped`` holds at every moment. Nothing is
-logged while the lock is held: a log handler may well end in `put` again.
+Any thread may put entries in; only the writer's event loop takes them out. Every change to the counters happens here,
+under one lock, so ``submitted == written + pending + dropped`` holds at every moment. Nothing is logged while the lock
+is held, because a log handler may call `put` again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .accounting import Accounting
 from .backlog import Backlog
 from .journal import Journal, Segment
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
 class EntryQueue:
-    """A bounded queue of encoded entries that knows what became of each."""
+    """A thread-safe, bounded queue of encoded entries that accounts for every one of them."""
 
     def __init__(self, *, max_rows: int, max_bytes: int, max_batch_rows: int, drop_oldest: bool) -> None:
         self._backlog = Backlog(
@@ -46,7 +46,7 @@ class EntryQueue:
         )
         self._use_new_lock()
         self._accounting = Accounting()
-        self._forked = self._barred = False
+        self._forked = self._is_closed = False
         self._abandoned_from: int | None = None
         self._in_hand_from = 1
         self._no_journal: str | None = None
@@ -58,24 +58,25 @@ class EntryQueue:
         self._loop_thread = 0
         self._progress = asyncio.Event()
         self.wake = asyncio.Event()
-        """Set when the writer should look up."""
+        """Set when the writer should check for work."""
         _queues.add(self)
 
     # -- the gateway's side, from any thread ---------------------------------------------------------------------
 
     def put(self, line: bytes, *, watch: bool = False) -> int:
-        """Takes in an encoded entry, newline included, and returns its number, counted from 1.
+        """Accepts an encoded entry, newline included, and returns its number, counted from 1.
 
-        Raises `QueueFullError`, `ClosedError` or `ForkedError`. With `watch`, `until_resolved` will tell its fate.
+        With `watch`, `until_resolved` raises what kept this entry out of the database. Raises `QueueFullError`,
+        `ClosedError` or `ForkedError`.
         """
-        # Bound methods by names of their own, and not `with`, which takes twice as long (measured on Python 3.11).
+        # Bound methods in local names, and no `with`, which takes twice as long (measured on Python 3.11).
         is_owned, acquire, release = self._is_owned, self._acquire, self._release
         if is_owned():
-            self._bar_nested()
+            self._refuse_nested_call()
         try:
             acquire()
-            if self._barred:
-                self._bar()
+            if self._is_closed:
+                self._refuse_closed()
             try:
                 made_room = self._backlog.append(line)
             except QueueFullError:
@@ -88,22 +89,22 @@ class EntryQueue:
             if made_room:
                 self._count_oldest_dropped(made_room)
         except BaseException:
-            # A signal handler may raise at any point in here, even while this waits for the lock.
+            # A signal handler may raise at any point here, even while waiting for the lock.
             if is_owned():
                 release()
             raise
         release()
         if made_room:
-            self._log_throttle.warn("queue_full", "the oldest entries made room for newer ones", made_room)
+            self._log_throttle.warn("queue_full", "the oldest entries were dropped for newer ones", made_room)
         return number
 
-    def _bar(self) -> None:
+    def _refuse_closed(self) -> None:
         self.require_same_process()
         self._accounting.refuse("closed")
         raise ClosedError("the log is shut down; log before it is closed, or open a new one")
 
-    def _bar_nested(self) -> None:
-        # The call underneath is in the middle of changing what this one would change as well.
+    def _refuse_nested_call(self) -> None:
+        # The interrupted call is in the middle of the same update.
         self.require_same_process()
         self._accounting.refuse_nested()
         raise QueueFullError(
@@ -112,11 +113,11 @@ class EntryQueue:
         )
 
     def require_same_process(self) -> None:
-        """Raises `ForkedError` in a process that inherited the queue."""
+        """Raises `ForkedError` in a forked process that inherited the queue."""
         if self._forked:
             raise ForkedError(
                 f"this log was opened before process {os.getpid()} was forked from its owner; "
-                "spawn the process instead, or fork before the log is opened"
+                "spawn the process instead, or fork before opening the log"
             )
 
     def refuse_invalid(self) -> None:
@@ -128,17 +129,17 @@ class EntryQueue:
             self._accounting.refuse("invalid")
 
     def report(self, reason: str, detail: str) -> None:
-        """Logs a refusal, at most once per period."""
+        """Logs a refusal, at most once a minute per reason."""
         if not self._is_owned():
             self._log_throttle.warn(reason, detail)
 
     def _use_new_lock(self) -> None:
-        # Reentrant: a finalizer or a signal handler that runs in here may log a request of its own, or ask for the
-        # books, and must not wait for itself.
+        # Reentrant: a finalizer or signal handler that interrupts this thread here may log a request or ask for the
+        # statistics, and must not deadlock.
         self._lock = threading.RLock()
-        # Whether this very thread is in the middle of a call already, and was interrupted there.
+        # Tells whether this thread already holds the lock, that is, was interrupted in the middle of a call.
         self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.HealthState asks
+        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition does
 
     # -- the writer's side ---------------------------------------------------------------------------------------
 
@@ -149,12 +150,12 @@ class EntryQueue:
         self.wake.set()
 
     def detach(self) -> None:
-        """The writer has ended: whoever still waits is told."""
+        """Tells everyone who still waits that the writer has ended."""
         self._loop = None
         self._tell_waiters()
 
     def wake_writer(self) -> None:
-        """Makes the writer look up, from whatever thread this is called in."""
+        """Wakes the writer, from any thread."""
         if (loop := self._loop) is None:
             return
         if threading.get_ident() == self._loop_thread:
@@ -163,17 +164,17 @@ class EntryQueue:
         try:
             loop.call_soon_threadsafe(self.wake.set)
         except RuntimeError:
-            # The loop was closed under the writer; the entry stays counted as pending.
+            # The loop was closed while the writer ran; the entry stays pending.
             self._loop = None
 
     @property
     def pending(self) -> int:
-        """Entries accepted and not settled."""
+        """Entries that are accepted and neither committed nor dropped."""
         return self._backlog.rows
 
     @property
     def has_full_batch(self) -> bool:
-        """Whether a batch of the largest size is waiting."""
+        """Whether a full batch is waiting."""
         with self._lock:
             return self._backlog.has_full_block
 
@@ -183,11 +184,11 @@ class EntryQueue:
         return self._waiting > 0
 
     def set_writer_id(self, writer_id: str) -> None:
-        """Whose lines these are."""
+        """Sets the id of the writer that these lines belong to."""
         self._backlog.writer_id = writer_id
 
     def begin_segment(self, new_journal: Callable[[], Journal] | None) -> None:
-        """The journal's folder is new: from now on lines go into a new file, or a new journal if there was none."""
+        """Starts a new segment because the folder is new, or a new journal if there was none."""
         with self._lock:
             self._no_journal = None
             if self._backlog.journal is not None:
@@ -196,7 +197,7 @@ class EntryQueue:
                 self._backlog.journal = new_journal()
 
     def note_no_journal(self, reason: str) -> None:
-        """There should be a journal, and there is none; lines go to memory until `begin_segment`."""
+        """Keeps lines in memory until `begin_segment`, because the journal cannot be used for that reason."""
         with self._lock:
             self._no_journal = reason
             if self._backlog.journal is not None:
@@ -204,12 +205,12 @@ class EntryQueue:
 
     @property
     def newest_segment(self) -> Segment | None:
-        """The file that lines are written to, if there is one."""
+        """The journal segment that lines are written to, if there is one."""
         with self._lock:
             return self._backlog.journal.newest if self._backlog.journal is not None else None
 
     def take(self) -> Batch | None:
-        """The oldest batch; the same one again until it is settled."""
+        """Takes the oldest batch, or None; returns the same one until it is committed or rejected."""
         while True:
             with self._lock:
                 if self._backlog.in_hand is None:
@@ -217,7 +218,7 @@ class EntryQueue:
                 try:
                     return self._backlog.take()
                 except OSError as error:
-                    # Before the lock is let go: an entry that makes room for itself would make another block the first.
+                    # While the lock is held: an entry that drops older ones would make another block the first.
                     lost = self._backlog.drop_unreadable()
                     problem = f"accepted entries cannot be read back: {error}"
                     self._accounting.drop("journal_lost", lost)
@@ -229,12 +230,12 @@ class EntryQueue:
 
     @property
     def in_hand(self) -> Batch | None:
-        """The batch that was taken and is not settled."""
+        """The batch that was taken and is neither committed nor rejected."""
         with self._lock:
             return self._backlog.in_hand
 
     def report_journal(self) -> None:
-        """Tries a journal that has failed, and says once when it fails, and once when it is back."""
+        """Retries a failing journal, and logs once when it fails and once when it recovers."""
         with self._lock:
             self._backlog.try_journal()
         error = self.journal_error
@@ -242,16 +243,16 @@ class EntryQueue:
         if error is not None and not was_failing:
             logger.warning("the journal cannot be written, entries wait in memory: %s", error)
         elif error is None and was_failing:
-            logger.info("the journal is written again")
+            logger.info("the journal can be written again")
 
     def take_released(self) -> list[Segment]:
-        """Journal segments that are committed; the caller deletes them."""
+        """Hands over committed journal segments, which the caller deletes."""
         with self._lock:
             journal = self._backlog.journal
             return journal.take_released() if journal else []
 
     def end_journal(self) -> None:
-        """After the drain: closes the journal; when nothing in it is needed any more, its segments are released."""
+        """After the drain, closes the journal, and releases its segments if nothing in them is needed."""
         with self._lock:
             journal = self._backlog.journal
             if journal is not None:
@@ -260,7 +261,7 @@ class EntryQueue:
                 journal.close()
 
     def mark_committed(self, batch: Batch) -> None:
-        """The batch in hand, or its first part, is committed."""
+        """Releases the batch that was taken, or its first part, as committed."""
         with self._lock:
             self._backlog.mark_committed(batch)
             self._in_hand_from += batch.rows
@@ -268,7 +269,7 @@ class EntryQueue:
         self._tell_waiters()
 
     def reject(self, batch: Batch, error: Exception) -> None:
-        """The database refuses this batch of one row."""
+        """Releases this batch of one row as rejected by the database."""
         with self._lock:
             self._fail(self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}"))
             self._backlog.mark_committed(batch)
@@ -277,21 +278,21 @@ class EntryQueue:
         self._tell_waiters()
 
     def note_replayed(self, rows: int, truncated: int = 0) -> None:
-        """Entries of a dead writer are committed."""
+        """Counts entries of a dead writer that were committed, and truncated lines that were found."""
         with self._lock:
             self._accounting.replayed += rows
             self._accounting.truncated += truncated
 
     def close(self) -> None:
-        """Takes in nothing more."""
+        """Refuses every further entry."""
         with self._lock:
-            self._barred = True
+            self._is_closed = True
         self.wake_writer()
 
     def abandon(self) -> int:
-        """Gives up what waits in memory alone, counted under ``shutdown``. Returns how many entries that were.
+        """Drops the entries that are only in memory, counted under ``shutdown``. Returns how many there were.
 
-        What is in the journal stays pending, and is written at the next start.
+        Entries in the journal stay pending and are written at the next start.
         """
         with self._lock:
             if self._backlog.rows:
@@ -306,7 +307,7 @@ class EntryQueue:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process inherited the queue from its parent."""
+        """Whether this process was forked after the queue was made."""
         return self._forked
 
     @property
@@ -315,10 +316,10 @@ class EntryQueue:
         return self._backlog.accepted
 
     async def until_resolved(self, number: int, *, watched: bool = False) -> None:
-        """Returns once the entry of that number and all before it are committed or counted as dropped.
+        """Returns once the entry with that number and all before it are committed or dropped.
 
-        Raises `EntryAbandonedError` when shutdown gave them up, `ClosedError` when no writer runs, and for a watched
-        entry what kept it out of the database.
+        Raises `EntryAbandonedError` when shutdown ran out of time, `ClosedError` when no writer runs, and, for a
+        watched entry, what kept it out of the database.
         """
         self.require_same_process()
         self._waiting += 1
@@ -332,21 +333,21 @@ class EntryQueue:
                 await self._progress.wait()
         finally:
             self._waiting -= 1
-            # A flush may wait for the same number, and must not take the news from who watches it.
+            # A flush may wait for the same number and must not consume the error of the one who watches it.
             error = self._watched.pop(number, None) if watched else None
         if error is not None:
             raise error
         if self._abandoned_from is not None and number >= self._abandoned_from:
             raise EntryAbandonedError(
-                "shutdown ran out of time before everything was committed; what is in the journal is written at the "
-                "next start: raise shutdown_timeout_ms, or find out what held the writer up (statistics().last_error)"
+                "shutdown ran out of time before everything was committed; entries in the journal are written at the "
+                "next start: raise shutdown_timeout_ms, or find out what blocked the writer (statistics().last_error)"
             )
 
     @property
     def _resolved(self) -> int:
-        """The number of the newest entry that is, with all before it, committed or dropped."""
+        """The number of the newest entry that is committed or dropped along with all before it."""
         if self._backlog.in_hand is not None:
-            # Behind it others may have been dropped: their numbers say nothing about the batch in hand.
+            # Entries behind the batch may have been dropped; that says nothing about the batch itself.
             return self._in_hand_from - 1
         return self._backlog.gone
 
@@ -356,12 +357,12 @@ class EntryQueue:
 
     def _count_oldest_dropped(self, count: int) -> None:
         self._accounting.drop("queue_full", count)
-        self._fail_last_resolved(count, QueueFullError("the entry made room for newer ones; raise max_queue_size"))
+        self._fail_last_resolved(count, QueueFullError("the entry was dropped for newer ones; raise max_queue_size"))
 
     def _fail_last_resolved(self, count: int, error: EntryError) -> None:
-        """Tells those who wait for one of the `count` entries that waited longest, which are dropped now."""
+        """Notes the error for those who watch one of the `count` oldest waiting entries, which were just dropped."""
         if self._watched:
-            # The batch in hand is older still, and is not what was dropped.
+            # The batch being written is older still, and was not dropped.
             last = self._backlog.gone + self._backlog.rows_in_hand
             for number in range(last - count + 1, last + 1):
                 self._fail(number, error)
@@ -373,7 +374,7 @@ class EntryQueue:
     # -- accounting ----------------------------------------------------------------------------------------------
 
     def counts(self) -> EntryCounts:
-        """What became of the entries so far, consistent in itself."""
+        """A consistent snapshot of what became of the entries so far."""
         with self._lock:
             backlog, accounting, journal = self._backlog, self._accounting, self._backlog.journal
             refused, dropped = accounting.losses()
@@ -397,17 +398,17 @@ class EntryQueue:
 
     @property
     def journal_error(self) -> str | None:
-        """Why there is no journal at the moment, where there should be one."""
+        """Why entries are not journaled although they should be, or None."""
         journal = self._backlog.journal
         return journal.error if journal is not None else self._no_journal
 
     def disown(self) -> None:
-        """In a forked child: the lock may be held by a thread that does not exist here."""
+        """In a forked child, drops what is the parent's; the lock may be held by a thread that does not exist here."""
         self._use_new_lock()
-        self._forked = self._barred = True
+        self._forked = self._is_closed = True
         self._loop = None
         if self._backlog.journal is not None:
-            # Closing does not unlock what the parent holds; keeping it open would, in a child that outlives it.
+            # Closing does not release the parent's lock; keeping the descriptor would hold it after the parent's death.
             self._backlog.journal.disown()
             self._backlog.journal = None
 

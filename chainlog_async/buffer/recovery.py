@@ -1,4 +1,4 @@
-"""Reading back the journal that a dead writer left behind."""
+"""Reading the journal that a dead writer left behind."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from .paths import segments_of
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """One whole line that cannot be an entry."""
+    """A complete line that is not a valid entry."""
 
     batch: Batch
     error: InvalidEntryError
 
 
 class DeadJournal:
-    """The lines of a dead writer that are not committed, in order."""
+    """The uncommitted lines of a dead writer, in order."""
 
     def __init__(self, lease: Lease, position: int, *, max_batch_rows: int) -> None:
         self.writer_id = lease.writer_id
         self.truncated = 0
-        """Lines whose end is missing: their writer died, or the disk was full, in the middle of the write."""
+        """Truncated lines: the writer died or the disk was full in the middle of the write."""
         self._lease = lease
         self._max_rows = max_batch_rows
         self._parts = self._read(position)
 
     async def next_part(self) -> Batch | Damaged | None:
-        """The next lines to commit, or None at the end. Raises `OSError`."""
+        """Returns the next lines to commit, or None at the end. Raises `OSError`."""
         return await run_in_thread(next, self._parts, None)
 
     async def close(self) -> None:
@@ -45,7 +45,7 @@ class DeadJournal:
         await run_in_thread(self._parts.close)
 
     async def delete(self) -> None:
-        """After everything was committed. Raises `OSError`."""
+        """Deletes the segments, once everything is committed. Raises `OSError`."""
         await run_in_thread(self._unlink)
 
     def _unlink(self) -> None:
@@ -55,9 +55,9 @@ class DeadJournal:
     def _read(self, position: int) -> Generator[Batch | Damaged]:
         segments = segments_of(self._lease.folder, self.writer_id)
         ends = [*(start for start, _ in segments[1:]), None]
-        # Of a writer that logged nothing there is a lock but no segment, and so an end too many.
+        # A writer that logged nothing has a lock but no segment, and so one end too many.
         for (start, path), end in zip(segments, ends, strict=False):
-            # What a write that failed left behind, the next segment has again.
+            # Whatever a failed write left at the end, the next segment holds again.
             yield from self._read_segment(start, path, max(position, start), end)
 
     def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:

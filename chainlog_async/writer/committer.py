@@ -1,4 +1,4 @@
-"""Getting one batch into the database, whatever the database says to it."""
+"""Commits one batch, whatever errors the database raises."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .gil_yield import GilYielder
 from .health import HealthState
 
 MIN_RETRY_PAUSE_S = 0.05
-"""Pause after a first failed commit, in seconds; it doubles with each further one."""
+"""Pause after the first failed commit, in seconds; it doubles with each further failure."""
 
 MAX_RETRY_PAUSE_S = 2.0
-"""Longest pause between two tries, in seconds: how late a recovery is noticed at the most."""
+"""Longest pause between two tries, in seconds: how late a recovery is noticed at most."""
 
 
 class BatchOutcome(Protocol):
-    """Who wants to know what became of a batch."""
+    """Is told what became of each part of a batch."""
 
     def mark_committed(self, batch: Batch) -> None:
         """These rows are committed."""
@@ -32,7 +32,7 @@ class BatchOutcome(Protocol):
 
 
 class Committer:
-    """Tries until a batch is settled; finds the row that the database refuses."""
+    """Retries a batch until every row is committed or rejected, and finds the row that the database refuses."""
 
     def __init__(self, storage: BatchStorage, health: HealthState, gil_yielder: GilYielder) -> None:
         self._storage = storage
@@ -41,28 +41,28 @@ class Committer:
         self._refused: dict[tuple[str, int], Exception] = {}
 
     async def commit(self, batch: Batch, outcome: BatchOutcome) -> None:
-        """Returns when every row is committed or rejected, however long that takes. Cancel it to give up.
+        """Returns when every row is committed or rejected, however long that takes. Cancel it to stop trying.
 
-        Cancelled, a statement goes on in aiosqlite's thread. The rest of the batch can be handed in again all the
-        same: the database passes over what it has.
+        After a cancellation a statement may still be running in the engine. The rest of the batch can be committed
+        again regardless: the engine skips what it already has.
         """
         pause_s = MIN_RETRY_PAUSE_S
         rest: Batch | None = batch
         while rest is not None:
             rest = await self.try_once(rest, outcome)
             if rest is not None:
-                # Jitter, so that several processes that wait for one lock do not all come back at once.
+                # Jitter, so that processes waiting for one lock do not all retry at once.
                 await anyio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
     async def try_once(self, batch: Batch, outcome: BatchOutcome) -> Batch | None:
-        """One try. Returns what is left of the batch, or None when all of it is settled."""
+        """Tries once. Returns the rest of the batch, or None when every row is committed or rejected."""
         parts = [batch]
         while parts:
             part = parts.pop()
             refused = self._refused.get((part.writer_id, part.end)) if part.rows == 1 else None
             if refused is not None:
-                # It may be put aside already, and then a commit would be passed over and look like success.
+                # It may already be rejected; a commit would then be skipped and look like success.
                 if not await self._reject(part, refused, outcome):
                     return _joined(part, parts)
                 continue
@@ -70,7 +70,7 @@ class Committer:
             try:
                 with self._gil_yielder:
                     await self._storage.commit(part)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the batch has to be kept
+            except Exception as error:  # noqa: BLE001  # whatever the error, the batch must be kept
                 if self._storage.classify(error, part) is StorageFault.ROW:
                     if part.rows > 1:
                         parts.extend(reversed(part.split()))
@@ -86,13 +86,13 @@ class Committer:
         return None
 
     async def _reject(self, row: Batch, error: Exception, outcome: BatchOutcome) -> bool:
-        """Rejects the row and counts it. Cut off in between, it is counted by the next try or by `note_committed`."""
+        """Rejects the row and counts it. If cancelled in between, the next try or `note_committed` counts it."""
         self._refused = {(row.writer_id, row.end): error}
         try:
             with self._gil_yielder:
                 await self._storage.reject(row, error)
-        except Exception as second_error:  # noqa: BLE001  # the same
-            # The disk may be full by now: the row stays at the head, and is judged again at the next try.
+        except Exception as second_error:  # noqa: BLE001  # whatever the error, the row must be kept
+            # The disk may be full by now: the row stays first in line and is tried again.
             self._health.note_retry()
             await self.note(second_error)
             return False
@@ -101,7 +101,7 @@ class Committer:
         return True
 
     def note_committed(self, batch: Batch, position: int, outcome: BatchOutcome) -> None:
-        """After a try that was cut off: counts the rows before that position, of which the last may be put aside."""
+        """After a cancelled try, counts the rows before that position; the last of them may have been rejected."""
         done = batch.part_before(position)
         refused = self._refused.get((done.writer_id, done.end)) if done.rows else None
         if refused is None:
@@ -116,15 +116,15 @@ class Committer:
         outcome.reject(row, refused)
 
     async def note(self, error: Exception) -> None:
-        """Says what went wrong and does what can be done about it; with a damaged file that may take for ever."""
-        self._say(error)
+        """Reports the error and lets the engine recover, which with a damaged database may wait for an operator."""
+        self._report(error)
         try:
             with self._gil_yielder:
                 await self._storage.recover(self._storage.classify(error))
-        except Exception as second_error:  # noqa: BLE001  # there will be a next try, whatever it is
-            self._say(second_error)
+        except Exception as second_error:  # noqa: BLE001  # there will be another try
+            self._report(second_error)
 
-    def _say(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         detail = self._storage.describe(error)
         if self._storage.classify(error) is StorageFault.DAMAGED:
             self._health.note_damage(detail, self._storage.damage_remedy)

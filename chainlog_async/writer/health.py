@@ -1,4 +1,4 @@
-"""The state of the log as the writer sees it: what failed, what is wrong now, what an operator can do about it."""
+"""What failed, what is wrong now, and what an operator can do about it, as the writer sees it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chainlog_async.storage.base import StorageEvents
 
 
 class HealthState(StorageEvents):
-    """Notes of the writer, its committer and the storage engine; all made on the writer's event loop."""
+    """Collects what the writer, its committer and the storage engine report, on the writer's event loop."""
 
     def __init__(self) -> None:
         self.running = False
-        """Whether there is a writer."""
+        """Whether the writer runs."""
         self.retries = 0
         self.last_error: str | None = None
         self.last_error_at: int | None = None
@@ -34,29 +34,29 @@ class HealthState(StorageEvents):
         self._log_throttle = LogThrottle()
 
     def note_retry(self) -> None:
-        """A commit failed and will be tried again."""
+        """Notes that a commit failed and will be tried again."""
         self.retries += 1
 
     def note_error(self, detail: str) -> None:
-        """What keeps entries from the database."""
+        """Notes what keeps entries from being written."""
         self.last_error = detail
         self.last_error_at = now_ms()
         self._failing = True
-        self._log_throttle.warn("writing failed, trying again", detail)
+        self._log_throttle.warn("writing failed; trying again", detail)
 
     def note_damage(self, detail: str, remedy: str) -> None:
-        """The database is damaged, and what an operator has to do."""
+        """Notes that the database is damaged, and what an operator has to do."""
         self.note_error(detail)
-        self._damage = f"the database is damaged ({detail}) and nothing is written to it: {remedy}"
+        self._damage = f"the database is damaged ({detail}) and nothing is being written to it: {remedy}"
 
     def note_success(self, took_s: float) -> None:
-        """A batch was committed, which took that many seconds."""
+        """Notes that a batch was committed, which took `took_s` seconds."""
         self.commit_ms.add(1_000 * took_s)
         self._failing = False
         self._damage = None
 
     def note_leftover(self, detail: str) -> None:
-        """A dead writer's journal could not be read, and waits for the next start."""
+        """Notes that a dead writer's journal could not be read and waits for the next start."""
         self._leftover = detail
         self._log_throttle.warn("a journal was skipped", detail)
 
@@ -71,7 +71,7 @@ class HealthState(StorageEvents):
         if problem is not None:
             self.last_error = problem
             self.last_error_at = now_ms()
-            self._log_throttle.warn("maintenance failed, trying again", problem)
+            self._log_throttle.warn("maintenance failed; trying again", problem)
 
     def note_size(self, database_bytes: int) -> None:
         """See `StorageEvents`."""
@@ -96,19 +96,19 @@ class HealthState(StorageEvents):
             why = (
                 "another process is checkpointing it; if that lasts, find that process and end it"
                 if frames < 0
-                else f"a reader has held an old state of the database for long ({moved} of {frames} frames moved): "
+                else f"a reader has held an old snapshot of the database for long ({moved} of {frames} frames moved): "
                 "end that reader"
             )
             self._wal = f"the write-ahead log has {size} bytes and cannot be emptied, because {why}"
 
     def health(self, journal_error: str | None, notes: tuple[str, ...] = ()) -> Health:
-        """Whether entries reach the database; ``failed`` only when an operator has to act. `notes` are passed on."""
+        """Whether entries reach the database: ``failed`` only when an operator has to act. `notes` are included."""
         if not self.running:
             return Health(status="failed", reasons=("no writer is running; start the log's run(), or open it again",))
         failed = [reason for reason in (self._damage, self._corruption) if reason]
         degraded = [self._wal] if self._wal else []
         if self._failing and not self._damage:
-            degraded.append(f"commits fail and are tried again: {self.last_error}")
+            degraded.append(f"commits fail and are being retried: {self.last_error}")
         if self._maintenance:
             degraded.append(f"entries are written, but maintenance fails: {self._maintenance}")
         if self._leftover:

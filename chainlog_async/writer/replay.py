@@ -1,4 +1,4 @@
-"""Journals that dead writers left behind, read back and written, exactly once."""
+"""Replays the journals that dead writers left behind, exactly once."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from chainlog_async.storage.base import BatchStorage
 
 from .committer import BatchOutcome, Committer
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 Commit = Callable[[Batch, BatchOutcome], Awaitable[None]]
-"""Returns when every row of the batch is committed or rejected, and has been counted."""
+"""Returns when every row of the batch is committed or rejected, and counted."""
 
 
 class Counter(Protocol):
-    """Who counts what is replayed, as it happens."""
+    """Counts what is replayed, as it happens."""
 
     def note_replayed(self, rows: int, truncated: int = 0) -> None:
-        """So many more entries are committed, and so many lines were found unfinished."""
+        """Adds to the number of replayed entries and of truncated lines."""
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What was done with journals of dead writers."""
+    """What was replayed so far."""
 
     journals: int = 0
     rows: int = 0
     """Entries committed."""
     rejected: int = 0
-    """Entries put aside in `rejected_entries`."""
+    """Entries that the database rejected."""
     truncated: int = 0
-    """Unfinished lines."""
+    """Truncated lines, which were skipped."""
 
     def __add__(self, other: Replayed) -> Replayed:
         return Replayed(
@@ -60,10 +60,10 @@ async def replay_dead_writers(
     max_batch_rows: int,
     on_unreadable: Callable[[str], None],
 ) -> None:
-    """Takes over every journal whose writer is dead, commits what is not committed yet, and deletes it.
+    """Takes over the journal of every dead writer, commits what is not committed yet, and deletes it.
 
-    A kill or a cancellation in the middle leaves the rest to the next taker. One that cannot be read is left to it,
-    too, for it must not keep the living from being written. Raises what the storage engine raises.
+    After a kill or a cancellation the next start continues. A journal that cannot be read is reported to
+    `on_unreadable` and left for the next start, so that new entries are still written. Raises what the engine raises.
     """
     dead = await journals.take_dead(on_unreadable)
     try:
@@ -72,7 +72,9 @@ async def replay_dead_writers(
             try:
                 await replay([lease], storage, committer.commit, queue, max_batch_rows=max_batch_rows)
             except OSError as error:
-                on_unreadable(f"the journal of a writer before this one, {lease.writer_id}, stays as it is: {error}")
+                on_unreadable(
+                    f"the journal of an earlier writer, {lease.writer_id}, cannot be replayed and is kept: {error}"
+                )
     finally:
         await release_all(dead)
 
@@ -80,7 +82,7 @@ async def replay_dead_writers(
 async def replay(
     leases: list[Lease], storage: BatchStorage, commit: Commit, counter: Counter, *, max_batch_rows: int
 ) -> Replayed:
-    """The same with leases that were taken already; each is released in the end. Raises what `commit` raises, too."""
+    """Replays the journals of leases that are already taken, and releases every lease. Raises what `commit` raises."""
     total = Replayed()
     try:
         while leases:
@@ -88,8 +90,9 @@ async def replay(
             lease = leases.pop()
             await run_in_thread(lease.release, remove=True)
     except BaseException:
-        # A statement that was cancelled may run yet, and commit when the next taker is done and has forgotten the
-        # position. Where the database does not say that it is over, the lock ends with this process.
+        # A cancelled statement may still be running, and could commit after another process has replayed the journal
+        # and deleted the position. Unless the engine confirms that it has ended, the lock is kept until this process
+        # ends.
         if not await run_shielded(storage.wait_until_idle()) and leases:
             leases.pop()
         raise
@@ -99,7 +102,7 @@ async def replay(
 
 
 async def release_all(leases: list[Lease]) -> None:
-    """Leaves what belongs to them to the next taker."""
+    """Releases the leases and leaves their journals in place."""
     await run_shielded(_release_all(leases))
 
 
@@ -123,13 +126,13 @@ async def _replay(
     finally:
         await journal.close()
     counter.note_replayed(0, journal.truncated)
-    # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
+    # In this order: a kill in between leaves lines that the database knows, or a lock file without a journal.
     await journal.delete()
     await storage.forget(lease.writer_id)
     if outcome.rows or outcome.rejected or journal.truncated:
         logger.warning(
-            "a writer before this one was killed: %d entries were written from its journal, %d put aside in "
-            "rejected_entries, %d were unfinished",
+            "an earlier writer was killed: %d entries were written from its journal, %d were rejected, and %d "
+            "truncated lines were skipped",
             outcome.rows,
             outcome.rejected,
             journal.truncated,

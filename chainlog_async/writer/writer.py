@@ -24,17 +24,17 @@ from .replay import replay_dead_writers
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 SHUTDOWN_CLEANUP_S = 1.0
-"""How long shutdown tries to leave nothing behind once everything is written, in seconds."""
+"""Longest time that shutdown spends deleting the journal and the position once everything is written, in seconds."""
 
 MAINTENANCE_RETRY_S = 1.0
-"""Time until the next round of maintenance when one raised, in seconds."""
+"""Time until the next round of maintenance after one that raised, in seconds."""
 
 
 class Writer:
-    """Waits for entries, commits them in batches, and lives through every error."""
+    """Waits for entries, commits them in batches, and survives every error."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class Writer:
         self._maintain_at = monotonic()
 
     def stop(self) -> None:
-        """Asks the writer to drain and end; only from its own event loop."""
+        """Tells the writer to drain the queue and end; call it from the writer's event loop."""
         self._serving.cancel()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Writes until stopped or cancelled, then drains for as long as the shutdown timeout allows.
+        """Writes until stopped or cancelled, then drains the queue within the shutdown timeout.
 
-        What dead writers left in their journals is written first.
+        The journals of dead writers are replayed first.
         """
         try:
             await self._journals.open(await self._storage.start())
@@ -98,8 +98,7 @@ class Writer:
                     await self._write_next()
                 await self._maintain()
                 pause_s = MIN_RETRY_PAUSE_S
-            except Exception as error:  # noqa: BLE001  # see below
-                # Whatever it was: a log that stops for good because of one error is the worst of all.
+            except Exception as error:  # noqa: BLE001  # a log must not stop because of one error
                 await self._committer.note(error)
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
@@ -118,23 +117,23 @@ class Writer:
             if isinstance(error, ChainlogError) or self._storage.classify(error) is not StorageFault.OTHER:
                 raise
             # What dead writers left must not keep this one from writing.
-            self._health.note_leftover(f"what writers before this one left was not replayed: {error!r}")
+            self._health.note_leftover(f"the journals of earlier writers were not replayed: {error!r}")
         if self._journals.left_behind:
             tasks.start_soon(self._storage.check_after_crash)
 
     async def _maintain(self) -> None:
         if monotonic() < self._maintain_at:
             return
-        # Also for a round that fails.
+        # Set before the round, for one that raises.
         self._maintain_at = monotonic() + MAINTENANCE_RETRY_S
         with self._gil_yielder:
             self._maintain_at = monotonic() + await self._storage.maintain(is_behind=self._queue.has_full_batch)
 
     async def _wait_for_batch(self) -> bool:
-        """True when a batch is due: a full one, one that somebody waits for, or one that is old enough.
+        """Returns True when a batch is due: it is full, a flush waits for it, or the flush interval is over.
 
-        The interval counts from the batch before, so a lone entry after a quiet spell goes at once, and a journals of
-        them makes one commit per interval. False when it is maintenance that is due.
+        The interval counts from the previous batch, so a single entry after a quiet time is written at once, and a
+        steady flow makes one commit per interval. Returns False when maintenance is due instead.
         """
         queue = self._queue
         while True:
@@ -159,16 +158,16 @@ class Writer:
                 await self._journals.remove_committed()
 
     async def _shut_down(self) -> None:
-        """Drains under the deadline, even when the task is cancelled over and over; then puts things in order."""
-        await run_shielded(self._drain_and_tidy_up())
+        """Drains within the deadline, even when the task is cancelled again and again, then cleans up."""
+        await run_shielded(self._drain_and_clean_up())
 
-    async def _drain_and_tidy_up(self) -> None:
+    async def _drain_and_clean_up(self) -> None:
         try:
             with anyio.move_on_after(self._shutdown_timeout_s):
                 await self._drain()
-        except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
+        except Exception as error:  # noqa: BLE001  # whatever the error, the cleanup must happen
             self._health.note_error(self._storage.describe(error))
-        await self._tidy_up()
+        await self._clean_up()
 
     async def _drain(self) -> None:
         pause_s = MIN_RETRY_PAUSE_S
@@ -177,25 +176,25 @@ class Writer:
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
-    async def _tidy_up(self) -> None:
-        fate_is_known = await self._learn_fate()
-        self._give_up_the_rest()
+    async def _clean_up(self) -> None:
+        position_is_known = await self._find_position()
+        self._abandon_the_rest()
         forget = False
         try:
             with anyio.move_on_after(SHUTDOWN_CLEANUP_S):
                 is_cleared = await self._journals.remove_committed()
-                forget = fate_is_known and not self._queue.pending and is_cleared and await self._forget()
+                forget = position_is_known and not self._queue.pending and is_cleared and await self._forget()
         finally:
-            # Where the last statement may be committed yet, the lock ends with the process: whoever replays the
-            # journal before could do so twice.
-            await self._journals.close(forget=forget, keep_lock=not fate_is_known)
+            # If the last statement may still be committed, the lock is kept until the process ends: a replay before
+            # that could write entries twice.
+            await self._journals.close(forget=forget, keep_lock=not position_is_known)
 
-    def _give_up_the_rest(self) -> None:
+    def _abandon_the_rest(self) -> None:
         abandoned = self._queue.abandon()
         kept = self._queue.pending
         if abandoned or kept:
             logger.error(
-                "shutdown took longer than %d ms: %d entries were lost, %d wait in the journal for the next start; "
+                "shutdown took longer than %d ms: %d entries were lost, %d are in the journal for the next start; "
                 "last error: %s",
                 self._shutdown_timeout_s * 1_000,
                 abandoned,
@@ -204,14 +203,14 @@ class Writer:
             )
         self._queue.end_journal()
 
-    async def _learn_fate(self) -> bool:
-        """After a drain that was cut off: what became of the batch in hand. False when the database does not say."""
+    async def _find_position(self) -> bool:
+        """After a drain that ran out of time, finds out what became of its batch. False if the engine does not answer."""
         batch = self._queue.in_hand
         if batch is None:
             return True
         try:
             position = await self._storage.interrupt(batch)
-        except Exception as error:  # noqa: BLE001  # whatever it was, nothing is known then
+        except Exception as error:  # noqa: BLE001  # whatever the error, the outcome is unknown
             self._health.note_error(self._storage.describe(error))
             position = None
         if position is not None:
@@ -219,10 +218,10 @@ class Writer:
         return position is not None
 
     async def _forget(self) -> bool:
-        """Once everything is committed and its journal deleted. False when the database is not to be had."""
+        """Deletes the position, once everything is committed and the journal deleted. False when that failed."""
         try:
             await self._storage.forget(self._journals.writer_id)
-        except Exception as error:  # noqa: BLE001  # nothing is lost: the lock file stays, and the next start tidies up
+        except Exception as error:  # noqa: BLE001  # nothing is lost: the lock file stays, and the next start cleans up
             logger.warning("the writer's position was not deleted at shutdown: %s", self._storage.describe(error))
             return False
         return True

@@ -77,16 +77,16 @@ AT_THE_END = {
     "storage.sqlite.storage.SqliteStorage._checkpoint",
     "buffer.journal_manager.JournalManager.close",
     "writer.writer.Writer._drain",
-    "writer.writer.Writer._drain_and_tidy_up",
+    "writer.writer.Writer._drain_and_clean_up",
     "writer.writer.Writer._forget",
-    "writer.writer.Writer._learn_fate",
+    "writer.writer.Writer._find_position",
     "writer.writer.Writer._shut_down",
-    "writer.writer.Writer._tidy_up",
+    "writer.writer.Writer._clean_up",
     "storage.sqlite.storage.SqliteStorage.forget",
 }
 """Awaited when the log is closed, and not before."""
 
-WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._learn_fate"}
+WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._find_position"}
 """And only when time runs out."""
 
 Owner = type | ModuleType

@@ -26,7 +26,7 @@ from .errors import classify, database_error, describe
 from .fork_guard import note_closed, note_opening
 from .identity import check_identity, read_identity
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 CACHE_KIB = 64_000
 """SQLite's page cache per writer, in KiB; the original's choice."""

@@ -27,7 +27,7 @@ from .quarantine import set_logs_aside
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 MAX_BUSY_TIMEOUT_MS = 500
 """How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
