@@ -1,1 +1,1 @@
-"""Gateways that log with chainlog-async, small enough to be copied."""
+"""Example gateways that log with chainlog-async, small enough to copy."""

@@ -1,4 +1,4 @@
-"""A FastAPI gateway whose requests are logged. Run it: ``uvicorn fastapi_gateway:app``."""
+"""A FastAPI gateway that logs its requests. Run it with ``uvicorn fastapi_gateway:app``."""
 
 from fastapi import FastAPI, HTTPException
 
@@ -7,14 +7,14 @@ from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, descri
 
 CHAIN = [("groq", "llama-3.1-8b-instant"), ("cerebras", "llama3.1-8b")]
 
-chainlog = ChainLog()  # ./data/observability.db, or what the environment says
+chainlog = ChainLog()  # ./data/observability.db, unless CHAINLOG_ variables say otherwise
 app = FastAPI(lifespan=chainlog.lifespan)
 app.add_middleware(ChainLogMiddleware, chainlog=chainlog)
 
 
 @app.post("/v1/chat/completions")
 async def chat_completions(body: dict[str, object]) -> dict[str, object]:
-    """Ask the providers of the chain, one after the other."""
+    """Ask the providers of the chain one after another."""
     describe_request(chain_name="fast", caller="search-team")
     for provider_id, model in CHAIN:
         with attempt(provider_id, model) as tried:
@@ -25,7 +25,7 @@ async def chat_completions(body: dict[str, object]) -> dict[str, object]:
 
 
 async def ask(provider_id: str, model: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
-    """Stands for a request over HTTP: the first provider is overloaded, the second answers."""
+    """Placeholder for an HTTP request: the first provider is overloaded, the second one answers."""
     if provider_id == "groq":
         return 429, {}
     message = {"role": "assistant", "content": f"You said {len(str(body['messages']))} characters."}

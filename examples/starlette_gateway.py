@@ -1,4 +1,4 @@
-"""A Starlette gateway whose streams are logged. Run it: ``uvicorn starlette_gateway:app``."""
+"""A Starlette gateway that logs its streams. Run it with ``uvicorn starlette_gateway:app``."""
 
 import json
 from collections.abc import AsyncIterator
@@ -12,11 +12,11 @@ from starlette.routing import Route
 from chainlog_async import ChainLog
 from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, describe_request
 
-chainlog = ChainLog()  # ./data/observability.db, or what the environment says
+chainlog = ChainLog()  # ./data/observability.db, unless CHAINLOG_ variables say otherwise
 
 
 async def chat_completions(request: Request) -> StreamingResponse:
-    """Answer with a stream; time to first token and the tokens of its last chunk are logged."""
+    """Return a stream; the time to its first token and the tokens in its last chunk are logged."""
     body = await request.json()
     describe_request(chain_name="fast", caller="search-team")
     with attempt("groq", "llama-3.1-8b-instant") as tried:
@@ -25,7 +25,7 @@ async def chat_completions(request: Request) -> StreamingResponse:
 
 
 async def ask(body: dict[str, object]) -> AsyncIterator[bytes]:
-    """Stands for a provider's stream."""
+    """Placeholder for the stream of a provider."""
     for word in ("You", " said", f" {len(str(body['messages']))}", " characters."):
         yield event({"choices": [{"delta": {"content": word}}]})
     yield event({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}})
@@ -33,7 +33,7 @@ async def ask(body: dict[str, object]) -> AsyncIterator[bytes]:
 
 
 def event(chunk: dict[str, object]) -> bytes:
-    """One event of the stream."""
+    """Encode one event of the stream."""
     return f"data: {json.dumps(chunk)}\n\n".encode()
 
 

@@ -1,1 +1,1 @@
-"""The example gateway with simulated providers and clients, without any key: ``make demo``."""
+"""The example gateway with simulated providers and clients; needs no keys. Run it with ``make demo``."""

@@ -1,4 +1,4 @@
-"""``python -m examples.demo`` or ``make demo``: providers, gateway and clients in one process, until Ctrl-C."""
+"""``python -m examples.demo`` or ``make demo``: runs providers, gateway and clients in one process until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILE = Path(__file__).with_name("demo.yaml")
 
 
 class Simulation(msgspec.Struct):
-    """The part of demo.yaml that the gateway does not read."""
+    """The part of demo.yaml that only the demo reads."""
 
     simulated: dict[str, Behaviour]
 
@@ -52,7 +52,7 @@ async def main(gateway_socket: socket.socket, *, per_s: float, db_path: Path | N
 
 
 def simulated_config(config: Config, providers_url: str) -> Config:
-    """The same with every provider where the simulation is."""
+    """Return the config with the URL of every provider replaced by that of the simulation."""
     moved = {
         name: msgspec.structs.replace(provider, base_url=f"{providers_url}/{name}/v1")
         for name, provider in config.providers.items()
@@ -62,13 +62,13 @@ def simulated_config(config: Config, providers_url: str) -> Config:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=4291, help="where the gateway listens (default: 4291; 0: any)")
-    parser.add_argument("--per-s", type=float, default=8.0, help="requests a second on average (default: 8)")
+    parser.add_argument("--port", type=int, default=4291, help="port of the gateway (default: 4291; 0: any free port)")
+    parser.add_argument("--per-s", type=float, default=8.0, help="average requests per second (default: 8)")
     parser.add_argument("--db", type=Path, help="the database (default: ./data/demo.db)")
     given = parser.parse_args()
     try:
         listener = listening(given.port)
     except OSError as error:
-        sys.exit(f"port {given.port} cannot be had ({error.strerror}); try: make demo DEMO_ARGS='--port 0'")
+        sys.exit(f"cannot listen on port {given.port} ({error.strerror}); try: make demo DEMO_ARGS='--port 0'")
     with listener:
         anyio.run(partial(main, listener, per_s=given.per_s, db_path=given.db))

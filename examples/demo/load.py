@@ -1,4 +1,4 @@
-"""Clients that only pretend: teams that ask the gateway now more, now less, and sometimes leave early."""
+"""Simulated clients: teams whose load on the gateway rises and falls, and who sometimes disconnect early."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WAVE_S = 90.0
 async def generate_load(
     url: str, *, keys: Sequence[str], models: Sequence[str], per_s: float, chance: random.Random
 ) -> None:
-    """Ask until cancelled, `per_s` times a second on average, whatever comes of it."""
+    """Send `per_s` requests per second on average until cancelled, whatever the responses are."""
     async with (
         httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client,
         anyio.create_task_group() as tasks,
     ):
         while True:
-            # Earlier ones are larger customers, and more often asked for.
+            # Earlier keys belong to larger customers, and earlier models are requested more often.
             (key,) = chance.choices(keys, weights=range(len(keys), 0, -1))
             (model,) = chance.choices(models, weights=range(len(models), 0, -1))
             tasks.start_soon(_ask, client, key, model, chance)
@@ -48,5 +48,5 @@ async def _ask(client: httpx.AsyncClient, key: str, model: str, chance: random.R
                 if leaves:
                     return
     except httpx.HTTPError:
-        # The gateway has it in its log.
+        # The gateway has logged it.
         return

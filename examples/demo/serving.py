@@ -1,4 +1,4 @@
-"""Several applications in one process, each on a port of its own."""
+"""Several applications in one process, each on its own port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .simulated import BrokenOffError
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the program: two servers would each take Ctrl-C for themselves."""
+    """A uvicorn that leaves signals to the program; otherwise each of two servers would handle Ctrl-C itself."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -31,13 +31,13 @@ class _Server(uvicorn.Server):
 
 
 def listening(port: int = 0) -> socket.socket:
-    """A socket on this machine that takes connections; port 0 takes any that is free. Raises `OSError`."""
+    """Return a socket that accepts connections from this machine; port 0 is any free port. Raises `OSError`."""
     return socket.create_server(("127.0.0.1", port))
 
 
 @asynccontextmanager
 async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[str]:
-    """The URL of an application that is served while the block lasts. uvicorn ends the process when it cannot start."""
+    """Serve an application while the block runs, and yield its URL. uvicorn exits the process if it cannot start."""
     server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     async with anyio.create_task_group() as tasks:
@@ -46,10 +46,10 @@ async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{sock.getsockname()[1]}"
         finally:
-            # Not cancelled: it answers what is under way, and the gateway's lifespan drains the log.
+            # Not cancelled: it finishes running requests, and the gateway's lifespan drains the log.
             server.should_exit = True
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """A simulated crash is none."""
+    """Return whether a log record is about anything but a simulated crash."""
     return record.exc_info is None or not isinstance(record.exc_info[1], BrokenOffError)

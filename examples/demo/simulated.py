@@ -1,4 +1,4 @@
-"""Providers that only pretend: slow, limited, failing, hanging and breaking off as often as they are told to."""
+"""Simulated providers, which are slow, rate-limited, fail, hang or break off as often as they are configured to."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from examples.gateway.hanging_up import HANG_UP_HANDLERS, unless_hung_up
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a provider behaves; times in seconds, shares from 0 to 1."""
+    """How a provider behaves; times in seconds, fractions from 0 to 1."""
 
     first_token_s: float = 0.2
-    """The median; one in twenty takes about three times as long."""
+    """Median time to first token; one request in twenty takes about three times as long."""
     token_s: float = 0.01
     tokens: int = 60
-    """Tokens of an answer, on average."""
+    """Average number of tokens in an answer."""
     limit: int | None = None
-    """Requests it takes in each `window_s`; to more it says 429."""
+    """Requests it accepts in each `window_s`; it answers more with 429."""
     window_s: float = 10.0
     fails: float = 0.0
     hangs: float = 0.0
     breaks: float = 0.0
-    """Streams it breaks off half-way."""
+    """Fraction of streams that it breaks off halfway."""
 
 
 class BrokenOffError(Exception):
-    """Ends a response half-way, as a crash would."""
+    """Ends a response halfway, as a crash would."""
 
 
 class SimulatedProvider:
-    """One of them."""
+    """One simulated provider."""
 
     def __init__(self, behaviour: Behaviour, chance: random.Random) -> None:
         self._behaviour = behaviour
@@ -48,7 +48,7 @@ class SimulatedProvider:
         self._taken = 0
 
     async def answer(self, body: Mapping[str, object]) -> Response:
-        """Answers in OpenAI's shapes, after a while, if at all."""
+        """Answer like OpenAI's API, after a delay, if at all."""
         wait_s = self._wait_s()
         if wait_s:
             return _error(429, "rate limit reached", {"Retry-After": str(int(wait_s) + 1)})
@@ -85,7 +85,7 @@ class SimulatedProvider:
         yield "data: [DONE]\n\n"
 
     def _wait_s(self) -> float:
-        """How long the limit bids to wait."""
+        """Count the request; return the seconds until the limit allows another one, or 0 if it is within the limit."""
         now = monotonic()
         if now >= self._window_ends:
             self._window_ends, self._taken = now + self._behaviour.window_s, 0
@@ -98,7 +98,7 @@ class SimulatedProvider:
 
 
 def simulated_providers(behaviours: Mapping[str, Behaviour], chance: random.Random) -> Starlette:
-    """An application with each provider under its name: ``/groq/v1/chat/completions``."""
+    """Return an application that serves each provider under its name: ``/groq/v1/chat/completions``."""
     providers = {name: SimulatedProvider(behaviour, chance) for name, behaviour in behaviours.items()}
 
     async def chat_completions(request: Request) -> Response:

@@ -1,1 +1,1 @@
-"""A waterfall gateway over OpenAI-compatible providers, with its log inside: ``python -m examples.gateway``."""
+"""A waterfall gateway for OpenAI-compatible providers, with its log inside: ``python -m examples.gateway``."""

@@ -20,7 +20,7 @@ gateway = create_gateway(config, ChainLog(Settings.load(path, section="chainlog"
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends the live tails of the log's pages before it waits for requests to end."""
+    """A uvicorn that ends the live tails of the dashboard before it waits for requests to end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop serving."""
@@ -28,5 +28,5 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-with suppress(KeyboardInterrupt):  # which uvicorn raises again once it has stopped
+with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
     Server(uvicorn.Config(gateway, port=config.port)).run()

@@ -1,4 +1,4 @@
-"""The gateway as an application: its routes, its log, and the log's own pages under /chainlog/."""
+"""The gateway as an application: its routes, its log, and the log's dashboard under /chainlog/."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .waterfall import Waterfall, refusal
 
 
 def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
-    """The gateway; its lifespan opens and drains the log.
+    """Return the gateway; its lifespan opens and drains the log.
 
-    Call ``app.state.end_streams()`` before the server waits for its requests: a page with a live tail never ends.
+    Call ``app.state.end_streams()`` before the server waits for running requests: a live tail never ends by itself.
     """
 
     @asynccontextmanager
@@ -42,12 +42,12 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
         describe_request(caller=config.callers.get(key))
         try:
             body = await request.json()
-        except ValueError:  # no JSON, or no UTF-8
+        except ValueError:  # not JSON, or not UTF-8
             body = None
         if not isinstance(body, dict):
             return refusal(400, "send a JSON object")
         if body.get("model") not in list(config.chains):
-            return refusal(404, f"no such model; there are {', '.join(config.chains)}")
+            return refusal(404, f"unknown model; the models are {', '.join(config.chains)}")
         describe_request(chain_name=body["model"])
         waterfall: Waterfall = request.app.state.waterfall
         return await unless_hung_up(request, waterfall.answer(body["model"], body))
@@ -64,7 +64,7 @@ def create_gateway(config: Config, chainlog: ChainLog) -> Starlette:
             Mount("/chainlog", pages),
         ],
         middleware=[
-            # Whom no provider was asked for, the gateway itself refused.
+            # These names stand for requests that the gateway itself refuses, before it calls a provider.
             Middleware(
                 ChainLogMiddleware,
                 chainlog=chainlog,

@@ -1,4 +1,4 @@
-"""A client that hangs up is not worked for any longer: providers would charge for the answer."""
+"""Cancels the request of a client that disconnects; otherwise providers would charge for the answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from starlette.responses import Response
 
 
 async def answer_nobody(_request: Request, _error: Exception) -> Response:
-    """For nobody to see, but the log."""
+    """Return a response that only the log sees."""
     return Response(status_code=499)
 
 
 HANG_UP_HANDLERS = {ClientDisconnect: answer_nobody}
-"""Exception handlers: a client that leaves before its question is read is no error of the application's."""
+"""Exception handlers: a client that disconnects before its request is read is not an error of the application."""
 
 
 async def unless_hung_up(request: Request, answer: Awaitable[Response]) -> Response:
-    """The answer; it is cancelled when the client hangs up before.
+    """Await the answer; cancel it if the client disconnects first, and return a response with status 499.
 
-    The body has to be read already. Raises what the answer raises.
+    The request body must have been read. Raises what the answer raises.
     """
     response = Response(status_code=499)
     failure: Exception | None = None

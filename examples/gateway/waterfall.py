@@ -1,4 +1,4 @@
-"""The waterfall: ask the providers of a chain, one after the other, until one answers."""
+"""The waterfall: try the providers of a chain one after another until one answers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from chainlog_async.integrations.asgi import Tried, attempt, describe_request
 from .config import Config, Provider, Target
 
 CLIENTS_FAULT = frozenset({400, 413, 422})
-"""What the next provider would refuse as well."""
+"""Statuses of bad requests, which the next provider would reject as well."""
 
 
 class Waterfall:
-    """Answers requests for a chain; leaves providers alone that said 429."""
+    """Answers requests for a chain; does not call providers that are cooling down after a 429."""
 
     def __init__(self, config: Config, client: httpx.AsyncClient) -> None:
         self._config = config
@@ -27,7 +27,7 @@ class Waterfall:
         self._cooling_until: dict[str, float] = {}
 
     async def answer(self, chain_name: str, body: dict[str, object]) -> Response:
-        """The first good answer of the chain, or why there is none."""
+        """Return the first good answer of the chain, or an error response."""
         chain = self._config.chains[chain_name]
         for target in chain:
             if self._cooling_s(target) == 0:
@@ -41,7 +41,7 @@ class Waterfall:
         return refusal(502, "no provider answered")
 
     async def _ask(self, target: Target, body: dict[str, object]) -> Response | None:
-        """The provider's answer; None when the next one should be asked."""
+        """Return the provider's answer, or None if the next provider should be tried."""
         provider = self._config.providers[target.provider]
         request = self._client.build_request(
             "POST",
@@ -75,7 +75,7 @@ class Waterfall:
 
 
 def refusal(status: int, message: str, *, retry_after_s: float = 0.0) -> Response:
-    """An error as OpenAI's clients read it."""
+    """Return an error in the format of OpenAI's API."""
     headers = {"Retry-After": str(int(retry_after_s) + 1)} if retry_after_s else None
     return JSONResponse({"error": {"message": message, "type": "gateway_error"}}, status, headers)
 
@@ -88,7 +88,7 @@ async def _read(reply: httpx.Response) -> bytes:
 
 
 async def _begin_stream(reply: httpx.Response, tried: Tried) -> Response:
-    """Waits for the first chunk: until then another provider can still be asked. Raises `httpx.HTTPError`."""
+    """Wait for the first chunk: until then another provider can still be tried. Raises `httpx.HTTPError`."""
     chunks = reply.aiter_bytes()
     try:
         first = await anext(chunks, b"")
@@ -102,7 +102,7 @@ async def _begin_stream(reply: httpx.Response, tried: Tried) -> Response:
             async for chunk in chunks:
                 yield chunk
         except httpx.HTTPError as error:
-            # Too late for another provider: the client has a part of this one's answer, and a status of 200.
+            # Too late for another provider: the client already has status 200 and part of this answer.
             tried.error_message = f"broke off: {type(error).__name__}"
             describe_request(http_status=502, error_message=tried.error_message)
             yield b"data: " + json.dumps({"error": {"message": "the provider broke off"}}).encode() + b"\n\n"
@@ -119,5 +119,5 @@ def _authorization(provider: Provider) -> dict[str, str]:
 
 
 def _seconds(retry_after: str | None, otherwise: float) -> float:
-    """Retry-After in seconds; a date, which no provider is known to send, counts as absent."""
+    """Return Retry-After in seconds. A date, which no provider is known to send, is ignored."""
     return float(retry_after) if retry_after is not None and retry_after.isdecimal() else otherwise

@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_example_for_a_gateway_runs(tmp_path: Path) -> None:
-    """The block under "In a gateway", copied into a file, logs a request and prints the usage."""
+    """The block under "Embed it", copied into a file, logs a request and prints the usage."""
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "gateway.py").write_text(block, "utf-8")
     done = subprocess.run(
@@ -36,7 +36,7 @@ def test_the_example_for_a_gateway_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", [*Settings.model_fields, *(f"server.{key}" for key in ("host", "port", "api_keys"))])
 def test_the_table_names_every_setting(key: str) -> None:
     """No setting is missing from the README's table."""
-    table = README[README.index("| Key | Default |") : README.index("## What is promised")]
+    table = README[README.index("| Key | Default |") : README.index("## Glossary")]
     assert f"`{key}`" in table or f"`.{key.removeprefix('server.')}`" in table or f"`{key}." in table
 
 
@@ -49,6 +49,6 @@ def test_the_defaults_in_the_example_are_the_readmes() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Every file that a page of the documentation links to is there."""
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "examples/gateway/README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

@@ -260,7 +260,7 @@ async def test_who_may_not_and_what_is_not(chainlog: ChainLog) -> None:
             with pytest.raises(openai.AuthenticationError):
                 await ask(client, "plain")
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="sk-one", max_retries=0) as client:
-            with pytest.raises(openai.NotFoundError, match="there are plain, waterfall"):
+            with pytest.raises(openai.NotFoundError, match="the models are plain, waterfall"):
                 await ask(client, "gpt-99")
             assert [model.id async for model in client.models.list()] == list(CONFIG.chains)
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer sk-one"}, verify=False) as plain:
@@ -319,5 +319,5 @@ def test_a_chain_of_nobody_is_told(tmp_path: Path) -> None:
     """A chain that names a provider which is not in the file is refused when the file is read."""
     path = tmp_path / "gateway.yaml"
     path.write_text("providers: {}\nchains: {fast: [{provider: groq, model: m}]}")
-    with pytest.raises(ValueError, match="'fast' asks 'groq', which is not among the providers"):
+    with pytest.raises(ValueError, match="'fast' uses 'groq', which is not one of the providers"):
         load_config(path)
