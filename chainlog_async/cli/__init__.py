@@ -1,4 +1,4 @@
-"""The command line ``chainlog``; one module for each group of commands."""
+"""The command line ``chainlog``; each command is a module of `commands`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``chainlog`` itself: its version, its commands, and how their errors are told."""
+"""The command ``chainlog``: its version, its subcommands, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -36,19 +36,23 @@ from chainlog_async.errors import ChainlogError
 
 
 class CommandError(click.ClickException):
-    """What went wrong, for people: ``error: …`` on stderr, exit code 1."""
+    """A failed command: ``error: …`` on stderr, exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Prints the message; whatever came from outside has its control characters escaped."""
+        """Prints each line of the message to `file` (default stderr), with control characters escaped."""
         for line in self.message.splitlines() or [""]:
             click.echo(f"error: {plain(line)}", file=file or sys.stderr)
 
 
 class ErrorReportingGroup(click.Group):
-    """A group whose commands may raise `ChainlogError`: people get the message, not the traceback."""
+    """A group that reports `ChainlogError`, `OSError` and `sqlite3.Error` without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command. Raises `CommandError` for an error that is not a mistake of ours."""
+        """Runs the command and returns its result.
+
+        Raises `CommandError` in place of the reported errors, also when they come in an exception group. A broken pipe
+        and every other exception propagate unchanged.
+        """
         try:
             result: object = super().invoke(ctx)
         except (ChainlogError, OSError, sqlite3.Error) as error:
@@ -88,23 +92,23 @@ def _message(error: BaseException) -> str:
     cls=ErrorReportingGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
-        "chainlog serve                       take entries and answer usage over HTTP",
-        "chainlog import requests.jsonl       put a file of entries into the database",
-        "chainlog usage                       who was used how much",
-        "chainlog recent --follow             watch requests as they come",
-        "chainlog show 4711                   one request whole",
+        "chainlog serve                       accept entries and serve usage over HTTP",
+        "chainlog import requests.jsonl       import a file of entries",
+        "chainlog usage                       usage by provider and chain",
+        "chainlog recent --follow             watch requests as they arrive",
+        "chainlog show 4711                   one request in full",
         "chainlog export --since 7d week.csv  requests as a file",
         "chainlog COMMAND --help              what a command does, with examples",
     ),
 )
 @click.version_option(__version__, "-V", "--version", prog_name="chainlog-async", message="%(prog)s %(version)s")
 def chainlog() -> None:
-    """Log the requests of an LLM gateway to one SQLite file, and see who was used how much.
+    """Log the requests of an LLM gateway to one SQLite file, and report usage from it.
 
-    Every command finds its settings in the file named by --config, else by CHAINLOG_CONFIG, else in ./config.yaml
-    if there is one, else it takes the defaults; --db names another database file.
+    Settings come from the file named by --config, else by CHAINLOG_CONFIG, else from ./config.yaml if it exists, else
+    from the defaults; --db names another database file.
 
-    Exit codes: 0 done, 1 something went wrong (the reason is on stderr), 2 the command was misused.
+    Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.
     """
 
 
@@ -131,12 +135,12 @@ for command in _COMMANDS:
 
 
 def run() -> None:
-    """Runs the command line with the arguments of this process, and exits."""
+    """Runs the command line with the arguments of this process, then exits."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal or a pipe that is not UTF-8 must not end a command halfway through a table.
+        # An output encoding other than UTF-8 must not abort a command halfway through a table.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     log_to_stderr(logging.WARNING)
-    # What is wrong with the machine's SQLite is for the service to say, not for each command.
+    # Warnings about the machine's SQLite belong in the log of the service, not in the output of every command.
     logging.getLogger("chainlog_async.sqlite").setLevel(logging.ERROR)
     chainlog.main(prog_name="chainlog")

@@ -1,4 +1,4 @@
-"""Groups that show a list when they are called alone, and have commands of their own below them."""
+"""Command groups that print a list when called without a subcommand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from click.core import ParameterSource
 
 
 def names_command(ctx: click.Context) -> bool:
-    """Whether a command of the group was named, so that there is no list to show.
+    """Returns whether a subcommand was given, in which case the group itself prints nothing.
 
-    Raises `click.UsageError` for options before the name: they are the list's and would be passed over.
+    Raises `click.UsageError` for options before the subcommand: they belong to the list and would be ignored.
     """
     if ctx.invoked_subcommand is None:
         return False

@@ -1,4 +1,4 @@
-"""Work that takes its time: a bar on the terminal, and an orderly end at Ctrl-C or SIGTERM."""
+"""Long-running work: a progress bar on the terminal, and a clean stop on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _T = TypeVar("_T")
 
 
 def run_long_work(work: Callable[[ProgressCallback], Awaitable[_T]], *, if_stopped: str) -> _T:
-    """Runs the work to its end; it is given what to tell its progress to.
+    """Runs `work` to its end and returns its result; `work` is passed a progress callback.
 
-    A signal cancels it: `if_stopped` then says on stderr how things are, and the exit code is 128 plus the signal's
-    number.
+    SIGINT or SIGTERM cancels it. The command then prints `if_stopped`, the state that is left behind, to stderr and
+    exits with 128 plus the signal's number.
     """
     return anyio.run(_run, work, if_stopped)
 
@@ -50,7 +50,7 @@ async def _run(work: Callable[[ProgressCallback], Awaitable[_T]], if_stopped: st
     def show(what: str, done: int, total: int | None) -> None:
         bar.update(task, description=what, completed=done, total=total)
 
-    # Elsewhere than on a terminal, older releases of rich would print an empty line for a bar that shows nothing.
+    # Without a terminal, older releases of rich print an empty line for a bar that shows nothing.
     with bar if on_terminal(error=True) else nullcontext():
         async with signals_to(stop):
             with scope:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something a command can act on."""
+"""SIGINT and SIGTERM as callbacks on the event loop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ async def signals_to(handle: Callable[[signal.Signals], None]) -> AsyncIterator[
         await task_group.start(_watch, handle)
         try:
             yield
-        except BaseException as error:  # noqa: BLE001 - it is raised again below
-            # Raised in here, the task group would wrap it, and nobody would know a broken pipe from a bad database.
+        except BaseException as error:  # noqa: BLE001  # it is raised again below
+            # Raised in here, the task group would wrap it in an exception group, which hides a broken pipe.
             body_error = error
         task_group.cancel_scope.cancel()
     if body_error is not None:

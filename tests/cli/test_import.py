@@ -47,7 +47,7 @@ def test_good_lines_are_kept_and_bad_ones_told(cli: Cli) -> None:
     assert "prompt_tokens" in reports[2]
     assert "did you mean 'provider_id'" in reports[3]
     assert "jq -c '.[]'" in reports[4]
-    assert reports[-1] == "left out 6 bad lines"
+    assert reports[-1] == "skipped 6 bad lines"
 
 
 def test_both_ways_to_write_a_name_are_understood(cli: Cli) -> None:
@@ -137,7 +137,7 @@ def test_a_flood_of_bad_lines_is_cut(cli: Cli) -> None:
     reports = done.stderr.splitlines()
     assert len(reports) == 5
     assert reports[3] == "and 997 more bad lines (--show-bad N shows more)"
-    assert reports[4] == "left out 1,000 bad lines"
+    assert reports[4] == "skipped 1,000 bad lines"
 
 
 def test_a_small_queue_of_the_service_costs_no_entry(cli: Cli) -> None:
@@ -194,7 +194,7 @@ def test_a_locked_database_is_waited_for_until_told_twice(cli: Cli) -> None:
         stdout, stderr = process.communicate()
     assert process.returncode == 130
     assert b"imported 0 entries" in stdout
-    assert b"error: 10 entries could not be written yet" in stderr
+    assert b"error: could not write 10 entries yet" in stderr
     done = cli.run("import", _file(cli, jsonl(entry())))
     assert "also wrote 10 entries" in done.stderr
     assert cli.rows() == 11

@@ -144,7 +144,7 @@ def test_a_csv_text_may_go_over_lines(cli: Cli) -> None:
     lines = content.splitlines(keepends=True)
     done = _import(cli, "".join([*lines[:1], "1,2\r\n", *lines[1:]]), "--format", "litellm-spend-logs")
     assert done.code == 1
-    assert "given:2: 2 values, but the heading names 23" in done.stderr
+    assert "given:2: 2 values, but the header has 23" in done.stderr
     assert [row["chain_name"] for row in _rows(cli)] == ['two\nlines, "quoted"', "fast"]
 
 
@@ -152,7 +152,7 @@ def test_a_record_that_never_ends_is_told(cli: Cli) -> None:
     """A quote that is never closed is a bad line, not a silent loss."""
     done = _import(cli, _csv(SPENT) + 'x,"open\r\nand on\r\n', "--format", "litellm-spend-logs")
     assert done.code == 1
-    assert "the file ends within a quoted text" in done.stderr
+    assert "the file ends inside a quoted value" in done.stderr
     assert len(_rows(cli)) == 1
 
 
@@ -242,14 +242,14 @@ def test_a_column_that_is_not_there_is_told(cli: Cli, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--map", "a=nowhere"], "'nowhere' is no field"),
+        (["--map", "a=nowhere"], "'nowhere' is not a field"),
         (["--map", "latency_ms"], "is not SOURCE=FIELD"),
         (["--map", "a=latency_ms*x"], "'x' in"),
-        (["--map", "a=latency_ms*0"], "is no factor"),
-        (["--map", "a=model*2"], "model is no number"),
+        (["--map", "a=latency_ms*0"], "is not a factor"),
+        (["--map", "a=model*2"], "model is not a number"),
         (["--set", "model"], "is not FIELD=VALUE"),
-        (["--set", "modell=x"], "'modell' is no field"),
-        (["--map", "a=model", "--format", "litellm-spend-logs"], "--format knows its columns"),
+        (["--set", "modell=x"], "'modell' is not a field"),
+        (["--map", "a=model", "--format", "litellm-spend-logs"], "--format has its own mapping"),
         (["--format", "other"], "'other' is not"),
     ],
 )

@@ -104,12 +104,12 @@ def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cl
     assert invoke(cli, "prune", "--keep-rows", "600")[0] == 0
     sound = cli.run("check")
     assert (sound.code, sound.stderr) == (0, "")
-    assert "is sound, and its totals are those of 600 requests and 1,400 pruned ones" in sound.stdout
+    assert "is intact, and its totals match 600 requests and 1,400 pruned ones" in sound.stdout
     totals = totals_of(filled)
     cli.sql("UPDATE usage_by_provider SET total_tokens = 42 WHERE provider_id = 'provider 1'")
     found = cli.here("check")
     assert found.code == 1
-    assert "has 1 wrong number in its totals; chainlog rebuild puts them right" in found.stdout
+    assert "has 1 wrong number in its totals; chainlog rebuild corrects them" in found.stdout
     assert [line.split() for line in found.stdout.splitlines() if "provider 1" in line] == [
         ["usage_by_provider", "provider", "1", "total_tokens", "42", "335,000"]
     ]
@@ -126,10 +126,10 @@ def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cl
     ]
     mended = cli.here("rebuild")
     assert mended.code == 0
-    assert "put 1 wrong number right" in mended.stdout
+    assert "corrected 1 wrong number in the totals" in mended.stdout
     assert totals_of(filled) == totals
     assert invoke(cli, "check")[0] == 0
-    assert "were right already" in invoke(cli, "rebuild")[1]
+    assert "were already correct" in invoke(cli, "rebuild")[1]
 
 
 def test_check_reports_damage(cli: Cli, filled: Path) -> None:
@@ -142,7 +142,7 @@ def test_check_reports_damage(cli: Cli, filled: Path) -> None:
     done = cli.here("check")
     assert done.code == 1
     assert f"{filled} is damaged:" in done.stdout
-    assert "put a backup or a recovered file" in done.stdout
+    assert "replace it with a backup or a recovered file" in done.stdout
     assert invoke(cli, "backup", str(cli.folder / "copy.db"))[0] == 1
     assert not (cli.folder / "copy.db").exists()
 
@@ -206,7 +206,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(cli: Cli, filled: Path, number:
         assert not list(cli.folder.glob(".copy*"))
         if process.returncode:
             assert process.returncode == 128 + number
-            assert stderr.decode() == f"stopped by {number.name}; there is no backup, and no part of one\n"
+            assert stderr.decode() == f"stopped by {number.name}; no backup was made, and no partial file is left\n"
             assert not target.exists()
             break
         assert target.exists()
@@ -216,14 +216,14 @@ def test_a_backup_that_is_stopped_leaves_nothing(cli: Cli, filled: Path, number:
 
 def test_prune_says_what_it_did(cli: Cli, filled: Path) -> None:
     """A dry run only counts; then rows go and the file is smaller; wrong values are misuse."""
-    would = f"would delete 1,500 requests of {filled}; 500 would be left\n"
+    would = f"would delete 1,500 requests from {filled}; 500 would be left\n"
     assert invoke(cli, "prune", "--max-bytes", "1MB", "--keep-rows", "500", "--dry-run") == (0, would)
     assert rows_of(filled) == 2_000
     report = cli.json("prune", "--keep-rows", "500")
     assert (report["deleted"], report["rows"], report["freeBytes"]) == (1_500, 500, 0)
     code, told = invoke(cli, "prune", "--older-than", "1d")
     assert code == 0
-    assert told.startswith(f"deleted 500 requests of {filled}; 0 are left\nsize: ")
+    assert told.startswith(f"deleted 500 requests from {filled}; 0 are left\nsize: ")
     assert cli.json("usage")["summary"] == {"totalRequests": 2_000, "waterfallRequests": 1_333, "avgLatencyMs": 250}
     for value in (("--older-than", "30 days"), ("--max-bytes", "much"), ("--keep-rows", "0"), ("--max-bytes", "0")):
         assert invoke(cli, "prune", *value)[0] == 2
@@ -249,7 +249,7 @@ def test_vacuum_tells_the_room_it_needs_and_what_came_of_it(
     done = cli.run("vacuum")
     assert done.code == 0
     assert done.stderr.startswith("needs up to ")
-    assert " are free\n" in done.stderr
+    assert " is free\n" in done.stderr
     assert done.stdout.startswith(f"compacted {filled}: 1.")
     report = cli.json("vacuum")
     assert report["bytesAfter"] == filled.stat().st_size
@@ -306,8 +306,8 @@ def test_the_journal_of_a_killed_writer_is_shown_and_replayed(cli: Cli, filled: 
     assert replayed.code == 0
     assert replayed.stdout == f"wrote 1,500 entries from 1 journal of dead writers to {filled}\n"
     assert "1500 entries were written from its journal" in replayed.stderr
-    assert invoke(cli, "journal", "replay") == (0, f"no dead writer has left a journal beside {filled}\n")
-    assert invoke(cli, "journal")[1].startswith("nobody has a journal in ")
+    assert invoke(cli, "journal", "replay") == (0, f"there is no journal of a dead writer beside {filled}\n")
+    assert invoke(cli, "journal")[1].startswith("there is no journal in ")
     assert query(filled, "SELECT COUNT(DISTINCT model), COUNT(*) FROM request_logs WHERE model LIKE 'waits %'") == [
         (1_500, 1_500)
     ]
@@ -347,15 +347,15 @@ def test_rejected_entries_are_shown_retried_and_deleted(cli: Cli, filled: Path) 
     stays = cli.here("rejected", "retry", "3", "99")
     assert stays.code == 1
     assert stays.stderr.splitlines() == [
-        "3 stays: no such model (SQLITE_CONSTRAINT_TRIGGER)",
-        "99 stays: there is no rejected entry of that number",
+        "3 stays rejected: no such model (SQLITE_CONSTRAINT_TRIGGER)",
+        "99 stays rejected: there is no rejected entry of that number",
     ]
-    assert invoke(cli, "rejected", "delete", "5") == (0, f"deleted 1 entry from the rejected ones of {filled}\n")
+    assert invoke(cli, "rejected", "delete", "5") == (0, f"deleted 1 rejected entry from {filled}\n")
     assert invoke(cli, "rejected", "delete", "5")[0] == 1
     cli.sql("DROP TRIGGER refuse")
     assert cli.json("rejected", "retry", "2")["written"] == [2]
     assert invoke(cli, "rejected", "retry", "--all") == (0, f"wrote 3 entries to {filled}\n")
-    assert invoke(cli, "rejected") == (0, "no entry was rejected\n")
+    assert invoke(cli, "rejected") == (0, "there are no rejected entries\n")
     assert rows_of(filled) == 2_004
     assert invoke(cli, "check")[0] == 0
 
@@ -374,7 +374,7 @@ def test_a_terminal_shows_progress(cli: Cli) -> None:
     code, screen = cli.on_terminal("check")
     assert code == 0
     assert "━" in screen
-    assert "is sound" in screen.splitlines()[-1]
+    assert "is intact" in screen.splitlines()[-1]
     assert cli.run("check").stderr == ""
 
 

@@ -15,8 +15,8 @@ from .support import Cli
 def test_a_new_database_is_made_once(cli: Cli) -> None:
     """The first time a database is made, with its folder; the second time nothing is to do."""
     cli.db = cli.folder / "new" / "folder" / "log.db"
-    assert f"made {cli.db} with schema version {latest_version()}" in cli.run("migrate").stdout
-    assert "already; nothing to do" in cli.run("migrate").stdout
+    assert f"created {cli.db} with schema version {latest_version()}" in cli.run("migrate").stdout
+    assert f"already has schema version {latest_version()}" in cli.run("migrate").stdout
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -59,9 +59,9 @@ def test_an_empty_database_is_no_error(cli: Cli) -> None:
     """A new database has zeros for machines and a sentence for people."""
     cli.store()
     assert cli.json("usage")["summary"] == {"totalRequests": 0, "waterfallRequests": 0, "avgLatencyMs": 0}
-    assert "no provider was used yet" in cli.here("usage").stdout
+    assert "no provider has been used yet" in cli.here("usage").stdout
     assert cli.json("recent") == {"requests": []}
-    assert "no request was logged yet" in cli.here("recent").stdout
+    assert "no request has been logged yet" in cli.here("recent").stdout
 
 
 def test_recent_is_newest_first(cli: Cli) -> None:

@@ -113,7 +113,7 @@ def test_show_tells_everything(cli: Cli) -> None:
         re.split(r":\s+", line, maxsplit=1) for line in done.stdout.splitlines() if re.match(r"[a-z UTC()]+: ", line)
     )
     assert (lines["first token"], lines["cost"], lines["streamed"]) == ("320 ms", "$0.012500", "yes")
-    assert lines["prompt"] == "1,200 tokens, 1,000 of them cached"
+    assert lines["prompt"] == "1,200 tokens, 1,000 cached"
     assert lines["time (UTC)"] == "2023-11-14 22:13:20.000"
     assert lines["error"] == HOSTILE_SHOWN
     tries = [line.split()[:5] for line in done.stdout.splitlines()[-3:]]
@@ -186,7 +186,7 @@ def test_what_was_exported_can_be_imported(cli: Cli) -> None:
     ("arguments", "code", "told"),
     [
         (["out.xlsx"], 2, "give --format"),
-        (["--json", "-"], 2, "--json goes with a FILE"),
+        (["--json", "-"], 2, "--json needs a FILE"),
         (["there.csv"], 1, "exists already"),
         (["nowhere/out.csv"], 1, "is no folder"),
         (["--format", "csv", "observability.db"], 1, "belongs to the database itself"),
@@ -211,7 +211,7 @@ def test_an_export_replaces_a_file_when_it_is_told_to(cli: Cli) -> None:
 
 
 def test_an_export_that_is_stopped_leaves_nothing(cli: Cli) -> None:
-    """Ctrl-C ends it, also when nobody empties the pipe, and says that there is no whole file."""
+    """Ctrl-C ends it, also when nobody empties the pipe, and says that the output is incomplete."""
     cli.store(*[entry(error_message="x" * 2000)] * 500)
     process = cli.start("export", "--format", "jsonl", "-")
     assert process.stdout is not None
@@ -219,7 +219,7 @@ def test_an_export_that_is_stopped_leaves_nothing(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait() == 128 + signal.SIGINT
     assert process.stderr is not None
-    assert b"no whole file" in process.stderr.read()
+    assert b"output is incomplete" in process.stderr.read()
 
 
 def test_export_shows_how_far_it_is(cli: Cli) -> None:

@@ -29,7 +29,7 @@ def test_what_a_rebuild_cannot_mend_is_told(cli: Cli) -> None:
     assert cli.here("check").code == 1
     rebuilt = cli.here("rebuild")
     assert rebuilt.code == 1
-    assert "left as it is, because the requests that it was counted from are pruned" in rebuilt.stdout
+    assert "left unchanged, because the requests that were counted are pruned" in rebuilt.stdout
     assert "UTC, provider provider 1" in rebuilt.stdout
     assert json.loads(cli.here("rebuild", "--json").stdout)["left"]
 
@@ -41,7 +41,7 @@ def test_more_than_people_read_is_counted(cli: Cli, filled: Path) -> None:
     told = cli.here("check").stdout
     assert f"has {lines:,} wrong numbers" in told
     assert f"and {lines - 100:,} more" in told
-    assert f"put {lines:,} wrong numbers right" in cli.here("rebuild").stdout
+    assert f"corrected {lines:,} wrong numbers in the totals" in cli.here("rebuild").stdout
 
 
 def test_a_size_that_cannot_be_met_is_told(cli: Cli, filled: Path) -> None:

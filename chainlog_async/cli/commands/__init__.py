@@ -1,1 +1,1 @@
-"""One file per command, named after it. Imports `options`, `output`, `imports` and the public package."""
+"""One module per command, named after it. Imports `options`, `output`, `imports` and the public package."""

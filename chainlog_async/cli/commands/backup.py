@@ -17,7 +17,7 @@ from chainlog_async.common.units import size_text
     short_help="Copy the database while it is in use.",
     epilog=examples(
         "chainlog backup /backups/observability.db",
-        "chainlog backup --force ~/chainlog.db              replace the one of yesterday",
+        "chainlog backup --force ~/chainlog.db              replace yesterday's backup",
         "chainlog backup /backups/$(date -u +%F).db --json | jq .bytes",
     ),
 )
@@ -26,15 +26,15 @@ from chainlog_async.common.units import size_text
 @json_option("one object with database, backup, bytes and seconds")
 @settings_options
 def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -> None:
-    """Copy the database to FILE while the gateway goes on writing.
+    """Copy the database to FILE while the gateway keeps writing.
 
-    The copy is one state of the database, one file without free pages, and only its owner can read it. It is checked
-    and synced before it gets its name, so FILE is whole or not there; to restore it, stop the gateway and put it in
-    the database's place, without the -wal and -shm of the old one. Pruned requests and what waits in the journal are
-    not in it.
+    The copy is one consistent state of the database in a single file without free pages, and only its owner can read
+    it. It is checked and synced before it gets its name, so FILE is either complete or missing. To restore it, stop the
+    gateway and put it in the place of the database, without the -wal and -shm files of the old one. Pruned requests and
+    entries that are still in the journal are not in the copy.
 
-    As long as it copies, the write-ahead log cannot start afresh: it grows by what is written meanwhile. A kill leaves
-    .FILE.partial, which the next backup to FILE replaces.
+    While the copy runs, the write-ahead log cannot be reset and grows by what is written. A kill leaves .FILE.partial,
+    which the next backup to FILE replaces.
 
     Exit codes: 0 done, 1 there is no backup (the reason is on stderr).
     """
@@ -47,7 +47,7 @@ def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -
             busy_timeout_ms=settings.busy_timeout_ms,
             on_progress=progress,
         ),
-        if_stopped="there is no backup, and no part of one",
+        if_stopped="no backup was made, and no partial file is left",
     )
     if as_json:
         print_json(report)

@@ -12,34 +12,35 @@ from chainlog_async.cli.output.render import count_text, duration, number, plain
 
 
 @click.command(
-    short_help="Look for damage, and for totals that are not right.",
+    short_help="Check the file and its totals.",
     epilog=examples(
-        "chainlog check                            every page, every index, every total",
+        "chainlog check                            check every page, index and total",
         "chainlog check --quick || mail -s 'chainlog' ops@example.org < /dev/null",
         "chainlog check --json | jq .differences",
     ),
 )
-@click.option("--quick", is_flag=True, help="Do not compare the indexes with the rows: several times faster.")
+@click.option("--quick", is_flag=True, help="Do not compare the indexes with the rows; several times faster.")
 @json_option("one object with ok, damage, differences and the numbers of rows")
 @settings_options
 @click.pass_context
 def check(ctx: click.Context, options: SettingsOptions, quick: bool, as_json: bool) -> None:
-    """Look for damage in the file, and whether the totals are what the rows and the pruned requests add up to.
+    """Check the file for damage, and the totals against the requests.
 
-    The buckets that usage over time is read from are compared with the rows as well: each from after the newest
-    pruned request, and those from before as a whole; and so is what is rolled up of them.
+    The totals must be the sums of the stored and the pruned requests, and so must the buckets that usage over time is
+    read from: those after the newest pruned request are checked one by one, those before it as a whole. Rollups must
+    match their buckets.
 
-    It looks at one state of the database while the gateway goes on writing, and holds nobody up. But as long as it
-    looks, the write-ahead log cannot start afresh: it grows by what is written meanwhile, and shrinks afterwards.
+    The check reads one state of the database while the gateway keeps writing, and blocks no other process. While it
+    runs, the write-ahead log cannot be reset: it grows by what is written, and shrinks afterwards.
 
-    Exit codes: 0 all is well, 1 damage or a wrong total was found, or there is nothing to look at.
+    Exit codes: 0 nothing is wrong, 1 damage or wrong totals were found, or the database cannot be checked.
     """
     settings = options.load()
     report = run_long_work(
         lambda progress: check_database(
             settings.db_path, quick=quick, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress
         ),
-        if_stopped="nothing was found out",
+        if_stopped="the check was not completed",
     )
     if as_json:
         print_json(report)
@@ -54,14 +55,16 @@ def _print_report(report: CheckReport) -> None:
         click.echo(f"{name} is damaged:")
         for finding in report.damage:
             click.echo(f"  {plain(finding)}")
-        click.echo("keep a copy of it, then put a backup or a recovered file (sqlite3 FILE .recover) in its place")
+        click.echo("keep a copy of it, then replace it with a backup or a recovered file (sqlite3 FILE .recover)")
     if report.differences:
         wrong = wrong_numbers(report.wrong_numbers)
-        click.echo(f"{name} has {wrong} in its totals; chainlog rebuild puts them right, as far as rows are left:")
-        print_differences(report.differences, report.wrong_numbers, kept="says", counted="should say")
+        click.echo(
+            f"{name} has {wrong} in its totals; chainlog rebuild corrects them where the requests are still stored:"
+        )
+        print_differences(report.differences, report.wrong_numbers, kept="stored", counted="expected")
     if report.ok:
         rows = count_text(report.rows or 0, "request", "requests")
         click.echo(
-            f"{name} is sound, and its totals are those of {rows} and {number(report.pruned_rows or 0)} pruned ones "
+            f"{name} is intact, and its totals match {rows} and {number(report.pruned_rows or 0)} pruned ones "
             f"({duration(report.seconds * 1000)})"
         )

@@ -47,7 +47,7 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @click.command(
-    short_help="Requests as CSV, JSON lines or Parquet.",
+    short_help="Export requests as CSV, JSON lines or Parquet.",
     epilog=examples(
         "chainlog export requests.csv",
         "chainlog export --since 30d --status errors errors.jsonl",
@@ -60,7 +60,7 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
     "--format",
     "given_format",
     type=click.Choice(list(MEDIA_TYPES)),
-    help="What kind of file.  [default: by the name's ending]",
+    help="File format.  [default: by the suffix of FILE; csv for -]",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @filter_options
@@ -69,22 +69,22 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
 def export(
     options: SettingsOptions, where: RequestFilter, target: str, given_format: Format | None, force: bool, as_json: bool
 ) -> None:
-    """Write all requests that the filters let through to FILE, or to stdout, newest first.
+    """Write all matching requests to FILE, or to stdout (-), newest first.
 
-    CSV and Parquet have the names of the database's columns, with times in UTC; JSON lines are the service's JSON. In
-    CSV a text that a spreadsheet would run as a formula has an apostrophe before it. Parquet needs the extra parquet.
+    CSV and Parquet use the column names of the database, with times in UTC; JSON lines use the JSON of the service. In
+    CSV, text that a spreadsheet would run as a formula is prefixed with an apostrophe. Parquet needs the extra parquet.
 
-    The gateway may go on writing. FILE gets its name when it is whole, and only its owner can read it.
+    The gateway can keep writing. FILE appears once it is complete, and only its owner can read it.
 
     Exit codes: 0 done, 1 there is no file (the reason is on stderr).
     """
     file_format = given_format or (_FORMAT_OF_SUFFIX.get(Path(target).suffix.lower()) if target != STDOUT else "csv")
     if file_format is None:
-        raise click.UsageError(f"The ending of {target!r} is of no format that is known here: give --format.")
+        raise click.UsageError(f"The suffix of {target!r} names no known format: give --format.")
     if as_json and target == STDOUT:
-        raise click.UsageError("--json goes with a FILE; the requests themselves go to stdout here.")
+        raise click.UsageError("--json needs a FILE; with - the requests themselves go to stdout.")
     settings = options.load()
-    if_stopped = "what was written is no whole file" if target == STDOUT else "there is no file, and no part of one"
+    if_stopped = "the output is incomplete" if target == STDOUT else "no file was written, and no partial file is left"
     report = run_long_work(
         lambda progress: _export(settings, where, file_format, target, force=force, progress=progress),
         if_stopped=if_stopped,
@@ -107,7 +107,7 @@ async def _export(
     async with open_usage(settings) as usage:
         pages = _Pages(progress, where.start if where.start is not None else await usage.get_oldest_timestamp())
         pieces = export_requests(usage, where, file_format, on_page=pages.count)
-        # Nothing is made of the file before there is something to write to it.
+        # The file is not created before there is something to write to it.
         first = await anext(pieces, b"")
         async with _opened(settings.db_path, target, force=force) as write, aclosing(pieces):
             async for piece in _joined(first, pieces):
@@ -124,7 +124,7 @@ async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[by
 
 
 class _Pages:
-    """Counts requests, and tells how far the export is by their time: their number is not known before the end."""
+    """Counts requests, and reports progress by their time: their number is unknown before the end."""
 
     def __init__(self, progress: Progress, oldest: int | None) -> None:
         self._progress = progress
@@ -133,7 +133,7 @@ class _Pages:
         self.requests = 0
 
     def count(self, page: RequestPage) -> None:
-        """Adds a page."""
+        """Adds the requests of a page."""
         self.requests += len(page.requests)
         at = page.searched_back_to if not page.requests else page.requests[-1].timestamp
         if at is None:
@@ -146,7 +146,7 @@ class _Pages:
 
 @asynccontextmanager
 async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[Write]:
-    """What writes to the target; a file gets its name at the end, when nothing went wrong."""
+    """Yields a function that writes to the target; a file gets its name at the end, unless something failed."""
     if target == STDOUT:
         yield _write_to_stdout
         return
@@ -161,14 +161,14 @@ async def _opened(database: Path, target: str, *, force: bool) -> AsyncIterator[
 
 
 async def _write_to_stdout(piece: bytes) -> None:
-    """A pipe that nobody empties keeps neither the event loop nor Ctrl-C waiting."""
+    """Writes to stdout; a pipe that is not read blocks neither the event loop nor Ctrl-C."""
     stdout, rest = sys.stdout.fileno(), memoryview(piece)
     while rest:
         try:
             await anyio.wait_writable(stdout)
         except PermissionError:
-            # A file on a disk, which is always ready and therefore cannot be waited for.
+            # A regular file is always ready, so it cannot be waited for.
             rest = rest[await run_in_thread(os.write, stdout, rest) :]
         else:
-            # So much goes into a pipe at once when anything does.
+            # A pipe that is writable takes this much without blocking.
             rest = rest[os.write(stdout, rest[: select.PIPE_BUF]) :]

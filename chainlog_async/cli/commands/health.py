@@ -24,7 +24,7 @@ _COLUMNS = (
     Column("answered", right=True),
     Column("429", right=True),
     Column("failed", right=True),
-    Column("refused or failed", spare=True),
+    Column("429 or failed", spare=True),
     Column("last error", elastic=True),
     Column("", spare=True),
 )
@@ -37,25 +37,25 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 
 @click.command(
-    short_help="How often each provider answers, refuses or fails.",
+    short_help="Show success, 429 and failure rates by provider.",
     epilog=examples(
         "chainlog health                           the last 24 hours",
         "chainlog health --since 7d --json | jq '.providers[] | select(.refusalRate > 0.1)'",
     ),
 )
-@json_option('one object with "providers", as GET /v1/providers/health gives them')
+@json_option('one object with "providers", as in GET /v1/providers/health')
 @window_options
 @settings_options
 def health(options: SettingsOptions, since: int | None, until: int | None, as_json: bool) -> None:
-    """How often each model of each provider answered, refused with 429 or failed otherwise.
+    """Show how often each model of each provider answered, returned 429 or failed otherwise.
 
-    Every try of every chain counts, not only the one that answered.
+    Every attempt of every chain counts, not only the one that answered.
     """
     providers = anyio.run(_read, options.load(), window_of(since, until))
     if as_json:
         print_json(HealthReport(providers))
     elif not providers:
-        click.echo("nothing was tried in that window")
+        click.echo("no attempts in that window")
     else:
         Table(output(), _COLUMNS).print([_row(one) for one in providers])
 

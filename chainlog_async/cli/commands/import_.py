@@ -1,4 +1,4 @@
-"""``chainlog import``: entries from files, every bad line told, no good one lost."""
+"""``chainlog import``: entries from files; bad lines are reported, good ones are kept."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
 
 MAX_PENDING_ENTRIES = 20_000
-"""Entries that may wait for the database before the reading does."""
+"""How many entries may wait for the database before reading pauses."""
 
-# What else `Statistics.dropped` may hold was told line by line, or waited for.
+# The other reasons of `Statistics.dropped` were reported line by line, or avoided by waiting.
 _REFUSALS = ("rejected", "shutdown", "journal_lost")
 
 
@@ -43,23 +43,23 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     imported: int
     """Entries that are committed."""
     bad: int
-    """Lines that are no entry."""
+    """Lines that are not valid entries."""
     unread_files: int
     """Files that could not be read, or not to their end."""
     refused: int
-    """Entries that looked right and that the database did not take, or that were given up at shutdown."""
+    """Valid entries that the database rejected, or that were abandoned at shutdown."""
     waiting: int
     """Entries left in the journal because the database could not be written; the next writer commits them."""
     replayed: int
-    """Entries of stopped processes, found in their journals and committed as well."""
+    """Entries that stopped processes left in their journals, committed by this import as well."""
     seconds: float
     rows_per_second: float
     interrupted: str | None
     """The signal that ended it early, or None."""
     stopped_after: str | None
-    """The last line that was dealt with, as ``FILE:LINE``, when a signal ended it early."""
+    """The last line that was processed, as ``FILE:LINE``, when a signal ended the import early."""
     bad_lines: list[BadLine]
-    """The first of the bad lines and files."""
+    """The first of the bad lines and unread files."""
 
     @property
     def complete(self) -> bool:
@@ -87,7 +87,7 @@ class ImportRun:
         self._last_line: str | None = None
 
     async def run(self, *, strict: bool) -> ImportReport:
-        """Imports everything; with `strict` nothing at all when any line is bad. Raises `ChainlogError`."""
+        """Imports everything; with `strict`, nothing when any line is bad. Raises `ChainlogError`."""
         began = time.monotonic()
         statistics: Statistics | None = None
         with self._display, ExitStack() as spools:
@@ -114,12 +114,12 @@ class ImportRun:
         )
 
     def _stop(self, received: signal.Signals) -> None:
-        """The first signal ends the reading, the second also the waiting for the database."""
+        """The first signal stops reading, the second also stops waiting for the database."""
         self._signal = received
         self._scope.cancel()
 
     async def _check_all(self, spools: ExitStack) -> None:
-        """Judges every line, and keeps in a temporary file what cannot be read twice."""
+        """Checks every line, and copies what cannot be read twice to a temporary file."""
 
         async def check(entry: RequestLogEntry) -> None:
             encode_line(entry)
@@ -127,7 +127,7 @@ class ImportRun:
         self._display.begin("checking")
         for path in self._paths:
             if not await anyio.to_thread.run_sync(is_regular_file, path):
-                self._spools[path] = spools.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - the stack closes it
+                self._spools[path] = spools.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  # the stack closes it
             await self._each_line(path, check, copy_to=self._spools.get(path))
         self._last_line = None
 
@@ -174,7 +174,7 @@ class ImportRun:
                         await self._one_line(name, line, decoder, take)
                         self._last_line = f"{name}:{number}"
                     self._display.advance(reader, len(lines))
-                    # The writer lives on the same loop: without a turn now and then the queue would only fill.
+                    # The writer runs on the same loop: unless this yields, the queue only fills.
                     await anyio.lowlevel.checkpoint()
                     await after_block()
                 decoder.finish()
@@ -198,13 +198,13 @@ class ImportRun:
             if entry is not None:
                 await take(entry)
         except (InvalidEntryError, QueueFullError) as error:
-            hint = "; one line is one entry, so take the array apart: jq -c '.[]'" if line.data[:1] == b"[" else ""
+            hint = "; each line must be one entry, so split the array: jq -c '.[]'" if line.data[:1] == b"[" else ""
             self._display.report_bad(name, line.number, f"{error}{hint}")
 
 
 @click.command(
     "import",
-    short_help="Put entries from files into the database.",
+    short_help="Import entries from files.",
     epilog=examples(
         "chainlog import requests.jsonl",
         "chainlog import --strict --db ./data/observability.db *.jsonl",
@@ -217,16 +217,16 @@ class ImportRun:
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
 @decoder_options
-@click.option("--strict", is_flag=True, help="Look at every line first; import nothing when any is bad.")
+@click.option("--strict", is_flag=True, help="Check every line first; import nothing if any is bad.")
 @click.option(
     "--show-bad",
     default=20,
     show_default=True,
     metavar="N",
     type=click.IntRange(min=0),
-    help="Report at most so many bad lines.",
+    help="Report at most N bad lines.",
 )
-@json_option("one JSON object with the counts and the first bad lines")
+@json_option("one object with the counts and the first bad lines")
 @settings_options
 @click.pass_context
 def import_command(
@@ -238,30 +238,30 @@ def import_command(
     show_bad: int,
     as_json: bool,
 ) -> None:
-    """Put entries from files into the database; - is stdin.
+    """Import entries from files; - is stdin.
 
-    One line is one entry, a JSON object such as
+    Each line is one entry, a JSON object such as
 
     \b
       {"chain_name": "default", "provider_id": "groq", "model": "llama-3.1-8b-instant",
        "prompt_tokens": 12, "completion_tokens": 30, "latency_ms": 410.5, "http_status": 200}
 
-    on one line; chainName and so on are understood too. It may also have timestamp (ms since the epoch, UTC; default
-    now), total_tokens (default the sum), attempts (default 1) and error_message. The tokens default to 0. Blank lines
-    are passed over.
+    on one line; chainName and so on work too. It may also have timestamp (ms since the epoch, UTC; default now),
+    total_tokens (default the sum), attempts (default 1), error_message and the other fields of an entry. The tokens
+    default to 0. Blank lines are skipped.
 
-    Records of another shape, JSON lines or CSV with a heading, come in with --map and --set, or with the --format of
-    the program that wrote them. A moment is a number of ms (or of seconds, with *1000) or ISO 8601. An error code that
-    is missing is a success.
+    For records of another shape, JSON lines or CSV with a header, use --map and --set, or --format with the program
+    that wrote them. Times are ms since the epoch (or seconds, with *1000) or ISO 8601. A missing error code means
+    success.
 
-    A bad line is reported with its file, number and reason and is left out; the good ones are kept. The exit code is 1
-    if any line was bad. A second import of the same file adds its entries a second time.
-    """  # noqa: D301 - the backspace is click's mark for lines that it must not wrap
+    A bad line is reported with its file, number and reason, and skipped; the good ones are kept. The exit code is 1 if
+    any line was bad. Importing the same file again adds its entries again.
+    """  # noqa: D301  # the backspace is click's mark for lines that it must not wrap
     if files.count(STDIN) > 1:
         raise click.UsageError("- (stdin) can be given only once.")
     if STDIN in files and sys.stdin is None:
         raise click.UsageError("- is given, but stdin is closed.")
-    # A queue of its own, whatever the service has: to make room it waits, so no entry is ever left out for load.
+    # Fixed limits, whatever the settings say: the import waits for room in the queue, so load never drops an entry.
     settings = options.load(on_full="drop_newest", max_queue_size=100_000, max_queue_bytes=64 * 1024 * 1024)
     report = anyio.run(_import, files, settings, ImportDisplay(files, show_bad=show_bad), make_decoder, strict)
     if as_json:
@@ -284,20 +284,22 @@ def _print_report(report: ImportReport, *, strict: bool) -> None:
     rate = f"{duration(report.seconds * 1000)}, {number(round(report.rows_per_second))} rows/s"
     click.echo(f"imported {entries} into {plain(report.database)} ({rate})")
     if report.bad:
-        click.echo(f"left out {count_text(report.bad, 'bad line', 'bad lines')}", err=True)
+        click.echo(f"skipped {count_text(report.bad, 'bad line', 'bad lines')}", err=True)
     if report.unread_files:
         click.echo(f"{count_text(report.unread_files, 'file', 'files')} could not be read to the end", err=True)
     if report.refused:
         entries = count_text(report.refused, "entry", "entries")
-        click.echo(f"error: the database did not take {entries}; the lines above say why", err=True)
+        click.echo(f"error: could not store {entries}; the lines above say why", err=True)
     if report.waiting:
         entries = count_text(report.waiting, "entry", "entries")
-        click.echo(f"error: {entries} could not be written yet; they are in the journal for the next writer", err=True)
+        click.echo(
+            f"error: could not write {entries} yet; the next writer will commit what is in the journal", err=True
+        )
     if report.replayed:
         entries = count_text(report.replayed, "entry", "entries")
-        click.echo(f"also wrote {entries} that a process before had left in its journal", err=True)
+        click.echo(f"also wrote {entries} that an earlier process had left in its journal", err=True)
     if strict and not (report.complete or report.imported or report.waiting):
         click.echo("nothing was imported (--strict)", err=True)
     if report.interrupted:
         place = f"after {plain(report.stopped_after)}" if report.stopped_after else "before the first line"
-        click.echo(f"stopped by {report.interrupted} {place}; good lines up to there were taken", err=True)
+        click.echo(f"stopped by {report.interrupted} {place}; good lines up to there were imported", err=True)

@@ -27,9 +27,9 @@ _COLUMNS = (
 
 @click.group(
     invoke_without_command=True,
-    short_help="What waits in the journals; replay writes it.",
+    short_help="List the journals; replay those of dead writers.",
     epilog=examples(
-        "chainlog journal                          what waits, and whether its writer lives",
+        "chainlog journal                          what waits, and whether its writer is alive",
         "chainlog journal --json | jq '[.journals[].waiting] | add'",
         "chainlog journal replay                   write what dead writers left",
     ),
@@ -38,10 +38,10 @@ _COLUMNS = (
 @settings_options
 @click.pass_context
 def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
-    """Show the journals beside the database: whose they are, and how many entries wait in them.
+    """List the journals beside the database: their writers, and how many entries wait in them.
 
-    An entry waits until it is in the database. Behind a living writer that is a moment; what a dead one left is
-    written when the next gateway or service starts, or by chainlog journal replay. Nothing is changed here.
+    An entry waits until it is in the database. Behind a living writer that takes a moment; what a dead writer left is
+    written when the next gateway or service starts, or by chainlog journal replay. This command changes nothing.
 
     Exit codes: 0 done, 1 there is neither a database nor a journal, or a journal cannot be read.
     """
@@ -58,10 +58,10 @@ def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None
 
 def _print_report(report: JournalReport) -> None:
     if report.database_error:
-        click.echo(f"what is committed is not known, so everything counts as waiting: {plain(report.database_error)}")
+        click.echo(f"cannot read what is committed, so everything counts as waiting: {plain(report.database_error)}")
     now = now_ms()
     if not report.journals:
-        click.echo(f"nobody has a journal in {plain(report.folder)}")
+        click.echo(f"there is no journal in {plain(report.folder)}")
         return
     Table(output(), _COLUMNS).print(
         [
@@ -79,29 +79,30 @@ def _print_report(report: JournalReport) -> None:
     )
     for one in report.journals:
         if one.problem:
-            click.echo(f"error: a part of {one.writer_id} cannot be read: {plain(one.problem)}", err=True)
+            click.echo(f"error: part of the journal of {one.writer_id} cannot be read: {plain(one.problem)}", err=True)
 
 
 @journal.command(
     "replay",
-    short_help="Write what dead writers left.",
+    short_help="Write the entries that dead writers left.",
     epilog=examples("chainlog journal replay", "chainlog journal replay --json | jq .written"),
 )
 @json_option("one object with journals, written, rejected, truncated and living")
 @settings_options
 @click.pass_context
 def replay_command(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
-    """Take over the journals of dead writers and write what waits in them, each entry exactly once.
+    """Take over the journals of dead writers and write the entries in them, each exactly once.
 
     The next gateway or service to start does the same. Journals of living writers are left alone. Entries that the
-    database refuses are put aside: see chainlog rejected.
+    database refuses become rejected entries: see chainlog rejected.
 
-    Exit codes: 0 done, 1 the database could not be written, or a journal not be read; what is left waits as before.
+    Exit codes: 0 done, 1 the database could not be written or a journal could not be read; the rest stays in the
+    journals.
     """
     settings = options.load()
     report = run_long_work(
         lambda progress: replay_journals(settings, on_progress=progress),
-        if_stopped="what is left waits in the journals as before",
+        if_stopped="the rest stays in the journals",
     )
     if as_json:
         print_json(report)
@@ -116,11 +117,11 @@ def _print_replay_report(report: ReplayReport) -> None:
         entries = count_text(report.written, "entry", "entries")
         click.echo(f"wrote {entries} from {journals} of dead writers to {plain(report.database)}")
     else:
-        click.echo(f"no dead writer has left a journal beside {plain(report.database)}")
+        click.echo(f"there is no journal of a dead writer beside {plain(report.database)}")
     if report.rejected:
-        click.echo(f"put aside {count_text(report.rejected, 'entry', 'entries')}: see chainlog rejected")
+        click.echo(f"rejected {count_text(report.rejected, 'entry', 'entries')}: see chainlog rejected")
     if report.truncated:
-        click.echo(f"left out {count_text(report.truncated, 'unfinished line', 'unfinished lines')}: never accepted")
+        click.echo(f"skipped {count_text(report.truncated, 'truncated line', 'truncated lines')}: never accepted")
     if report.living:
         click.echo(f"left alone {count_text(report.living, 'journal', 'journals')} of living writers")
     for problem in report.problems:

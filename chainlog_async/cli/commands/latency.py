@@ -36,27 +36,28 @@ class LatencyOverTime(msgspec.Struct, frozen=True):
 
 
 @click.command(
-    short_help="How fast: percentiles of latency and time to first token.",
+    short_help="Show percentiles of latency and time to first token.",
     epilog=examples(
         "chainlog latency                          the last 24 hours in one line",
         "chainlog latency --by provider --since 7d",
         "chainlog latency --since 24h --step 1h --chain default --tz Europe/Berlin",
     ),
 )
-@json_option('one object with "points", as GET /v1/latency gives them')
+@json_option('one object with "points", as in GET /v1/latency')
 @query_options
 @settings_options
 def latency(options: SettingsOptions, as_json: bool, query: QueryOptions | None) -> None:
-    """How fast requests were answered: percentiles, at most 5 % from the true ones, and the rates of failure.
+    """Show percentiles of latency and time to first token, and the error rates.
 
-    They come from histograms that are kept as entries come in, so this takes no time however long the log is.
+    Percentiles are within 5 % of the exact values. They are read from histograms that are updated as entries are
+    written, so this takes no longer when the log grows.
     """
     query = query or QueryOptions(window_of(None, None), None, EVERYTHING, 20)
     points = anyio.run(_read, options.load(), query)
     if as_json:
         print_json(LatencyOverTime(points))
     elif not points:
-        click.echo("no request in that window")
+        click.echo("no requests in that window")
     else:
         _print(points, query)
 

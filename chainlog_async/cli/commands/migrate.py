@@ -11,7 +11,7 @@ from chainlog_async.cli.output.render import plain, print_json
 
 
 @click.command(
-    short_help="Bring a database to this release's schema.",
+    short_help="Migrate a database to this release's schema.",
     epilog=examples(
         "chainlog migrate                                 the database of ./config.yaml",
         "chainlog migrate --db ./429chain/observability.db",
@@ -20,23 +20,23 @@ from chainlog_async.cli.output.render import plain, print_json
 @json_option("one object with database, fromVersion and toVersion")
 @settings_options
 def migrate(options: SettingsOptions, as_json: bool) -> None:
-    """Bring a database to this release's schema, or make a new one.
+    """Migrate a database to this release's schema, or create one.
 
-    A database of 429chain is taken over with its rows and totals, and 429chain can go on writing to it. The gateway or
-    service does the same when it starts. Every step is one transaction, and doing it twice does nothing.
+    A database of 429chain is taken over with its rows and totals, and 429chain can keep writing to it. The gateway or
+    service does the same when it starts. Every step is one transaction; running this again changes nothing.
     """
     settings = options.load()
     report = run_long_work(
         lambda on_progress: migrate_database(settings, on_progress),
-        if_stopped="the database is at the version of the last step that was finished: run it again to go on",
+        if_stopped="the database is at the version of the last finished step; run this again to continue",
     )
     if as_json:
         print_json(report)
         return
     name = plain(report.database)
     if not report.from_version:
-        click.echo(f"made {name} with schema version {report.to_version}")
+        click.echo(f"created {name} with schema version {report.to_version}")
     elif report.from_version == report.to_version:
-        click.echo(f"{name} has schema version {report.to_version} already; nothing to do")
+        click.echo(f"{name} already has schema version {report.to_version}; nothing to do")
     else:
         click.echo(f"migrated {name} from schema version {report.from_version} to {report.to_version}")

@@ -40,42 +40,46 @@ _COLUMNS = (
     Column("tokens", right=True),
     Column("latency", right=True),
     Column("code"),
-    Column("tries", right=True, spare=True),
+    Column("attempts", right=True, spare=True),
     Column("error", elastic=True),
 )
 
 
 @click.command(
-    short_help="The latest requests; --follow watches them come.",
+    short_help="Show the latest requests; --follow keeps watching.",
     epilog=examples(
         "chainlog recent                           the last 20 requests, newest first",
         "chainlog recent --status errors --since 24h --provider groq",
         "chainlog recent --min-latency 10s --error 'timed out' -n 100",
         "chainlog recent -n 100 --json | jq -r '.requests[] | select(.httpStatus >= 400) | .errorMessage'",
-        "chainlog recent --follow --status 429     watch them come; Ctrl-C ends it",
-        "chainlog recent --follow --json           one JSON object a line, for another program",
+        "chainlog recent --follow --status 429     watch new ones; Ctrl-C stops",
+        "chainlog recent --follow --json           one JSON object per line, for another program",
     ),
 )
-@click.option("-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with new requests as they are written, newest at the bottom.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many requests."
+)
+@click.option(
+    "-f", "--follow", is_flag=True, help="Keep printing new requests as they are written, newest at the bottom."
+)
 @click.option(
     "--interval",
     default=1.0,
     show_default=True,
     metavar="SECONDS",
     type=click.FloatRange(min=0.05, max=3600),
-    help="How often --follow looks.",
+    help="How often --follow checks.",
 )
 @filter_options
-@json_option('one object {"requests": [...]}; with --follow one object a line')
+@json_option('one object {"requests": [...]}; with --follow one object per line')
 @settings_options
 def recent(
     options: SettingsOptions, where: RequestFilter, limit: int, follow: bool, interval: float, as_json: bool
 ) -> None:
-    """The latest requests: when, where, how many tokens, how long, and why it failed.
+    """Show the latest requests: when, where, how many tokens, how long, and why they failed.
 
-    Without --follow the newest is at the top; with it, at the bottom. It sees what any other process writes. All
-    filters hold together; chainlog show ID shows one request whole.
+    Without --follow the newest is at the top; with it, at the bottom. Requests of all processes are shown. A request
+    must pass every filter; chainlog show ID shows one request in full.
     """
     settings = options.load()
     if follow:
@@ -87,7 +91,7 @@ def recent(
     elif rows:
         Table(output(), _COLUMNS).print([_cells(row) for row in rows])
     elif limit:
-        click.echo("no request was logged yet" if where == RequestFilter() else "no request matches")
+        click.echo("no request has been logged yet" if where == RequestFilter() else "no request matches")
 
 
 async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> list[LoggedRequest]:
@@ -113,11 +117,11 @@ async def _follow(
     interval: float,
     show: Callable[[Sequence[LoggedRequest]], None],
 ) -> None:
-    """Prints the last rows and then every new one, until a signal comes or nobody reads on."""
+    """Prints the last rows and then every new one, until a signal arrives or the reader of stdout ends."""
     scope = CancelScope()
     async with signals_to(lambda _: scope.cancel()), open_usage(settings) as usage:
         with scope:
-            # The end of the log comes first: a row written while the last ones are read is then a new one.
+            # The end of the log is read first, so that a row written while the last ones are read counts as new.
             last_id = await usage.get_newest_id()
             rows = await _newest(usage, where, limit)
             show([row for row in reversed(rows) if row.id <= last_id])

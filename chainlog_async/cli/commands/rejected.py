@@ -26,23 +26,25 @@ _ID = click.IntRange(min=1)
 
 @click.group(
     invoke_without_command=True,
-    short_help="Entries that the database refused; retry, delete.",
+    short_help="List, retry or delete rejected entries.",
     epilog=examples(
         "chainlog rejected                         the last 20, newest first",
         "chainlog rejected -n 1000 --json | jq '.rejected[] | {id, error, entry}'",
-        "chainlog rejected retry --all             once the cause is gone",
+        "chainlog rejected retry --all             once the cause is fixed",
         "chainlog rejected delete 3 4",
     ),
 )
-@click.option("-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many entries."
+)
 @json_option('one object {"rejected": [...]}')
 @settings_options
 @click.pass_context
 def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: bool) -> None:
-    """Show the entries that the database refused, with its reason, newest first.
+    """List the entries that the database refused, with its reason, newest first.
 
-    An entry that a trigger or a constraint refuses is put aside so that it costs nobody else anything; it is in
-    neither the log nor the totals.
+    An entry that a trigger or a constraint refuses is kept in a table of rejected entries, where it does not hold up
+    the others; it is in neither the log nor the totals.
 
     Exit codes: 0 done, 1 the database cannot be read.
     """
@@ -55,7 +57,7 @@ def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: 
     elif entries:
         Table(output(), _COLUMNS).print([_cells(entry) for entry in entries])
     elif limit:
-        click.echo("no entry was rejected")
+        click.echo("there are no rejected entries")
 
 
 def _cells(entry: RejectedEntry) -> tuple[str, ...]:
@@ -63,20 +65,20 @@ def _cells(entry: RejectedEntry) -> tuple[str, ...]:
 
 
 @rejected.command(
-    short_help="Try to write them again.",
+    short_help="Write rejected entries again.",
     epilog=examples("chainlog rejected retry --all", "chainlog rejected retry 3 4 --json | jq .failed"),
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=_ID)
-@click.option("--all", "everything", is_flag=True, help="All of them, oldest first.")
+@click.option("--all", "everything", is_flag=True, help="Retry all of them, oldest first.")
 @json_option("one object with written and failed")
 @settings_options
 @click.pass_context
 def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
-    """Try to write rejected entries again, by the IDs that chainlog rejected shows.
+    """Write rejected entries again, by the IDs that chainlog rejected lists.
 
-    Each is a transaction of its own: it is in the log and its totals and gone from here, or stays as it was.
+    Each entry is one transaction: it moves to the log and its totals, or stays rejected.
 
-    Exit codes: 0 all of them are in the log now, 1 some stayed (the reasons are shown).
+    Exit codes: 0 all of them are in the log now, 1 some stay rejected (the reasons are shown).
     """
     if bool(ids) is everything:
         raise click.UsageError("Give IDs, or --all.")
@@ -89,34 +91,34 @@ def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], ev
             busy_timeout_ms=settings.busy_timeout_ms,
             on_progress=progress,
         ),
-        if_stopped="what was written up to then is in the log, the others stay",
+        if_stopped="what was written up to then is in the log, the others stay rejected",
     )
     if as_json:
         print_json(report)
     else:
         click.echo(f"wrote {count_text(len(report.written), 'entry', 'entries')} to {plain(report.database)}")
         for failure in report.failed:
-            click.echo(f"{failure.id} stays: {plain(failure.error)}", err=True)
+            click.echo(f"{failure.id} stays rejected: {plain(failure.error)}", err=True)
     ctx.exit(1 if report.failed else 0)
 
 
-@rejected.command(short_help="Delete them for good.", epilog=examples("chainlog rejected delete 3 4"))
+@rejected.command(short_help="Delete rejected entries.", epilog=examples("chainlog rejected delete 3 4"))
 @click.argument("ids", nargs=-1, required=True, metavar="ID...", type=_ID)
 @json_option("one object with deleted and missing")
 @settings_options
 @click.pass_context
 def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], as_json: bool) -> None:
-    """Delete rejected entries for good, by the IDs that chainlog rejected shows.
+    """Delete rejected entries permanently, by the IDs that chainlog rejected lists.
 
-    Exit codes: 0 done, 1 some of the IDs are not there; the others are deleted all the same.
+    Exit codes: 0 done, 1 some of the IDs do not exist; the others are deleted anyway.
     """
     settings = options.load()
     report = anyio.run(lambda: delete_rejected(settings.db_path, _once(ids), busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json(report)
     else:
-        entries = count_text(len(report.deleted), "entry", "entries")
-        click.echo(f"deleted {entries} from the rejected ones of {plain(report.database)}")
+        entries = count_text(len(report.deleted), "rejected entry", "rejected entries")
+        click.echo(f"deleted {entries} from {plain(report.database)}")
         for number in report.missing:
             click.echo(f"there is no rejected entry {number}", err=True)
     ctx.exit(1 if report.missing else 0)

@@ -17,21 +17,19 @@ from chainlog_async.cli.output.render import plain
 @click.command(
     "serve",
     epilog=examples(
-        "chainlog serve                                   settings of ./config.yaml, or the defaults",
+        "chainlog serve                                   with ./config.yaml, or the defaults",
         "chainlog serve --config config.yaml --port 8080",
         "CHAINLOG_SERVER__API_KEYS='[\"secret\"]' chainlog serve --host 0.0.0.0",
-        "curl http://127.0.0.1:4290/v1/stats/summary      what it answers then",
+        "curl http://127.0.0.1:4290/v1/stats/summary      ask it for usage",
     ),
 )
-@click.option("--host", metavar="ADDRESS", help="Listen there instead; without api_keys only on this machine.")
-@click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65_535), help="Listen on this port instead; 0 is any free one."
-)
+@click.option("--host", metavar="ADDRESS", help="Listen on this address; without api_keys it must be loopback.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65_535), help="Listen on this port; 0 picks a free one.")
 @settings_options
 def serve_command(options: SettingsOptions, host: str | None, port: int | None) -> None:
-    """Take entries over HTTP and answer who was used how much.
+    """Accept entries over HTTP and serve usage reports.
 
-    Ctrl-C or SIGTERM ends it: requests under way are answered, and entries that wait are written first.
+    Ctrl-C or SIGTERM stops it: requests in progress are answered, and waiting entries are written first.
     """
     try:
         from chainlog_async.server import serve as run_server

@@ -19,7 +19,7 @@ from chainlog_async.settings import Settings
 from .usage import open_usage
 
 _ATTEMPT_COLUMNS = (
-    Column("try", right=True),
+    Column("attempt", right=True),
     Column("provider", elastic=True),
     Column("model", elastic=True),
     Column("code"),
@@ -29,9 +29,9 @@ _ATTEMPT_COLUMNS = (
 
 
 @click.command(
-    short_help="One request whole, with its tries.",
+    short_help="Show one request in full, with its attempts.",
     epilog=examples(
-        "chainlog show 4711                        an id that chainlog recent shows",
+        "chainlog show 4711                        an id from chainlog recent",
         "chainlog show 4711 --json | jq .attemptTrail",
     ),
 )
@@ -39,7 +39,7 @@ _ATTEMPT_COLUMNS = (
 @json_option("the request as one object")
 @settings_options
 def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
-    """One request with everything that is known of it, and every try of its chain.
+    """Show everything that is known about one request, with every attempt of its chain.
 
     Exit codes: 0 done, 1 there is no such request.
     """
@@ -65,7 +65,7 @@ async def _read(settings: Settings, request_id: int) -> LoggedRequest | None:
 
 
 def _lines(request: LoggedRequest) -> Iterator[tuple[str, Cell]]:
-    """What is known, label by label."""
+    """Yields what is known, as labels and values."""
     yield "id", str(request.id)
     yield "time (UTC)", f"{utc_text(request.timestamp)}.{request.timestamp % 1000:03}"
     yield "chain", request.chain_name
@@ -75,7 +75,7 @@ def _lines(request: LoggedRequest) -> Iterator[tuple[str, Cell]]:
     yield "latency", duration(request.latency_ms)
     if request.ttft_ms is not None:
         yield "first token", duration(request.ttft_ms)
-    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} of them cached"
+    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} cached"
     yield "prompt", f"{number(request.prompt_tokens)} tokens{cached}"
     yield "completion", f"{number(request.completion_tokens)} tokens"
     yield "total", f"{number(request.total_tokens)} tokens"

@@ -31,36 +31,36 @@ _USAGE_COLUMNS = (
 
 
 def open_usage(settings: Settings) -> UsageAggregator:
-    """The reading side of the settings' database."""
+    """Returns the reader of the settings' database; use it as an async context manager."""
     return UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers)
 
 
 @click.command(
-    short_help="Who was used how much: requests and tokens.",
+    short_help="Show usage by provider and chain.",
     epilog=examples(
         "chainlog usage                            providers, chains and the summary",
         "chainlog usage providers --db ./data/observability.db",
         "chainlog usage chains --json | jq '.chains[] | select(.totalTokens > 1000000)'",
-        "chainlog usage --since 7d --step 1d       one line a day",
+        "chainlog usage --since 7d --step 1d       one line per day",
         "chainlog usage --by provider --since 24h --step 1h",
     ),
 )
 @click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
-@json_option('one object with "summary", "providers" and "chains", or what was asked for; over time "points"')
+@json_option('one object with "summary", "providers" and "chains", or only the one named; with a window "points"')
 @query_options
 @settings_options
 def usage(options: SettingsOptions, what: str | None, as_json: bool, query: QueryOptions | None) -> None:
-    """Who was used how much: requests and tokens since the beginning, last used first.
+    """Show requests and tokens by provider and chain, most recently used first.
 
-    With any of the options about time, groups and names, what was used in that window, of the last 24 hours if not
-    said otherwise.
+    Without options these are all-time totals. With any option about time, groups or names, they are those of a window,
+    by default the last 24 hours.
 
-    The counts are kept as entries come in and are read without a look at the log, so this takes no time however many
-    requests there were.
+    Totals are updated as entries are written, and reading them does not read the log, so this takes no longer when the
+    log grows.
     """
     if query is not None:
         if what is not None:
-            raise click.UsageError(f"{what!r} is about all of time; say --by {what[:-1]} for a window")
+            raise click.UsageError(f"{what!r} shows all-time totals; for a window use --by {what[:-1]}")
         show_usage(options.load(), query, as_json=as_json)
         return
     report = anyio.run(_read_usage, options.load(), what)
@@ -81,7 +81,7 @@ def usage(options: SettingsOptions, what: str | None, as_json: bool, query: Quer
 
 
 class UsageReport(msgspec.Struct, frozen=True, rename="camel"):
-    """The ``--json`` of ``chainlog usage``; what was not asked for is left out."""
+    """The ``--json`` of ``chainlog usage``; parts that were not requested are left out."""
 
     summary: SummaryStats | msgspec.UnsetType = msgspec.UNSET
     providers: list[ProviderUsage] | msgspec.UnsetType = msgspec.UNSET
@@ -125,4 +125,4 @@ def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage
     if cells:
         Table(output(), (Column(kind, elastic=True), *_USAGE_COLUMNS)).print(cells)
     else:
-        click.echo(f"no {kind} was used yet")
+        click.echo(f"no {kind} has been used yet")

@@ -1,4 +1,4 @@
-"""``chainlog usage`` with a window: one line by step, by group, or by group with a sparkline of the steps."""
+"""``chainlog usage`` with a window: one line per step, per group, or per group with a sparkline of the steps."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class UsageOverTime(msgspec.Struct, frozen=True):
 
 
 def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> None:
-    """Prints the answer."""
+    """Runs the query and prints its result, as tables or as JSON."""
     points = anyio.run(_read, settings, query)
     if as_json:
         print_json(UsageOverTime(points))
     elif not points:
-        click.echo("no request in that window")
+        click.echo("no requests in that window")
     elif query.window.step is None:
         _print_groups(points, query)
     elif query.by is None:

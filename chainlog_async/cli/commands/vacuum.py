@@ -13,10 +13,10 @@ from chainlog_async.common.units import size_text
 
 
 @click.command(
-    short_help="Compact the file, and let it shrink from then on.",
+    short_help="Compact the file, and let it shrink by itself.",
     epilog=examples(
-        "chainlog vacuum                           once for a database of 429chain's",
-        "SQLITE_TMPDIR=/big chainlog vacuum        with temporary files elsewhere",
+        "chainlog vacuum                           once, for a database of 429chain",
+        "SQLITE_TMPDIR=/big chainlog vacuum        put temporary files elsewhere",
     ),
 )
 @json_option("one object with bytesBefore, bytesAfter and converted")
@@ -24,21 +24,21 @@ from chainlog_async.common.units import size_text
 def vacuum(options: SettingsOptions, as_json: bool) -> None:
     """Rewrite the file without its free pages.
 
-    A file that 429chain made can give space back by itself afterwards, as ours can from the start, so this is needed
-    once at most. For a while it takes as much room as the requests do, twice: among the temporary files and in the
-    write-ahead log. It is one transaction: a kill leaves the file as it was. Nobody else can write meanwhile; a
-    gateway keeps its entries in its journal.
+    Afterwards a file that 429chain created returns free space by itself, as files of this package always do, so this is
+    needed at most once. Meanwhile it takes up to twice the room of the data: once among the temporary files and once in
+    the write-ahead log. It is one transaction: a kill leaves the file unchanged. No other process can write meanwhile;
+    a gateway keeps its entries in its journal.
 
-    Exit codes: 0 done, 1 not done, such as for want of room; the file is as it was.
+    Exit codes: 0 done, 1 not done, for example because the disk is too full; the file is unchanged.
     """
     settings = options.load()
     path, timeout = settings.db_path, settings.busy_timeout_ms
     for need in anyio.run(lambda: vacuum_space_needs(path, busy_timeout_ms=timeout)):
-        room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} are free"
+        room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} is free"
         click.echo(f"needs up to {room}", err=True)
     report = run_long_work(
         lambda progress: vacuum_database(path, busy_timeout_ms=timeout, on_progress=progress),
-        if_stopped="the file is as it was",
+        if_stopped="the file is unchanged",
     )
     if as_json:
         print_json(report)
@@ -46,4 +46,4 @@ def vacuum(options: SettingsOptions, as_json: bool) -> None:
     sizes = f"{size_text(report.bytes_before)} before, {size_text(report.bytes_after)} now"
     click.echo(f"compacted {plain(report.database)}: {sizes} ({duration(report.seconds * 1000)})")
     if report.converted:
-        click.echo("from now on it gives space back by itself when requests are pruned")
+        click.echo("from now on it returns space by itself when requests are pruned")

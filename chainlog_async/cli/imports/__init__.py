@@ -1,1 +1,1 @@
-"""Reading files of other programs: formats, records, field maps."""
+"""Reading import files: formats, records, field maps."""

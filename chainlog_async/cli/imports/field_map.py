@@ -1,4 +1,4 @@
-"""``chainlog import --map SOURCE=FIELD``: records of any shape as entries."""
+"""Maps records of any shape to entries, for ``chainlog import --map SOURCE=FIELD``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTEGER_FIELDS = frozenset(
 )
 NUMBER_FIELDS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
 _EMPTY_VALUES: Mapping[str, object] = {"http_status": 200, "latency_ms": 0}
-"""What null and empty mean: no error code is a success, and many traces have no latency for a failure."""
+"""What null and empty stand for: no error code is a success, and many traces have no latency for a failure."""
 
 FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
 
@@ -28,14 +28,14 @@ class MappedColumn:
     """Where a field of the entry comes from."""
 
     source: str
-    """A name in the record; with dots, names within names."""
+    """A name in the record; dots lead into nested objects."""
     field: str
     factor: float | None = None
-    """What the number is multiplied with."""
+    """What the number is multiplied by; None for no factor."""
 
     @classmethod
     def parse(cls, text: str) -> MappedColumn:
-        """Reads ``SOURCE=FIELD`` or ``SOURCE=FIELD*FACTOR``. Raises `ValueError`."""
+        """Parses ``SOURCE=FIELD`` or ``SOURCE=FIELD*FACTOR``. Raises `ValueError`."""
         source, equals, target = text.rpartition("=")
         field, star, factor = target.partition("*")
         if not (source and equals):
@@ -44,28 +44,31 @@ class MappedColumn:
         if not star:
             return cls(source, field)
         if field not in INTEGER_FIELDS | NUMBER_FIELDS:
-            raise ValueError(f"{field} is no number and cannot be multiplied")
+            raise ValueError(f"{field} is not a number and cannot be multiplied")
         try:
             number = float(factor)
         except ValueError:
             number = 0.0
         if not 0 < number < math.inf:
-            raise ValueError(f"{factor!r} in {text!r} is no factor; give a number above 0")
+            raise ValueError(f"{factor!r} in {text!r} is not a factor; give a number above 0")
         return cls(source, field, number)
 
 
 class FieldMap:
-    """Makes entries of records: columns that are named, constants, and what has a field's name anyway."""
+    """Builds entries from records: mapped columns, constants, and columns that already have a field's name."""
 
     def __init__(self, columns: Iterable[MappedColumn], constants: Mapping[str, str]) -> None:
         self._columns = list(columns)
         named = {column.field for column in self._columns} | {column.source for column in self._columns}
         self._columns += [MappedColumn(name, name) for name in FIELDS if name not in named]
-        # A trace need not have one; a column that was named wrongly is an error all the same.
+        # A trace may have no latency at all; a mapped column that is not in it is still an error.
         self._constants = constants if "latency_ms" in named else {"latency_ms": "0", **constants}
 
     def entry(self, record: Record) -> RequestLogEntry:
-        """The record's entry; what it lacks are the constants, then the defaults. Raises `InvalidEntryError`."""
+        """Returns the record's entry.
+
+        A field that the record lacks takes its constant, else its default. Raises `InvalidEntryError`.
+        """
         fields: dict[str, object] = {name: _converted(name, value, None) for name, value in self._constants.items()}
         for column in self._columns:
             is_there, value = _find(record, column.source)
@@ -77,7 +80,7 @@ class FieldMap:
 
 
 def parse_constant(text: str) -> tuple[str, str]:
-    """Reads ``FIELD=VALUE``. Raises `ValueError`."""
+    """Parses ``FIELD=VALUE``. Raises `ValueError`."""
     field, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not FIELD=VALUE")
@@ -87,7 +90,7 @@ def parse_constant(text: str) -> tuple[str, str]:
 
 def _require_field(field: str) -> None:
     if field not in FIELDS:
-        raise ValueError(f"{field!r} is no field of an entry; known are {', '.join(FIELDS)}")
+        raise ValueError(f"{field!r} is not a field of an entry; the fields are {', '.join(FIELDS)}")
 
 
 def _find(record: Record, source: str) -> tuple[bool, object]:
@@ -103,7 +106,7 @@ def _find(record: Record, source: str) -> tuple[bool, object]:
 
 def _converted(field: str, value: object, factor: float | None) -> object:
     if field == "timestamp":
-        # A text that is no number is a date, which needs no factor to become milliseconds.
+        # Text that is not a number is a date, which becomes milliseconds without the factor.
         is_date = isinstance(value, str) and not _is_number(value)
         return round(seconds_of(value, field) * (1000 if is_date else factor or 1))
     if field == "http_status":
@@ -119,7 +122,7 @@ def _converted(field: str, value: object, factor: float | None) -> object:
 
 
 def _status(value: object) -> int:
-    """A status from an error code: one that is empty is a success, and one that is no HTTP status a failure."""
+    """Returns the HTTP status of an error code: empty is a success, anything but an HTTP status a failure."""
     if value == "":
         return 200
     try:

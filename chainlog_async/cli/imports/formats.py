@@ -1,4 +1,4 @@
-"""From the lines of a file to entries, in the formats that ``chainlog import`` knows."""
+"""The file formats of ``chainlog import``: lines in, entries out."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SPEND_LOGS = "litellm-spend-logs"
 
 
 class Decoder(Protocol):
-    """Reads one file."""
+    """Decodes one file, line by line."""
 
     def read(self, line: bytes) -> RequestLogEntry | None:
-        """The entry that ends with this line, if one does. Raises `InvalidEntryError`."""
+        """Returns the entry that ends with this line, or None if none does. Raises `InvalidEntryError`."""
 
     def finish(self) -> None:
-        """Raises `InvalidEntryError` when the file ended within an entry."""
+        """Raises `InvalidEntryError` when the file ended in the middle of an entry."""
 
 
 class EntryDecoder:
-    """One JSON object with an entry's own names on each line."""
+    """Decodes one JSON object per line, with the field names of an entry."""
 
     def read(self, line: bytes) -> RequestLogEntry | None:
         """See `Decoder`."""
@@ -44,7 +44,7 @@ class EntryDecoder:
 
 
 class RecordDecoder:
-    """Records of another shape."""
+    """Decodes records of another shape; `translate` turns each into an entry."""
 
     def __init__(self, translate: Callable[[Record], RequestLogEntry]) -> None:
         self._translate = translate
@@ -61,13 +61,13 @@ class RecordDecoder:
 
 
 def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
-    """Adds ``--format``, ``--map`` and ``--set``; the command gets a factory of decoders as `make_decoder`."""
+    """Adds ``--format``, ``--map`` and ``--set``; the command receives a decoder factory as ``make_decoder``."""
 
     @click.option(
         "--format",
         "form",
         type=click.Choice([SPEND_LOGS]),
-        help="Rows of that table of LiteLLM's, in CSV or JSON lines.",
+        help="Rows of LiteLLM's table LiteLLM_SpendLogs, as CSV or JSON lines.",
     )
     @click.option(
         "--map",
@@ -75,7 +75,7 @@ def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
         multiple=True,
         metavar="SOURCE=FIELD[*FACTOR]",
         callback=lambda _, __, texts: _parsed(texts, MappedColumn.parse),
-        help="Take an entry's FIELD from SOURCE, in records of another shape. May be repeated.",
+        help="Take FIELD of the entry from SOURCE, in records of another shape. Repeatable.",
     )
     @click.option(
         "--set",
@@ -83,7 +83,7 @@ def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
         multiple=True,
         metavar="FIELD=VALUE",
         callback=lambda _, __, texts: _parsed(texts, parse_constant),
-        help="The FIELD's value where such records have none. May be repeated.",
+        help="Value of FIELD in records that have none. Repeatable.",
     )
     @functools.wraps(command)
     def with_decoder(
@@ -91,7 +91,7 @@ def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
     ) -> _R:
         field_map = FieldMap(columns, dict(constants)) if columns or constants else None
         if form and field_map:
-            raise click.UsageError("--format knows its columns; --map and --set are for other records.")
+            raise click.UsageError("--format has its own mapping of columns; leave out --map and --set.")
         return command(*args, make_decoder=_decoder_for(form, field_map), **kwargs)
 
     return with_decoder

@@ -1,4 +1,4 @@
-"""Lines of a file or a pipe, a block at a time: memory stays flat and the event loop goes on."""
+"""Lines of a file or a pipe, read block by block: memory stays bounded, and the event loop is never blocked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import anyio.to_thread
 
 CHUNK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Longest line that is looked at, in bytes; a longer one is bad, and costs no more memory than this."""
+"""Longest line that is parsed, in bytes; a longer one is bad, and takes no more memory than this."""
 
 STDIN = "-"
 
@@ -31,7 +31,7 @@ _NOT_TEXT = {
 
 
 class NotTextError(Exception):
-    """The input is no JSON lines at all, and no line of it is worth a message."""
+    """The input is not JSON lines at all, so an error for each of its lines would be useless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Line:
     number: int
     """Counted from 1, blank lines included."""
     data: bytes | None
-    """Without its line end; None when it is longer than `MAX_LINE_BYTES`."""
+    """Without its line ending; None when it is longer than `MAX_LINE_BYTES`."""
 
 
 class LineSplitter:
-    """Cuts chunks of bytes into lines, which end in LF or CR LF; the last may have no end."""
+    """Splits chunks of bytes into lines, which end in LF or CR LF; the last may have no line ending."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -53,17 +53,17 @@ class LineSplitter:
         self._too_long = False
 
     def feed(self, chunk: bytes) -> list[Line]:
-        """The lines that end in this chunk."""
+        """Returns the lines that end in this chunk."""
         *ended, rest = (self._rest + chunk).split(b"\n")
         lines = [line for data in ended if (line := self._end(data)) is not None]
         if len(rest) > MAX_LINE_BYTES:
             self._too_long = True
-        # What is left of an over-long line is dropped piece by piece until its end comes.
+        # The rest of an over-long line is dropped chunk by chunk up to its end.
         self._rest = b"" if self._too_long else rest
         return lines
 
     def finish(self) -> list[Line]:
-        """The last line, when it has no line end."""
+        """Returns the last line, if it has no line ending."""
         line = self._end(self._rest) if self._rest or self._too_long else None
         self._rest = b""
         return [] if line is None else [line]
@@ -80,14 +80,15 @@ class LineSplitter:
 
 
 def is_regular_file(path: str) -> bool:
-    """Whether it can be read twice: no pipe, no terminal, not stdin."""
+    """Returns whether the file can be read twice: not stdin, a pipe or a terminal. Blocks; call it in a thread."""
     return path != STDIN and Path(path).is_file()
 
 
 @contextmanager
 def open_lines(path: str, *, copy_to: BinaryIO | None = None, spool: BinaryIO | None = None) -> Iterator[LineReader]:
-    """Opens `path` (``-``: stdin), or reads its copy in `spool` from the start; what is read also goes to `copy_to`.
+    """Opens `path` (``-`` is stdin) for reading lines.
 
+    Whatever is read is also written to `copy_to`. With `spool`, such a copy is read from its start instead of `path`.
     Raises `OSError`.
     """
     if spool is not None:
@@ -96,7 +97,7 @@ def open_lines(path: str, *, copy_to: BinaryIO | None = None, spool: BinaryIO | 
     elif path == STDIN:
         yield LineReader(0, path, copy_to=copy_to)
     else:
-        # Without O_NONBLOCK the opening of a named pipe would wait for its writer, and the event loop with it.
+        # Without O_NONBLOCK, opening a named pipe would block the event loop until a writer opens it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             yield LineReader(descriptor, path, copy_to=copy_to)
@@ -105,7 +106,7 @@ def open_lines(path: str, *, copy_to: BinaryIO | None = None, spool: BinaryIO | 
 
 
 class LineReader:
-    """Reads lines from a file, a pipe or a terminal, and can be cancelled while it waits for more."""
+    """Reads lines from a file, a pipe or a terminal; waiting for more can be cancelled."""
 
     def __init__(self, descriptor: int, name: str, *, copy_to: BinaryIO | None = None) -> None:
         self._fd = descriptor
@@ -118,7 +119,7 @@ class LineReader:
         """Bytes read so far."""
 
     async def block(self) -> list[Line]:
-        """The next lines, or an empty list at the end. Raises `NotTextError`, `OSError`."""
+        """Returns the next lines, or an empty list at the end. Raises `NotTextError` or `OSError`."""
         while not self._ended:
             chunk = await self._read()
             if not self.consumed:
@@ -134,13 +135,13 @@ class LineReader:
     async def _read(self) -> bytes:
         while self._pollable:
             try:
-                # A thread that waits for a silent pipe could not be told to stop; a poll can be cancelled.
+                # A thread that waits for a silent pipe cannot be stopped; a poll can be cancelled.
                 await anyio.wait_readable(self._fd)
                 return os.read(self._fd, CHUNK_BYTES)
             except BlockingIOError:
                 continue
             except PermissionError:
-                # epoll does not take /dev/null and its like, which never make anyone wait either.
+                # epoll refuses /dev/null and other devices that never block.
                 self._pollable = False
         return await anyio.to_thread.run_sync(os.read, self._fd, CHUNK_BYTES)
 

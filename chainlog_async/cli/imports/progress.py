@@ -1,4 +1,4 @@
-"""What is seen of an import while it runs: the progress bar and the bad lines, both on stderr."""
+"""The output of a running import: a progress bar and the bad lines, both on stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_REASON_CHARS = 300
 
 
 class BadLine(msgspec.Struct, frozen=True, rename="camel"):
-    """A line that was left out."""
+    """A line that was skipped, or a file that could not be read."""
 
     file: str
     line: int | None
@@ -30,7 +30,7 @@ class BadLine(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ImportDisplay:
-    """Counts bad lines, prints the first of them, and shows a progress bar when stderr is a terminal."""
+    """Counts bad lines, prints the first ones, and shows a progress bar when stderr is a terminal."""
 
     def __init__(self, paths: Sequence[str], *, show_bad: int) -> None:
         self._show_bad = show_bad
@@ -49,11 +49,11 @@ class ImportDisplay:
             disable=not on_terminal(error=True),
         )
         self.bad = 0
-        """Lines that are no entry."""
+        """How many lines are not valid entries."""
         self.unread = 0
-        """Files that could not be read, or not to their end."""
+        """How many files could not be read, or not to their end."""
         self.bad_lines: list[BadLine] = []
-        """The first of both, as many as are shown."""
+        """The first bad lines and unread files, at most `show_bad`."""
 
     def __enter__(self) -> Self:
         if not self._progress.disable:
@@ -70,25 +70,25 @@ class ImportDisplay:
             click.echo(f"and {number(hidden)} more bad lines (--show-bad N shows more)", err=True)
 
     def begin(self, what: str) -> None:
-        """Starts a pass over all files; `what` is written before the bar."""
+        """Starts a pass over all files; `what` is the label of the bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._rows = self._done_bytes = 0
         self._task = self._progress.add_task(what, total=self._total, rows="0")
 
     def advance(self, reader: LineReader, rows: int) -> None:
-        """Says how far the reader is, and that so many more lines are done."""
+        """Moves the bar to the position of the reader, and adds to the number of lines that are done."""
         self._rows += rows
         if self._task is not None:
             completed = self._done_bytes + reader.consumed
             self._progress.update(self._task, completed=completed, rows=number(self._rows))
 
     def finish(self, reader: LineReader) -> None:
-        """Says that the reader's file is done."""
+        """Records that the reader's file is done."""
         self._done_bytes += reader.consumed
 
     def report_bad(self, file: str, line: int | None, reason: str) -> None:
-        """Reports a bad line as ``FILE:LINE: reason``, or only counts it when enough were shown.
+        """Prints a bad line as ``FILE:LINE: reason``, or only counts it once enough were printed.
 
         Without `line` the whole file is meant.
         """
@@ -107,7 +107,7 @@ class ImportDisplay:
 
 
 def _total_bytes(paths: Sequence[str]) -> int | None:
-    """Size of all files together, or None when one of them is a pipe."""
+    """Returns the size of all files together, or None when one of them is not a regular file."""
     try:
         states = [Path(path).stat() for path in paths]
     except OSError:

@@ -1,4 +1,4 @@
-"""Moments as other programs write them."""
+"""Times as other programs write them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 
 from chainlog_async.errors import InvalidEntryError
 
-# Some write seven digits or nine; datetime takes six.
+# Some programs write seven or nine digits; datetime accepts six.
 _FRACTION = re.compile(r"([.,]\d{6})\d+")
 
 
 def seconds_of(value: object, name: str) -> float:
-    """A moment in seconds since the epoch: a number is one already, a text is ISO 8601, in UTC if it has no zone.
+    """Returns a time in s since the epoch, UTC.
 
-    Raises `InvalidEntryError`, which says the name.
+    A number, also as text, is already in seconds; other text is ISO 8601, in UTC if it names no zone. Raises
+    `InvalidEntryError` with `name` in its message.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, str):
-        raise InvalidEntryError(f"{name} is {value!r}; give seconds since the epoch or an ISO 8601 text")
+        raise InvalidEntryError(f"{name} is {value!r}; give seconds since the epoch, or an ISO 8601 time")
     try:
         return float(value)
     except ValueError:
@@ -27,5 +28,5 @@ def seconds_of(value: object, name: str) -> float:
     try:
         moment = datetime.fromisoformat(_FRACTION.sub(r"\1", value.strip()))
     except ValueError:
-        raise InvalidEntryError(f"{name} is {value!r}, which is no ISO 8601 date and time") from None
+        raise InvalidEntryError(f"{name} is {value!r}, which is not an ISO 8601 time") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

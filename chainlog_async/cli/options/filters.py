@@ -1,4 +1,4 @@
-"""The options that choose requests, for every command that shows some."""
+"""Options that filter requests, for every command that shows some."""
 
 from __future__ import annotations
 
@@ -19,32 +19,41 @@ _R = TypeVar("_R")
 
 
 def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Adds the options; the command gets what they choose as a `RequestFilter`, passed on as ``where``."""
+    """Adds the filter options; the command receives them as a `RequestFilter` named ``where``.
+
+    An invalid combination is a `click.UsageError`.
+    """
 
     @click.option(
         "--since",
         "start",
         type=Instant(),
-        help="Not before: 24h, 7d, 2026-11-25, 2026-11-25T08:00+01:00.",
+        help="Only from this time on: 24h, 7d, 2026-11-25, 2026-11-25T08:00+01:00.",
     )
-    @click.option("--until", "end", type=Instant(), help="Only before; UTC if no zone is named.")
-    @click.option("--chain", metavar="NAME", help="Only of this chain.")
-    @click.option("--provider", metavar="NAME", help="Only of this provider: it answered, or was tried last.")
-    @click.option("--model", metavar="NAME", help="Only of this model.")
-    @click.option("--caller", metavar="NAME", help="Only of this caller.")
-    @click.option("--status", metavar="STATUS", help="Only 429, say, or a class such as 4xx, or errors: 400 and above.")
+    @click.option("--until", "end", type=Instant(), help="Only before this time; UTC unless it names a zone.")
+    @click.option("--chain", metavar="NAME", help="Only this chain.")
+    @click.option("--provider", metavar="NAME", help="Only this provider: it answered, or was tried last.")
+    @click.option("--model", metavar="NAME", help="Only this model.")
+    @click.option("--caller", metavar="NAME", help="Only this caller.")
+    @click.option(
+        "--status",
+        metavar="STATUS",
+        help="Only this status, such as 429, a class such as 4xx, or errors: 400 and above.",
+    )
     @click.option(
         "--min-latency",
         "min_latency_ms",
         callback=read_by(parse_duration),
         metavar="TIME",
-        help="Only what took as long, such as 500ms or 2s.",
+        help="Only requests that took at least this long, such as 500ms or 2s.",
     )
-    @click.option("--error", "error_text", metavar="TEXT", help="Only with this in the error message, in any case.")
-    @click.option("--request-id", metavar="ID", help="Only with this id, the gateway's own.")
+    @click.option(
+        "--error", "error_text", metavar="TEXT", help="Only if the error message contains this; ASCII case is ignored."
+    )
+    @click.option("--request-id", metavar="ID", help="Only the request with this id, the gateway's own.")
     @functools.wraps(command)
     def with_filter(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        # Named above as the fields are; click passes every option, given or not.
+        # The options above are named like the fields; click passes every option, set or not.
         chosen: dict[str, Any] = {name: kwargs.pop(name) for name in RequestFilter.__struct_fields__}
         try:
             where = RequestFilter(**chosen)

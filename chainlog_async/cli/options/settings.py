@@ -1,4 +1,4 @@
-"""What the commands share: where the settings come from, and how examples are shown."""
+"""Options that all commands share: where the settings come from, ``--json``, and examples."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ DEFAULT_CONFIG = Path("config.yaml")
 
 @dataclass(frozen=True, slots=True)
 class SettingsOptions:
-    """Where a command's settings come from."""
+    """Where the settings of a command come from."""
 
     file: Path | None
-    """The YAML file, or None for environment and defaults only."""
+    """The YAML file; None means only environment and defaults."""
     section: str
-    """The mapping inside it, dotted when nested."""
+    """The mapping in the file that holds the settings, dotted when nested."""
     db: Path | None
-    """The database file of ``--db``, which wins over everything."""
+    """The database file of ``--db``, which overrides every other source; None if not given."""
 
     def load(self, **overrides: object) -> Settings:
-        """The settings, with `overrides` above all. Raises `SettingsError`."""
+        """Loads the settings; `overrides` take precedence over the file and the environment. Raises `SettingsError`."""
         if self.db is not None:
             overrides["db_path"] = self.db
         return Settings.load(self.file, section=self.section, **overrides)
 
 
 def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) -> Callable[_P, _R]:
-    """Adds ``--config``, ``--section`` and ``--db``; the command gets `SettingsOptions` as first argument."""
+    """Adds ``--config``, ``--section`` and ``--db``; the command receives `SettingsOptions` as first argument."""
 
     @click.option(
         "--config",
@@ -46,14 +46,14 @@ def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) ->
         type=click.Path(path_type=Path),
         envvar=CONFIG_VARIABLE,
         metavar="FILE",
-        help=f"Settings in YAML.  [default: ${CONFIG_VARIABLE}, else ./{DEFAULT_CONFIG} if it exists]",
+        help=f"YAML file with the settings.  [default: ${CONFIG_VARIABLE}, else ./{DEFAULT_CONFIG} if it exists]",
     )
     @click.option(
         "--section",
         default="settings",
         show_default=True,
         metavar="NAME",
-        help="Where in that file they are; dotted when nested, as in gateway.logging.",
+        help="Section of that file to read; dotted when nested, as in gateway.logging.",
     )
     @click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Use this database file instead.")
     @functools.wraps(command)
@@ -67,10 +67,10 @@ def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) ->
 
 
 def json_option(what: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Adds ``--json``, passed on as ``as_json``; `what` says what is printed then."""
-    return click.option("--json", "as_json", is_flag=True, help=f"For machines: {what}.")
+    """Adds ``--json``, passed on as ``as_json``; `what` describes the JSON that is printed."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {what}.")
 
 
 def examples(*lines: str) -> str:
-    """An epilog of examples that click leaves as they are."""
+    """Returns an epilog of examples that click prints unchanged."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -8,7 +8,10 @@ import click
 
 
 def read_by(parse: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
-    """A callback for an option: the whole number, above 0, that a parser of `chainlog_async.common.units` reads."""
+    """Returns an option callback that reads a whole number above 0 with a parser of `chainlog_async.common.units`.
+
+    The callback raises `click.BadParameter` for any other value, and returns None when the option is not given.
+    """
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
         if value is None:
@@ -18,7 +21,7 @@ def read_by(parse: Callable[[str], int]) -> Callable[[click.Context, click.Param
         except ValueError as error:
             raise click.BadParameter(f"{error}.", ctx, param) from None
         if number < 1:
-            raise click.BadParameter(f"{value!r} is nothing; give more.", ctx, param)
+            raise click.BadParameter(f"{value!r} is too small; give a value above 0.", ctx, param)
         return number
 
     return read

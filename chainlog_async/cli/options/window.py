@@ -1,4 +1,4 @@
-"""What the commands about a window share: its options, and how steps and shares are drawn."""
+"""Options that select a time window, for the commands that report usage, latency and health."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DEFAULT_SINCE = "24h"
 
 
 class Instant(click.ParamType[int]):
-    """A time: ISO 8601, ms since the epoch, or how long ago, such as 24h."""
+    """A time: ISO 8601, ms since the epoch, or a duration back from now, such as 24h."""
 
     name = "TIME"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """In ms since the epoch."""
+        """Returns the time in ms since the epoch, UTC. Raises `click.BadParameter` for any other value."""
         try:
             return value if isinstance(value, int) else parse_instant(str(value), now=now_ms())
         except ValueError as error:
@@ -38,7 +38,7 @@ class Instant(click.ParamType[int]):
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """What was asked on the command line."""
+    """A query over a time window, as given on the command line."""
 
     window: Window
     by: GroupBy | None
@@ -47,28 +47,41 @@ class QueryOptions:
 
 
 def window_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Adds ``--since`` and ``--until``."""
+    """Adds ``--since`` and ``--until``: ms since the epoch, or None when not given."""
     since = click.option(
-        "--since", type=Instant(), help=f"Begin here: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]"
+        "--since",
+        type=Instant(),
+        help=f"Start of the window: 24h (ago), 7d, or an ISO time.  [default: {DEFAULT_SINCE}]",
     )
-    until = click.option("--until", type=Instant(), help="End here.  [default: now]")
+    until = click.option("--until", type=Instant(), help="End of the window.  [default: now]")
     return since(until(command))
 
 
 def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
-    """Adds all that a query over time has; the command gets a `QueryOptions`, or None when none of it was given."""
+    """Adds the options of a query over time; the command receives `QueryOptions` as ``query``.
+
+    ``query`` is None when no option other than ``--tz`` and ``--groups`` was given.
+    """
 
     @window_options
-    @click.option("--step", type=click.Choice(STEPS), help="One line, or one bar, for each step of this length.")
-    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Group by this.")
-    @click.option("--tz", default="UTC", show_default=True, metavar="ZONE", help="Whose midnights begin a day.")
+    @click.option("--step", type=click.Choice(STEPS), help="Print one line, or one bar, per step of this length.")
+    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Dimension to group by.")
+    @click.option(
+        "--tz", default="UTC", show_default=True, metavar="ZONE", help="Time zone whose midnights start a day."
+    )
     @click.option("--chain", metavar="NAME", help="Only this chain.")
     @click.option("--provider", metavar="NAME", help="Only this provider.")
     @click.option("--model", metavar="NAME", help="Only this model.")
-    @click.option("--caller", metavar="NAME", help='Only this caller; "" for those who are not known.')
-    @click.option("--groups", type=click.IntRange(1, 100), default=20, show_default=True, help="Most groups.")
+    @click.option("--caller", metavar="NAME", help='Only this caller; "" means unknown callers.')
+    @click.option(
+        "--groups",
+        type=click.IntRange(1, 100),
+        default=20,
+        show_default=True,
+        help="Maximum number of groups; the rest are summed as (others).",
+    )
     @functools.wraps(command)
-    def with_query(*args: object, **options: Any) -> _R:  # what click hands over has whatever type the option has
+    def with_query(*args: object, **options: Any) -> _R:  # click passes each option with its own type
         asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
         groups, zone = options.pop("groups"), options.pop("tz")
         query = None
@@ -82,7 +95,7 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
 
 
 def window_of(since: int | None, until: int | None, *, step: str | None = None, zone: str = "UTC") -> Window:
-    """The window that the options mean. Raises `click.UsageError` when it cannot be."""
+    """Returns the window that the options describe. Raises `click.UsageError` when it is invalid."""
     now = now_ms()
     window = Window(
         start=parse_instant(DEFAULT_SINCE, now=until or now) if since is None else since,

@@ -1,4 +1,4 @@
-"""Bars, sparklines, and the names of steps and groups."""
+"""Bars, sparklines, and the labels of steps and groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def bar(value: float, largest: float) -> str:
-    """A bar of eighths of a cell; the largest value has `BAR_CELLS`."""
+    """Draws a bar in eighths of a cell: `largest` takes `BAR_CELLS` cells, any value above 0 at least an eighth."""
     eighths = round(8 * BAR_CELLS * value / largest) if largest > 0 else 0
     eighths = max(eighths, 1) if value > 0 else eighths
     full, rest = divmod(eighths, 8)
@@ -31,7 +31,7 @@ def bar(value: float, largest: float) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One character a value, as high as its share of the largest; a space for nothing."""
+    """Draws one character per value, as high as its share of the largest; a space for 0."""
     largest = max(values, default=0)
     return "".join(
         _SPARKS[min(int(value / largest * len(_SPARKS)), len(_SPARKS) - 1)] if value > 0 else " " for value in values
@@ -39,30 +39,30 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def step_name(ms: int, window: Window) -> str:
-    """When a step begins, by the window's clock."""
+    """Returns the start of a step, given in ms since the epoch, in the window's time zone."""
     local = datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone_of(window.zone))
     return local.strftime("%Y-%m-%d" if window.step == "1d" and not (local.hour or local.minute) else "%Y-%m-%d %H:%M")
 
 
 def group_name(point: UsagePoint | LatencyPoint, by: GroupBy | None) -> str:
-    """What stands for a group."""
+    """Returns the label of the point's group."""
     if by is None:
         return "all"
     return "(others)" if point.other else point.name or "(none)"
 
 
 def percent(share: float) -> str:
-    """A share of 0 to 1."""
+    """Formats a share from 0 to 1 as a percentage; 0 as ``-``."""
     return f"{share:.1%}" if share else "-"
 
 
 def dollars(amount: float) -> str:
-    """US dollars, with more places where there are few of them."""
+    """Formats US dollars: two decimals from $1 up, four below; 0 as ``-``."""
     return "-" if not amount else f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
 def by_group(points: Sequence[_PointT], by: GroupBy | None) -> dict[str, list[_PointT]]:
-    """The points of each group, in their order."""
+    """Returns the points by the label of their group, in their order."""
     groups: dict[str, list[_PointT]] = {}
     for point in points:
         groups.setdefault(group_name(point, by), []).append(point)

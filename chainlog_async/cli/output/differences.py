@@ -1,4 +1,4 @@
-"""Numbers that are not what they should be, as a table."""
+"""Wrong numbers in the totals, as a table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ _DIFFERENCE_COLUMNS = (Column("table"), Column("of", elastic=True), Column("colu
 
 
 def wrong_numbers(count: int) -> str:
-    """How many there are, in words."""
+    """Returns the count with its noun, such as ``3 wrong numbers``."""
     return count_text(count, "wrong number", "wrong numbers")
 
 
 def print_differences(differences: Sequence[Difference], count: int, *, kept: str, counted: str) -> None:
-    """Prints them as a table; `count` says how many there are where not all are given."""
+    """Prints the differences as a table whose last two columns have the titles `kept` and `counted`.
+
+    `count` is the number of wrong numbers in all; `differences` may hold only the first of them.
+    """
     columns = (*_DIFFERENCE_COLUMNS, Column(kept, right=True), Column(counted, right=True))
     Table(output(), columns).print(
         [(one.table, one.name or "", one.column, _figure(one.kept), _figure(one.counted)) for one in differences]
@@ -30,4 +33,4 @@ def print_differences(differences: Sequence[Difference], count: int, *, kept: st
 
 
 def _figure(value: Value) -> str:
-    return "nothing" if value is None else number(value) if isinstance(value, int) else str(value)
+    return "none" if value is None else number(value) if isinstance(value, int) else str(value)

@@ -1,4 +1,4 @@
-"""How values look to people and to machines, and what no value may do to a terminal."""
+"""How values are printed for people and as JSON; nothing printed can control the terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-# C0, DEL and C1 drive a terminal; line separators break a row in two; bidirectional marks reorder it; a lone
-# surrogate cannot be printed. The joiners U+200C and U+200D stay: Persian and emoji need them.
+# C0, DEL and C1 control a terminal; line separators break a row in two; bidirectional marks reorder it; a lone
+# surrogate cannot be printed. The joiners U+200C and U+200D are kept: Persian and emoji need them.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -23,7 +23,7 @@ _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def plain(text: str) -> str:
-    """The text on one line, with what could drive a terminal written as an escape such as backslash-x1b."""
+    """Returns the text on one line; characters that could control a terminal are escaped, as in backslash-x1b."""
     return _UNSAFE.sub(_escape, text)
 
 
@@ -36,12 +36,12 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def output() -> Console:
-    """A console on stdout; into a pipe it never cuts a line."""
+    """Returns a console on stdout; when that is not a terminal, lines are never cut."""
     return _console(error=False)
 
 
 def errors() -> Console:
-    """A console on stderr."""
+    """Returns a console on stderr."""
     return _console(error=True)
 
 
@@ -53,12 +53,12 @@ def _console(*, error: bool) -> Console:
 
 
 def on_terminal(*, error: bool = False) -> bool:
-    """Whether stdout, or stderr, is a terminal."""
+    """Returns whether stdout, or stderr with `error`, is a terminal."""
     return (sys.stderr if error else sys.stdout).isatty()
 
 
 def reader_left() -> bool:
-    """Whether stdout is a pipe whose reader has ended, as after ``| head``."""
+    """Returns whether stdout is a pipe whose reader has ended, as after ``| head``."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
@@ -69,17 +69,17 @@ def reader_left() -> bool:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout, indented."""
+    """Prints the value to stdout as one indented JSON document."""
     click.echo(_inert(msgspec.json.format(msgspec.json.encode(value), indent=2)))
 
 
 def print_json_line(value: object) -> None:
-    """One JSON document on one line of stdout."""
+    """Prints the value to stdout as JSON on one line."""
     click.echo(_inert(msgspec.json.encode(value)))
 
 
 def _inert(document: bytes) -> str:
-    """JSON leaves C1 and bidirectional marks alone; they occur in strings only, where an escape means the same."""
+    """Escapes the C1 and bidirectional marks that JSON leaves alone; they occur in strings only."""
     return re.sub("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", _json_escape, document.decode())
 
 
@@ -88,17 +88,17 @@ def _json_escape(match: re.Match[str]) -> str:
 
 
 def number(value: int) -> str:
-    """With thousands separators."""
+    """Formats a whole number with thousands separators."""
     return f"{value:,}"
 
 
 def count_text(value: int, one: str, many: str) -> str:
-    """The number and its noun."""
+    """Returns the number with its noun: `one` for 1, otherwise `many`."""
     return f"{value:,} {one if value == 1 else many}"
 
 
 def duration(ms: float) -> str:
-    """A duration in ms as ``850 ms``, ``1.53 s``, ``2 min 05 s`` or ``1 h 02 min``."""
+    """Formats a duration in ms as ``850 ms``, ``1.53 s``, ``2 min 05 s`` or ``1 h 02 min``."""
     if ms < 999.5:
         return f"{ms:.0f} ms"
     if ms < 59_995:
@@ -111,7 +111,10 @@ def duration(ms: float) -> str:
 
 
 def utc_text(ms: int | None) -> str:
-    """A time in ms since the epoch as ``2026-01-31 23:59:59``, UTC; the bare number when no calendar has it."""
+    """Formats a time in ms since the epoch as ``2026-01-31 23:59:59``, UTC.
+
+    None is ``never``; a time beyond the year 9999 stays a number.
+    """
     if ms is None:
         return "never"
     try:
@@ -121,7 +124,7 @@ def utc_text(ms: int | None) -> str:
 
 
 def age(ms: int | None, *, now: int) -> str:
-    """How long before `now` (both in ms since the epoch) that was, as ``3 min ago``."""
+    """Formats how long before `now` (both in ms since the epoch) a time was, as ``3 min ago``; None as ``""``."""
     if ms is None:
         return ""
     seconds = abs(now - ms) // 1000
@@ -133,6 +136,6 @@ def age(ms: int | None, *, now: int) -> str:
 
 
 def status(code: int) -> Text:
-    """An HTTP status, coloured by its class."""
+    """Returns an HTTP status coloured by its class."""
     styles = {2: "green", 3: "cyan", 4: "yellow"}
     return Text(str(code), style=styles.get(code // 100, "red"))

@@ -1,4 +1,4 @@
-"""Tables that can grow row by row, as ``recent --follow`` needs; on a terminal a row never takes two lines."""
+"""Tables that can grow row by row, as ``recent --follow`` needs; on a terminal a row never wraps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIN_ELASTIC_CELLS = 8
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; on a terminal that is too narrow spare columns go first, then elastic ones are cut."""
+    """A column; on a terminal that is too narrow, spare columns are dropped first, then elastic ones are cut."""
 
     title: str
     right: bool = False
@@ -27,7 +27,7 @@ class Column:
 
 
 class Table:
-    """Prints rows under a header; widths only ever grow."""
+    """Prints rows under a header; column widths only grow."""
 
     def __init__(self, console: Console, columns: Sequence[Column]) -> None:
         self._console = console
@@ -37,7 +37,7 @@ class Table:
         self._natural = [cell_len(column.title) for column in columns]
 
     def print(self, rows: Sequence[Sequence[Cell]], *, header: bool = True) -> None:
-        """Prints the rows, each a cell for every column; what is in a plain str has its control characters escaped."""
+        """Prints the rows, each with one cell per column; control characters in a plain str are escaped."""
         texts = [[Text(plain(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
         for row in texts:
             self._natural = [max(width, cell_len(cell.plain)) for width, cell in zip(self._natural, row, strict=True)]
@@ -48,13 +48,13 @@ class Table:
             rules = [Text("─" * width, style="dim") for width in widths]
             lines = [self._line(titles, widths), self._line(rules, widths), *lines]
         if lines:
-            # Cut, not wrapped, on a terminal that is narrower than the least width of all columns.
+            # Cut, not wrapped, on a terminal narrower than the minimum width of all columns.
             self._console.print(
                 Text("\n").join(lines), soft_wrap=self._limit is None, no_wrap=True, overflow="ellipsis"
             )
 
     def _fit(self) -> list[int]:
-        """The widths for now; settles which columns are shown."""
+        """Returns the current widths, and decides which columns are shown."""
         if self._limit is None:
             return self._natural
         least = [
