@@ -28,7 +28,7 @@ demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and 
 # Hundreds of tests start a process, which must not compile the package anew where the environment says so.
 KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
-test: $(VENV)/.dev-installed browser ## Install what tests need and run them
+test: $(VENV)/.dev-installed ## Install what tests need and run them; tests of the dashboard need a browser as well
 	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
@@ -37,10 +37,11 @@ test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)
 
-check: $(VENV)/.dev-installed ## Check formatting, lint and types
+check: $(VENV)/.dev-installed ## Check formatting, lint, types and the layers of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -59,7 +60,7 @@ bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log 
 	@.venv-litellm/bin/python -m benchmarks.litellm_proxy
 
 clean: ## Remove environments, caches and builds; databases stay
-	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched last, so an installation that was interrupted is done again.
@@ -82,7 +83,7 @@ $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 MAC_BROWSER := /Applications/Google Chrome.app/Contents/MacOS/Google Chrome
 
-browser:
+browser: ## Install the browser in which the dashboard is tested, where that is possible
 	@for program in "$$CHROMIUM" $(BROWSERS) "$(MAC_BROWSER)"; do \
 		if [ -n "$$program" ] && command -v "$$program" >/dev/null; then exit 0; fi; \
 	done; \

@@ -15,6 +15,7 @@ import msgspec
 
 from chainlog_async import ChainLog
 from chainlog_async.settings import Settings
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 
 from .bigfile import big_file, copy_of
 from .common import Effort, Spread, entry_of, folder, percentile, sample_rows, say
@@ -133,9 +134,11 @@ async def _write(chainlog: ChainLog) -> None:
 async def _ask(chainlog: ChainLog, reads: int) -> dict[str, Times]:
     """In turn, with a little time between, so that writing goes on."""
     usage = chainlog.usage
+    # What every question pays, asked alone.
+    readers = ReaderPool(chainlog.settings.db_path)
 
     async def hop() -> object:
-        return await usage._readers.fetch("SELECT 1")  # noqa: SLF001  # what every question pays, asked alone
+        return await readers.fetch("SELECT 1")
 
     questions: dict[str, Callable[[], Awaitable[object]]] = {
         HOP: hop,
@@ -153,6 +156,7 @@ async def _ask(chainlog: ChainLog, reads: int) -> dict[str, Times]:
             took[name].append(perf_counter_ns() - started)
         if number % 5 == 0:
             await asyncio.sleep(0.01)
+    await readers.aclose()
     return {name: _times(values[len(values) // 20 :]) for name, values in took.items()}
 
 

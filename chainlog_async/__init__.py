@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from chainlog_async.common.histogram import Histogram
 from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.requests.filter import RequestFilter
-from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestPage
+from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestLogRow, RequestPage
 from chainlog_async.storage.sqlite.connection import initialize_database
 from chainlog_async.storage.sqlite.schema import migrate_schema
 from chainlog_async.usage.percentiles import Percentiles
-from chainlog_async.usage.points import LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
 
@@ -20,7 +21,7 @@ from .chainlog import ChainLog
 from .errors import ChainlogError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
-from .usage_aggregator import RequestLogRow, UsageAggregator
+from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -49,6 +50,7 @@ __all__ = [
     "UsageAggregator",
     "UsageFilter",
     "UsagePoint",
+    "UsageQuery",
     "Window",
     "__version__",
     "initialize_database",

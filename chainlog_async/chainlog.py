@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,27 +13,16 @@ from anyio.abc import TaskStatus
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.entry.model import RequestLogEntry
-from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.errors import sqlite_error_name
-from chainlog_async.storage.sqlite.open import open_or_quarantine
+from chainlog_async.storage.base import BatchStorage
+from chainlog_async.storage.engines import open_storage
 
-from .errors import ClosedError, DatabaseError, ForkedError
+from .errors import ClosedError, ForkedError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
 from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:
-    import aiosqlite
-
     from .settings import Settings
-
-logger = logging.getLogger("chainlog_async")
-
-STUCK_TIMEOUT_S = 0.5
-"""Longest wait for a connection to close whose database did not answer a moment ago, in seconds."""
-
-CHECKPOINT_TIMEOUT_S = 2.0
-"""Longest wait at shutdown for the write-ahead log to be moved into the database, in seconds; SQLite does it later."""
 
 
 class ChainLog:
@@ -55,7 +41,9 @@ class ChainLog:
         self.settings: Settings = settings
         self._logger: RequestLogger | None = None
         self._usage: UsageAggregator | None = None
-        self._log_request = self._refuse
+        # Bound anew whenever the log opens, to the logger's own method: an attribute lookup and a call less for each
+        # request than `self.request_logger.log_request(entry)`.
+        self._log_request: Callable[[RequestLogEntry], bool] = self._refuse
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -90,7 +78,7 @@ class ChainLog:
         async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
             try:
                 # Not tasks.start(): it waits for ever when the end of asyncio.run cancels the task before it began.
-                start = _Start(self.settings.db_path)
+                start = _Start()
                 tasks.start_soon(start.run, request_logger)
                 await start.done()
                 yield
@@ -102,33 +90,60 @@ class ChainLog:
             raise body_error
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """The same as a task: ``await task_group.start(chainlog.run)``; cancel it, or its group, to shut down."""
+        """Opens the log as a task: ``await task_group.start(chainlog.run)``. Cancel the task to shut down."""
         async with self:
             task_status.started()
             await anyio.sleep_forever()
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[dict[str, ChainLog]]:
-        """For Starlette and FastAPI: ``Starlette(lifespan=chainlog.lifespan)`` gives ``request.state.chainlog``."""
+        """For Starlette and FastAPI: ``Starlette(lifespan=chainlog.lifespan)`` sets ``request.state.chainlog``."""
         async with self:
             yield {"chainlog": self}
 
     def log_request(self, entry: RequestLogEntry) -> bool:
-        """See `RequestLogger.log_request`. Raises `ClosedError` when the log was never opened."""
+        """Accepts the entry and returns at once, from any thread: nothing here waits for the database.
+
+        Returns True once the entry is in the journal (in memory, with ``journal: false``) and so will be written.
+        Returns False when it was not accepted: a required value cannot be stored, the queue is full, or the log is
+        shut down. Each of these is counted in `statistics` and logged at most once a minute per reason.
+
+        Raises `ClosedError` when the log was never opened, and `ForkedError` in a process that was forked after it was
+        opened; never for load or for what the entry holds.
+        """
         log_request = self._log_request
         return log_request(entry)
 
     def submit(self, entry: RequestLogEntry) -> None:
-        """See `RequestLogger.submit`."""
-        self._require_logger().submit(entry)
+        """Like `log_request`, but says why an entry is not accepted.
+
+        Raises `InvalidEntryError`, `QueueFullError`, `ClosedError` or `ForkedError`; each is counted.
+        """
+        self.request_logger.submit(entry)
 
     async def write(self, entry: RequestLogEntry) -> None:
-        """See `RequestLogger.write`."""
-        await self._require_logger().write(entry)
+        """Returns when the entry is committed; many callers share one commit.
+
+        Raises what `submit` raises, `EntryRejectedError` when the database refuses the row, `QueueFullError` when the
+        entry was dropped for a newer one, and `EntryAbandonedError` when shutdown ran out of time. When the call is
+        cancelled, the entry is still written.
+        """
+        await self.request_logger.write(entry)
 
     async def flush(self) -> None:
-        """See `RequestLogger.flush`."""
-        await self._require_logger().flush()
+        """Returns when everything accepted before the call is committed.
+
+        Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown ran out of time. Entries that
+        were rejected by the database or dropped for newer ones raise nothing: see `statistics`.
+        """
+        await self.request_logger.flush()
+
+    @property
+    def request_logger(self) -> RequestLogger:
+        """The writing half of the log. Raises `ClosedError` when the log was never opened."""
+        if self._logger is None:
+            raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
+        return self._logger
 
     @property
     def usage(self) -> UsageAggregator:
@@ -138,49 +153,43 @@ class ChainLog:
         return self._usage
 
     def statistics(self) -> Statistics:
-        """The books at this moment; after shutdown, the final ones. Raises `ClosedError` before the first opening."""
-        return self._require_logger().statistics()
+        """What became of the entries so far; final after shutdown. Raises `ClosedError` before the first opening."""
+        return self.request_logger.statistics()
 
     def health(self) -> Health:
-        """Whether entries reach the database."""
+        """Whether entries reach the database, with reasons and remedies when they do not."""
         if not self._is_open or self._logger is None:
             return Health(status="failed", reasons=("the log is not open; use `async with ChainLog(settings)`",))
         return self._logger.health()
 
     def _refuse(self, entry: RequestLogEntry) -> bool:
-        return self._require_logger().log_request(entry)
-
-    def _require_logger(self) -> RequestLogger:
-        if self._logger is None:
-            raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
-        return self._logger
+        return self.request_logger.log_request(entry)
 
     @asynccontextmanager
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
         settings = self.settings
         # Absolute, for a gateway may change its working directory later.
         db_path = await run_in_thread(settings.db_path.absolute)
-        connection = await open_or_quarantine(settings)
-        # Nothing is awaited from here on, or a cancellation would leave the connection open.
+        storage = await open_storage(settings)
+        # Nothing is awaited from here on, or a cancellation would leave the database open.
         self._usage = usage = UsageAggregator(
             db_path,
             busy_timeout_ms=settings.busy_timeout_ms,
             max_readers=settings.max_readers,
             read_timeout_ms=settings.read_timeout_ms,
         )
-        self._logger = request_logger = RequestLogger(connection, settings, on_reopen=usage.renew)
+        self._logger = request_logger = RequestLogger(storage, settings, on_reopen=usage.renew)
         self._log_request = request_logger.log_request
         try:
             yield request_logger
         finally:
-            await run_shielded(_close(usage, request_logger))
+            await run_shielded(_close(usage, storage))
 
 
 class _Start:
     """The writer's start, and what became of it."""
 
-    def __init__(self, db_path: Path) -> None:
-        self._db_path = db_path
+    def __init__(self) -> None:
         self._event = anyio.Event()
         self._error: Exception | None = None
 
@@ -201,31 +210,10 @@ class _Start:
     async def done(self) -> None:
         """Returns once the writer has started. Raises `DatabaseError` when it could not."""
         await self._event.wait()
-        if isinstance(self._error, sqlite3.Error):
-            raise DatabaseError(
-                f"{self._db_path}: the writer could not start: {self._error} ({sqlite_error_name(self._error)})"
-            ) from self._error
         if self._error is not None:
             raise self._error
 
 
-async def _close(usage: UsageAggregator, request_logger: RequestLogger) -> None:
+async def _close(usage: UsageAggregator, storage: BatchStorage) -> None:
     await usage.aclose()
-    if request_logger.is_stuck:
-        await close_connection(request_logger.connection, interrupting=True, timeout_s=STUCK_TIMEOUT_S)
-        return
-    with anyio.move_on_after(CHECKPOINT_TIMEOUT_S):
-        await _checkpoint(request_logger.connection)
-    # Interrupting: a batch that shutdown gave up, or the checkpoint, may still be under way.
-    await close_connection(request_logger.connection, interrupting=True)
-
-
-async def _checkpoint(connection: aiosqlite.Connection) -> None:
-    """Moves the write-ahead log into the database, so that it is one file; others may still hold parts of it."""
-    try:
-        ((busy, frames, moved),) = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
-        logger.warning("the checkpoint at shutdown failed: %s (%s)", error, sqlite_error_name(error))
-    else:
-        if busy:
-            logger.info("the checkpoint at shutdown moved %d of %d frames; another process reads", moved, frames)
+    await storage.aclose()

@@ -1,4 +1,4 @@
-"""What the log says of itself, as values."""
+"""What the log reports about itself: counters and health."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import msgspec
 
 from chainlog_async.common.histogram import Histogram
 
+BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Upper bounds of the histogram of batch sizes, in entries."""
 
-class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The books at one moment. ``submitted == written + pending + sum(dropped.values())``, always."""
+COMMIT_BOUNDS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+"""Upper bounds of the histogram of commit times, in ms."""
+
+DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
+"""Why an entry does not reach the database: see `EntryCounts.dropped`."""
+
+
+class EntryCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of the entries. ``submitted == written + pending + sum(dropped.values())``, always."""
 
     submitted: int
     """Entries handed in, good or bad."""
@@ -49,6 +58,13 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Batches committed."""
     batch_entries: Histogram
     """Sizes of these batches, in entries; their sum is `written`."""
+    last_commit_at: int | None
+    """When the last batch was committed, in ms since the epoch, UTC."""
+
+
+class Statistics(EntryCounts, frozen=True, kw_only=True, rename="camel"):
+    """What became of the entries, and what the writer and the storage engine report, at one moment."""
+
     commit_ms: Histogram
     """How long commits took that succeeded, in ms, the way to the database's thread and back included."""
     retries: int
@@ -63,8 +79,6 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Size of the database's file, without its write-ahead log, in bytes, as old as that."""
     gil_yield_ms: float
     """How long the event loop has paused for the writer's thread, in ms in all; 0 on a loop that idles."""
-    last_commit_at: int | None
-    """When the last batch was committed, in ms since the epoch, UTC."""
     last_error: str | None
     """The last error of the writer, with SQLite's name for it; kept after recovery."""
     last_error_at: int | None
@@ -80,14 +94,3 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not ok, in words, with the remedy."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and does not make it less than ok."""
-
-
-BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-"""Of the histogram of batch sizes, in entries."""
-
-
-DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", "journal_lost", "nested"]
-
-
-COMMIT_BOUNDS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
-"""Of the histogram of commit times."""

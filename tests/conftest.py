@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
+from rolling_up import without_rollups
 from threads import lasting_workers, workers
 
 from chainlog_async import initialize_database, migrate_schema
@@ -45,6 +46,13 @@ def _no_thread_is_left() -> Iterator[None]:
     before = workers()
     yield
     assert not lasting_workers(workers() - before), "a connection was left open"
+
+
+@pytest.fixture
+def no_rollups() -> Iterator[None]:
+    """Rolling up writes too, and would disturb a test that counts or waits for what is written."""
+    with without_rollups():
+        yield
 
 
 @pytest.fixture(scope="session")

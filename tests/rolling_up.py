@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import pytest
 
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
@@ -20,6 +23,18 @@ async def roll_up(path: Path, now: int, *, taker: RollupJob | None = None, steps
             steps -= 1
     finally:
         await close_connection(connection)
+
+
+@contextmanager
+def without_rollups() -> Iterator[None]:
+    """For as long as the block lasts, no writer of this process rolls anything up."""
+
+    async def nothing(*_: object) -> bool:
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RollupJob, "advance", nothing)
+        yield
 
 
 def roll_up_small_ones(path: Path) -> None:

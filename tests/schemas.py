@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from chainlog_async.storage.sqlite.schema import Migration, migrations
+from chainlog_async.storage.sqlite.migration_steps import Migration, migrations
 
 Rows = list[tuple[object, ...]]
 
@@ -31,7 +31,7 @@ def apply(path: Path, steps: Iterable[Migration], *, number: bool = True) -> Non
         connection.execute("PRAGMA synchronous = OFF")
         for step in steps:
             for statement in step.statements:
-                run(connection, statement)
+                run(connection, statement.sql)
             if number:
                 connection.execute(f"PRAGMA user_version = {step.version}")
 

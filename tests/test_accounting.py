@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from factories import entry
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.entries import entry
 from writing_tools import (
     REFUSE,
     REPLAY_COMMIT_TIMEOUT_S,
@@ -249,7 +249,7 @@ async def test_a_signal_handler_that_raises_leaves_the_log_usable(
 ) -> None:
     """Ctrl-C may come just when `log_request` has its lock, or waits for it: other threads can log all the same."""
     async with ChainLog(in_memory(tmp_path / "observability.db")) as chainlog:
-        queue = chainlog._require_logger()._queue
+        queue = chainlog.request_logger._queue
         acquire = queue._acquire
 
         def acquire_and_be_interrupted() -> None:

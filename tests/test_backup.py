@@ -13,9 +13,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from factories import entry, insert_as_original, original_row
 from interrupting import HOWS, How, cancel_at_every_step
 from schemas import query, statements_of
+from support.entries import entry, insert_as_original, original_row
 from upkeep_tools import beside, change, clean, content_of, files_in, fill, migrate, mode_of, overwrite_leaves, rows_of
 from writing_tools import settings_for, until
 
@@ -23,7 +23,7 @@ from chainlog_async import ChainLog
 from chainlog_async.admin.backup import BackupReport, backup_database
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
-from chainlog_async.storage.sqlite.schema import latest_version
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 ROOT = Path(__file__).parents[1]
 ROWS = "SELECT * FROM request_logs ORDER BY id"
@@ -175,7 +175,7 @@ async def test_a_write_that_fails_leaves_nothing(database: Path, tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 
     try:
-        with pytest.raises(DatabaseError, match=r"\(SQLITE_(FULL|IOERR\w*)\); check .* the room"):
+        with pytest.raises(DatabaseError, match=r"\(SQLITE_(FULL|IOERR\w*)\); check .* have room"):
             await backup_database(database, tmp_path / "backup.db", on_progress=no_more)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -215,7 +215,7 @@ async def test_two_at_once_do_not_share_a_file(database: Path, tmp_path: Path) -
     target = tmp_path / "backup.db"
     busy = await asyncio.to_thread(AtomicFile, database, target, overwrite=False)
     await asyncio.to_thread(busy.begin)
-    with pytest.raises(DatabaseError, match="is being written by somebody else"):
+    with pytest.raises(DatabaseError, match="is being written by another process"):
         await backup_database(database, target)
     await asyncio.to_thread(busy.discard)
     await backup_database(database, target)

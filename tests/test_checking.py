@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
-from factories import insert_as_original, original_row
 from interrupting import HOWS, How, cancel_at_every_step
 from schemas import make_original, summary_of, summary_of_rows, totals_of
+from support.entries import insert_as_original, original_row
 from upkeep_tools import change, clean, files_in, fill, migrate, number_of, overwrite_leaves, rows_of
 
 from chainlog_async.admin.check import check_database

@@ -15,15 +15,18 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import in_memory, settings_for, stored, until
 
 from chainlog_async import ChainLog
-from chainlog_async import usage_aggregator as usage
 from chainlog_async.common.cancellation import run_in_thread
-from chainlog_async.common.clock import now_ms
+from chainlog_async.entry.batch import Batch
+from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.maintenance.pages import PAGES
+from chainlog_async.storage.sqlite.open import open_database
+from chainlog_async.storage.sqlite.queries import totals
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
 ROWS = 100
 
@@ -140,32 +143,32 @@ async def test_a_lone_entry_goes_at_once_and_alone(tmp_path: Path) -> None:
         assert chainlog.statistics().batches == 1
 
 
-@pytest.mark.usefixtures("no_maintenance")
 async def test_a_round_of_maintenance_is_one_statement_and_one_look_at_the_files(
     tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as there is nothing to do, the rounds between the batches cost a saturated loop next to nothing."""
-    async with ChainLog(settings_for(tmp_path / "observability.db")) as chainlog:
-        await chainlog.write(entry())
-        looks: list[str] = []
+    monkeypatch.setattr("chainlog_async.storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S", 0.0)
+    settings = settings_for(tmp_path / "observability.db")
+    storage = SqliteStorage(await open_database(settings), settings)
+    await storage.start()
+    line = encode_line(entry()) + b"\n"
+    await storage.commit(Batch("writer", 0, line, 1))
+    # The first rounds look for hours to roll up.
+    for _ in range(20):
+        await storage.maintain(is_behind=False)
+    looks: list[str] = []
 
-        async def counting(function: Callable[..., object], *arguments: object) -> object:
-            looks.append(function.__name__)
-            return await run_in_thread(function, *arguments)
+    async def counting(function: Callable[..., object], *arguments: object) -> object:
+        looks.append(function.__name__)
+        return await run_in_thread(function, *arguments)
 
-        monkeypatch.setattr("chainlog_async.storage.sqlite.storage.run_in_thread", counting)
-        maintenance = chainlog._require_logger()._writer._maintenance
-        # The first rounds look for hours to add up, with pauses.
-        while maintenance._rollups._has_more(now_ms()):
-            maintenance._next_at = 0.0
-            await maintenance.run_if_due(is_behind=False)
-        looks.clear()
-        counted.clear()
-        maintenance._next_at = 0.0
-        await maintenance.run_if_due(is_behind=False)
-        assert looks == ["look_at_files"]
-        assert counted.statements == [PAGES.strip()]
-        assert counted.hand_overs == ["_execute_fetchall"]
+    monkeypatch.setattr("chainlog_async.storage.sqlite.write_connection.run_in_thread", counting)
+    counted.clear()
+    await storage.maintain(is_behind=False)
+    assert looks == ["look_at_files"]
+    assert counted.statements == [PAGES.strip()]
+    assert counted.hand_overs == ["_execute_fetchall"]
+    await storage.aclose()
 
 
 @pytest.mark.usefixtures("no_maintenance")
@@ -176,7 +179,7 @@ async def test_a_read_is_one_statement_and_one_hand_over(tmp_path: Path, counted
         await chainlog.usage.get_summary_stats()
         counted.clear()
         await chainlog.usage.get_summary_stats()
-        assert counted.statements == [usage.SUMMARY]
+        assert counted.statements == [totals.SUMMARY]
         assert counted.hand_overs == ["_execute_fetchall"]
 
 
@@ -271,7 +274,7 @@ async def test_the_statement_is_prepared_once(tmp_path: Path) -> None:
     async with ChainLog(settings_for(tmp_path / "observability.db")) as chainlog:
         await chainlog.write(entry())
         prepared: list[int] = []
-        connection = chainlog._require_logger().connection
+        connection = chainlog.request_logger.connection
 
         def authorize(action: int, *_: object) -> int:
             # SQLite asks while it prepares a statement, and never while it runs one.

@@ -21,7 +21,7 @@ from chainlog_async.errors import (
 )
 from chainlog_async.storage.sqlite import connection as database_module
 from chainlog_async.storage.sqlite.connection import close_connection, open_reader
-from chainlog_async.storage.sqlite.schema import latest_version
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 
 async def pragma(connection: aiosqlite.Connection, name: str) -> object:

@@ -21,7 +21,8 @@ from chainlog_async.errors import (
     WalUnavailableError,
 )
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID, latest_version
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 
 def contents(folder: Path) -> dict[str, bytes]:

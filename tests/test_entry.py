@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import entry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.entries import entry
 from writing_tools import opened, query, settings_for
 
 from chainlog_async import ChainLog, RequestLogEntry

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import entry
 from hypothesis import given
 from hypothesis import strategies as st
+from support.entries import entry
 from writing_tools import settings_for
 
 from chainlog_async import Attempt, ChainLog
@@ -72,7 +72,7 @@ async def test_details_are_stored_in_columns_of_their_own(tmp_path: Path) -> Non
         await chainlog.write(entry(**DETAILS))
         await chainlog.write(entry())
         columns = ", ".join(DETAILS)
-        rows = await chainlog._require_logger().connection.execute_fetchall(f"SELECT {columns} FROM request_logs")
+        rows = await chainlog.request_logger.connection.execute_fetchall(f"SELECT {columns} FROM request_logs")
     full, plain = (dict(zip(DETAILS, row, strict=True)) for row in rows)
     assert json.loads(full.pop("metadata")) == DETAILS["metadata"]
     assert msgspec.convert(json.loads(full.pop("attempt_trail")), tuple[Attempt, ...]) == TRAIL

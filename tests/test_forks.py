@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REPLAY_COMMIT_TIMEOUT_S,
     check_law,
@@ -200,7 +200,7 @@ async def test_nothing_of_an_inherited_log_waits_for_the_parents_threads(tmp_pat
     """Whatever a child asks of it, it is told at once, and may open a log of its own on another file."""
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
         await chainlog.write(entry(model="parent"))
-        inherited = chainlog._require_logger()
+        inherited = chainlog.request_logger
 
         async def write() -> None:
             await chainlog.write(entry(model="child"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from blockbuster import BlockBuster
-from factories import entry
+from support.entries import entry
 from upkeep_tools import migrate
 from writing_tools import refuse_rows, settings_for
 
@@ -108,7 +108,7 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         await busy
         books = chainlog.statistics()
         assert books.written == 5
-        assert books.gil_yield_ms == 1_000 * chainlog._require_logger()._gil_yielder.spent_s
+        assert books.gil_yield_ms == 1_000 * chainlog.request_logger._gil_yielder.spent_s
 
 
 WAITS = [
@@ -129,22 +129,22 @@ async def test_whatever_the_writer_waits_for_gets_its_turn(
     original = getattr(owner, name)
     spent: list[float] = []
 
-    async def background_settings(*args: object, **kwargs: object) -> object:
-        way = chainlog._require_logger()._gil_yielder
+    async def beside_a_busy_loop(*args: object, **kwargs: object) -> object:
+        way = chainlog.request_logger._gil_yielder
         before = way.spent_s
         await _compute_until(asyncio.Event(), 0.05)
         spent.append(way.spent_s - before)
         return await original(*args, **kwargs)
 
     await refuse_rows(await migrate(tmp_path / "log.db"))
-    monkeypatch.setattr(owner, name, background_settings)
+    monkeypatch.setattr(owner, name, beside_a_busy_loop)
     # It is not the writer's, and would call some of these as well.
     monkeypatch.setattr(JournalManager, "look_after", lambda _: anyio.sleep_forever())
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))
     async with chainlog:
         await chainlog.write(entry())
         if name == "recover":
-            await chainlog._require_logger()._writer._committer.note(OSError("for a moment"))
+            await chainlog.request_logger._writer._committer.note(OSError("for a moment"))
         else:
             chainlog.log_request(entry(model="refused"))
             await chainlog.flush()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from factories import entry
 from interrupting import How, cancel_at_every_step
+from support.entries import entry
 from upkeep_tools import HARDEST, change, clean, files_in, leave_journal, rows_of
 from writing_tools import locked, models, refuse_rows, settings_for
 

@@ -1,4 +1,4 @@
-"""Totals since ever: exact whatever is stored when, never falling, the same from everywhere, and cheap to keep."""
+"""What counters that are scraped promise: exact, never falling, the same for every process, and cheap each time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import insert_as_original, original_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rolling_up import roll_up_small_ones
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.common.clock import DAY_MS, QUARTER_MS
@@ -21,7 +21,7 @@ from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 from chainlog_async.storage.sqlite.queries import metric_totals as running_totals
 from chainlog_async.storage.sqlite.queries.metric_totals import LATE_MS, OTHER
-from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, UsageTotals
+from chainlog_async.usage.metric_totals import BOUNDS_MS, MetricTotals, UsageTotals
 
 NOW = 1_772_400_000_000
 INSERT = """
@@ -54,20 +54,20 @@ def insert(path: Path, **values: object) -> None:
         connection.execute(INSERT, {**row, "ttft": None, "cost": None, "trail": None, **values})
 
 
-async def fresh(path: Path, max_groups: int = 100) -> Totals:
+async def fresh(path: Path, max_groups: int = 100) -> MetricTotals:
     """The totals as a process tells them that has just begun."""
     async with UsageAggregator(path) as aggregator:
         return await aggregator.get_metric_totals(max_groups)
 
 
-def requests_of(totals: Totals) -> int:
+def requests_of(totals: MetricTotals) -> int:
     """Requests of all series."""
     return sum(each.requests for each in totals.usage)
 
 
 async def test_everything_is_counted(database: Path, usage: UsageAggregator) -> None:
     """Requests, errors, 429s, waterfalls, tokens, cost, latency, time to first token and each attempt."""
-    assert await usage.get_metric_totals() == Totals(usage=(), attempts=())
+    assert await usage.get_metric_totals() == MetricTotals(usage=(), attempts=())
     trail = '[{"provider_id": "a", "model": "m", "http_status": 429}, {"provider_id": "groq", "model": "m"}]'
     insert(database, cost=0.25, ttft=80)
     insert(database, status=429, latency=7_000)

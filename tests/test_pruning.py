@@ -15,11 +15,11 @@ from time import monotonic
 
 import anyio
 import pytest
-from factories import insert_as_original, original_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interrupting import How, cancel_at_every_step
 from schemas import query, summary_of, totals_of
+from support.entries import insert_as_original, original_row
 from upkeep_tools import (
     HARDEST,
     T0,

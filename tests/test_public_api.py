@@ -37,6 +37,7 @@ PUBLIC = [
     "UsageAggregator",
     "UsageFilter",
     "UsagePoint",
+    "UsageQuery",
     "Window",
     "__version__",
     "initialize_database",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from factories import entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.entries import entry
 
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_ERROR_CHARS

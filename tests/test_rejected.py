@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import entry
 from interrupting import How, cancel_at_every_step
 from schemas import query
+from support.entries import entry
 from upkeep_tools import HARDEST, change, clean, die_at_statements, files_in, migrate, number_of
 from writing_tools import locked, models, refuse_rows, settings_for
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import insert_as_original, original_row
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import RequestFilter
 from chainlog_async.storage.sqlite.queries import requests_sql as queries

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainlog_async import LoggedAttempt, LoggedRequest, RequestFilter, UsageAggregator
+from chainlog_async import LoggedAttempt, RequestFilter, RequestLogRow, UsageAggregator
 from chainlog_async.requests.filter import matches
 from chainlog_async.requests.model import COLUMNS
 from chainlog_async.storage.sqlite.queries import requests as requests_module
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 
 Row = dict[str, object]
 
@@ -140,14 +141,12 @@ def test_paging_gives_exactly_what_the_filter_means(
 
 async def _page_through(
     database: Path, where: RequestFilter, limit: int, budget: int, added: list[list[Row]]
-) -> list[LoggedRequest]:
-    found: list[LoggedRequest] = []
+) -> list[RequestLogRow]:
+    found: list[RequestLogRow] = []
     cursor, more = None, iter(added)
-    async with UsageAggregator(database) as usage:
+    async with ReaderPool(database) as readers:
         while True:
-            page = await requests_module.find_requests(
-                usage._readers, where, limit=limit, cursor=cursor, scan_budget=budget
-            )
+            page = await requests_module.find_requests(readers, where, limit=limit, cursor=cursor, scan_budget=budget)
             assert len(page.requests) <= limit
             assert page.next_cursor is not None or page.searched_back_to is None
             found += page.requests
@@ -246,12 +245,12 @@ async def test_details_that_are_no_json_do_not_hide_the_request(database: Path, 
 async def test_a_search_that_finds_little_says_how_far_it_came(database: Path) -> None:
     """After so many rows a page ends, full or not, with a cursor to go on and the time it reached."""
     insert(database, [{"timestamp": number, "error_message": "rare" if number == 3 else None} for number in range(300)])
-    async with UsageAggregator(database) as usage:
+    async with ReaderPool(database) as readers:
         find = requests_module.find_requests
         where = RequestFilter(error_text="rare")
-        page = await find(usage._readers, where, limit=5, scan_budget=100)
+        page = await find(readers, where, limit=5, scan_budget=100)
         assert (page.requests, page.searched_back_to, page.next_cursor) == ([], 200, "200_201")
-        page = await find(usage._readers, where, limit=5, cursor=page.next_cursor, scan_budget=1000)
+        page = await find(readers, where, limit=5, cursor=page.next_cursor, scan_budget=1000)
         assert ([one.timestamp for one in page.requests], page.next_cursor, page.searched_back_to) == ([3], None, None)
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from upkeep_tools import change, clean, fill, migrate, number_of, rows_of
 from writing_tools import models, settings_for, until
 

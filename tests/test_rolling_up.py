@@ -10,9 +10,9 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
-from factories import insert_as_original, original_row
 from interrupting import How, cancel_at_every_step
 from rolling_up import roll_up, roll_up_small_ones
+from support.entries import insert_as_original, original_row
 from upkeep_tools import HARDEST, T0, change, clean, migrate, number_of
 from writing_tools import Locked, query
 

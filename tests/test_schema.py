@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 from schemas import (
     apply,
     make_original,
@@ -22,12 +21,14 @@ from schemas import (
     totals_of_rows,
     version_of,
 )
+from support.entries import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 
 from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.errors import MigrationError
-from chainlog_async.storage.sqlite import schema as schema_module
+from chainlog_async.storage.sqlite import migration_steps as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
 
@@ -197,7 +198,7 @@ async def test_the_original_killed_in_its_first_migration(count: int, tmp_path: 
     path = tmp_path / "half.db"
     with closing(sqlite3.connect(path)) as connection:
         for statement in migrations()[0].statements[:count]:
-            connection.execute(statement)
+            connection.execute(statement.sql)
     assert await start(path) == latest_version()
     assert schema_of(path) == schema_of(database)
 

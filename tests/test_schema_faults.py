@@ -17,15 +17,16 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from blockbuster import BlockBuster
-from factories import insert_as_original, original_row
 from interrupting import HOWS, How, Steps, cancel_at_every_step
 from schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError
 from chainlog_async.storage.sqlite import schema as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID, Migration, latest_version, migrations
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
+from chainlog_async.storage.sqlite.migration_steps import Migration, Statement, latest_version, migrations
 
 # Hundreds of starts, each of which waits for the disk: seconds on an idle machine, minutes on a busy one.
 pytestmark = pytest.mark.timeout(300)
@@ -182,7 +183,7 @@ def overtake(path: Path) -> None:
         ((version,),) = other.execute("PRAGMA user_version")
         for step in migrations()[version:]:
             for statement in step.statements:
-                run(other, statement)
+                run(other, statement.sql)
         other.execute(f"PRAGMA user_version = {latest_version()}")
         other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         other.execute("COMMIT")
@@ -240,7 +241,7 @@ def broken(index: int, place: int) -> tuple[Migration, ...]:
     """Give the migrations with a statement that fails at a place."""
     steps = list(migrations())
     statements = list(steps[index].statements)
-    statements.insert(place, "INSERT INTO nowhere VALUES (1)")
+    statements.insert(place, Statement("INSERT INTO nowhere VALUES (1)"))
     steps[index] = replace(steps[index], statements=tuple(statements))
     return tuple(steps)
 

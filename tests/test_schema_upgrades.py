@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import rolling_up
 from bucket_tools import T0, counted_buckets, insert_details, kept_buckets
-from factories import OriginalRow, insert_as_original, original_row
 from schemas import apply, query, summary_of, summary_of_rows, totals_of, totals_of_rows, version_of
+from support.entries import OriginalRow, insert_as_original, original_row
 from upkeep_tools import change, clean, migrate
 
 from chainlog_async import UsageAggregator
 from chainlog_async.admin.rebuild import rebuild_totals
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID, ORIGINAL_VERSION, latest_version, migrations
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
+from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
@@ -117,7 +119,7 @@ async def test_a_database_of_the_original_gets_its_buckets(
     assert totals_of(path) == totals_of_rows(path)
     ((first, last, count),) = query(path, "SELECT MIN(timestamp), MAX(timestamp), COUNT(*) FROM request_logs")
     async with UsageAggregator(path) as usage:
-        (point,) = await usage.get_usage(Window(start=int(str(first)), end=int(str(last)) + 1))
+        (point,) = await usage.get_usage(UsageQuery(window=Window(start=int(str(first)), end=int(str(last)) + 1)))
         assert point.requests == count
         (health, *_) = await usage.get_provider_health(Window(start=int(str(first)), end=int(str(last)) + 1))
         assert health.attempts > 0

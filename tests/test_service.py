@@ -11,13 +11,13 @@ from pathlib import Path
 import aiosqlite
 import anyio
 import pytest
-from factories import entry
 from httpx import ASGITransport, AsyncClient
 from interrupting import Steps
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from support.entries import entry
 from writing_tools import disk_error, execute, in_memory, locked, query, settings_for, stored
 
 from chainlog_async import ChainLog, ChainlogError

@@ -14,8 +14,8 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import TaskStatus
-from factories import entry
 from interrupting import HOWS, How, Steps, Stepwise, cancel_at_every_step
+from support.entries import entry
 from writing_tools import (
     REPLAY_COMMIT_TIMEOUT_S,
     Locked,

@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import insert_as_original, original_row
+from support.entries import insert_as_original, original_row
 from test_usage_over_time import DAY_MS, END, START, copy_of, log_without_rolling_up, random_entries, roll_up
 
-from chainlog_async import RequestFilter, UsageAggregator
+from chainlog_async import RequestFilter
 from chainlog_async.storage.sqlite.queries.requests import find_requests
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 
 FILTERS = [
     RequestFilter(provider="p2"),
@@ -29,11 +30,11 @@ FILTERS = [
 
 async def all_pages(path: Path, where: RequestFilter) -> list[int]:
     """The ids of every request that the pages give, a small budget each."""
-    async with UsageAggregator(path) as usage:
+    async with ReaderPool(path) as readers:
         ids: list[int] = []
         cursor: str | None = None
         while True:
-            page = await find_requests(usage._readers, where, limit=20, cursor=cursor, scan_budget=60)
+            page = await find_requests(readers, where, limit=20, cursor=cursor, scan_budget=60)
             ids += [request.id for request in page.requests]
             cursor = page.next_cursor
             if cursor is None:
@@ -79,11 +80,11 @@ async def test_a_rare_name_is_found_behind_a_long_log(tmp_path: Path, states: di
     rolled = copy_of(states["whole"], tmp_path / "rare.db")
     insert_as_original(rolled, [original_row(timestamp=START - 5, provider_id="rare")])
     await roll_up(rolled)
-    async with UsageAggregator(rolled) as usage:
-        page = await find_requests(usage._readers, RequestFilter(provider="rare"), limit=20, scan_budget=500)
+    async with ReaderPool(rolled) as readers:
+        page = await find_requests(readers, RequestFilter(provider="rare"), limit=20, scan_budget=500)
         assert [request.timestamp for request in page.requests] == [START - 5]
         assert page.next_cursor is None
-        nothing = await find_requests(usage._readers, RequestFilter(provider="nobody"), limit=20, scan_budget=100)
+        nothing = await find_requests(readers, RequestFilter(provider="nobody"), limit=20, scan_budget=100)
         assert (nothing.requests, nothing.next_cursor) == ([], None)
     with closing(sqlite3.connect(rolled)) as connection:
         ((newest,),) = connection.execute("SELECT MAX(timestamp) FROM request_logs")

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from factories import entry
 from interrupting import Steps
+from support.entries import entry
 from writing_tools import check_law, disk_error, settings_for, stored, until
 
 from chainlog_async import ChainLog

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from threads import lasting_workers, workers
 from writing_tools import check_law, check_totals, in_memory, models, opened, settings_for, until
 

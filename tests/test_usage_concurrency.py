@@ -12,8 +12,8 @@ from pathlib import Path
 import aiosqlite
 import anyio
 import pytest
-from factories import ORIGINAL_INSERT, insert_as_original, original_row
 from interrupting import HOWS, How, cancel_at_every_step
+from support.entries import ORIGINAL_INSERT, insert_as_original, original_row
 from threads import lasting_workers, workers
 
 from chainlog_async import SummaryStats, UsageAggregator

@@ -47,7 +47,7 @@ def asked(
         "dimension": dimension,
         "groups": json.dumps(groups),
         "limit": 20,
-        "pieces": json.dumps(PIECES[source]),
+        "plan": json.dumps(PIECES[source]),
         "combinations": json.dumps([["c0", "p0", "m0", "team"], ["c0", "p1", "m0", "team"]]),
     }
 
@@ -83,8 +83,8 @@ QUERIES: dict[str, tuple[str, Parameters]] = {
     "usage by chain of buckets": (CHAINS_OF_A_CALLER_AND_MODEL.usage, of_chains("buckets by quarter")),
     "usage by chain of rollups": (CHAINS_OF_A_CALLER_AND_MODEL.usage, of_chains("rollups")),
     "rolled up": (ROLLED_UP, {"since": T0, "until": T0 + DAY_MS, "edges": "[]", "dimension": "provider"}),
-    "provider health of buckets": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, 0, T0, T0 + DAY_MS)])}),
-    "provider health of days": (PROVIDER_HEALTH, {"pieces": json.dumps([(0, DAY_MS, T0, T0 + DAY_MS)])}),
+    "provider health of buckets": (PROVIDER_HEALTH, {"plan": json.dumps([(0, 0, T0, T0 + DAY_MS)])}),
+    "provider health of days": (PROVIDER_HEALTH, {"plan": json.dumps([(0, DAY_MS, T0, T0 + DAY_MS)])}),
     "next quarter": (NEXT_QUARTER, UPKEEP),
     "next span": (NEXT_SPAN, UPKEEP),
 }

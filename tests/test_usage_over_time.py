@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import rolling_up
-from factories import entry, insert_as_original, original_row
+from rolling_up import without_rollups
 from schemas import query
+from support.entries import entry, insert_as_original, original_row
 from writing_tools import settings_for, until
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
@@ -25,7 +26,8 @@ from chainlog_async.storage.sqlite.connection import close_connection, initializ
 from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
-from chainlog_async.usage.points import UsageFilter, UsagePoint
+from chainlog_async.usage.points import UsagePoint
+from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Step, Window
 
 DAY_MS = 86_400_000
@@ -86,11 +88,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Request
 
 
 async def log_without_rolling_up(path: Path, entries: Iterable[RequestLogEntry]) -> None:
-    """SqliteStorage entries so fast, or with the background work put off so long, that buckets are all there is."""
-    async with ChainLog(settings_for(path)) as chainlog:
-        chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
-        for one in entries:
-            chainlog.submit(one)
+    """Stores entries while nothing is rolled up, so that buckets are all there is."""
+    with without_rollups():
+        async with ChainLog(settings_for(path)) as chainlog:
+            for one in entries:
+                chainlog.submit(one)
 
 
 async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: RollupJob | None = None, steps: int = 10**9) -> None:
@@ -186,7 +188,7 @@ async def test_sums_equal_those_of_the_rows(
     for where in FILTERS:
         for by in BYS:
             expected = grouped(logged[1], window, by, where)
-            points = await usage.get_usage(window, by=by, where=where)
+            points = await usage.get_usage(UsageQuery(window=window, by=by, where=where))
             assert {(point.start, point.name) for point in points} == set(expected)
             for point in points:
                 check_sums(point, expected[point.start, point.name])
@@ -218,7 +220,7 @@ async def test_percentiles_are_within_the_stated_error(
     window = Window(start=START, end=END, step=step)
     for where in FILTERS:
         expected = grouped(logged[1], window, by, where)
-        points = await usage.get_latency(window, by=by, where=where)
+        points = await usage.get_latency(UsageQuery(window=window, by=by, where=where))
         assert {(point.start, point.name) for point in points} == set(expected)
         for point in points:
             entries = expected[point.start, point.name]
@@ -249,7 +251,7 @@ async def test_a_window_without_a_step_is_one_point(
 ) -> None:
     """Its quarters of an hour count whole, at both ends."""
     window = Window(start=START + 1, end=START + DAY_MS + 1)
-    (point,) = await usage.get_usage(window)
+    (point,) = await usage.get_usage(UsageQuery(window=window))
     assert (point.start, point.end) == (START, START + DAY_MS + 900_000)
     check_sums(point, [one for one in logged[1] if one.timestamp < point.end])
 
@@ -257,28 +259,28 @@ async def test_a_window_without_a_step_is_one_point(
 async def test_gaps_are_filled_where_asked(usage: UsageAggregator) -> None:
     """With `fill` each step has each group, with zeros and without means; without it only what there was."""
     window = Window(start=END, end=END + DAY_MS, step="6h")
-    assert await usage.get_usage(window) == []
-    assert await usage.get_latency(window) == []
-    points = await usage.get_usage(window, fill=True)
+    assert await usage.get_usage(UsageQuery(window=window)) == []
+    assert await usage.get_latency(UsageQuery(window=window)) == []
+    points = await usage.get_usage(UsageQuery(window=window, fill=True))
     assert [(point.requests, point.avg_latency_ms) for point in points] == [(0, None)] * 4
     window = Window(start=START - DAY_MS, end=START + DAY_MS, step="1d")
-    filled = await usage.get_latency(window, by="provider", fill=True)
+    filled = await usage.get_latency(UsageQuery(window=window, by="provider", fill=True))
     assert [point.requests > 0 for point in filled] == [False] * 3 + [True] * 3
 
 
 async def test_groups_beyond_the_largest_are_added_up(usage: UsageAggregator) -> None:
     """`max_groups` names are kept, the ones with the most requests; the others are one group without a name."""
     window = Window(start=START, end=END)
-    full = await usage.get_usage(window, by="provider")
+    full = await usage.get_usage(UsageQuery(window=window, by="provider"))
     assert [point.requests for point in full] == sorted((point.requests for point in full), reverse=True)
-    first, rest = await usage.get_usage(window, by="provider", max_groups=1)
+    first, rest = await usage.get_usage(UsageQuery(window=window, by="provider", max_groups=1))
     assert first == full[0]
     assert (rest.name, rest.other) == (None, True)
     assert rest.requests == full[1].requests + full[2].requests
-    latency = await usage.get_latency(window, by="provider", max_groups=1)
+    latency = await usage.get_latency(UsageQuery(window=window, by="provider", max_groups=1))
     assert [point.other for point in latency] == [False, True]
     with pytest.raises(ValueError, match="max_groups is 0"):
-        await usage.get_usage(window, max_groups=0)
+        await usage.get_usage(UsageQuery(window=window, max_groups=0))
 
 
 async def test_late_rows_are_in_every_answer_at_once(states: dict[str, Path], tmp_path: Path) -> None:
@@ -288,13 +290,17 @@ async def test_late_rows_are_in_every_answer_at_once(states: dict[str, Path], tm
     late = original_row(timestamp=START + 7_000_000, latency_ms=33.0)
     async with UsageAggregator(path) as usage:
         for how_many in (1, 2):
-            before = await usage.get_usage(window, by="chain")
+            before = await usage.get_usage(UsageQuery(window=window, by="chain"))
             insert_as_original(path, [late])
-            assert await usage.get_usage(window, by="chain") != before
-            (default,) = [point for point in await usage.get_usage(window, by="chain") if point.name == "default"]
+            assert await usage.get_usage(UsageQuery(window=window, by="chain")) != before
+            (default,) = [
+                point
+                for point in await usage.get_usage(UsageQuery(window=window, by="chain"))
+                if point.name == "default"
+            ]
             assert (default.start, default.requests, default.avg_latency_ms) == (START, how_many, 33.0)
             await roll_up(path)
-            assert default in await usage.get_usage(window, by="chain")
+            assert default in await usage.get_usage(UsageQuery(window=window, by="chain"))
             assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
 
 
@@ -311,7 +317,7 @@ async def test_a_row_that_comes_while_its_time_is_rolled_up_is_not_lost(tmp_path
         await roll_up(path, taker=rollups)
         async with UsageAggregator(path) as usage:
             for by in BYS:
-                points = await usage.get_usage(window, by=by)
+                points = await usage.get_usage(UsageQuery(window=window, by=by))
                 assert [point.requests for point in points] == [5]
 
 
@@ -354,5 +360,5 @@ async def test_the_writer_rolls_up_what_is_over(tmp_path: Path) -> None:
         await chainlog.flush()
         await until(lambda: query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)])
     async with UsageAggregator(path) as usage:
-        (point,) = await usage.get_usage(Window(start=START, end=END))
+        (point,) = await usage.get_usage(UsageQuery(window=Window(start=START, end=END)))
     assert point.requests == 50

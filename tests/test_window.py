@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.common.clock import HOUR_MS, QUARTER_MS
-from chainlog_async.storage.sqlite.queries.rollup_plan import cut
+from chainlog_async.storage.sqlite.queries.rollup_plan import plan_rollups
 from chainlog_async.usage.dimensions import WIDTHS
 from chainlog_async.usage.time_window import MAX_STEPS, STEPS, Step, Window
 
@@ -91,7 +91,7 @@ def test_pieces_cover_each_quarter_of_an_hour_once(
     possible = [(width, time) for width in WIDTHS for time in range(edges[0] // width * width, edges[-1], width)]
     rolled_up = data.draw(st.sets(st.sampled_from(possible)))
     quarters: list[tuple[int, int]] = []
-    for point, width, since, until in cut(edges, rolled_up):
+    for point, width, since, until in plan_rollups(edges, rolled_up):
         quarters += [(point, time) for time in range(since, until, QUARTER_MS)]
         if width:
             assert {(width, time) for time in range(since, until, width)} <= rolled_up
@@ -105,8 +105,8 @@ def test_whole_days_are_one_piece_each() -> None:
     first = ms(datetime(2026, 5, 1, tzinfo=UTC))
     rolled_up = {(86_400_000, first + day * 86_400_000) for day in range(31)}
     edges = Window(start=first, end=first + 31 * 86_400_000, step="1d").edges()
-    assert cut(edges, rolled_up) == [(day, 86_400_000, edges[day], edges[day + 1]) for day in range(31)]
-    assert cut([edges[0], edges[-1]], rolled_up) == [(0, 86_400_000, edges[0], edges[-1])]
+    assert plan_rollups(edges, rolled_up) == [(day, 86_400_000, edges[day], edges[day + 1]) for day in range(31)]
+    assert plan_rollups([edges[0], edges[-1]], rolled_up) == [(0, 86_400_000, edges[0], edges[-1])]
 
 
 @pytest.mark.parametrize("hour", range(24))
@@ -114,6 +114,6 @@ def test_a_day_of_any_whole_hour_is_a_few_spans(hour: int) -> None:
     """Once all is rolled up: at most seven, and four where days begin a multiple of four hours off those of UTC."""
     days = range(0, 48 * HOUR_MS, QUARTER_MS)
     rolled_up = {(width, start) for width in WIDTHS for start in days if start % width == 0}
-    pieces = cut((hour * HOUR_MS, (hour + 24) * HOUR_MS), rolled_up)
+    pieces = plan_rollups((hour * HOUR_MS, (hour + 24) * HOUR_MS), rolled_up)
     assert 0 not in {width for _, width, _, _ in pieces}
     assert sum((until - since) // width for _, width, since, until in pieces) <= (7 if hour % 4 else 4)

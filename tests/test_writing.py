@@ -12,7 +12,7 @@ from pathlib import Path
 import aiosqlite
 import anyio
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     check_law,
     locked,

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     check_law,
     check_totals,

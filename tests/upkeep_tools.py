@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from factories import insert_as_original, original_row
 from interrupting import How
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import RequestLogEntry, initialize_database, migrate_schema
 from chainlog_async.admin.check import CheckReport, check_database

@@ -11,10 +11,11 @@ from time import monotonic
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from factories import entry
+from support.entries import entry
 
-from chainlog_async import ChainLog, RequestLogEntry, Statistics
+from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
+from chainlog_async.statistics import EntryCounts
 
 REPLAY_COMMIT_TIMEOUT_S = 20.0
 """How long a state that has to come may take, in seconds; far more than it ever does."""
@@ -52,7 +53,7 @@ async def stored(db_path: Path) -> list[str]:
     return await asyncio.to_thread(models, db_path)
 
 
-def check_law(statistics: Statistics) -> None:
+def check_law(statistics: EntryCounts) -> None:
     """Every entry is written, pending or dropped, and in one of these only."""
     accounted = statistics.written + statistics.pending + sum(statistics.dropped.values())
     assert statistics.submitted == accounted, statistics

@@ -21,7 +21,8 @@ from chainlog_async.admin.verify.differences import Difference, Findings
 from chainlog_async.admin.verify.rollups import compare_rollups, rolled_up_days
 from chainlog_async.admin.verify.totals import TABLES, compare, read_totals
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
+from chainlog_async.storage.base import StorageFault
+from chainlog_async.storage.sqlite.errors import classify, sqlite_error_name
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 from .session import count_rows, open_for_reading

@@ -19,7 +19,6 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
-from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.open import open_database
 from chainlog_async.storage.sqlite.storage import SqliteStorage
@@ -122,10 +121,8 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     try:
         with named_errors(settings.db_path):
             await manual_replay.run(storage, settings.max_batch_size)
-    except BaseException:
-        await close_connection(storage.connection, interrupting=True)
-        raise
-    await close_connection(storage.connection)
+    finally:
+        await storage.aclose()
     total = manual_replay.total
     return ReplayReport(
         database=str(settings.db_path),
@@ -150,7 +147,7 @@ class _ManualReplay:
         self.problems: list[str] = []
 
     async def run(self, storage: SqliteStorage, max_batch_rows: int) -> None:
-        folder = journal_folder(await storage.locate())
+        folder = journal_folder(await storage.start())
         committer = Committer(storage, self._health, GilYielder(enabled=False))
         self.note_replayed(0)
         leases: list[Lease] = []

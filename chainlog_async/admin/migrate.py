@@ -7,7 +7,8 @@ import msgspec
 from chainlog_async.common.progress import Progress
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.schema import migrate_schema, read_identity
+from chainlog_async.storage.sqlite.identity import read_identity
+from chainlog_async.storage.sqlite.schema import migrate_schema
 
 
 class MigrationReport(msgspec.Struct, frozen=True, rename="camel"):

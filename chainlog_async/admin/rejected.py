@@ -14,7 +14,8 @@ from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import InvalidEntryError
-from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
+from chainlog_async.storage.base import StorageFault
+from chainlog_async.storage.sqlite.errors import classify, sqlite_error_name
 
 from .session import open_for_admin, open_for_reading, write_transaction
 

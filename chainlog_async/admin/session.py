@@ -14,8 +14,8 @@ import aiosqlite
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
 from chainlog_async.storage.sqlite.errors import named_errors
+from chainlog_async.storage.sqlite.identity import check_readable, read_identity
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
-from chainlog_async.storage.sqlite.schema import check_readable, read_identity
 
 
 @asynccontextmanager

@@ -23,7 +23,6 @@ MAX_BLOCK_BYTES = 1024 * 1024
 MIN_BLOCK_ROWS = 256
 """A block takes as many lines even where batches are smaller: blocks are what a long journal costs in memory."""
 
-
 IN_MEMORY = -1
 
 

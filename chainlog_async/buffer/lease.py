@@ -1,7 +1,6 @@
-"""Which writers live: a lock file per writer, whose lock dies with its owner.
+"""Which writers are alive: a lock file per writer, whose lock is released when the writer ends, however it ends.
 
-``flock`` belongs to the open file, not to a process number that the system may hand out again: the kernel lets go of
-it when the owner ends, however it ends. Everything here blocks for a moment; call it in a thread.
+Everything here blocks for a moment; call it in a thread.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .paths import LOCK_SUFFIX, SEGMENT_SUFFIX
+from chainlog_async.common.file_lock import HAS_FILE_LOCKS, is_at_path, try_lock
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]  # asked about before each use
+from .paths import LOCK_SUFFIX, SEGMENT_SUFFIX
 
 logger = logging.getLogger("chainlog_async")
 
@@ -34,10 +30,10 @@ class Lease:
 
     def is_in_place(self) -> bool:
         """Whether the lock file is still where others look for it."""
-        if self._descriptor is None:
-            return False
         try:
-            return _lock_path(self.folder, self.writer_id).stat().st_ino == os.fstat(self._descriptor).st_ino
+            return self._descriptor is not None and is_at_path(
+                self._descriptor, _lock_path(self.folder, self.writer_id)
+            )
         except OSError:
             return False
 
@@ -65,7 +61,7 @@ _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 def take_lease(folder: Path, writer_id: str) -> Lease:
     """A lease under an id that nobody else has. Raises `OSError` when there can be no lock."""
-    if fcntl is None:
+    if not HAS_FILE_LOCKS:
         raise OSError("this system has no flock, so a journal could not be told from a dead one's")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for _ in range(100):
@@ -85,7 +81,7 @@ def take_dead_leases(
     So is the writer `but`: who looks knows of itself that it lives, even when somebody has deleted its lock file.
     `on_problem` is told of a writer whose lock cannot be asked. Raises `OSError` when the folder cannot be read.
     """
-    if fcntl is None or not folder.is_dir():
+    if not HAS_FILE_LOCKS or not folder.is_dir():
         return
     for writer_id in writers_in(folder):
         if writer_id == but:
@@ -109,34 +105,27 @@ def is_held(folder: Path, writer_id: str) -> bool:
 
     A starter that looks for dead writers in the same microseconds may take a dead one for living.
     """
-    if fcntl is None:
-        return False
     try:
         descriptor = os.open(_lock_path(folder, writer_id), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _try_lock(folder: Path, writer_id: str) -> Lease | None:
     path = _lock_path(folder, writer_id)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Locked, but is it still the file at that path? A taker that finished has removed it.
-        if path.stat().st_ino == os.fstat(descriptor).st_ino:
-            return Lease(folder, writer_id, descriptor)
-    except (BlockingIOError, FileNotFoundError):
-        pass
+        is_ours = try_lock(descriptor) and is_at_path(descriptor, path)
     except BaseException:
         os.close(descriptor)
         raise
+    if is_ours:
+        return Lease(folder, writer_id, descriptor)
     os.close(descriptor)
     return None
 

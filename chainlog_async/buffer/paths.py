@@ -6,7 +6,6 @@ from pathlib import Path
 
 LOCK_SUFFIX = ".lock"
 
-
 SEGMENT_SUFFIX = ".jsonl"
 
 

@@ -24,8 +24,7 @@ from chainlog_async.errors import (
     ForkedError,
     QueueFullError,
 )
-from chainlog_async.statistics import Statistics
-from chainlog_async.writer.health import HealthState
+from chainlog_async.statistics import EntryCounts
 
 from .accounting import Accounting
 from .backlog import Backlog
@@ -371,13 +370,30 @@ class EntryQueue:
         if number in self._watched:
             self._watched[number] = error
 
-    # -- the books -----------------------------------------------------------------------------------------------
+    # -- accounting ----------------------------------------------------------------------------------------------
 
-    def statistics(self, health: HealthState, *, gil_yield_ms: float) -> Statistics:
-        """The books at this moment, consistent in themselves, with the writer's notes."""
+    def counts(self) -> EntryCounts:
+        """What became of the entries so far, consistent in itself."""
         with self._lock:
-            error = self.journal_error
-            return self._accounting.statistics(self._backlog, health, journal_error=error, gil_yield_ms=gil_yield_ms)
+            backlog, accounting, journal = self._backlog, self._accounting, self._backlog.journal
+            refused, dropped = accounting.losses()
+            return EntryCounts(
+                submitted=backlog.accepted + refused,
+                written=accounting.written,
+                pending=backlog.rows,
+                dropped=dropped,
+                pending_bytes=backlog.size,
+                peak_pending=max(backlog.peak_rows, backlog.rows),
+                oldest_pending_ms=1_000 * backlog.oldest_age_s,
+                journal="failing" if self.journal_error is not None else "on" if journal else "off",
+                journal_bytes=journal.size if journal else 0,
+                journal_error=self.journal_error,
+                replayed=accounting.replayed,
+                truncated=accounting.truncated,
+                batches=accounting.batches,
+                batch_entries=accounting.batch_entries.histogram(),
+                last_commit_at=accounting.last_commit_at,
+            )
 
     @property
     def journal_error(self) -> str | None:

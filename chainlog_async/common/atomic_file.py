@@ -8,11 +8,7 @@ from pathlib import Path
 from chainlog_async.errors import DatabaseError
 
 from .disk_space import sync_folder
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]  # asked about before use
+from .file_lock import is_at_path, try_lock
 
 _SUFFIXES = ("-wal", "-shm", "-journal")
 
@@ -98,14 +94,7 @@ class AtomicFile:
 
 
 def _is_locked_and_in_place(path: Path, descriptor: int) -> bool:
-    """Whether nobody else works on it; False when it was published or removed before it was locked."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DatabaseError(f"{path} is being written by somebody else; wait for it, or choose another name") from None
-    try:
-        return path.stat().st_ino == os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False
+    """False when the file was published or removed before it was locked. Raises `DatabaseError` when it is in use."""
+    if not try_lock(descriptor):
+        raise DatabaseError(f"{path} is being written by another process; wait for it, or choose another name")
+    return is_at_path(descriptor, path)

@@ -16,6 +16,12 @@ _T = TypeVar("_T")
 MAX_BLOCKING_THREADS = 8
 """How many calls may block at once, each in a thread; a log makes one or two."""
 
+ANYIO_CANCELLATIONS = ("Cancelled via cancel scope ", "Cancelled by cancel scope ")
+"""How the messages begin with which anyio cancels a task, from its release 4.10 on and before.
+
+anyio tells its own cancellations by these words as well (``is_anyio_cancellation`` in its asyncio backend).
+"""
+
 _limiter: RunVar[CapacityLimiter] = RunVar("chainlog_async threads")
 
 
@@ -44,8 +50,8 @@ class _Uncancelled(asyncio.Task[_T]):
     """A task that the end of `asyncio.run`, which cancels every task there is, waits for instead."""
 
     def cancel(self, msg: object = None) -> bool:
-        """Heeds anyio alone, which names the scope: one inside the work, such as a deadline of its own."""
-        return msg is not None and super().cancel(msg)
+        """Accepts cancellation from a cancel scope of anyio's inside the work alone, such as a deadline of its own."""
+        return isinstance(msg, str) and msg.startswith(ANYIO_CANCELLATIONS) and super().cancel(msg)
 
 
 async def run_in_thread(function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:

@@ -11,14 +11,11 @@ from chainlog_async.common.clock import now_ms
 MAX_NAME_CHARS = 256
 """Longest chain, provider, model or caller name, and longest request id, in characters."""
 
-
 MAX_ATTEMPTS = 100
 """Longest attempt trail."""
 
-
 MAX_COST_USD = 1_000_000_000
 """Largest cost of a request, in US dollars."""
-
 
 MAX_COUNT = 1_000_000_000_000
 """Largest number of tokens, milliseconds of latency or attempts; nine million such rows still add up in 64 bits."""
@@ -85,6 +82,5 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 
 MAX_ERROR_CHARS = 4096
 """Longest error text that is kept, in characters; what is longer is cut and ends in an ellipsis."""
-
 
 ENTRY_FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__

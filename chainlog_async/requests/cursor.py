@@ -9,7 +9,6 @@ from chainlog_async.common.clock import MAX_INT64
 MAX_PAGE = 500
 """Most requests on a page."""
 
-
 CURSOR = r"(-?[0-9]{1,19}(?:\.[0-9]{1,9})?)_([0-9]{1,19})"
 """What a cursor looks like: the time and the id of the last row that was looked at."""
 

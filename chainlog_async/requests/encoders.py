@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from .model import COLUMNS, LoggedAttempt, LoggedRequest
+from .model import COLUMNS, LoggedAttempt, RequestLogRow
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -20,7 +20,7 @@ _json = msgspec.json.Encoder()
 class Encoder(Protocol):
     """Makes the bytes of a file, in the order in which they belong there."""
 
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
+    def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
         """What can be written once these requests are there too; may be empty."""
 
     def end(self) -> bytes:
@@ -35,7 +35,7 @@ class CsvEncoder:
         self._writer = csv.writer(self._text)
         self._writer.writerow(COLUMNS)
 
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
+    def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
         """These rows; the header before the first ones."""
         self._writer.writerows([_cell(value) for value in flat(request)] for request in requests)
         return self._taken()
@@ -54,7 +54,7 @@ class CsvEncoder:
 class JsonLinesEncoder:
     """An object on each line, as the service answers with it."""
 
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
+    def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
         """These lines."""
         return _json.encode_lines(requests)
 
@@ -63,7 +63,7 @@ class JsonLinesEncoder:
         return b""
 
 
-def flat(request: LoggedRequest) -> list[object]:
+def flat(request: RequestLogRow) -> list[object]:
     """The values of a request in the order of `COLUMNS`, with metadata and trail as JSON."""
     *plain, metadata, trail = msgspec.structs.astuple(request)
     return [*plain, _json_text(metadata), _json_text(trail)]

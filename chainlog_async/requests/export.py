@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from chainlog_async.common.cancellation import run_in_thread
 
 from .cursor import MAX_PAGE
 from .encoders import CsvEncoder, Encoder, JsonLinesEncoder
 from .filter import RequestFilter
-from .model import LoggedRequest, RequestPage
-
-if TYPE_CHECKING:
-    from chainlog_async.usage_aggregator import UsageAggregator
+from .model import RequestLogRow, RequestPage
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -25,7 +22,14 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 
 
-async def iterate_pages(usage: UsageAggregator, where: RequestFilter) -> AsyncGenerator[RequestPage]:
+class PageSource(Protocol):
+    """Where pages of requests come from: a `UsageAggregator`."""
+
+    async def find_requests(self, where: RequestFilter, *, limit: int, cursor: str | None) -> RequestPage:
+        """One page, newest first; see `UsageAggregator.find_requests`."""
+
+
+async def iterate_pages(source: PageSource, where: RequestFilter) -> AsyncGenerator[RequestPage]:
     """All requests that the filter means, newest first, a page at a time.
 
     Each page is read by itself: the log may be written and pruned meanwhile, and nothing waits for a slow consumer.
@@ -33,22 +37,22 @@ async def iterate_pages(usage: UsageAggregator, where: RequestFilter) -> AsyncGe
     """
     cursor: str | None = None
     while True:
-        page = await usage.find_requests(where, limit=MAX_PAGE, cursor=cursor)
+        page = await source.find_requests(where, limit=MAX_PAGE, cursor=cursor)
         yield page
         if (cursor := page.next_cursor) is None:
             return
 
 
-async def iterate_requests(usage: UsageAggregator, where: RequestFilter) -> AsyncGenerator[LoggedRequest]:
+async def iterate_requests(source: PageSource, where: RequestFilter) -> AsyncGenerator[RequestLogRow]:
     """The same, one by one."""
-    async with aclosing(iterate_pages(usage, where)) as pages:
+    async with aclosing(iterate_pages(source, where)) as pages:
         async for page in pages:
             for request in page.requests:
                 yield request
 
 
 async def export_requests(
-    usage: UsageAggregator,
+    source: PageSource,
     where: RequestFilter,
     file_format: Format,
     *,
@@ -60,7 +64,7 @@ async def export_requests(
     cannot be read; what was made up to then is no whole file.
     """
     encoder = await run_in_thread(encoder_for, file_format)
-    async with aclosing(iterate_pages(usage, where)) as pages:
+    async with aclosing(iterate_pages(source, where)) as pages:
         async for page in pages:
             if piece := await run_in_thread(encoder.encode, page.requests):
                 yield piece

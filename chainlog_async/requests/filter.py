@@ -8,7 +8,7 @@ import msgspec
 
 from chainlog_async.common.clock import MAX_INT64
 
-from .model import LoggedRequest
+from .model import RequestLogRow
 
 MAX_FILTER_CHARS = 1_000
 """Longest text to look for, in characters."""
@@ -82,7 +82,7 @@ def _check_text(name: str, text: str | None) -> None:
         raise ValueError(f"{name} is {text!r}; no text in the log holds such a character")
 
 
-def matches(request: LoggedRequest, where: RequestFilter) -> bool:
+def matches(request: RequestLogRow, where: RequestFilter) -> bool:
     """Whether the filter means this request, as `find_requests` does: for requests that are at hand already."""
     statuses = where.statuses
     return (

@@ -16,7 +16,7 @@ class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
     error_message: str | None = None
 
 
-class LoggedRequest(msgspec.Struct, frozen=True, rename="camel"):
+class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     """One request with everything that is known of it."""
 
     id: int
@@ -46,10 +46,14 @@ class LoggedRequest(msgspec.Struct, frozen=True, rename="camel"):
     """Every try in order, the last being the one that answered."""
 
 
+LoggedRequest = RequestLogRow
+"""What `find_requests` called a row before there was one type for both."""
+
+
 class RequestPage(msgspec.Struct, frozen=True, rename="camel"):
     """Some of the requests that a filter means, newest first."""
 
-    requests: list[LoggedRequest]
+    requests: list[RequestLogRow]
     next_cursor: str | None
     """Where the next page begins; None when there is nothing more."""
     searched_back_to: int | None

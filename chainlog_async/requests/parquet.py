@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chainlog_async.errors import MissingExtraError
 
 from .encoders import flat
-from .model import COLUMNS, LoggedRequest
+from .model import COLUMNS, RequestLogRow
 
 try:
     import pyarrow as pa
@@ -42,7 +42,7 @@ class ParquetEncoder:
         self._writer = ParquetWriter(self._made, SCHEMA, compression="zstd")
         self._rows: list[list[object]] = []
 
-    def encode(self, requests: Sequence[LoggedRequest]) -> bytes:
+    def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
         """The next rows once they are enough, else nothing."""
         self._rows += map(flat, requests)
         if len(self._rows) >= ROW_GROUP:

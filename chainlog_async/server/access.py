@@ -9,12 +9,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chainlog_async.server.http.responses import ApiError
-from chainlog_async.server.routes.dashboard import HOME_PATH, STATIC_PREFIX
 from chainlog_async.settings import ServerSettings
 
 from .loopback import is_loopback
+from .paths import HEALTH_PATH, HOME_PATH, STATIC_PREFIX
 
-PUBLIC_PATH = "/health"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -41,7 +40,7 @@ class AccessControl:
 
     def _refuse_unauthenticated(self, scope: Scope) -> ApiError | None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in {PUBLIC_PATH, HOME_PATH} or path.startswith(STATIC_PREFIX):
+        if path in {HEALTH_PATH, HOME_PATH} or path.startswith(STATIC_PREFIX):
             return None
         # Bytes as they came: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")

@@ -7,7 +7,7 @@ from collections import deque
 import anyio
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.requests.model import LoggedRequest
+from chainlog_async.requests.model import RequestLogRow
 
 FEED_POLL_INTERVAL_S = 0.25
 """How often the database is asked while somebody watches, in seconds."""
@@ -33,7 +33,7 @@ class LiveFeed:
         self._resets = 0
         self._has_more = False
         self._pause: anyio.CancelScope | None = None
-        self._kept: deque[LoggedRequest] = deque()
+        self._kept: deque[RequestLogRow] = deque()
         # Every request with an id above the first and up to the second is kept.
         self._after_id = self._up_to_id = 0
         self.stopped = False
@@ -49,7 +49,7 @@ class LiveFeed:
         """Where a watcher begins who wants nothing but what is new."""
         return await self._chainlog.usage.get_newest_id()
 
-    async def after(self, seen: int) -> tuple[list[LoggedRequest], int]:
+    async def after(self, seen: int) -> tuple[list[RequestLogRow], int]:
         """Requests stored after the one with the id `seen`, and the id up to which everything is seen then.
 
         Waits a moment for some; there may be none all the same. Raises `DatabaseError` or `ClosedError`.
@@ -91,7 +91,7 @@ class LiveFeed:
         self._kept.clear()
         self._after_id = self._up_to_id = seen
 
-    def _keep(self, rows: list[LoggedRequest]) -> None:
+    def _keep(self, rows: list[RequestLogRow]) -> None:
         self._kept.extend(rows)
         self._up_to_id = rows[-1].id
         while len(self._kept) > MAX_FEED_KEPT_REQUESTS:

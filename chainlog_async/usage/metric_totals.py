@@ -50,7 +50,7 @@ class AttemptTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Answered with another error, or not at all; a client that went away (499) is nobody's failure."""
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
+class MetricTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Everything since ever."""
 
     usage: tuple[UsageTotals, ...]

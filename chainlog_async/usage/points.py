@@ -6,21 +6,6 @@ import msgspec
 
 from .percentiles import Percentiles
 
-MAX_GROUPS = 100
-"""Most groups of one answer."""
-
-
-class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which requests count; None lets all through, and "" as caller those of nobody in particular."""
-
-    chain: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    caller: str | None = None
-
-
-EVERYTHING = UsageFilter()
-
 
 class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What was used in one step of a window, in all or by one group."""

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import random
-import sqlite3
 from time import monotonic
 from typing import Protocol
 
 import anyio
 
 from chainlog_async.entry.batch import Batch
-from chainlog_async.entry.line import check_line
-from chainlog_async.errors import InvalidEntryError
-from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
-from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.storage.base import BatchStorage, StorageFault
 
 from .gil_yield import GilYielder
 from .health import HealthState
-
-logger = logging.getLogger("chainlog_async")
 
 MIN_RETRY_PAUSE_S = 0.05
 """Pause after a first failed commit, in seconds; it doubles with each further one."""
@@ -41,7 +34,7 @@ class BatchOutcome(Protocol):
 class Committer:
     """Tries until a batch is settled; finds the row that the database refuses."""
 
-    def __init__(self, storage: SqliteStorage, health: HealthState, gil_yielder: GilYielder) -> None:
+    def __init__(self, storage: BatchStorage, health: HealthState, gil_yielder: GilYielder) -> None:
         self._storage = storage
         self._health = health
         self._gil_yielder = gil_yielder
@@ -78,10 +71,10 @@ class Committer:
                 with self._gil_yielder:
                     await self._storage.commit(part)
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch has to be kept
-                if part.rows > 1 and _names_a_row(error, part):
-                    parts.extend(reversed(part.split()))
-                elif _names_a_row(error, part):
-                    if not await self._reject(part, error, outcome):
+                if self._storage.classify(error, part) is StorageFault.ROW:
+                    if part.rows > 1:
+                        parts.extend(reversed(part.split()))
+                    elif not await self._reject(part, error, outcome):
                         return _joined(part, parts)
                 else:
                     self._health.note_retry()
@@ -127,31 +120,16 @@ class Committer:
         self._say(error)
         try:
             with self._gil_yielder:
-                await self._storage.recover(classify(error))
+                await self._storage.recover(self._storage.classify(error))
         except Exception as second_error:  # noqa: BLE001  # there will be a next try, whatever it is
             self._say(second_error)
 
     def _say(self, error: Exception) -> None:
-        detail = f"{error} ({sqlite_error_name(error)})"
-        if classify(error) is StorageFault.DAMAGED:
-            self._health.note_damage(detail)
+        detail = self._storage.describe(error)
+        if self._storage.classify(error) is StorageFault.DAMAGED:
+            self._health.note_damage(detail, self._storage.damage_remedy)
         else:
             self._health.note_error(detail)
-
-
-def _names_a_row(error: Exception, batch: Batch) -> bool:
-    """Whether one row is to blame: the database says so, or a line is no JSON any more, a plain SQLITE_ERROR."""
-    if sqlite_error_name(error) == "SQLITE_ERROR":
-        return any(_is_broken(line) for line in batch.lines.splitlines())
-    return isinstance(error, sqlite3.Error) and classify(error) is StorageFault.ROW
-
-
-def _is_broken(line: bytes) -> bool:
-    try:
-        check_line(line)
-    except InvalidEntryError:
-        return True
-    return False
 
 
 def _joined(part: Batch, later: list[Batch]) -> Batch:

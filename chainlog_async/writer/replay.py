@@ -13,7 +13,7 @@ from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.buffer.recovery import Damaged, DeadJournal
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.entry.batch import Batch
-from chainlog_async.storage.sqlite.storage import SqliteStorage
+from chainlog_async.storage.base import BatchStorage
 
 from .committer import BatchOutcome, Committer
 
@@ -53,7 +53,7 @@ class Replayed:
 
 async def replay_dead_writers(
     journals: JournalManager,
-    storage: SqliteStorage,
+    storage: BatchStorage,
     committer: Committer,
     queue: EntryQueue,
     *,
@@ -63,7 +63,7 @@ async def replay_dead_writers(
     """Takes over every journal whose writer is dead, commits what is not committed yet, and deletes it.
 
     A kill or a cancellation in the middle leaves the rest to the next taker. One that cannot be read is left to it,
-    too, for it must not keep the living from being written. Raises `sqlite3.Error` or `DatabaseError`.
+    too, for it must not keep the living from being written. Raises what the storage engine raises.
     """
     dead = await journals.take_dead(on_unreadable)
     try:
@@ -78,7 +78,7 @@ async def replay_dead_writers(
 
 
 async def replay(
-    leases: list[Lease], storage: SqliteStorage, commit: Commit, counter: Counter, *, max_batch_rows: int
+    leases: list[Lease], storage: BatchStorage, commit: Commit, counter: Counter, *, max_batch_rows: int
 ) -> Replayed:
     """The same with leases that were taken already; each is released in the end. Raises what `commit` raises, too."""
     total = Replayed()
@@ -90,7 +90,7 @@ async def replay(
     except BaseException:
         # A statement that was cancelled may run yet, and commit when the next taker is done and has forgotten the
         # position. Where the database does not say that it is over, the lock ends with this process.
-        if not await run_shielded(storage.settle_down()) and leases:
+        if not await run_shielded(storage.wait_until_idle()) and leases:
             leases.pop()
         raise
     finally:
@@ -109,7 +109,7 @@ async def _release_all(leases: list[Lease]) -> None:
 
 
 async def _replay(
-    lease: Lease, storage: SqliteStorage, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
+    lease: Lease, storage: BatchStorage, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
 ) -> None:
     journal = DeadJournal(lease, await storage.position(lease.writer_id), max_batch_rows=max_batch_rows)
     outcome = _ReplayOutcome(counter)
@@ -125,7 +125,7 @@ async def _replay(
     counter.note_replayed(0, journal.truncated)
     # In this order: a kill in between leaves files whose lines the database knows, or a lock file without a journal.
     await journal.delete()
-    await storage.forget_position(lease.writer_id)
+    await storage.forget(lease.writer_id)
     if outcome.rows or outcome.rejected or journal.truncated:
         logger.warning(
             "a writer before this one was killed: %d entries were written from its journal, %d put aside in "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,7 @@ from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.errors import ChainlogError
-from chainlog_async.storage.sqlite.errors import sqlite_error_name
-from chainlog_async.storage.sqlite.maintenance.integrity_check import check_after_unclean_end
-from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
-from chainlog_async.storage.sqlite.storage import SqliteStorage
-from chainlog_async.storage.sqlite.version import warn_once_of_sqlite
+from chainlog_async.storage.base import BatchStorage, StorageFault
 
 from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
 from .gil_yield import GilYielder
@@ -34,6 +29,9 @@ logger = logging.getLogger("chainlog_async")
 SHUTDOWN_CLEANUP_S = 1.0
 """How long shutdown tries to leave nothing behind once everything is written, in seconds."""
 
+MAINTENANCE_RETRY_S = 1.0
+"""Time until the next round of maintenance when one raised, in seconds."""
+
 
 class Writer:
     """Waits for entries, commits them in batches, and lives through every error."""
@@ -42,9 +40,8 @@ class Writer:
         self,
         health: HealthState,
         queue: EntryQueue,
-        storage: SqliteStorage,
+        storage: BatchStorage,
         journals: JournalManager,
-        maintenance: MaintenanceRounds,
         gil_yielder: GilYielder,
         settings: Settings,
     ) -> None:
@@ -52,7 +49,6 @@ class Writer:
         self._queue = queue
         self._storage = storage
         self._journals = journals
-        self._maintenance = maintenance
         self._committer = Committer(storage, health, gil_yielder)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
@@ -60,6 +56,7 @@ class Writer:
         self._gil_yielder = gil_yielder
         self._serving = CancelScope()
         self._taken_at = -self._flush_interval_s
+        self._maintain_at = monotonic()
 
     def stop(self) -> None:
         """Asks the writer to drain and end; only from its own event loop."""
@@ -71,10 +68,9 @@ class Writer:
         What dead writers left in their journals is written first.
         """
         try:
-            await self._journals.open(await self._storage.locate())
+            await self._journals.open(await self._storage.start())
             self._queue.attach()
             self._health.running = True
-            warn_once_of_sqlite()
             task_status.started()
             async with anyio.create_task_group() as tasks:
                 with self._serving:
@@ -100,8 +96,7 @@ class Writer:
                     replayed = True
                 if await self._wait_for_batch():
                     await self._write_next()
-                with self._gil_yielder:
-                    await self._maintenance.run_if_due(is_behind=self._queue.has_full_batch)
+                await self._maintain()
                 pause_s = MIN_RETRY_PAUSE_S
             except Exception as error:  # noqa: BLE001  # see below
                 # Whatever it was: a log that stops for good because of one error is the worst of all.
@@ -119,12 +114,21 @@ class Writer:
                 max_batch_rows=self._max_batch_size,
                 on_unreadable=self._health.note_leftover,
             )
-        except (sqlite3.Error, ChainlogError):
-            raise
-        except Exception as error:  # noqa: BLE001  # what the dead have left must not keep the living from being written
+        except Exception as error:
+            if isinstance(error, ChainlogError) or self._storage.classify(error) is not StorageFault.OTHER:
+                raise
+            # What dead writers left must not keep this one from writing.
             self._health.note_leftover(f"what writers before this one left was not replayed: {error!r}")
         if self._journals.left_behind:
-            tasks.start_soon(check_after_unclean_end, self._storage.path, self._health)
+            tasks.start_soon(self._storage.check_after_crash)
+
+    async def _maintain(self) -> None:
+        if monotonic() < self._maintain_at:
+            return
+        # Also for a round that fails.
+        self._maintain_at = monotonic() + MAINTENANCE_RETRY_S
+        with self._gil_yielder:
+            self._maintain_at = monotonic() + await self._storage.maintain(is_behind=self._queue.has_full_batch)
 
     async def _wait_for_batch(self) -> bool:
         """True when a batch is due: a full one, one that somebody waits for, or one that is old enough.
@@ -135,7 +139,7 @@ class Writer:
         queue = self._queue
         while True:
             queue.wake.clear()
-            wait_s = self._maintenance.due_in_s()
+            wait_s = self._maintain_at - monotonic()
             if queue.pending:
                 due_in_s = self._taken_at + self._flush_interval_s - monotonic()
                 if due_in_s <= 0 or queue.has_full_batch or queue.someone_waits:
@@ -163,7 +167,7 @@ class Writer:
             with anyio.move_on_after(self._shutdown_timeout_s):
                 await self._drain()
         except Exception as error:  # noqa: BLE001  # whatever it was, the rest has to be put in order
-            self._health.note_error(f"{error} ({sqlite_error_name(error)})")
+            self._health.note_error(self._storage.describe(error))
         await self._tidy_up()
 
     async def _drain(self) -> None:
@@ -208,7 +212,7 @@ class Writer:
         try:
             position = await self._storage.interrupt(batch)
         except Exception as error:  # noqa: BLE001  # whatever it was, nothing is known then
-            self._health.note_error(f"{error} ({sqlite_error_name(error)})")
+            self._health.note_error(self._storage.describe(error))
             position = None
         if position is not None:
             self._committer.note_committed(batch, position, self._queue)
@@ -217,9 +221,8 @@ class Writer:
     async def _forget(self) -> bool:
         """Once everything is committed and its journal deleted. False when the database is not to be had."""
         try:
-            await self._storage.forget_position(self._journals.writer_id)
-        except (sqlite3.Error, ValueError) as error:
-            # Nothing is lost: the lock file stays, and the next start tidies up.
-            logger.warning("the writer was not signed off at shutdown: %s (%s)", error, sqlite_error_name(error))
+            await self._storage.forget(self._journals.writer_id)
+        except Exception as error:  # noqa: BLE001  # nothing is lost: the lock file stays, and the next start tidies up
+            logger.warning("the writer's position was not deleted at shutdown: %s", self._storage.describe(error))
             return False
         return True

@@ -16,8 +16,8 @@ from pathlib import Path
 import anyio
 import pytest
 from click.testing import CliRunner
-from factories import entry as an_entry
 from schemas import query, totals_of
+from support.entries import entry as an_entry
 from upkeep_tools import beside, fill, leave_journal, migrate, mode_of, rows_of
 
 from chainlog_async.cli import chainlog

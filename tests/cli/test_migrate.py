@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async.storage.sqlite.schema import latest_version
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 from .support import Cli
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from factories import insert_as_original, original_row
 from life import Plan, count_acks, log_until_killed, recover, start
 from schemas import make_original
 from soak import soak
+from support.entries import insert_as_original, original_row
 from verify import Finding, verify
 
 from chainlog_async.buffer.paths import journal_folder

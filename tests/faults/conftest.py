@@ -7,7 +7,7 @@ import pytest
 SHORT_S = {
     "storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S": 0.02,
     "buffer.journal_manager.FOLDER_CHECK_INTERVAL_S": 0.02,
-    "storage.sqlite.storage.REPLACED_FILE_POLL_S": 0.02,
+    "storage.sqlite.write_connection.REPLACED_FILE_POLL_S": 0.02,
     "buffer.journal.JOURNAL_RETRY_S": 0.02,
     "writer.committer.MIN_RETRY_PAUSE_S": 0.005,
     "writer.committer.MAX_RETRY_PAUSE_S": 0.05,

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import names, stored, until
 
 from chainlog_async import ChainLog

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
 from interrupting import HOWS, How, cancel_at_every_step
+from support.entries import entry
 from writing_tools import Locked, check_law, check_totals, log_all, models, names, settings_for
 
 from chainlog_async import ChainLog
@@ -45,7 +45,7 @@ async def reopen(chainlog: ChainLog, _db_path: Path) -> None:
     async with chainlog:
         log_all(chainlog, names(0, 10))
         await chainlog.flush()
-        await chainlog._require_logger().connection.execute_fetchall("PRAGMA query_only = ON")
+        await chainlog.request_logger.connection.execute_fetchall("PRAGMA query_only = ON")
         log_all(chainlog, names(10, 21))
         await chainlog.flush()
 
@@ -136,7 +136,7 @@ async def test_a_replay_that_is_cut_off_keeps_the_journal_from_others(
     leave_dead_journal(database, names(0, 12))
     settings = settings_for(database)
     store = SqliteStorage(await open_database(settings), settings)
-    folder = journal_folder(await store.locate())
+    folder = journal_folder(await store.start())
     leases = await asyncio.to_thread(lambda: list(take_dead_leases(folder)))
     (lease,) = leases
     is_queued, let_go = asyncio.Event(), threading.Event()

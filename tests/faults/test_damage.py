@@ -11,13 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_law, check_totals, log_all, names, query, settings_for, stored, until, warnings_of
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.paths import LOCK_SUFFIX, journal_folder
 from chainlog_async.errors import DatabaseError, NotADatabaseError
-from chainlog_async.storage.sqlite.maintenance import integrity_check as integrity
+from chainlog_async.storage.sqlite.maintenance.integrity_check import check_integrity
+from chainlog_async.storage.sqlite.write_connection import WriteConnection
 
 from .fault_tools import (
     beside,
@@ -84,7 +85,7 @@ async def test_a_journal_collects_within_its_bound(tmp_path: Path) -> None:
         await until(lambda: chainlog.statistics().journal == "on")
 
 
-async def test_moving_everything_away_makes_it_go_on(tmp_path: Path) -> None:
+async def test_moving_everything_away_makes_it_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other remedy: once the damaged file, its -wal and its -shm are gone, not before, a new file is begun."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
@@ -93,7 +94,7 @@ async def test_moving_everything_away_makes_it_go_on(tmp_path: Path) -> None:
         log_all(chainlog, names(0, 100))
         await until_health(chainlog, "failed")
         db_path.rename(tmp_path / "away.db")
-        looks = _Looks(chainlog)
+        looks = _Looks(monkeypatch)
         await until(lambda: looks.count >= 3)
         assert not db_path.exists()
         for suffix in ("-wal", "-shm"):
@@ -106,16 +107,15 @@ async def test_moving_everything_away_makes_it_go_on(tmp_path: Path) -> None:
 class _Looks:
     """Counts how often the log looks whether somebody has done something."""
 
-    def __init__(self, chainlog: ChainLog) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        store = chainlog._require_logger()._storage
-        look = store._was_mended
+        look = WriteConnection._was_mended
 
-        def counted() -> bool:
+        def counted(connection: WriteConnection) -> bool:
             self.count += 1
-            return look()
+            return look(connection)
 
-        store._was_mended = counted  # type: ignore[method-assign]  # only counted
+        monkeypatch.setattr(WriteConnection, "_was_mended", counted)
 
 
 async def test_a_damaged_database_is_quarantined_where_that_is_wanted(tmp_path: Path) -> None:
@@ -225,12 +225,12 @@ async def test_damage_that_the_replay_meets_first_is_dealt_with(tmp_path: Path) 
 TWO = """
 import asyncio, sys
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.storage.sqlite import storage
+from chainlog_async.storage.sqlite import write_connection
 from chainlog_async.storage.sqlite.maintenance import rounds
 from chainlog_async.settings import Settings
 
 path, name = sys.argv[1], sys.argv[2]
-rounds.MAINTENANCE_INTERVAL_S = storage.REPLACED_FILE_POLL_S = 0.02
+rounds.MAINTENANCE_INTERVAL_S = write_connection.REPLACED_FILE_POLL_S = 0.02
 
 def log(chainlog, first, last):
     for number in range(first, last):
@@ -328,13 +328,13 @@ def _spoil_old_rows(db_path: Path) -> None:
 async def test_a_sound_database_passes_the_check(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unclean end of a sound file health stays ok; after a clean end nothing is checked at all."""
     checked: list[Path] = []
-    check = integrity.check_after_unclean_end
 
-    async def counted(path: Path, *rest: object) -> None:
-        await check(path, *rest)  # type: ignore[arg-type]  # handed on
+    async def counted(path: Path) -> str | None:
+        finding = await check_integrity(path)
         checked.append(path)
+        return finding
 
-    monkeypatch.setattr("chainlog_async.writer.writer.check_after_unclean_end", counted)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.storage.check_integrity", counted)
     async with ChainLog(settings_for(database)) as chainlog:
         await chainlog.write(entry())
     assert checked == []

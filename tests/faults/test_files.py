@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REPLAY_COMMIT_TIMEOUT_S,
     check_law,
@@ -28,8 +28,8 @@ from writing_tools import (
 
 from chainlog_async import ChainLog, Settings
 from chainlog_async.storage.sqlite import open as storage_open
-from chainlog_async.storage.sqlite import storage as store
-from chainlog_async.storage.sqlite.schema import APPLICATION_ID
+from chainlog_async.storage.sqlite import write_connection as store
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
 
 from .fault_tools import (
     beside,
@@ -48,9 +48,9 @@ from .fault_tools import (
 async def reopening(chainlog: ChainLog) -> AsyncIterator[None]:
     """Ends once the log has noticed what the block did, and has opened the file that is at its path now."""
     # From outside nobody may look: a connection to the new file would meet the old file's write-ahead log.
-    before = chainlog._require_logger().connection
+    before = chainlog.request_logger.connection
     yield
-    await until(lambda: chainlog._require_logger().connection is not before)
+    await until(lambda: chainlog.request_logger.connection is not before)
 
 
 async def test_a_deleted_folder_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -180,7 +180,7 @@ async def test_a_read_only_connection_is_replaced(tmp_path: Path) -> None:
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path)) as chainlog:
         await log_and_store(chainlog, 0, 5)
-        await chainlog._require_logger().connection.execute_fetchall("PRAGMA query_only = ON")
+        await chainlog.request_logger.connection.execute_fetchall("PRAGMA query_only = ON")
         await log_and_store(chainlog, 5, 30)
         assert "SQLITE_READONLY" in str(chainlog.statistics().last_error)
         assert await until_health(chainlog, "ok") == ""
@@ -194,7 +194,7 @@ async def test_permissions_taken_away_are_waited_for(tmp_path: Path) -> None:
         await log_and_store(chainlog, 0, 5)
         with immutable(db_path), immutable(beside_it(db_path, "-wal")), immutable(folder):
             # Files that are open already may be written to whatever their permissions: it has to open them again.
-            await chainlog._require_logger().connection.execute_fetchall("PRAGMA query_only = ON")
+            await chainlog.request_logger.connection.execute_fetchall("PRAGMA query_only = ON")
             log_all(chainlog, names(5, 300))
             await until(lambda: chainlog.statistics().retries >= 3)
             statistics = chainlog.statistics()
@@ -215,7 +215,7 @@ async def test_a_read_only_disk_is_waited_for(tmp_path: Path) -> None:
         async with ChainLog(settings_for(db_path)) as chainlog:
             await log_and_store(chainlog, 0, 5)
             with mounted_read_only(disk / "data"):
-                await chainlog._require_logger().connection.execute_fetchall("PRAGMA query_only = ON")
+                await chainlog.request_logger.connection.execute_fetchall("PRAGMA query_only = ON")
                 log_all(chainlog, names(5, 100))
                 await until(lambda: chainlog.statistics().retries >= 4)
                 assert "SQLITE_READONLY" in await until_health(chainlog, "degraded")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_law, check_totals, log_all, names, settings_for, stored, until, warnings_of
 
 from chainlog_async import ChainLog, RequestLogEntry

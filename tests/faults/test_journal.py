@@ -15,7 +15,7 @@ from types import FrameType
 
 import anyio.to_thread
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     check_law,
     check_totals,
@@ -39,7 +39,6 @@ from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.errors import ClosedError, EntryError, QueueFullError
 from chainlog_async.statistics import DropReason
-from chainlog_async.writer.health import HealthState
 
 from .fault_tools import (
     SMALL,
@@ -119,7 +118,7 @@ async def test_a_writer_never_takes_itself_for_dead(tmp_path: Path, monkeypatch:
             log_all(chainlog, names(0, 50))
             (lock,) = journal_folder(db_path).glob("*.lock")
             lock.unlink()
-            assert await chainlog._require_logger()._writer._journals.take_dead(pytest.fail) == []
+            assert await chainlog.request_logger._writer._journals.take_dead(pytest.fail) == []
         await chainlog.flush()
         assert await stored(db_path) == names(0, 50)
 
@@ -212,7 +211,7 @@ async def test_a_journal_of_tiny_batches_costs_little_memory(tmp_path: Path) -> 
     settings = settings_for(db_path, busy_timeout_ms=1, max_batch_size=1, shutdown_timeout_ms=0)
     async with ChainLog(settings) as chainlog, locked(db_path):
         log_all(chainlog, names(0, 20_000))
-        assert len(chainlog._require_logger()._queue._backlog._blocks) < 100
+        assert len(chainlog.request_logger._queue._backlog._blocks) < 100
 
 
 async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) -> None:
@@ -342,7 +341,7 @@ def test_an_interruption_of_the_books_themselves_is_counted(monkeypatch: pytest.
     monkeypatch.setattr(queue._accounting, "_dropped", Interrupted(handler))
     with pytest.raises(ClosedError):
         queue.put(b"{}\n")
-    statistics = queue.statistics(HealthState(), gil_yield_ms=0)
+    statistics = queue.counts()
     check_law(statistics)
     assert statistics.dropped == {"closed": 1, "nested": 2}
 

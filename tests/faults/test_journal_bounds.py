@@ -9,14 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_law, locked, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.journal import Journal, remove_segments
 from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
-from chainlog_async.writer.health import HealthState
 
 from .fault_tools import SMALL, immutable, open_descriptors, until_health
 
@@ -101,7 +100,7 @@ async def test_a_full_journal_whose_folder_goes_gives_up_nothing(
             await until(lambda: chainlog.statistics().retries >= 1)
             while "journal_max_bytes" not in str(chainlog.statistics().journal_error):
                 assert chainlog.log_request(entry())
-            queue = chainlog._require_logger()._queue
+            queue = chainlog.request_logger._queue
             queue.note_no_journal("the folder is gone")
             before = chainlog.statistics()
             log_all(chainlog, names(5, 50))
@@ -146,7 +145,7 @@ def test_what_cannot_be_read_is_given_up_alone(tmp_path: Path) -> None:
         taken.append(batch.lines)
         queue.mark_committed(batch)
     assert taken == lines[1:]
-    statistics = queue.statistics(HealthState(), gil_yield_ms=0)
+    statistics = queue.counts()
     check_law(statistics)
     assert statistics.dropped == {"journal_lost": 1}
     queue.end_journal()

@@ -61,6 +61,6 @@ async def test_nobody_waits_for_another_quarantine(tmp_path: Path) -> None:
 
 
 async def _stop(chainlog: ChainLog) -> None:
-    request_logger = chainlog._require_logger()
+    request_logger = chainlog.request_logger
     request_logger.stop()
     await until(lambda: request_logger._queue._loop is None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import (
     REFUSE,
     check_law,
@@ -26,6 +26,7 @@ from writing_tools import (
 from chainlog_async import ChainLog
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
 from .fault_tools import leave_dead_journal
 
@@ -138,21 +139,22 @@ async def test_a_bad_row_that_cannot_be_put_aside_is_kept(tmp_path: Path) -> Non
         assert chainlog.statistics().dropped == {"rejected": 1}
 
 
-async def test_a_row_put_aside_in_the_last_moment_is_counted_as_rejected(tmp_path: Path) -> None:
+async def test_a_row_put_aside_in_the_last_moment_is_counted_as_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where shutdown cuts the writer off between putting a row aside and booking it, the books have it right."""
     db_path = tmp_path / "log.db"
     is_put_aside = asyncio.Event()
     async with ChainLog(settings_for(db_path, shutdown_timeout_ms=0)) as chainlog:
         await refuse_rows(db_path)
-        store = chainlog._require_logger()._storage
-        reject = store.reject
+        reject = SqliteStorage.reject
 
-        async def reject_and_hang(batch: Batch, error: Exception) -> None:
-            await reject(batch, error)
+        async def reject_and_hang(storage: SqliteStorage, row: Batch, error: Exception) -> None:
+            await reject(storage, row, error)
             is_put_aside.set()
             await anyio.sleep_forever()
 
-        store.reject = reject_and_hang  # type: ignore[method-assign]  # hangs after the fact
+        monkeypatch.setattr(SqliteStorage, "reject", reject_and_hang)
         log_all(chainlog, ["m0", "m1", "refused"])
         await is_put_aside.wait()
     statistics = chainlog.statistics()

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import Locked, check_totals, execute, names, query, settings_for, stored
 
 from chainlog_async import ChainLog
@@ -34,7 +34,7 @@ async def main():
     settings = Settings(db_path=path, shutdown_timeout_ms=300, max_batch_size=10, max_queue_size=max_queue_size,
                         journal_max_bytes=65536, read_timeout_ms=3_600_000)
     async with ChainLog(settings) as chainlog:
-        connection = chainlog._require_logger().connection
+        connection = chainlog.request_logger.connection
         await connection.create_function("never_answer", 0, never_answer)
         hang = "CREATE TEMP TRIGGER hang BEFORE INSERT ON {} BEGIN SELECT never_answer(); END"
         if how == "stuck":

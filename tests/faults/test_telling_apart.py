@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from chainlog_async.errors import MigrationError, NotADatabaseError
-from chainlog_async.storage.sqlite.errors import StorageFault, classify
+from chainlog_async.storage.base import StorageFault
+from chainlog_async.storage.sqlite.errors import classify
 
 MEANINGS = {
     "SQLITE_BUSY": StorageFault.BUSY,
@@ -48,5 +49,5 @@ def test_an_error_of_ours_means_what_is_behind_it() -> None:
     error = MigrationError("the schema cannot be brought up to date")
     error.__cause__ = behind
     assert classify(error) is StorageFault.DAMAGED
-    assert classify(NotADatabaseError("no cause")) is StorageFault.UNKNOWN
-    assert classify(OSError("device gone")) is StorageFault.UNKNOWN
+    assert classify(NotADatabaseError("no cause")) is StorageFault.OTHER
+    assert classify(OSError("device gone")) is StorageFault.OTHER

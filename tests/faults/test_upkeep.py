@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 import rolling_up
-from factories import entry
+from support.entries import entry
 from upkeep_tools import fill, migrate, rows_of
 from writing_tools import execute, in_memory, query, settings_for, until
 
@@ -18,6 +18,8 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.storage.sqlite.maintenance import rollup_job as rollups
 from chainlog_async.storage.sqlite.maintenance import rounds as maintenance
 from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
+from chainlog_async.storage.sqlite.open import open_database
+from chainlog_async.storage.sqlite.storage import SqliteStorage
 
 from .fault_tools import until_health
 
@@ -41,7 +43,7 @@ async def test_rows_that_cannot_be_deleted_keep_nothing_else_from_being_done(tmp
     async with ChainLog(settings_for(path, retention_rows=10)) as chainlog:
         await chainlog.write(entry(timestamp=now_ms()))
         reason = await until_health(chainlog, "degraded")
-        assert "not looked after" in reason
+        assert "maintenance fails" in reason
         assert "kept (SQLITE_CONSTRAINT_TRIGGER)" in reason
         await until(lambda: query(path, HOURS_ROLLED_UP) == [(1,)])
         assert rows_of(path) == 51
@@ -71,20 +73,21 @@ async def test_adding_up_leaves_time_for_batches_that_wait(
 ) -> None:
     """It rests for as long as it took, and nine times as long where the writer cannot keep up."""
     monkeypatch.setattr(maintenance, "MAINTENANCE_INTERVAL_S", 3_600.0)
-    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
-        now = monotonic()
-        monkeypatch.setattr(maintenance, "monotonic", lambda: now)
+    settings = settings_for(tmp_path / "log.db")
+    now = monotonic()
+    monkeypatch.setattr(maintenance, "monotonic", lambda: now)
+    storage = SqliteStorage(await open_database(settings), settings)
+    await storage.start()
 
-        async def advance(*_: object) -> bool:
-            nonlocal now
-            now += 0.02
-            return True
+    async def advance(*_: object) -> bool:
+        nonlocal now
+        now += 0.02
+        return True
 
-        monkeypatch.setattr(RollupJob, "advance", advance)
-        rounds = chainlog._require_logger()._writer._maintenance
-        rounds._next_at = now
-        await rounds.run_if_due(is_behind=is_behind)
-        assert rounds.due_in_s() == pytest.approx(pause_s)
+    monkeypatch.setattr(RollupJob, "advance", advance)
+    now += 3_600.0
+    assert await storage.maintain(is_behind=is_behind) == pytest.approx(pause_s)
+    await storage.aclose()
 
 
 ENDLESS = "WITH RECURSIVE n (x) AS (VALUES (0) UNION ALL SELECT note() FROM n) SELECT x FROM n WHERE x"
@@ -100,7 +103,7 @@ async def test_adding_up_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: p
     noted = threading.Event()
     async with ChainLog(in_memory(path, max_batch_size=10, shutdown_timeout_ms=3_000)) as chainlog:
         # Until now, "no such function".
-        await chainlog._require_logger().connection.create_function("note", 0, noted.set)
+        await chainlog.request_logger.connection.create_function("note", 0, noted.set)
         await until(noted.is_set)
         for _ in range(50):
             assert chainlog.log_request(entry())

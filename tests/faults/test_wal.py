@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry
+from support.entries import entry
 from writing_tools import check_totals, log_all, names, settings_for, stored, until
 
 from chainlog_async import ChainLog
@@ -27,12 +27,11 @@ def wal_size(db_path: Path) -> int:
     return beside_it(db_path, "-wal").stat().st_size
 
 
+@pytest.mark.usefixtures("no_rollups")
 async def test_a_slow_reader_is_noticed_and_the_log_shrinks_once_it_goes(tmp_path: Path) -> None:
     """While a reader pins an old state health is degraded and says so; when it goes, the log is cut to its limit."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, wal_limit_bytes=LIMIT)) as chainlog:
-        # Once the reader goes, rolling up would write as well, and SQLite might cut the log before anybody looked.
-        chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
         await chainlog.write(entry())
         with closing(sqlite3.connect(db_path, isolation_level=None, check_same_thread=False)) as reader:
             reader.execute("BEGIN")
@@ -67,11 +66,11 @@ with open(sys.argv[1], "r+b") as file:
 """
 
 
+@pytest.mark.usefixtures("no_rollups")
 async def test_a_checkpoint_that_another_process_prevents_is_not_taken_for_one(tmp_path: Path) -> None:
     """While another process is stuck in one health says so, and none is counted as complete; once it goes, one is."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, wal_limit_bytes=LIMIT)) as chainlog:
-        chainlog._require_logger()._writer._maintenance._rollups._look_at = 2**62
         await chainlog.write(entry())
         command = [sys.executable, "-c", HOLD_CHECKPOINTS, str(beside_it(db_path, "-shm"))]
         process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -80,7 +79,7 @@ async def test_a_checkpoint_that_another_process_prevents_is_not_taken_for_one(t
         try:
             log_all(chainlog, names(0, 1_000))
             await chainlog.flush()
-            assert "another process is at it" in await until_health(chainlog, "degraded")
+            assert "another process is checkpointing it" in await until_health(chainlog, "degraded")
             before = chainlog.statistics()
             await until(lambda: chainlog.statistics().checkpoints_partial > before.checkpoints_partial + 2)
             assert chainlog.statistics().checkpoints_complete == before.checkpoints_complete
@@ -172,7 +171,7 @@ async def test_health_tells_of_an_sqlite_with_the_bug(
 ) -> None:
     """It is a note, not a failure: health stays ok; and it is logged once, however often a log is opened."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-    monkeypatch.setattr("chainlog_async.storage.sqlite.version._warned_of_sqlite", False)
+    monkeypatch.setattr("chainlog_async.storage.sqlite.version._has_warned", False)
     for _ in range(2):
         async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
             health = chainlog.health()

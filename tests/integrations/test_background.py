@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from factories import entry as make_entry
+from support.entries import entry as make_entry
 
 from chainlog_async.errors import SettingsError
 from chainlog_async.integrations import background_log as background

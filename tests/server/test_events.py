@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from factories import insert_as_original, original_row
+from support.entries import insert_as_original, original_row
 
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app

@@ -13,6 +13,7 @@ import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
 from chainlog_async.common.progress import Progress
+from chainlog_async.usage.sums import USAGE_SUMS
 
 from .differences import MAX_LISTED_DIFFERENCES, Difference, Findings, compare_lines, time_text
 from .totals import compare, read_totals
@@ -133,23 +134,11 @@ def _differ(kept: str, counted: str) -> str:
     """
 
 
-_COUNTS = ("requests", "errors", "rate_limited", "waterfalls")
-_TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens")
 BUCKETS = (
     BucketTable(
         "usage_buckets",
         _NAMES,
-        (
-            "requests",
-            "errors",
-            "rate_limited",
-            "waterfalls",
-            *_TOKENS,
-            "cost_usd",
-            "latency_ms",
-            "ttft_ms",
-            "ttft_requests",
-        ),
+        USAGE_SUMS,
         _COUNTED_USAGE,
     ),
     BucketTable("ttft_buckets", _NAMES, ("requests",), _COUNTED_TTFT),

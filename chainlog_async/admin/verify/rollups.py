@@ -7,16 +7,13 @@ import aiosqlite
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, QUARTER_MS
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 from chainlog_async.storage.sqlite.queries.histogram_sql import COUNT_OF_VALUE
+from chainlog_async.usage.sums import USAGE_SUMS
 
 from .buckets import TimeSpan
 from .differences import Difference, compare_lines, time_text
 
-_NUMBERS = (
-    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
-    "total_tokens", "cost_usd", "latency_ms", "ttft_ms", "ttft_requests",
-)  # fmt: skip
-_COLUMNS = (*_NUMBERS, "latencies", "ttfts")
-_SUMS = ", ".join(f"SUM({number}) AS {number}" for number in _NUMBERS)
+_COLUMNS = (*USAGE_SUMS, "latencies", "ttfts")
+_SUMS = ", ".join(f"SUM({number}) AS {number}" for number in USAGE_SUMS)
 _DAY = "start >= :since AND start < :until"
 _SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
 
@@ -46,7 +43,7 @@ WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dime
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT
-  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in _NUMBERS)},
+  counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in USAGE_SUMS)},
   durations.latencies, durations.ttfts,
   {", ".join(f"counted.{column}" for column in _COLUMNS)}
 FROM counted JOIN widths ON widths.width = counted.width AND counted.dimensions & bit

@@ -12,7 +12,8 @@ from chainlog_async.cli.output.charts import group_name, percent, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.settings import Settings
-from chainlog_async.usage.points import EVERYTHING, LatencyPoint
+from chainlog_async.usage.points import LatencyPoint
+from chainlog_async.usage.query import EVERYTHING, UsageQuery
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _COLUMNS = (
@@ -64,7 +65,9 @@ def latency(options: SettingsOptions, as_json: bool, query: QueryOptions | None)
 
 async def _read(settings: Settings, query: QueryOptions) -> list[LatencyPoint]:
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
-        return await usage.get_latency(query.window, by=query.by, where=query.where, max_groups=query.groups)
+        return await usage.get_latency(
+            UsageQuery(window=query.window, by=query.by, where=query.where, max_groups=query.groups)
+        )
 
 
 def _print(points: list[LatencyPoint], query: QueryOptions) -> None:

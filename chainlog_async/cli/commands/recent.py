@@ -24,7 +24,7 @@ from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.cli.signals import signals_to
 from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.requests.filter import RequestFilter, matches
-from chainlog_async.requests.model import LoggedRequest
+from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.settings import Settings
 from chainlog_async.usage_aggregator import UsageAggregator
 
@@ -94,13 +94,13 @@ def recent(
         click.echo("no request has been logged yet" if where == RequestFilter() else "no request matches")
 
 
-async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> list[LoggedRequest]:
+async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> list[RequestLogRow]:
     async with open_usage(settings) as usage:
         return await _newest(usage, where, limit)
 
 
-async def _newest(usage: UsageAggregator, where: RequestFilter, limit: int) -> list[LoggedRequest]:
-    found: list[LoggedRequest] = []
+async def _newest(usage: UsageAggregator, where: RequestFilter, limit: int) -> list[RequestLogRow]:
+    found: list[RequestLogRow] = []
     cursor: str | None = None
     while len(found) < limit:
         page = await usage.find_requests(where, limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
@@ -115,7 +115,7 @@ async def _follow(
     where: RequestFilter,
     limit: int,
     interval: float,
-    show: Callable[[Sequence[LoggedRequest]], None],
+    show: Callable[[Sequence[RequestLogRow]], None],
 ) -> None:
     """Prints the last rows and then every new one, until a signal arrives or the reader of stdout ends."""
     scope = CancelScope()
@@ -134,16 +134,16 @@ async def _follow(
                 await anyio.sleep(interval)
 
 
-def _json_lines(rows: Sequence[LoggedRequest]) -> None:
+def _json_lines(rows: Sequence[RequestLogRow]) -> None:
     for row in rows:
         print_json_line(row)
 
 
-def _table_lines() -> Callable[[Sequence[LoggedRequest]], None]:
+def _table_lines() -> Callable[[Sequence[RequestLogRow]], None]:
     table = Table(output(), _COLUMNS)
     header = True
 
-    def show(rows: Sequence[LoggedRequest]) -> None:
+    def show(rows: Sequence[RequestLogRow]) -> None:
         nonlocal header
         table.print([_cells(row) for row in rows], header=header)
         header = False
@@ -151,7 +151,7 @@ def _table_lines() -> Callable[[Sequence[LoggedRequest]], None]:
     return show
 
 
-def _cells(row: LoggedRequest) -> tuple[Cell, ...]:
+def _cells(row: RequestLogRow) -> tuple[Cell, ...]:
     return (
         utc_text(row.timestamp),
         str(row.id),

@@ -13,7 +13,7 @@ from chainlog_async.cli.options.settings import SettingsOptions, examples, json_
 from chainlog_async.cli.output.render import duration, number, output, plain, print_json, status, utc_text
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.common.clock import MAX_INT64
-from chainlog_async.requests.model import LoggedAttempt, LoggedRequest
+from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
 from chainlog_async.settings import Settings
 
 from .usage import open_usage
@@ -59,12 +59,12 @@ def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
         Table(output(), _ATTEMPT_COLUMNS).print(rows)
 
 
-async def _read(settings: Settings, request_id: int) -> LoggedRequest | None:
+async def _read(settings: Settings, request_id: int) -> RequestLogRow | None:
     async with open_usage(settings) as usage:
         return await usage.get_request(request_id)
 
 
-def _lines(request: LoggedRequest) -> Iterator[tuple[str, Cell]]:
+def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:
     """Yields what is known, as labels and values."""
     yield "id", str(request.id)
     yield "time (UTC)", f"{utc_text(request.timestamp)}.{request.timestamp % 1000:03}"

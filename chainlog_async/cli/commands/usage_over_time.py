@@ -14,6 +14,7 @@ from chainlog_async.cli.output.render import duration, number, output, print_jso
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.settings import Settings
 from chainlog_async.usage.points import UsagePoint
+from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _SUM_COLUMNS = (
@@ -50,11 +51,13 @@ def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> Non
 async def _read(settings: Settings, query: QueryOptions) -> list[UsagePoint]:
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         points = await usage.get_usage(
-            query.window,
-            by=query.by,
-            where=query.where,
-            max_groups=query.groups,
-            fill=query.window.step is not None,
+            UsageQuery(
+                window=query.window,
+                by=query.by,
+                where=query.where,
+                max_groups=query.groups,
+                fill=query.window.step is not None,
+            )
         )
     return points if any(point.requests for point in points) else []
 

@@ -12,7 +12,7 @@ import click
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import parse_instant
 from chainlog_async.usage.dimensions import GroupBy
-from chainlog_async.usage.points import UsageFilter
+from chainlog_async.usage.query import UsageFilter
 from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
 
 _P = ParamSpec("_P")

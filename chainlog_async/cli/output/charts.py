@@ -15,9 +15,7 @@ _PointT = TypeVar("_PointT", UsagePoint, LatencyPoint)
 
 BAR_CELLS = 20
 
-
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 

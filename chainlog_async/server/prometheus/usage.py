@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from chainlog_async.usage.metric_totals import AttemptTotals, Totals, UsageTotals
+from chainlog_async.usage.metric_totals import AttemptTotals, MetricTotals, UsageTotals
 
 from .histograms import cumulative_buckets
 
@@ -35,7 +35,7 @@ OUTCOMES: tuple[tuple[str, Callable[[AttemptTotals], int]], ...] = (
 )
 
 
-def usage_metrics(totals: Totals | None) -> Iterator[Metric]:
+def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
     """Counters and histograms since ever; only that they could not be read when there are no totals."""
     yield GaugeMetricFamily(
         "chainlog_totals_readable", "Whether the totals could be read for this scrape.", totals is not None
@@ -58,7 +58,7 @@ def usage_metrics(totals: Totals | None) -> Iterator[Metric]:
     yield _attempts(totals)
 
 
-def _attempts(totals: Totals) -> Metric:
+def _attempts(totals: MetricTotals) -> Metric:
     family = CounterMetricFamily(
         "chainlog_attempts",
         "Tries at each provider, whoever answered in the end.",

@@ -14,9 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import chainlog_async
+from chainlog_async.server.paths import HOME_PATH, STATIC_PREFIX
 
-HOME_PATH = "/"
-STATIC_PREFIX = "/static/"
 INDEX_FILE = "index.html"
 CHART_LIBRARY = "django/static/chartkick/Chart.bundle.js"
 """Where the package chartkick has Chart.js together with the adapter that its time axis needs."""

@@ -20,6 +20,7 @@ from chainlog_async.errors import ClosedError
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters
 from chainlog_async.server.http.responses import json_reply
+from chainlog_async.server.paths import HEALTH_PATH
 from chainlog_async.statistics import Statistics
 
 
@@ -50,7 +51,7 @@ class HealthEndpoints:
     def operations(self) -> list[Operation]:
         """The routes."""
         return [
-            Operation("/health", self.get_health, HealthReply, other_answers={503: HealthReply}),
+            Operation(HEALTH_PATH, self.get_health, HealthReply, other_answers={503: HealthReply}),
             Operation("/v1/statistics", self.get_statistics, Statistics),
         ]
 

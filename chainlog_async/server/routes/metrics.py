@@ -15,7 +15,7 @@ from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters, pattern_parameter
 from chainlog_async.statistics import Health, Statistics
-from chainlog_async.usage.metric_totals import Totals
+from chainlog_async.usage.metric_totals import MetricTotals
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -52,7 +52,7 @@ def _process(chainlog: ChainLog) -> tuple[Health, Statistics | None]:
         return chainlog.health(), None
 
 
-async def _totals(chainlog: ChainLog) -> Totals | None:
+async def _totals(chainlog: ChainLog) -> MetricTotals | None:
     try:
         return await chainlog.usage.get_metric_totals(chainlog.settings.server.max_metric_groups)
     except (ClosedError, DatabaseError) as error:
@@ -62,7 +62,10 @@ async def _totals(chainlog: ChainLog) -> Totals | None:
 
 
 def _render(
-    accept: str, of_process: tuple[Health, Statistics | None] | None, totals: Totals | None, is_database_asked: bool
+    accept: str,
+    of_process: tuple[Health, Statistics | None] | None,
+    totals: MetricTotals | None,
+    is_database_asked: bool,
 ) -> tuple[bytes, str]:
     # Imported by the first scrape, in its thread.
     from prometheus_client import CollectorRegistry

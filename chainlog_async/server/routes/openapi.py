@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import chainlog_async
-from chainlog_async.server.access import PUBLIC_PATH
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters
 from chainlog_async.server.http.responses import ErrorReply, json_reply
+from chainlog_async.server.paths import HEALTH_PATH
 
 Json = dict[str, object]
 
@@ -64,9 +64,9 @@ def openapi_document(operations: Sequence[Operation], *, with_keys: bool) -> Jso
 def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_keys: bool) -> Json:
     summary, _, description = inspect.cleandoc(operation.endpoint.__doc__ or "").partition("\n")
     answers: dict[int, object] = dict.fromkeys(ALWAYS, ErrorReply)
-    if with_keys and operation.path != PUBLIC_PATH:
+    if with_keys and operation.path != HEALTH_PATH:
         answers[401] = ErrorReply
-    if operation.path != PUBLIC_PATH:
+    if operation.path != HEALTH_PATH:
         answers[504] = ErrorReply
     answers |= operation.other_answers
     success: Json = {"description": "It worked."}
@@ -90,7 +90,7 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
             "application/x-ndjson": {"schema": {"type": "string"}},
         }
         described["requestBody"] = {"description": operation.body.description, "required": True, "content": content}
-    if with_keys and operation.path == PUBLIC_PATH:
+    if with_keys and operation.path == HEALTH_PATH:
         described["security"] = []
     return described
 

@@ -12,7 +12,7 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.cursor import CURSOR, MAX_PAGE
 from chainlog_async.requests.export import MEDIA_TYPES, export_requests
-from chainlog_async.requests.model import LoggedRequest, RequestPage
+from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.server.http.operation import NOT_FOUND, Operation
 from chainlog_async.server.http.parameters import (
     ParsedParameters,
@@ -52,7 +52,7 @@ class RequestEndpoints:
                 other_answers={501: ErrorReply},
                 media_types=tuple(MEDIA_TYPES.values()),
             ),
-            Operation("/v1/requests/{id}", self.get_request, LoggedRequest, (ROW_ID,), other_answers=NOT_FOUND),
+            Operation("/v1/requests/{id}", self.get_request, RequestLogRow, (ROW_ID,), other_answers=NOT_FOUND),
         ]
 
     async def find_requests(self, _request: Request, parameters: ParsedParameters) -> Response:

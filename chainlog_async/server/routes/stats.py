@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import msgspec
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
@@ -9,11 +11,11 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.cursor import MAX_PAGE
+from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter
 from chainlog_async.server.http.responses import json_reply
 from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
-from chainlog_async.usage_aggregator import RequestLogRow
 
 
 class NameConvertor(Convertor[str]):
@@ -54,10 +56,33 @@ class ChainsReply(msgspec.Struct, frozen=True):
     chains: list[ChainUsage]
 
 
+class OriginalRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """One request as 429chain's clients know it."""
+
+    id: int
+    timestamp: int
+    """In ms since the epoch, UTC."""
+    chain_name: str
+    provider_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    latency_ms: int
+    http_status: int
+    attempts: int
+    error_message: str | None
+
+    @classmethod
+    def of(cls, row: RequestLogRow) -> Self:
+        """The columns of a row that 429chain has."""
+        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+
+
 class RequestsReply(msgspec.Struct, frozen=True):
     """The newest requests."""
 
-    requests: list[RequestLogRow]
+    requests: list[OriginalRequest]
 
 
 class NoUsage(msgspec.Struct, frozen=True):
@@ -120,7 +145,8 @@ class StatsEndpoints:
 
     async def get_recent(self, _request: Request, parameters: ParsedParameters) -> Response:
         """The newest requests, newest first, with what 429chain knows of them; see `/v1/requests` for all of it."""
-        return json_reply(RequestsReply(await self._chainlog.usage.get_recent_requests(parameters[RECENT_LIMIT])))
+        rows = await self._chainlog.usage.get_recent_requests(parameters[RECENT_LIMIT])
+        return json_reply(RequestsReply(list(map(OriginalRequest.of, rows))))
 
 
 def _found_or_404(usage: object | None, otherwise: str) -> Response:

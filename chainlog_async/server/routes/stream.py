@@ -13,7 +13,7 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.requests.filter import RequestFilter, matches
-from chainlog_async.requests.model import LoggedRequest
+from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters, integer_parameter
 from chainlog_async.server.http.request_filters import FIELD_FILTERS, filter_of
@@ -102,5 +102,5 @@ class EventEndpoints:
             self._streams -= 1
 
 
-def _event(request: LoggedRequest) -> bytes:
+def _event(request: RequestLogRow) -> bytes:
     return b"event: request\nid: %d\ndata: %b\n\n" % (request.id, _encode(request))

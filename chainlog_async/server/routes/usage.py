@@ -22,8 +22,9 @@ from chainlog_async.server.http.parameters import (
 from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME_FORMATS
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
-from chainlog_async.usage.points import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import STEPS, Step, Window
 from chainlog_async.usage.totals import Names
 
@@ -129,13 +130,21 @@ class _UsageRequest:
         self._window = _window(parameters)
         self._by = cast("GroupBy | None", parameters[BY])
 
-    async def ask(self, get: Callable[..., Awaitable[list[_T]]]) -> list[_T]:
+    async def ask(self, get: Callable[[UsageQuery], Awaitable[list[_T]]]) -> list[_T]:
         parameters = self._parameters
         where = UsageFilter(
             chain=parameters[CHAIN], provider=parameters[PROVIDER], model=parameters[MODEL], caller=parameters[CALLER]
         )
         return await _or_bad_request(
-            get(self._window, by=self._by, where=where, max_groups=parameters[GROUPS], fill=parameters[FILL] == "true")
+            get(
+                UsageQuery(
+                    window=self._window,
+                    by=self._by,
+                    where=where,
+                    max_groups=parameters[GROUPS],
+                    fill=parameters[FILL] == "true",
+                )
+            )
         )
 
     def echo(self) -> _QueryEcho:

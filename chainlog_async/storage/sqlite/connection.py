@@ -20,10 +20,11 @@ from anyio import to_thread
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, WalUnavailableError
+from chainlog_async.storage.base import StorageFault
 
-from .errors import StorageFault, _open_error, classify, sqlite_error_name
+from .errors import classify, database_error, describe
 from .fork_guard import note_closed, note_opening
-from .schema import check_identity, read_identity
+from .identity import check_identity, read_identity
 
 logger = logging.getLogger("chainlog_async")
 
@@ -73,13 +74,13 @@ async def initialize_database(
             await _until_not_busy(lambda: _refuse_others(path, busy_timeout_ms), busy_timeout_ms)
         connection = await _connect(path, "rw", busy_timeout_ms)
     except (OSError, ValueError, sqlite3.Error) as error:
-        raise _open_error(path, error) from error
+        raise database_error(path, error, doing="opened") from error
     try:
         await _until_not_busy(lambda: _prepare(connection, path, synchronous, wal_limit_bytes), busy_timeout_ms)
     except BaseException as error:
         await close_connection(connection)
         if isinstance(error, sqlite3.Error):
-            raise _open_error(path, error) from error
+            raise database_error(path, error, doing="opened") from error
         raise
     return connection
 
@@ -103,14 +104,14 @@ async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> a
         path = await to_thread.run_sync(_find_file, path)
         connection = await _connect(path, "ro", busy_timeout_ms)
     except (OSError, ValueError, sqlite3.Error) as error:
-        raise _open_error(path, error) from error
+        raise database_error(path, error, doing="opened") from error
     try:
         for pragma in (f"cache_size = -{READER_CACHE_KIB:d}", "query_only = ON"):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
     except BaseException as error:
         await close_connection(connection)
         if isinstance(error, sqlite3.Error):
-            raise _open_error(path, error) from error
+            raise database_error(path, error, doing="opened") from error
         raise
     return connection
 
@@ -143,7 +144,7 @@ async def _close(connection: aiosqlite.Connection, interrupting: bool, timeout_s
     if not closing.done():
         logger.error("the database could not be closed in %g s; its disk does not answer", timeout_s)
     elif (error := closing.exception()) is not None:
-        logger.warning("closing the database failed: %s (%s)", error, sqlite_error_name(error))
+        logger.warning("closing the database failed: %s", describe(error))
     else:
         note_closed(connection)
 

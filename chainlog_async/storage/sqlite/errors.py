@@ -1,7 +1,7 @@
-"""What an SQLite error means for the writer.
+"""What an SQLite error means, and how it is put into words: the one place for both.
 
-Told apart by `sqlite_errorname` alone: in Python "locked" is a subclass of the class that also says "corrupt", and
-the words of a message change between releases.
+Errors are told apart by `sqlite_errorname` alone: in Python "locked" is a subclass of the class that also says
+"corrupt", and the words of a message change between releases.
 """
 
 from __future__ import annotations
@@ -9,26 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 
 from chainlog_async.errors import DatabaseError, NotADatabaseError
-
-
-class StorageFault(Enum):
-    """What to do about an error."""
-
-    BUSY = "busy"
-    """Another process holds the lock: wait and try again."""
-    STORAGE = "storage"
-    """Disk full, I/O error, read-only, file gone: keep the batch, try again until it works."""
-    DAMAGED = "damaged"
-    """The file is corrupt, or no database: nothing written now can be trusted."""
-    ROW = "row"
-    """The database refuses something in this batch: find the row."""
-    UNKNOWN = "unknown"
-    """None of these: keep the batch and try again."""
-
+from chainlog_async.storage.base import StorageFault
 
 _FAULT_OF_NAME = {
     "SQLITE_BUSY": StorageFault.BUSY,
@@ -53,6 +37,11 @@ def sqlite_error_name(error: BaseException) -> str:
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
+def describe(error: BaseException) -> str:
+    """The error's message with SQLite's name of it."""
+    return f"{error} ({sqlite_error_name(error)})"
+
+
 def classify(error: BaseException) -> StorageFault:
     """What the error means for the writer; a named error of ours means what SQLite's error behind it does.
 
@@ -62,9 +51,25 @@ def classify(error: BaseException) -> StorageFault:
     while behind is not None and not isinstance(behind, sqlite3.Error):
         behind = behind.__cause__
     if behind is None:
-        return StorageFault.UNKNOWN
+        return StorageFault.OTHER
     primary = "_".join(sqlite_error_name(behind).split("_")[:2])
     return _FAULT_OF_NAME.get(primary, StorageFault.UNKNOWN)
+
+
+def database_error(path: str | Path, error: BaseException, *, doing: str = "used") -> DatabaseError:
+    """The error as one of ours, with path and remedy; `doing` says what could not be done: opened, read, used."""
+    detail, fault = describe(error), classify(error)
+    if fault is StorageFault.BUSY:
+        return DatabaseError(f"{path} is locked by another process: {detail}; end that process, or try again later")
+    if fault is StorageFault.DAMAGED:
+        return NotADatabaseError(
+            f"{path} is damaged or is not an SQLite database: {detail}; keep a copy of it, then put a backup or a "
+            "recovered file (sqlite3 FILE .recover) in its place, or set db_path to another file"
+        )
+    if fault is StorageFault.STORAGE or not isinstance(error, sqlite3.Error):
+        detail += "; check that the folder exists and can be written, and that its disk and the one for temporary "
+        detail += "files have room"
+    return DatabaseError(f"{path} cannot be {doing}: {detail}")
 
 
 @contextmanager
@@ -73,38 +78,4 @@ def named_errors(path: str | Path) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise named_error(path, error) from error
-
-
-def named_error(path: str | Path, error: sqlite3.Error) -> DatabaseError:
-    """The error with the path and the remedy."""
-    detail = f"{error} ({sqlite_error_name(error)})"
-    fault = classify(error)
-    if fault is StorageFault.BUSY:
-        return DatabaseError(f"{path} is locked by another process: {detail}; end it or wait for it, and try again")
-    if fault is StorageFault.DAMAGED:
-        return NotADatabaseError(
-            f"{path} is damaged, or no SQLite database: {detail}; keep a copy of it, then put a backup or a recovered "
-            "file (sqlite3 FILE .recover) in its place"
-        )
-    if fault is StorageFault.STORAGE:
-        return DatabaseError(
-            f"{path}: {detail}; check its permissions and the room on its disk and for temporary files"
-        )
-    return DatabaseError(f"{path}: {detail}")
-
-
-def _open_error(path: Path, error: BaseException) -> DatabaseError:
-    if classify(error) is StorageFault.DAMAGED:
-        return NotADatabaseError(
-            f"{path} is not an SQLite database, or is damaged ({sqlite_error_name(error)}); "
-            "move it away or set db_path to another file"
-        )
-    if classify(error) is StorageFault.BUSY:
-        return DatabaseError(
-            f"{path} is locked by another process ({sqlite_error_name(error)}); end that process or wait"
-        )
-    return DatabaseError(
-        f"{path} cannot be opened: {error} ({sqlite_error_name(error)}); check that the folder exists, can be written, "
-        "and that the disk has room"
-    )
+        raise database_error(path, error) from error

@@ -9,9 +9,10 @@ import aiosqlite
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import DatabaseError
+from chainlog_async.storage.base import StorageFault
 
 from .connection import close_connection, initialize_database, logger
-from .errors import StorageFault, classify
+from .errors import classify
 from .files import FileIdentity, file_identity
 from .quarantine import move_away
 from .schema import migrate_schema
@@ -46,11 +47,12 @@ async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
     except DatabaseError as error:
         if settings.on_corrupt != "quarantine" or classify(error) is not StorageFault.DAMAGED:
             raise
-    await _quarantine(settings.db_path, damaged)
+    await quarantine_database(settings.db_path, damaged)
     return await open_database(settings)
 
 
-async def _quarantine(path: Path, damaged: FileIdentity | None) -> None:
+async def quarantine_database(path: Path, damaged: FileIdentity | None) -> None:
+    """Moves the damaged file aside with its -wal and -shm, unless another process has done so. Raises `OSError`."""
     moved_to = await run_in_thread(move_away, path, damaged)
     if moved_to is not None:
         logger.error("%s was damaged and is now %s; a new database was started in its place", path, moved_to)

@@ -12,13 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.file_lock import try_lock
 
 from .files import LOG_SUFFIXES, FileIdentity, Logs, file_identity, logs_of
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]  # asked about before use
 
 
 def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
@@ -69,9 +65,9 @@ def _alone(path: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder / "quarantine", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if fcntl is not None:
-            # Not to wait for: the writer comes back, and a shutdown must not be held up by another process.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Not waited for: the writer comes back, and another process must not hold up a shutdown.
+        if not try_lock(descriptor):
+            raise BlockingIOError(f"another process is moving files of {path} aside")
         yield
     finally:
         os.close(descriptor)

@@ -6,16 +6,18 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import aiosqlite
 import anyio
 
 from chainlog_async.common.cancellation import run_shielded
-from chainlog_async.errors import ClosedError, DatabaseError, ForkedError, QueryTimeoutError
+from chainlog_async.errors import ClosedError, ForkedError, QueryTimeoutError
 
 from .connection import close_connection, open_reader
-from .errors import sqlite_error_name
-from .schema import check_readable, read_identity
+from .errors import database_error
+from .identity import check_readable, read_identity
 
 type_of_row = tuple[object, ...]
 
@@ -34,6 +36,14 @@ class ReaderPool:
         self._idle: list[aiosqlite.Connection] = []
         self._closed = False
         self._generation = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def fetch(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[type_of_row]:
         """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
@@ -57,7 +67,7 @@ class ReaderPool:
                 healthy = True
                 return rows
             except sqlite3.Error as error:
-                raise self._read_error(error) from error
+                raise database_error(self._path, error, doing="read") from error
             except TimeoutError:
                 raise QueryTimeoutError(
                     f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
@@ -90,9 +100,6 @@ class ReaderPool:
         except BaseException as error:
             await close_connection(connection)
             if isinstance(error, sqlite3.Error):
-                raise self._read_error(error) from error
+                raise database_error(self._path, error, doing="read") from error
             raise
         return connection
-
-    def _read_error(self, error: sqlite3.Error) -> DatabaseError:
-        return DatabaseError(f"{self._path} cannot be read: {error} ({sqlite_error_name(error)})")

@@ -1,14 +1,10 @@
-"""The writer's connection: one statement per batch, one hand-over to aiosqlite's thread.
-
-It follows the file: when the file at its path is gone or is another one, or is damaged and may be moved away, the
-store opens the path again.
-"""
+"""The SQLite engine: one statement per batch, one hand-over to aiosqlite's thread."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,22 +12,24 @@ from typing import TYPE_CHECKING
 import aiosqlite
 import anyio
 
-from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.clock import now_ms
-from chainlog_async.entry.batch import Batch
-from chainlog_async.entry.line import line_as_json
-from chainlog_async.errors import DatabaseError
+from chainlog_async.entry.line import check_line, line_as_json
+from chainlog_async.errors import InvalidEntryError
+from chainlog_async.storage.base import BatchStorage, IgnoredEvents, StorageEvents, StorageFault
+from chainlog_async.storage.sqlite.maintenance.integrity_check import check_integrity
+from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 
 from .connection import close_connection
-from .errors import StorageFault, sqlite_error_name
-from .files import FileIdentity, Files, Logs, file_identity, logs_of, look_at_files
-from .open import _quarantine, open_database
-from .quarantine import set_logs_aside
+from .errors import classify, describe, named_errors, sqlite_error_name
+from .version import version_notes, warn_once_of_sqlite
+from .write_connection import WriteConnection
 
 if TYPE_CHECKING:
+    from chainlog_async.entry.batch import Batch
     from chainlog_async.settings import Settings
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 _WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
 _REJECT = "INSERT INTO rejections (writer_id, end_position, rejected_at, error, entry) VALUES (?, ?, ?, ?, ?)"
@@ -41,105 +39,83 @@ _FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
 INTERRUPT_TIMEOUT_S = 1.0
 """How long shutdown waits to learn what became of a statement that it interrupted, in seconds."""
 
-MAX_BUSY_TIMEOUT_MS = 500
-"""How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
+STUCK_CLOSE_TIMEOUT_S = 0.5
+"""How long to wait for a connection to close whose database did not answer a moment ago, in seconds."""
 
-REPLACED_FILE_POLL_S = 1.0
-"""How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
+CLOSING_CHECKPOINT_TIMEOUT_S = 2.0
+"""How long shutdown may move the write-ahead log into the database, in seconds; SQLite does the rest later."""
+
+DAMAGE_REMEDY = (
+    "move it away together with its -wal and -shm, or move a recovered copy (sqlite3 FILE .recover) into its place; "
+    "writing then resumes on its own"
+)
 
 
-class SqliteStorage:
-    """Commits batches to one file, through a connection that it may have to replace."""
+class SqliteStorage(BatchStorage):
+    """One SQLite file, through a connection from `open_database` that belongs to this object from now on."""
 
-    def __init__(
-        self,
-        connection: aiosqlite.Connection,
-        settings: Settings,
-        *,
-        on_reopen: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self.connection = connection
-        self.path = Path(settings.db_path)
-        self._settings = settings
-        self._on_reopen = on_reopen
-        self._file: FileIdentity | None = None
-        self._logs: Logs = (None, None)
-        self._suspect: FileIdentity | None = None
-        self._is_left = False
-        self.is_stuck = False
-        """Whether the database did not answer in time when it was asked for the last time."""
+    def __init__(self, connection: aiosqlite.Connection, settings: Settings) -> None:
+        self._file = WriteConnection(connection, settings, on_reopen=self._note_reopened)
+        self._rounds = MaintenanceRounds(self._file, settings)
+        self._events: StorageEvents = IgnoredEvents()
+        self._on_reopen: Callable[[], Awaitable[None]] | None = None
+        self._is_stuck = False
 
-    async def locate(self) -> Path:
-        """Where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
-        # The committer waits for locks itself, with pauses that can be cancelled; SQLite's wait cannot be.
-        await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, MAX_BUSY_TIMEOUT_MS):d}")
-        ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
-        self.path = Path(str(file))
-        files = await run_in_thread(look_at_files, self.path)
-        self._file = self._suspect = files.database
-        self._logs = files.logs
-        return self.path
+    @property
+    def connection(self) -> aiosqlite.Connection:
+        """The connection; a different one after the file was replaced."""
+        return self._file.connection
 
-    async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """One statement on the writer's connection. Raises `sqlite3.Error`."""
-        return [tuple(row) for row in await self.connection.execute_fetchall(sql, parameters)]
+    @property
+    def is_stuck(self) -> bool:
+        """See `BatchStorage.is_stuck`."""
+        return self._is_stuck
 
-    async def numbers(self, sql: str) -> list[int]:
-        """The one row of a query for whole numbers. Raises `sqlite3.Error`."""
-        (row,) = await self.query(sql)
-        return [int(str(value)) for value in row]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """That this release of SQLite has a bug, if it has."""
+        return version_notes()
+
+    @property
+    def damage_remedy(self) -> str:
+        """See `BatchStorage.damage_remedy`."""
+        return DAMAGE_REMEDY
+
+    def report_to(self, events: StorageEvents, on_reopen: Callable[[], Awaitable[None]]) -> None:
+        """See `BatchStorage.report_to`."""
+        self._events, self._on_reopen = events, on_reopen
+
+    async def start(self) -> Path:
+        """Finds out where the file is: its journal is beside it. Raises `DatabaseError`."""
+        warn_once_of_sqlite()
+        with named_errors(self._file.path):
+            return await self._file.locate()
 
     async def commit(self, batch: Batch) -> None:
-        """Commits the batch, its totals and its position, together or not at all.
-
-        A batch that is committed already is passed over by the database, so after an error or a cancellation the
-        same batch is simply sent again. Raises `sqlite3.Error`.
-        """
-        await self._require_file()
+        """See `BatchStorage.commit`. Raises `sqlite3.Error`, or what opening a replaced file raises."""
+        await self._file.require_file()
         payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
         # Autocommit: the statement is the transaction. Waiting for the GIL is what a batch costs on a busy loop, so
         # there is one hand-over and one step (docs/design.md, "One statement per batch").
         await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
 
-    async def reject(self, batch: Batch, error: Exception) -> None:
-        """Puts a batch of one row away in `rejected_entries`, position included. Raises `sqlite3.Error`."""
-        await self._require_file()
-        reason = f"{error} ({sqlite_error_name(error)})"
-        entry = line_as_json(batch.lines.rstrip(b"\n"))
-        await self.connection.execute_fetchall(_REJECT, (batch.writer_id, batch.end, now_ms(), reason, entry))
+    async def reject(self, row: Batch, error: Exception) -> None:
+        """Keeps the row in `rejected_entries`; otherwise like `commit`."""
+        await self._file.require_file()
+        entry = line_as_json(row.lines.rstrip(b"\n"))
+        await self.connection.execute_fetchall(_REJECT, (row.writer_id, row.end, now_ms(), describe(error), entry))
 
     async def position(self, writer_id: str) -> int:
-        """How far that writer's stream is committed, in bytes; 0 when nothing is. Raises `sqlite3.Error`."""
-        await self._require_file()
+        """See `BatchStorage.position`. Raises like `commit`."""
+        await self._file.require_file()
         return await self._position(writer_id)
 
-    async def forget_position(self, writer_id: str) -> None:
-        """After everything was committed and the journal deleted. Raises `sqlite3.Error`."""
+    async def forget(self, writer_id: str) -> None:
+        """See `BatchStorage.forget`. Raises `sqlite3.Error`, or `ValueError` when the connection is closed."""
         await self.connection.execute_fetchall(_FORGET, (writer_id,))
 
-    async def end_statement(self) -> None:
-        """Ends the statement that is running, if one is; awaits nothing, so a cancelled caller may do it."""
-        with suppress(sqlite3.Error, ValueError):
-            await self.connection.interrupt()
-
-    async def settle_down(self) -> bool:
-        """Ends the statement that may still be running. False when the database does not answer in time."""
-        with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
-            try:
-                await self.connection.interrupt()
-                await self.query("SELECT 1")
-            except (sqlite3.Error, ValueError):
-                # It did answer, so the statement is over.
-                return True
-            return True
-        self.is_stuck = True
-        return False
-
     async def interrupt(self, batch: Batch) -> int | None:
-        """Ends the statement that may still be running, and tells how far the batch's stream is committed then.
-
-        None when the database does not answer: the batch may be committed yet.
-        """
+        """See `BatchStorage.interrupt`."""
         with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
             try:
                 await self.connection.interrupt()
@@ -147,93 +123,85 @@ class SqliteStorage:
             except (sqlite3.Error, ValueError):
                 # It did answer, so the statement is over.
                 return 0
-        self.is_stuck = True
+        self._is_stuck = True
         return None
 
+    async def wait_until_idle(self) -> bool:
+        """See `BatchStorage.wait_until_idle`."""
+        with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
+            # An error is an answer too, so the statement is over.
+            with suppress(sqlite3.Error, ValueError):
+                await self.connection.interrupt()
+                await self._file.query("SELECT 1")
+            return True
+        self._is_stuck = True
+        return False
+
+    def classify(self, error: BaseException, batch: Batch | None = None) -> StorageFault:
+        """By SQLite's name of the error; a plain SQLITE_ERROR is the fault of a row whose line is no JSON any more."""
+        if batch is not None and isinstance(error, sqlite3.Error) and sqlite_error_name(error) == "SQLITE_ERROR":
+            return StorageFault.ROW if any(map(_is_broken, batch.lines.splitlines())) else StorageFault.UNKNOWN
+        fault = classify(error)
+        if batch is not None and fault is StorageFault.ROW and not isinstance(error, sqlite3.Error):
+            # A row can only be blamed by the statement that it is in, not by one that opened the file again.
+            return StorageFault.UNKNOWN
+        return fault
+
+    def describe(self, error: BaseException) -> str:
+        """With SQLite's name of the error."""
+        return describe(error)
+
     async def recover(self, fault: StorageFault) -> None:
-        """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
+        """See `BatchStorage.recover`. Raises `DatabaseError` or `OSError` when the path cannot be opened now."""
+        await self._file.recover(fault)
 
-        Raises `DatabaseError` or `OSError` when the path cannot be opened at the moment.
-        """
-        if fault is StorageFault.DAMAGED:
-            if self._settings.on_corrupt == "quarantine":
-                await _quarantine(self.path, self._suspect)
-            else:
-                while not await run_in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
-                    await anyio.sleep(REPLACED_FILE_POLL_S)
-            await self._reopen()
-        elif fault in (StorageFault.STORAGE, StorageFault.UNKNOWN):
-            await self._reopen()
+    async def maintain(self, *, is_behind: bool) -> float:
+        """See `BatchStorage.maintain`."""
+        return await self._rounds.run_if_due(self._events, is_behind=is_behind)
+
+    async def check_after_crash(self) -> None:
+        """Runs ``PRAGMA quick_check`` on a reader, beside the writer."""
+        finding = await check_integrity(self._file.path)
+        if finding is not None:
+            self._events.note_corruption(f"quick_check found: {finding}; make a copy, then run `chainlog check`")
+
+    async def aclose(self) -> None:
+        """Moves the write-ahead log into the database, so that it is one file, and closes the connection."""
+        await run_shielded(self._close())
+
+    async def _close(self) -> None:
+        if self._is_stuck:
+            await close_connection(self.connection, interrupting=True, timeout_s=STUCK_CLOSE_TIMEOUT_S)
+            return
+        try:
+            with anyio.move_on_after(CLOSING_CHECKPOINT_TIMEOUT_S):
+                await self._checkpoint()
+        finally:
+            # Interrupting: a batch that shutdown abandoned, or the checkpoint, may still be under way.
+            await close_connection(self.connection, interrupting=True)
+
+    async def _checkpoint(self) -> None:
+        try:
+            busy, frames, moved = await self._file.numbers("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (sqlite3.Error, ValueError) as error:
+            logger.warning("the checkpoint at shutdown failed: %s", describe(error))
         else:
-            await self.follow_file()
-
-    async def follow_file(self) -> Files:
-        """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
-        files = await run_in_thread(look_at_files, self.path)
-        if self._is_left or files.database != self._file:
-            if not self._is_left:
-                logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
-            self._is_left = True
-            await self._reopen()
-            files = await run_in_thread(look_at_files, self.path)
-        return files
-
-    def wal_was_deleted(self, files: Files) -> bool:
-        """Whether the write-ahead log that the connection writes to is not beside the database any more."""
-        (log, *_), (now, *_) = self._logs, files.logs
-        return log is not None and now != log and not self._is_left
-
-    def _was_mended(self) -> bool:
-        """Whether somebody has put another file in the place of the damaged one, or moved all of it away."""
-        file = file_identity(self.path)
-        if file is None:
-            # Whoever moves one file after the other away must not find a new database between them.
-            return logs_of(self.path) != self._logs or self._logs == (None, None)
-        return file != self._suspect
-
-    async def _require_file(self) -> None:
-        """What is committed to a file that is gone would be lost with it. Raises like `recover`."""
-        if self._is_left:
-            await self._reopen()
+            if busy:
+                logger.info("the checkpoint at shutdown moved %d of %d frames; another process reads", moved, frames)
 
     async def _position(self, writer_id: str) -> int:
-        rows = list(await self.connection.execute_fetchall(_POSITION, (writer_id,)))
-        return int(rows[0][0]) if rows else 0
+        rows = await self._file.query(_POSITION, (writer_id,))
+        return int(str(rows[0][0])) if rows else 0
 
-    async def _reopen(self) -> None:
-        connection, file = await self._open_as_it_is()
-        # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
-        old, self.connection = self.connection, connection
-        self._is_left = False
-        await run_shielded(self._renew(old, file))
-
-    async def _open_as_it_is(self) -> tuple[aiosqlite.Connection, FileIdentity]:
-        """A new connection, and which file it has open: the one that is at the path before and after."""
-        while True:
-            file = await run_in_thread(file_identity, self.path)
-            self._is_left = file != self._file
-            if self._is_left and (logs := await run_in_thread(set_logs_aside, self.path, self._file, self._logs)):
-                logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
-            try:
-                connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))
-            except DatabaseError:
-                self._suspect = file
-                raise
-            try:
-                now = await run_in_thread(file_identity, self.path)
-            except BaseException:
-                await close_connection(connection)
-                raise
-            if file is not None and now == file:
-                return connection, file
-            # Made just now, or exchanged in between. To take the one for the other would be to move the write-ahead
-            # log of the very file that is written to.
-            await close_connection(connection)
-
-    async def _renew(self, old: aiosqlite.Connection, file: FileIdentity) -> None:
-        await close_connection(old, interrupting=True)
-        await self.locate()
-        # Should there be another one by now, the next round finds that out.
-        self._file = self._suspect = file
+    async def _note_reopened(self) -> None:
+        self._events.note_reopened()
         if self._on_reopen is not None:
             await self._on_reopen()
+
+
+def _is_broken(line: bytes) -> bool:
+    try:
+        check_line(line)
+    except InvalidEntryError:
+        return True
+    return False

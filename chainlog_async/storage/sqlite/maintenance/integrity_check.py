@@ -1,19 +1,19 @@
-"""A look at the database after somebody who wrote to it was killed."""
+"""Checking the database after a writer was killed."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
+from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, open_reader
-from chainlog_async.storage.sqlite.errors import StorageFault, classify, sqlite_error_name
-from chainlog_async.writer.health import HealthState
+from chainlog_async.storage.sqlite.errors import classify, describe
 
-logger = logging.getLogger("chainlog_async")
+logger = logging.getLogger(__name__)
 
 
-async def check_after_unclean_end(path: Path, health: HealthState) -> None:
-    """Runs ``PRAGMA quick_check`` on a reader, beside the writer, and notes what it finds. Never raises."""
+async def check_integrity(path: Path) -> str | None:
+    """Runs ``PRAGMA quick_check`` on a reader, beside the writer. Returns what it finds, or None. Never raises."""
     try:
         connection = await open_reader(path)
         try:
@@ -23,10 +23,11 @@ async def check_after_unclean_end(path: Path, health: HealthState) -> None:
             await close_connection(connection, interrupting=True)
     except Exception as error:  # noqa: BLE001  # a check that fails must not end the writer beside it
         if classify(error) is not StorageFault.DAMAGED:
-            logger.warning("the check after an unclean end failed: %s (%s)", error, sqlite_error_name(error))
-            return
+            logger.warning("the check after a crash failed: %s", describe(error))
+            return None
         finding = error
-    if finding != "ok":
-        detail = "; ".join(str(finding).splitlines())
-        health.note_integrity(detail)
-        logger.error("%s: quick_check found: %s", path, detail)
+    if finding == "ok":
+        return None
+    detail = "; ".join(str(finding).splitlines())
+    logger.error("%s: quick_check found: %s", path, detail)
+    return detail

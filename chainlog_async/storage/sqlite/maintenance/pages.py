@@ -10,7 +10,6 @@ import aiosqlite
 VACUUM_PAGES = 256
 """How many pages are given back at once."""
 
-
 # One statement for all of it: the writer asks once a second, and each answer costs its thread the GIL once more.
 PAGES = """
 SELECT page_count, freelist_count, page_size, auto_vacuum

@@ -14,7 +14,8 @@ from time import monotonic
 import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS
-from chainlog_async.storage.sqlite.errors import StorageFault, classify
+from chainlog_async.storage.base import StorageFault
+from chainlog_async.storage.sqlite.errors import classify
 from chainlog_async.usage.dimensions import DIMENSIONS, SPANS
 
 GRACE_MS = 300_000

@@ -169,6 +169,7 @@ BEGIN
 END;
 
 -- What is in the log already; nothing that was recorded before 0006 has a trail, a caller or a time to first token.
+-- @slices
 INSERT INTO usage_buckets (
   start, chain_name, provider_id, model, caller, upper_ms,
   requests, errors, rate_limited, waterfalls,
@@ -198,6 +199,7 @@ ON CONFLICT DO UPDATE SET
   ttft_requests = ttft_requests + excluded.ttft_requests;
 
 -- MAX alone of its kind: the error message is then taken from the row with the largest time.
+-- @slices
 INSERT INTO attempt_buckets (
   start, provider_id, model, tries, successes, rate_limited, failures, last_error, last_error_status, last_error_at
 )

@@ -18,7 +18,8 @@ import anyio
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS, now_ms
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.metric_totals import BOUNDS_MS, Totals, attempt_totals, usage_totals
+from chainlog_async.usage.metric_totals import BOUNDS_MS, MetricTotals, attempt_totals, usage_totals
+from chainlog_async.usage.sums import USAGE_SUMS
 
 from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
 
@@ -62,10 +63,7 @@ FROM days WHERE start < :until
 # What lies up to a bound is what lies in the bins that end below a cut 5 % above it: the bins of 0007 are so wide that
 # the last of these ends between 0.95 and 1.05 of the bound.
 _CUTS = tuple(bound * 21 // 20 for bound in BOUNDS_MS)
-_NUMBERS = (
-    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
-    "total_tokens", "cost_usd", "latency_ms", "ttft_ms",
-)  # fmt: skip
+_NUMBERS = USAGE_SUMS[:-1]
 _COST = _NUMBERS.index("cost_usd")
 _RANGE = "start >= :since AND start < :until"
 
@@ -87,7 +85,7 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str])
     """Usage and histograms at one moment, for a sum and its counts belong together. Durations: source and count."""
 
     def cumulated(kind: str, count: str) -> dict[str, str]:
-        return {f"{kind}{place}": f"{count} * (upper_ms <= {cut})" for place, cut in enumerate(_CUTS)}
+        return {f"{kind}{place}": f"{count} * (upper_ms <= {plan_rollups})" for place, plan_rollups in enumerate(_CUTS)}
 
     ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
     latency_columns = cumulated("latency", latencies[1])
@@ -182,7 +180,7 @@ class RunningTotals:
         """Another file is at the path: begins anew."""
         self._known = _Known()
 
-    async def read(self, max_groups: int) -> Totals:
+    async def read(self, max_groups: int) -> MetricTotals:
         """The totals now, of the first `max_groups` combinations that were seen and of the others as `OTHER`.
 
         Raises `DatabaseError` when the database cannot be read.
@@ -196,7 +194,7 @@ class RunningTotals:
             known.attempts.add(attempts, await self._fetch(ATTEMPTS, (open_from, END_OF_TIME)), max_groups)
             for key, sums in usage.items():
                 known.costs[key] = max(known.costs.get(key, 0), _steady(sums[_COST]))
-        return Totals(
+        return MetricTotals(
             usage=tuple(usage_totals(key, sums, known.costs[key]) for key, sums in usage.items()),
             attempts=tuple(attempt_totals(key, sums) for key, sums in attempts.items()),
         )

@@ -11,21 +11,21 @@ from chainlog_async.usage.dimensions import dimension_of
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.time_window import Window
 
-from .rollup_plan import ROLLED_UP, cut
+from .rollup_plan import ROLLED_UP, plan_rollups
 
 # MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
-# `:pieces` are those of `cut`: days that are rolled up, and buckets for the rest.
+# `:plan` are those of `plan_rollups`: days that are rolled up, and buckets for the rest.
 PROVIDER_HEALTH = """
-WITH pieces (width, since, until) AS MATERIALIZED (
-  SELECT value ->> 1, value ->> 2, value ->> 3 FROM json_each(:pieces)
+WITH plan (width, since, until) AS MATERIALIZED (
+  SELECT value ->> 1, value ->> 2, value ->> 3 FROM json_each(:plan)
 )
 SELECT
   provider_id, model, SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures),
   last_error, last_error_status, MAX(last_error_at)
 FROM (
-  SELECT attempt_rollups.* FROM pieces CROSS JOIN attempt_rollups WHERE width > 0 AND start >= since AND start < until
+  SELECT attempt_rollups.* FROM plan CROSS JOIN attempt_rollups WHERE width > 0 AND start >= since AND start < until
   UNION ALL
-  SELECT attempt_buckets.* FROM pieces CROSS JOIN attempt_buckets WHERE width = 0 AND start >= since AND start < until
+  SELECT attempt_buckets.* FROM plan CROSS JOIN attempt_buckets WHERE width = 0 AND start >= since AND start < until
 )
 GROUP BY provider_id, model
 ORDER BY SUM(tries) DESC, provider_id, model
@@ -51,8 +51,8 @@ async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderH
     where = {"since": whole[0], "until": whole[1], "edges": "[]", "dimension": dimension_of(("provider", "model"))}
     rolled_up = await readers.fetch(ROLLED_UP, where)
     days = {(DAY_MS, int(str(start))) for width, start in rolled_up if width == DAY_MS}
-    pieces = msgspec.json.encode(cut(whole, days)).decode()
-    rows = await readers.fetch(PROVIDER_HEALTH, {"pieces": pieces})
+    plan = msgspec.json.encode(plan_rollups(whole, days)).decode()
+    rows = await readers.fetch(PROVIDER_HEALTH, {"plan": plan})
     return [
         ProviderHealth(
             **msgspec.structs.asdict(tries),

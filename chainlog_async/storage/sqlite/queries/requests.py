@@ -11,15 +11,14 @@ from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.entry.model import Attempt
 from chainlog_async.requests.cursor import MAX_PAGE, Position, position_of
 from chainlog_async.requests.filter import RequestFilter, lower_ascii
-from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestPage
+from chainlog_async.requests.model import LoggedAttempt, RequestLogRow, RequestPage
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
-from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, query_for
+from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, query_for
 from .rollup_skip import can_skip, newest_candidate
 
 SCAN_BUDGET = 10_000
 """Most rows that are looked at for one page."""
-
 
 _GROWTH = 8
 
@@ -43,7 +42,7 @@ async def find_requests(
     sql, parameters = query_for(where), _parameters_of(where)
     found: list[type_of_row] = []
     # One row more than the page holds tells whether there is a next one. Where the filter lets few rows through, the
-    # search goes on in larger and larger pieces: a page that fills at once stays cheap, and so does each statement.
+    # search goes on in larger and larger steps: a page that fills at once stays cheap, and so does each statement.
     piece = limit + 1
     while scan_budget > 0:
         rows = await readers.fetch(
@@ -75,15 +74,20 @@ async def find_requests(
     return RequestPage(_requests(found), f"{position[0]}_{position[1]}", back_to)
 
 
-async def get_request(readers: ReaderPool, request_id: int) -> LoggedRequest | None:
+async def get_request(readers: ReaderPool, request_id: int) -> RequestLogRow | None:
     """One request by its id in this database."""
     rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MAX_INT64 else []
     return _request(rows[0]) if rows else None
 
 
-async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[LoggedRequest]:
+async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[RequestLogRow]:
     """The first requests stored after that one, in the order they were stored."""
     return _requests(await readers.fetch(AFTER_ID, (min(after_id, MAX_INT64), limit)))
+
+
+async def get_recent_requests(readers: ReaderPool, limit: int) -> list[RequestLogRow]:
+    """The newest requests, newest first."""
+    return _requests(await readers.fetch(RECENT, (limit,)))
 
 
 async def get_newest_id(readers: ReaderPool) -> int:
@@ -122,14 +126,14 @@ def _cursor(row: type_of_row) -> str:
     return f"{row[1]}_{row[0]}"
 
 
-def _requests(rows: list[type_of_row]) -> list[LoggedRequest]:
+def _requests(rows: list[type_of_row]) -> list[RequestLogRow]:
     return [_request(row) for row in rows]
 
 
-def _request(row: type_of_row) -> LoggedRequest:
+def _request(row: type_of_row) -> RequestLogRow:
     *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
     key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
-    return LoggedRequest(
+    return RequestLogRow(
         cast("int", key),
         _whole(timestamp),
         cast("str", chain),

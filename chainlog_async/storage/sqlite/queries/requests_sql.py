@@ -11,6 +11,7 @@ _ROWS = f"SELECT {', '.join(COLUMNS)} FROM request_logs"  # noqa: S608  # built 
 BY_ID = f"{_ROWS} WHERE id = ?"
 AFTER_ID = f"{_ROWS} WHERE id > ? ORDER BY id LIMIT ?"
 NEWEST_ID = "SELECT id FROM request_logs ORDER BY id DESC LIMIT 1"
+RECENT = f"{_ROWS} ORDER BY timestamp DESC, id DESC LIMIT ?"
 OLDEST_TIMESTAMP = "SELECT timestamp FROM request_logs ORDER BY timestamp LIMIT 1"
 
 # The rest of the cursor's millisecond comes before what is older: SQLite uses an index for either, but not for the

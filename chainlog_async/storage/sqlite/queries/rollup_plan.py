@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from chainlog_async.usage.dimensions import WIDTHS
 
-Piece: TypeAlias = tuple[int, int, int, int]
+PlannedRead: TypeAlias = tuple[int, int, int, int]
 """Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
 
 _SPANS_OF_WIDTH = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
@@ -32,13 +32,13 @@ WITH valid (width, start) AS NOT MATERIALIZED (
 """  # noqa: S608  # the same
 
 
-def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[Piece]:
-    """The steps between the edges (whole quarters of an hour) in as few and as coarse pieces as `rolled_up` allows.
+def plan_rollups(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[PlannedRead]:
+    """The steps between the edges (whole quarters of an hour) in as few and as coarse reads as `rolled_up` allows.
 
     That is a set of widths and starts.
     """
     starts = sorted({start for _, start in rolled_up})
-    pieces: list[Piece] = []
+    plan: list[PlannedRead] = []
     for step, (begin, end) in enumerate(pairwise(edges)):
         time = begin
         while time < end:
@@ -48,9 +48,9 @@ def cut(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[P
             else:
                 place = bisect_right(starts, time)
                 until = min(starts[place], end) if place < len(starts) else end
-            if pieces and pieces[-1][:2] == (step, width):
-                pieces[-1] = (step, width, pieces[-1][2], until)
+            if plan and plan[-1][:2] == (step, width):
+                plan[-1] = (step, width, plan[-1][2], until)
             else:
-                pieces.append((step, width, time, until))
+                plan.append((step, width, time, until))
             time = until
-    return pieces
+    return plan

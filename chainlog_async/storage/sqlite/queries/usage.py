@@ -10,40 +10,29 @@ import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.dimensions import KEYS, GroupBy, dimension_of, names_of_dimension
+from chainlog_async.usage.dimensions import KEYS, dimension_of, names_of_dimension
 from chainlog_async.usage.percentiles import Percentiles, estimates, merge, percentiles
-from chainlog_async.usage.points import MAX_GROUPS, LatencyPoint, UsageFilter, UsagePoint
-from chainlog_async.usage.time_window import Window
+from chainlog_async.usage.points import LatencyPoint, UsagePoint
+from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.sums import UsageSums
 
-from .rollup_plan import ROLLED_UP, Piece, cut
+from .rollup_plan import ROLLED_UP, PlannedRead, plan_rollups
 from .usage_sql import usage_queries
 
 
-class _Sums(msgspec.Struct, array_like=True):
+class _Sums(UsageSums, array_like=True):
     point: int = 0
     name: str | None = None
-    requests: int = 0
-    errors: int = 0
-    rate_limited: int = 0
-    waterfalls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    total_tokens: int = 0
-    cost_usd: float = 0.0
-    latency_ms: float = 0.0
-    ttft_ms: float = 0.0
-    ttft_requests: int = 0
 
 
 class _SumsForRates(msgspec.Struct, array_like=True):
-    point: int = 0
-    name: str | None = None
     requests: int = 0
     errors: int = 0
     rate_limited: int = 0
     completion_tokens: int = 0
     latency_ms: float = 0.0
+    point: int = 0
+    name: str | None = None
 
 
 class _Durations(msgspec.Struct, array_like=True):
@@ -69,60 +58,54 @@ _Group: TypeAlias = tuple[int, str | None]
 """The index of the step, and the name as the queries give it: NULL for other groups, "" where nothing is grouped."""
 
 
-class UsageQuestion:
-    """One window, filter and grouping, asked of one database; its steps are in `edges`."""
+class UsageReader:
+    """Answers one query from one database."""
 
-    def __init__(
-        self, readers: ReaderPool, window: Window, by: GroupBy | None, where: UsageFilter, max_groups: int
-    ) -> None:
-        if not 1 <= max_groups <= MAX_GROUPS:
-            raise ValueError(f"max_groups is {max_groups}; give 1 to {MAX_GROUPS}")
-        if by is not None and by not in KEYS:
-            raise ValueError(f"by is {by!r}; give one of {', '.join(KEYS)}, or None")
+    def __init__(self, readers: ReaderPool, query: UsageQuery) -> None:
         self._readers = readers
-        self._window = window
-        self._by = by
-        self._max_groups = max_groups
-        filters = msgspec.structs.asdict(where)
+        self._query = query
+        filters = msgspec.structs.asdict(query.where)
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
-        self._asked = [name for name in KEYS if name in filtered or name == by]
-        self._queries = usage_queries(by, filtered)
+        self._asked = [name for name in KEYS if name in filtered or name == query.by]
+        self._queries = usage_queries(query.by, filtered)
         self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
-        self.edges: list[int] = []
+        self._edges: list[int] = []
 
-    async def usage(self, *, fill: bool) -> list[UsagePoint]:
-        """By step and then by name; with `fill`, steps without a request are there as well."""
+    async def usage(self) -> list[UsagePoint]:
+        """See `UsageAggregator.get_usage`."""
         await self._prepare()
         sums = await self._sums(self._queries.usage, list[_Sums])
-        return await run_in_thread(self._usage_points, sums, fill)
+        return await run_in_thread(self._usage_points, sums)
 
-    async def latency(self, *, fill: bool) -> list[LatencyPoint]:
-        """The same."""
+    async def latency(self) -> list[LatencyPoint]:
+        """See `UsageAggregator.get_latency`."""
         await self._prepare()
         sums = await self._sums(self._queries.rates, list[_SumsForRates])
         lines = await self._readers.fetch(self._queries.rolled_up_durations, self._parameters)
         lines += await self._readers.fetch(self._queries.bucket_durations, self._parameters)
-        return await run_in_thread(self._latency_points, sums, lines, fill)
+        return await run_in_thread(self._latency_points, sums, lines)
 
     async def _prepare(self) -> None:
-        self.edges = await run_in_thread(self._window.edges)
+        self._edges = await run_in_thread(self._query.window.edges)
         dimension = dimension_of(self._asked)
-        where = {"since": self.edges[0], "until": self.edges[-1], "edges": _json(self.edges), "dimension": dimension}
+        where = {"since": self._edges[0], "until": self._edges[-1], "edges": _json(self._edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
-        pieces = await run_in_thread(cut, self.edges, rolled_up)
+        plan = await run_in_thread(plan_rollups, self._edges, rolled_up)
         is_exact = names_of_dimension(self._asked) == self._asked
-        self._parameters |= {"dimension": dimension, "pieces": _json(_marked(pieces, is_exact=is_exact))}
-        coarse = _marked(await run_in_thread(cut, (self.edges[0], self.edges[-1]), rolled_up), is_exact=False)
+        self._parameters |= {"dimension": dimension, "plan": _json(_marked(plan, is_exact=is_exact))}
+        coarse = _marked(
+            await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False
+        )
         if self._queries.combinations:
-            rows = await self._readers.fetch(self._queries.combinations, self._parameters | {"pieces": _json(coarse)})
+            rows = await self._readers.fetch(self._queries.combinations, self._parameters | {"plan": _json(coarse)})
             self._parameters["combinations"] = _json(rows)
-        self._names = await self._largest_groups({"pieces": _json(coarse)})
+        self._names = await self._largest_groups({"plan": _json(coarse)})
         self._parameters["groups"] = _json(self._names)
 
-    async def _largest_groups(self, pieces: Mapping[str, object]) -> list[str]:
-        if self._by is None:
+    async def _largest_groups(self, plan: Mapping[str, object]) -> list[str]:
+        if self._query.by is None:
             return [""]
-        parameters = {**self._parameters, **pieces, "limit": self._max_groups}
+        parameters = {**self._parameters, **plan, "limit": self._query.max_groups}
         rows = await self._readers.fetch(self._queries.largest_groups, parameters)
         return [str(name) for (name,) in rows]
 
@@ -130,15 +113,15 @@ class UsageQuestion:
         rows = await self._readers.fetch(query, self._parameters)
         return await run_in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
 
-    def _groups(self, sums: Mapping[_Group, _AnySums], fill: bool) -> list[_Group]:
+    def _groups(self, sums: Mapping[_Group, _AnySums]) -> list[_Group]:
         names: list[str | None] = [*self._names]
         if any(name is None for _, name in sums):
             names.append(None)
-        steps = range(len(self.edges) - 1)
-        return [(step, name) for step in steps for name in names if fill or (step, name) in sums]
+        steps = range(len(self._edges) - 1)
+        return [(step, name) for step in steps for name in names if self._query.fill or (step, name) in sums]
 
-    def _usage_points(self, sums: Mapping[_Group, _Sums], fill: bool) -> list[UsagePoint]:
-        edges, is_grouped = self.edges, self._by is not None
+    def _usage_points(self, sums: Mapping[_Group, _Sums]) -> list[UsagePoint]:
+        edges, is_grouped = self._edges, self._query.by is not None
         return [
             UsagePoint(
                 start=edges[step],
@@ -157,14 +140,14 @@ class UsageQuestion:
                 avg_latency_ms=_ratio(one.latency_ms, one.requests),
                 avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
             )
-            for step, name in self._groups(sums, fill)
+            for step, name in self._groups(sums)
             for one in (sums.get((step, name), _NO_USAGE),)
         ]
 
     def _latency_points(
-        self, sums: Mapping[_Group, _SumsForRates], lines: list[tuple[object, ...]], fill: bool
+        self, sums: Mapping[_Group, _SumsForRates], lines: list[tuple[object, ...]]
     ) -> list[LatencyPoint]:
-        edges, is_grouped = self.edges, self._by is not None
+        edges, is_grouped = self._edges, self._query.by is not None
         durations = _durations(msgspec.convert(lines, list[_Durations]))
         return [
             LatencyPoint(
@@ -179,20 +162,20 @@ class UsageQuestion:
                 latency_ms=latency,
                 ttft_ms=ttft,
             )
-            for step, name in self._groups(sums, fill)
+            for step, name in self._groups(sums)
             for one in (sums.get((step, name), _NO_RATES),)
             for latency, ttft in (durations.get((step, name), _NO_DURATIONS),)
         ]
 
 
-def _marked(pieces: Sequence[Piece], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
+def _marked(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
     """Each rollup on its own, with whether it is all of its step, a line of it for each group.
 
     It is not where the dimension has other columns.
     """
     spans = [
         (step, width, start, start + width if width else until)
-        for step, width, since, until in pieces
+        for step, width, since, until in plan
         for start in (range(since, until, width) if width else (since,))
     ]
     of_step = Counter(step for step, *_ in spans)

@@ -1,6 +1,6 @@
 """The SQL of usage over time: sums and histograms by step and group, from what is rolled up and from buckets.
 
-`:pieces` are JSON arrays of a step's index, the width of a rollup (0 for the buckets), from when, to when, and whether
+`:plan` are JSON arrays of a step's index, the width of a rollup (0 for the buckets), from when, to when, and whether
 that is all of the step, one line for each group.
 """
 
@@ -12,20 +12,17 @@ from functools import cache
 
 from chainlog_async.common.clock import QUARTER_MS
 from chainlog_async.usage.dimensions import KEYS, GroupBy, names_of_dimension
+from chainlog_async.usage.sums import USAGE_SUMS
 
 from .histogram_sql import stored
 
 _COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
 _ALL_NAMES = ", ".join(_COLUMNS.values())
 _PIECES = """
-WITH pieces (point, width, since, until, is_whole) AS MATERIALIZED (
-  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:pieces)
+WITH plan (point, width, since, until, is_whole) AS MATERIALIZED (
+  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:plan)
 )
 """
-_SUMS = (
-    "requests", "errors", "rate_limited", "waterfalls", "prompt_tokens", "completion_tokens", "cached_tokens",
-    "total_tokens", "cost_usd", "latency_ms", "ttft_ms", "ttft_requests",
-)  # fmt: skip
 _SUMS_FOR_RATES = ("requests", "errors", "rate_limited", "completion_tokens", "latency_ms")
 _PERCENTILES = """
   latency_p50, latency_p90, latency_p95, latency_p99, ttft_p50, ttft_p90, ttft_p95, ttft_p99
@@ -38,8 +35,8 @@ _COMBINATIONS = """
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:combinations)
 )
 """
-_SPAN = "{table}.width = pieces.width AND dimension = :dimension AND start = since"
-_QUARTERS = "pieces.width = 0 AND start >= since AND start < until"
+_SPAN = "{table}.width = plan.width AND dimension = :dimension AND start = since"
+_QUARTERS = "plan.width = 0 AND start >= since AND start < until"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
         largest_groups=f"""{given}, named AS ({_usage(lines, f"{named}, requests")})
             SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
         """,  # noqa: S608  # put together from constants of this file
-        usage=f"{given}{_summed(lines, named, _SUMS)}",
+        usage=f"{given}{_summed(lines, named, USAGE_SUMS)}",
         rates=f"{given}{_summed(lines, named, _SUMS_FOR_RATES)}",
         # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where
         # they are.
@@ -117,17 +114,17 @@ def _open_names(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> set[Group
 def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> _Lines:
     known = set(KEYS) - _open_names(asked, filtered)
     return _Lines(
-        rolled_up=(f"pieces CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}",),
-        buckets=(f"pieces CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}",),
+        rolled_up=(f"plan CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}",),
+        buckets=(f"plan CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}",),
     )
 
 
 def _looked_up(lines: _Lines, *, with_buckets: bool) -> _Lines:
     """The same lines, where they can be found by their whole key: not the buckets of more than one quarter at once."""
-    looked_up = f"pieces CROSS JOIN combinations CROSS JOIN {{table}} USING ({_ALL_NAMES})"
+    looked_up = f"plan CROSS JOIN combinations CROSS JOIN {{table}} USING ({_ALL_NAMES})"
     (buckets,) = lines.buckets
     by_quarter = (
-        f"{looked_up} WHERE pieces.width = 0 AND until = since + {QUARTER_MS} AND start = since",
+        f"{looked_up} WHERE plan.width = 0 AND until = since + {QUARTER_MS} AND start = since",
         f"{buckets} AND until > since + {QUARTER_MS}",
     )
     return _Lines(
@@ -146,7 +143,7 @@ def _summed(lines: _Lines, named: str, columns: Sequence[str]) -> str:
     sums = ", ".join(f"SUM({column})" for column in columns)
     return f"""
       , named AS ({_usage(lines, ", ".join((named, *columns)))})
-      SELECT point, {_NAME}, {sums} FROM named GROUP BY point, name
+      SELECT {sums}, point, {_NAME} FROM named GROUP BY point, name
     """  # noqa: S608  # the same
 
 

@@ -58,6 +58,6 @@ def original_row(**overrides: object) -> OriginalRow:
 
 
 def insert_as_original(path: Path, rows: Iterable[OriginalRow]) -> None:
-    """SqliteStorage rows as 429chain would, from a connection of its own."""
+    """Stores rows as 429chain would, from a connection of its own."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(ORIGINAL_INSERT, rows)

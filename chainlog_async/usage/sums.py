@@ -1,0 +1,30 @@
+"""What is summed up about requests: the columns of buckets and rollups, in their order."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class UsageSums(msgspec.Struct, array_like=True):
+    """Sums over some requests."""
+
+    requests: int = 0
+    errors: int = 0
+    """Requests with a status of 400 or more."""
+    rate_limited: int = 0
+    """Requests with status 429."""
+    waterfalls: int = 0
+    """Requests that took more than one attempt."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    total_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_ms: float = 0.0
+    ttft_ms: float = 0.0
+    """Time to first token, of the `ttft_requests` requests that have one."""
+    ttft_requests: int = 0
+
+
+USAGE_SUMS: tuple[str, ...] = UsageSums.__struct_fields__
+"""The names of the columns."""

@@ -1,0 +1,1 @@
+"""Tests of the small things without an owner."""

@@ -1,0 +1,1 @@
+"""Tests of the storage seam and of each engine behind it."""

@@ -1,0 +1,1 @@
+"""What several tests share: builders, oracles, helpers. Nothing here is a test."""
