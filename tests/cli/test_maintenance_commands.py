@@ -184,7 +184,7 @@ def test_a_backup_replaces_nothing_unless_it_is_told_to(cli: Cli, filled: Path) 
     done = cli.run("backup", target)
     assert (done.code, done.stderr) == (
         1,
-        f"error: {target} exists already; choose another name, or replace it with --force\n",
+        f"error: {target} already exists; choose another name, or replace it with --force\n",
     )
     assert target.read_text() == "precious"
     report = cli.json("backup", target, "--force")
