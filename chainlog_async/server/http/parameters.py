@@ -175,5 +175,8 @@ def time_parameter(name: str, description: str) -> Parameter[int | None]:
             {"type": "string", "pattern": DURATION},
         ],
     }
-    remedy = "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, or how long ago, such as 90m, 24h or 7d"
+    remedy = (
+        "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
+        "or a duration back from now, such as 90m, 24h or 7d"
+    )
     return Parameter(name, description, read, remedy, schema, None)

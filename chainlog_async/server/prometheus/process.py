@@ -90,7 +90,7 @@ def _writer_metrics(statistics: Statistics) -> Iterator[Metric]:
     yield GaugeMetricFamily("chainlog_database_bytes", "Size of the database file.", statistics.database_bytes)
     yield CounterMetricFamily(
         "chainlog_gil_yield_seconds",
-        "Pauses of the event loop for the writer's thread.",
+        "Time for which the event loop yielded the GIL to the writer's thread.",
         statistics.gil_yield_ms / 1_000,
     )
     yield GaugeMetricFamily(

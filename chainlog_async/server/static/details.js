@@ -42,11 +42,11 @@ function trail({ attempts, attemptTrail }) {
     return text && el("p", { class: "muted" }, text);
   }
   const longest = Math.max(1, ...attemptTrail.map(({ latencyMs }) => latencyMs ?? 0));
-  const tries = attemptTrail.map((attempt, place) => oneTry(attempt, place, longest));
-  return el("div", {}, el("h4", {}, "Attempts"), el("ol", { class: "trail" }, tries));
+  const items = attemptTrail.map((attempt, place) => oneAttempt(attempt, place, longest));
+  return el("div", {}, el("h4", {}, "Attempts"), el("ol", { class: "trail" }, items));
 }
 
-function oneTry({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
+function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
   const bar = el("span", { class: `bar ${tone(httpStatus)}`, "aria-hidden": "true" });
   bar.style.setProperty("--share", (latencyMs ?? 0) / longest);
   return el(
