@@ -35,7 +35,7 @@ test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router
 	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
-	@PYTHONPATH=tests $(BIN)/python tests/crash/torture.py $(TORTURE_ARGS)
+	@$(BIN)/python -m tests.crash.torture $(TORTURE_ARGS)
 
 check: $(VENV)/.dev-installed ## Check formatting, lint, types and the layers of imports
 	@$(BIN)/ruff format --check .
@@ -97,7 +97,7 @@ browser: ## Install the browser in which the dashboard is tested, where that is 
 	fi
 
 screenshots: $(VENV)/.dev-installed browser ## Take the README's pictures of the dashboard anew
-	@PYTHONPATH=tests $(BIN)/python -m dashboard.screenshots
+	@$(BIN)/python -m tests.browser.screenshots
 
 .venv-litellm/.installed: pyproject.toml Makefile
 	@$(MAKE) --no-print-directory .venv-litellm/.dev-installed VENV=.venv-litellm

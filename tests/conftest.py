@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
-from rolling_up import without_rollups
-from threads import lasting_workers, workers
 
 from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
+from tests.support.rolling_up import without_rollups
+from tests.support.threads import lasting_workers, workers
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -46,6 +46,25 @@ def _no_thread_is_left() -> Iterator[None]:
     before = workers()
     yield
     assert not lasting_workers(workers() - before), "a connection was left open"
+
+
+SHORT_S = {
+    "storage.sqlite.maintenance.rounds.MAINTENANCE_INTERVAL_S": 0.02,
+    "buffer.journal_manager.FOLDER_CHECK_INTERVAL_S": 0.02,
+    "storage.sqlite.write_connection.REPLACED_FILE_POLL_S": 0.02,
+    "buffer.journal.JOURNAL_RETRY_S": 0.02,
+    "writer.committer.MIN_RETRY_PAUSE_S": 0.005,
+    "writer.committer.MAX_RETRY_PAUSE_S": 0.05,
+    "writer.writer.MIN_RETRY_PAUSE_S": 0.005,
+    "writer.writer.MAX_RETRY_PAUSE_S": 0.05,
+}
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of faults: the writer checks and tries again within milliseconds, so nobody has to wait."""
+    for name, seconds in SHORT_S.items():
+        monkeypatch.setattr(f"chainlog_async.{name}", seconds)
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from writing_tools import locked, log_all, names, settings_for, until
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer import backlog
 from chainlog_async.buffer.backlog import Backlog
 from chainlog_async.buffer.journal import Journal
 from chainlog_async.common.histogram import Tally
+from tests.support.writing import locked, log_all, names, settings_for, until
 
 BOUNDS = (1, 2.5, 10)
 

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 import chainlog_async
 from chainlog_async.cli import chainlog
 from chainlog_async.errors import ChainlogError, DatabaseError, SettingsError
-
-from .support import ROOT, Cli, entry
+from tests.support.cli import ROOT, Cli, entry
 
 COMMANDS = sorted(chainlog.commands)
 

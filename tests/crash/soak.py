@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiosqlite
-from life import Logging, Plan, log_until_killed, recover, start
-from verify import Finding, verify
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.storage.sqlite import connection as database
 from chainlog_async.storage.sqlite import open as storage_open
+
+from .life import Logging, Plan, log_until_killed, recover, start
+from .verify import Finding, verify
 
 CACHE_KIB = 2_000
 """SQLite's own cache, which would go on growing to its bound of 64 MB for longer than the soak, and hide a leak."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TORTURE = Path(__file__).with_name("torture.py")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def torture(folder: Path, *arguments: str) -> str:
     """Runs it in a process of its own, which has no threads and can fork."""
-    path = os.pathsep.join([str(TORTURE.parents[1]), str(TORTURE.parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, TORTURE, "--folder", folder, *arguments],
-        env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-m", "tests.crash.torture", "--folder", folder, *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=55,

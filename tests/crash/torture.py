@@ -21,13 +21,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from life import Plan, count_acks, log_until_killed, recover, start
-from schemas import make_original
-from soak import soak
-from support.entries import insert_as_original, original_row
-from verify import Finding, verify
-
 from chainlog_async.buffer.paths import journal_folder
+from tests.support.entries import insert_as_original, original_row
+from tests.support.schemas import make_original
+
+from .life import Plan, count_acks, log_until_killed, recover, start
+from .soak import soak
+from .verify import Finding, verify
 
 MANY_KILLS = 40
 """After so many, retention has had something to delete, and hours were rolled up."""

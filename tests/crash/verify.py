@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from life import read_acks
-
 from chainlog_async.admin.check import check_database
+
+from .life import read_acks
 
 TOTALS = "SELECT provider_id, total_requests, total_prompt_tokens FROM usage_by_provider"
 ROWS = "SELECT provider_id, prompt_tokens FROM request_logs"

@@ -1,1 +1,1 @@
-"""Tests of the integrations, over real HTTP."""
+"""Tests of the middleware and of the LiteLLM callback."""

@@ -21,8 +21,7 @@ from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.common.clock import now_ms
 from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request, record_attempt
 from chainlog_async.usage.time_window import Window
-
-from .support import App, rows_of, serving
+from tests.support.gateways import App, rows_of, serving
 
 ANSWER = {
     "model": "gpt-4o-mini-2024-07-18",

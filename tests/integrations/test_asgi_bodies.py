@@ -19,8 +19,7 @@ from chainlog_async import ChainLog, Settings
 from chainlog_async.integrations._asgi.messages import MAX_REQUEST_BYTES, ObservedRequest, ObservedResponse
 from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, ResponseSample
 from chainlog_async.integrations.asgi import ChainLogMiddleware
-
-from .support import rows_of, serving
+from tests.support.gateways import rows_of, serving
 
 PATH = "/v1/chat/completions"
 

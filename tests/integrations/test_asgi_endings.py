@@ -17,8 +17,7 @@ from starlette.routing import Route
 
 from chainlog_async import ChainLog
 from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, describe_request, record_attempt
-
-from .support import App, Row, row_count, serving
+from tests.support.gateways import App, Row, row_count, serving
 
 PATH = "/v1/chat/completions"
 QUESTION = {"model": "m", "stream": True}

@@ -26,9 +26,8 @@ from examples.demo.simulated import Behaviour, simulated_providers
 from examples.gateway.app import create_gateway
 from examples.gateway.config import Config, Provider, Target, load_config
 from examples.gateway.hanging_up import unless_hung_up
-
-from .support import Row, row_count, rows_of
-from .support import serving as support_serving
+from tests.support.gateways import Row, row_count, rows_of
+from tests.support.gateways import serving as support_serving
 
 
 def quick(
@@ -311,7 +310,7 @@ async def test_its_own_log_is_mounted(chainlog: ChainLog) -> None:
 def test_the_files_that_come_with_it_are_read(name: str, make_settings: Callable[..., Settings]) -> None:
     """Chains, providers, callers and the log's settings are all understood."""
     make_settings()
-    path = Path(__file__).parents[2] / "examples" / name
+    path = Path(__file__).resolve().parents[2] / "examples" / name
     assert load_config(path).chains
     assert Settings.load(path, section="chainlog").db_path.parent.name == "data"
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from chainlog_async.entry.line import encode_line
 from chainlog_async.integrations._litellm.entry import entry_of
 from chainlog_async.integrations._litellm.payload import ReportedAttempt, read_event, read_failure
-
-from .litellm_events import a_try
+from tests.support.litellm_events import a_try
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -1,1 +1,1 @@
-"""Tests of the HTTP service."""
+"""Tests of the service."""

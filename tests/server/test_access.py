@@ -15,8 +15,7 @@ from chainlog_async.errors import SettingsError
 from chainlog_async.server import check_bind, create_app
 from chainlog_async.server.listen import bound_socket
 from chainlog_async.server.loopback import is_loopback
-
-from .support import KEY, OTHER_KEY, entry, running, service_settings, serving
+from tests.support.service import KEY, OTHER_KEY, entry, running, service_settings, serving
 
 MISSING = "Missing or invalid API key. Provide a valid key in the Authorization header as Bearer <key>."
 WITH_KEYS = {"api_keys": [KEY, OTHER_KEY]}

@@ -11,9 +11,6 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from support.entries import entry
-from support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
-from writing_tools import check_law, settings_for
 
 from chainlog_async import Attempt, RequestFilter, RequestLogEntry, RequestLogger, UsageFilter, UsageQuery, Window
 from chainlog_async.common.clock import DAY_MS, HOUR_MS
@@ -21,6 +18,9 @@ from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import encode_line
 from chainlog_async.storage.base import BatchStorage, ReadStorage, StorageFault
 from chainlog_async.usage.time_window import STEPS
+from tests.support.entries import entry
+from tests.support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
+from tests.support.writing import check_law, settings_for
 
 START = int(datetime(2026, 3, 28, tzinfo=UTC).timestamp()) * 1_000
 """The day before the clocks of Europe go forward."""

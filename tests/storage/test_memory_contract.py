@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
+
+from tests.support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
 
 from .contract import Engine, StorageContract
 

@@ -6,15 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rolling_up import roll_up
-from schemas import query
-from writing_tools import execute, settings_for
 
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import BatchStorage, ReadStorage
 from chainlog_async.storage.engines import open_reads, open_storage
-
-from ..contract import END, Engine, StorageContract
+from tests.storage.contract import END, Engine, StorageContract
+from tests.support.rolling_up import roll_up
+from tests.support.schemas import query
+from tests.support.writing import execute, settings_for
 
 REFUSE = """
 CREATE TRIGGER IF NOT EXISTS refuse BEFORE INSERT ON request_logs WHEN NEW.model = '{}'

@@ -1,0 +1,137 @@
+"""The list of requests: filters, pages, what a row opens to, and the live tail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from chainlog_async.storage.sqlite.queries.requests import SCAN_BUDGET
+from tests.support.browser import (
+    HOSTILE,
+    HOSTILE_SCRIPT,
+    Service,
+    Viewer,
+    hostile_entry,
+    loaded,
+    recent_entries,
+    service,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ROWS = "#request-rows tr.request"
+REQUIRED = ("timestamp", "chain_name", "provider_id", "model", "latency_ms", "http_status")
+
+
+async def statuses(page: Page) -> set[str]:
+    """The statuses on the list."""
+    return set(await page.locator(f"{ROWS} .status").all_inner_texts())
+
+
+async def test_a_filter_narrows_the_list_and_stands_in_the_url(busy: Service, viewer: Viewer) -> None:
+    """A chosen status shows those requests alone, here, in another browser with the same URL, and not after Back."""
+    page = await loaded(await viewer.open(busy.url))
+    assert await statuses(page) == {"200", "429"}
+    await page.get_by_role("combobox", name="status").select_option("429")
+    await expect(page.locator(ROWS)).to_have_count(30)
+    assert await statuses(page) == {"429"}
+    assert "status=429" in page.url
+    other = await loaded(await viewer.open(page.url))
+    assert await statuses(other) == {"429"}
+    await page.go_back()
+    await expect(page.locator(ROWS)).to_have_count(50)
+    assert "status" not in page.url
+
+
+async def test_the_list_goes_on_where_it_ended(busy: Service, viewer: Viewer) -> None:
+    """`Load more` adds the next requests, none twice, until there are no more."""
+    page = await loaded(await viewer.open(f"{busy.url}/?caller=team-1"))
+    await page.get_by_role("button", name="Load more").click()
+    await expect(page.locator(ROWS)).to_have_count(75)
+    ids = [await row.get_attribute("data-id") for row in await page.locator(ROWS).all()]
+    assert len(set(ids)) == 75
+    await expect(page.get_by_role("button", name="Load more")).to_have_count(0)
+
+
+async def test_a_row_opens_to_every_try_by_keyboard(busy: Service, viewer: Viewer) -> None:
+    """Enter on a row shows each try of the chain; the URL then shows the same row opened to somebody else."""
+    page = await loaded(await viewer.open(f"{busy.url}/?requestId=request-6"))
+    row = page.locator(f"{ROWS} button")
+    await row.focus()
+    await page.keyboard.press("Enter")
+    await expect(row).to_have_attribute("aria-expanded", "true")
+    tries = page.locator(".details:not([hidden]) .trail li")
+    await expect(tries).to_have_count(2)
+    await expect(tries.first).to_contain_text("429")
+    await expect(tries.first).to_contain_text("slow down")
+    opened = page.url.replace("requestId=request-6&", "").replace("&requestId=request-6", "")
+    other = await loaded(await viewer.open(opened + "&status=429"))
+    await expect(other.locator(".details:not([hidden])")).to_contain_text("request-6")
+    await page.keyboard.press("Enter")
+    await expect(row).to_have_attribute("aria-expanded", "false")
+
+
+async def test_filters_that_let_nothing_through_can_be_cleared(busy: Service, viewer: Viewer) -> None:
+    """Where nothing passes the page says so and offers to clear the filters, which brings the requests back."""
+    page = await loaded(await viewer.open(f"{busy.url}/?error=no+such+text"))
+    await expect(page.locator("#requests-empty")).to_contain_text("No requests in this range match the filters.")
+    await page.locator("#requests-empty").get_by_role("button").click()
+    await expect(page.locator(ROWS)).to_have_count(50)
+    assert "error" not in page.url
+
+
+async def test_a_rare_filter_is_searched_a_stretch_at_a_time(tmp_path: Path, viewer: Viewer) -> None:
+    """When a search has looked far enough the page says how far back it came, and goes on from there when asked."""
+    with service(tmp_path) as running:
+        *common, rare = recent_entries(SCAN_BUDGET + 100)
+        plain = [{name: row[name] for name in REQUIRED} for row in common]
+        running.post([*plain, rare | {"error_message": "a needle"}])
+        page = await loaded(await viewer.open(f"{running.url}/?error=needle"))
+        await expect(page.locator("#more-note")).to_contain_text("Searched back to")
+        await page.get_by_role("button", name="Search further back").click()
+        await expect(page.locator(ROWS)).to_have_count(1)
+        await expect(page.locator("#more-note")).to_be_empty()
+
+
+async def test_nothing_of_an_entry_becomes_markup(tmp_path: Path, viewer: Viewer) -> None:
+    """Names and texts full of markup are shown letter for letter, wherever they stand on the page."""
+    with service(tmp_path) as running:
+        running.post([hostile_entry()])
+        page = await loaded(await viewer.open(f"{running.url}/?by=chain"))
+        await page.locator(f"{ROWS} button").click()
+        detail = page.locator(".details:not([hidden])")
+        await expect(detail).to_contain_text(HOSTILE_SCRIPT)
+        await expect(page.locator("#providers")).to_contain_text(HOSTILE_SCRIPT)
+        await expect(detail.locator("pre").last).to_contain_text("</script>")
+        for place in ("#chart-requests .legend", "#filter-caller", "#request-rows", ".trail"):
+            await expect(page.locator(place)).to_contain_text(HOSTILE)
+        for group in ("provider", "model", "caller"):
+            await page.locator(f"#by-{group}").click()
+            await expect(page.locator("#chart-requests .legend")).to_contain_text("document.title")
+        await page.get_by_role("combobox", name="provider").select_option(HOSTILE_SCRIPT)
+        await loaded(page)
+        await expect(page.locator(ROWS)).to_have_count(1)
+        assert await page.title() == "chainlog"
+        assert await page.locator("main img, main script, header script").count() == 0
+
+
+async def test_the_live_tail_can_be_paused(tmp_path: Path, viewer: Viewer) -> None:
+    """New requests come up by themselves; paused, they are counted, and shown once it goes on."""
+    with service(tmp_path) as running:
+        first, second, third, old = recent_entries(4)
+        running.post([old])
+        page = await loaded(await viewer.open(f"{running.url}/?live=1&refresh=0"))
+        await expect(page.locator("#live-state")).to_have_text("live")
+        running.post([third])
+        await expect(page.locator(ROWS)).to_have_count(2)
+        await page.get_by_role("button", name="Pause").click()
+        running.post([second, first])
+        await page.get_by_role("button", name="Resume (2 new)").wait_for()
+        await expect(page.locator(ROWS)).to_have_count(2)
+        await page.get_by_role("button", name="Resume").click()
+        await expect(page.locator(ROWS)).to_have_count(4)
+        await page.get_by_role("button", name="Live tail").click()
+        await expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+        assert "live" not in page.url

@@ -1,0 +1,1 @@
+"""Tests of what is accepted and not yet committed."""

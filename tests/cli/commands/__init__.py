@@ -1,0 +1,1 @@
+"""Tests of each command, as a process or in the test's own."""

@@ -1,0 +1,120 @@
+"""``chainlog usage`` with a window, ``latency`` and ``health``: the aggregator's numbers, drawn for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainlog_async.cli.output.charts import BAR_CELLS, bar, sparkline
+from tests.support.cli import Cli, entry
+
+HOUR = 3_600_000
+T0 = 1_764_054_000_000
+"""2025-11-25 07:00 UTC."""
+WINDOW = ("--since", "2025-11-25T07:00Z", "--until", "2025-11-25T10:00Z")
+
+
+def answer(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
+    """The one list that a command prints for machines."""
+    (items,) = cli.json(*arguments).values()
+    assert isinstance(items, list)
+    return items
+
+
+@pytest.fixture
+def store(cli: Cli) -> Cli:
+    """Three hours of two providers, the second of which is silent in the middle."""
+    cli.store(
+        entry(timestamp=T0, provider_id="groq", latency_ms=100, cost_usd=2.5, ttft_ms=10),
+        entry(timestamp=T0 + HOUR, provider_id="groq", latency_ms=200, http_status=429, error_message="slow\x1b down"),
+        entry(timestamp=T0 + 2 * HOUR, provider_id="groq", latency_ms=400),
+        entry(timestamp=T0, provider_id="azure", caller="team", latency_ms=800),
+        entry(timestamp=T0 + 2 * HOUR, provider_id="azure", caller="team", latency_ms=1_600, attempts=2),
+    )
+    return cli
+
+
+def test_usage_by_step(store: Cli) -> None:
+    """One line a step by the zone's clock, with a bar; the machine's version is the API's."""
+    lines = store.here("usage", *WINDOW, "--step", "1h", "--tz", "Asia/Tokyo").stdout.splitlines()
+    assert lines[0].startswith("from (Asia/Tokyo)")
+    assert [line[:16] for line in lines[2:]] == ["2025-11-25 16:00", "2025-11-25 17:00", "2025-11-25 18:00"]
+    assert lines[2].split()[2:5] == ["2", "-", "-"]
+    assert lines[3].split()[2:5] == ["1", "100.0%", "100.0%"]
+    assert [line.count("█") for line in lines[2:]] == [20, 10, 20]
+    assert "$2.50" in lines[2]
+    points = answer(store, "usage", *WINDOW, "--step", "1h")
+    assert [point["requests"] for point in points] == [2, 1, 2]
+
+
+def test_usage_by_group(store: Cli) -> None:
+    """One line a group, the largest first; with steps as a sparkline; filters hold."""
+    lines = store.here("usage", *WINDOW, "--by", "provider").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["groq", "3"], ["azure", "2"]]
+    lines = store.here("usage", *WINDOW, "--by", "provider", "--step", "1h").stdout.splitlines()
+    assert lines[2].endswith("███")
+    assert lines[3].endswith("█ █")
+    lines = store.here("usage", *WINDOW, "--by", "caller", "--provider", "groq").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["(none)", "3"]]
+    lines = store.here("usage", *WINDOW, "--by", "provider", "--groups", "1").stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["groq", "(others)"]
+
+
+def test_latency(store: Cli) -> None:
+    """Percentiles by group and by step, and a dash where there is none."""
+    lines = store.here("latency", *WINDOW, "--by", "provider").stdout.splitlines()
+    assert lines[2].split()[:2] == ["groq", "3"]
+    assert "33.3%" in lines[2]
+    points = answer(store, "latency", *WINDOW, "--by", "provider")
+    assert points[0]["latencyMs"]["p50"] == pytest.approx(200, rel=0.05)
+    assert points[0]["ttftMs"]["p99"] == pytest.approx(10, rel=0.05)
+    assert points[1]["ttftMs"]["p99"] is None
+    lines = store.here("latency", *WINDOW, "--step", "1h").stdout.splitlines()
+    assert [line[:16] for line in lines[2:]] == ["2025-11-25 07:00", "2025-11-25 08:00", "2025-11-25 09:00"]
+
+
+def test_health(store: Cli) -> None:
+    """Each model of each provider with its refusals and its last error, harmless to the terminal."""
+    lines = store.here("health", *WINDOW).stdout.splitlines()
+    assert "429 slow\\x1b down" in next(line for line in lines if line.startswith("groq"))
+    groq, azure = answer(store, "health", *WINDOW)
+    assert (groq["attempts"], groq["rateLimited"], groq["lastErrorStatus"]) == (3, 1, 429)
+    assert (azure["attempts"], azure["lastError"]) == (2, None)
+
+
+@pytest.mark.parametrize("command", ["usage", "latency", "health"])
+def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
+    """For people; a machine gets an empty list."""
+    assert store.here(command, "--since", "1h").stdout.count("\n") == 1
+    assert answer(store, command, "--since", "1h") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("usage", "--since", "tomorrow"), "is not a time"),
+        (("usage", "--step", "1h", "--tz", "Mars/Olympus"), "no time zone"),
+        (("latency", "--since", "1h", "--until", "2h"), "the earlier one"),
+        (("usage", "chains", "--since", "1h"), "--by chain"),
+        (("usage", "--by", "colour"), "'colour' is not one of"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(store: Cli, arguments: tuple[str, ...], words: str) -> None:
+    """As a misuse, exit code 2, with what to give instead."""
+    result = store.here(*arguments)
+    assert result.code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=50))
+def test_drawings_keep_their_size(values: list[float]) -> None:
+    """A sparkline has a character a value, a bar at most its cells, and what is above nothing is seen."""
+    line = sparkline(values)
+    assert len(line) == len(values)
+    for value, character in zip(values, line, strict=True):
+        assert (character == " ") == (value <= 0)
+        assert len(bar(value, max(values))) <= BAR_CELLS
+        assert bool(bar(value, max(values))) == (value > 0)

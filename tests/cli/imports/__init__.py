@@ -1,0 +1,1 @@
+"""Tests of importing files of other programs."""

@@ -1,0 +1,1 @@
+"""Tests of what an entry is and the line it becomes."""

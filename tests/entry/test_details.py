@@ -1,0 +1,154 @@
+"""The optional fields: who asked, what it cost, how fast it began, and every try of the chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainlog_async import Attempt, ChainLog
+from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.line import encode_line, line_as_json
+from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_ERROR_CHARS
+from chainlog_async.entry.sanitize import MAX_METADATA_BYTES
+from chainlog_async.errors import InvalidEntryError
+from tests.support.entries import entry
+from tests.support.writing import settings_for
+
+TRAIL = (
+    Attempt(provider_id="openai", model="gpt-4o-mini", http_status=429, latency_ms=12.5, error_message="slow down"),
+    Attempt(provider_id="groq", model="llama", error_message="connection refused"),
+    Attempt(provider_id="mistral", model="small", http_status=200, latency_ms=431.0),
+)
+DETAILS: dict[str, object] = {
+    "request_id": "req-1",
+    "caller": "team-a",
+    "ttft_ms": 120.5,
+    "cost_usd": 0.00125,
+    "streamed": True,
+    "cached_tokens": 64,
+    "metadata": {"env": "prod", "tags": ["a", "b"], "depth": {"n": 1}},
+    "attempt_trail": TRAIL,
+}
+
+INVALID: list[tuple[str, object, str]] = [
+    ("request_id", b"abc", "request_id is bytes"),
+    ("request_id", "x" * 257, "request_id"),
+    ("caller", 7, "caller"),
+    ("caller", "a\0b", "caller contains a NUL"),
+    ("ttft_ms", float("nan"), "ttft_ms is nan"),
+    ("ttft_ms", -1.0, "ttft_ms"),
+    ("cost_usd", float("inf"), "cost_usd is inf"),
+    ("cost_usd", 2.0 * MAX_COST_USD, "cost_usd"),
+    ("streamed", 1, "streamed"),
+    ("cached_tokens", 1.5, "cached_tokens"),
+    ("cached_tokens", -1, "cached_tokens"),
+    ("metadata", ["a"], "metadata is list"),
+    ("metadata", {"a": "x" * MAX_METADATA_BYTES}, f"the maximum is {MAX_METADATA_BYTES}"),
+    ("metadata", {"a": object()}, "metadata"),
+    ("attempt_trail", "groq", "attempt_trail is str"),
+    ("attempt_trail", [{"provider_id": "groq"}], r"model for attempt_trail\[0\]"),
+    ("attempt_trail", [{"provider_id": "groq", "model": "m", "status": 1}], "status"),
+    ("attempt_trail", [Attempt(provider_id="groq", model="m", http_status=99)], r"attempt_trail\[0\].http_status"),
+    ("attempt_trail", [Attempt(provider_id="a\0", model="m")], "provider_id of an attempt contains a NUL"),
+    ("attempt_trail", [Attempt(provider_id="groq", model="m")] * (MAX_ATTEMPTS + 1), "attempt_trail"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "words"), INVALID)
+def test_a_detail_that_cannot_be_stored_is_named(field: str, value: object, words: str) -> None:
+    """Each wrong value is refused with the field's name, and nothing else is raised."""
+    with pytest.raises(InvalidEntryError, match=words):
+        encode_line(entry(**{field: value}))
+
+
+async def test_details_are_stored_in_columns_of_their_own(tmp_path: Path) -> None:
+    """What is given is what the database holds; times are rounded half up, lists are JSON."""
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+        await chainlog.write(entry(**DETAILS))
+        await chainlog.write(entry())
+        columns = ", ".join(DETAILS)
+        rows = await chainlog.request_logger.connection.execute_fetchall(f"SELECT {columns} FROM request_logs")
+    full, plain = (dict(zip(DETAILS, row, strict=True)) for row in rows)
+    assert json.loads(full.pop("metadata")) == DETAILS["metadata"]
+    assert msgspec.convert(json.loads(full.pop("attempt_trail")), tuple[Attempt, ...]) == TRAIL
+    assert full == {
+        "request_id": "req-1",
+        "caller": "team-a",
+        "ttft_ms": 121,
+        "cost_usd": 0.00125,
+        "streamed": 1,
+        "cached_tokens": 64,
+    }
+    assert set(plain.values()) == {None}
+
+
+def test_attempts_are_as_many_as_the_trail_is_long() -> None:
+    """Whoever gives the trail need not count it; a larger number is kept, for a trail may be cut."""
+    assert msgspec.json.decode(encode_line(entry(attempt_trail=TRAIL)))[9] == len(TRAIL)
+    assert msgspec.json.decode(encode_line(entry(attempt_trail=TRAIL, attempts=5)))[9] == 5
+    assert msgspec.json.decode(encode_line(entry(attempt_trail=())))[9] == 1
+
+
+def test_secrets_are_blotted_out_of_the_trail_and_the_metadata() -> None:
+    """Keys in an attempt's error and in metadata, be it by their look or by the name they stand under, do not go in."""
+    secret = "sk-proj-abcdefghijkl"
+    line = encode_line(
+        entry(
+            attempt_trail=[
+                Attempt(provider_id="a", model="m", error_message=f"bad key {secret}"),
+                {"provider_id": "b", "model": "m", "error_message": "y" * (2 * MAX_ERROR_CHARS)},
+            ],
+            metadata={
+                "note": f"used {secret}",
+                "deep": [{"api_key": "hunter2", "max_tokens": 5, "Authorization": "x"}],
+            },
+        )
+    ).decode()
+    assert secret not in line
+    assert "hunter2" not in line
+    assert '"max_tokens":5' in line
+    assert '"Authorization":"[redacted]"' in line
+    assert len(json.loads(line)[18][1]["error_message"]) == MAX_ERROR_CHARS
+
+
+def test_json_in_either_spelling_gives_the_same_entry() -> None:
+    """CamelCase and snake_case, in the attempts too; a line read back as JSON is an entry again."""
+    snake = {**msgspec.to_builtins(DETAILS), "chain_name": "c", "provider_id": "p", "model": "m", "timestamp": 5}
+    snake |= {"latency_ms": 1, "http_status": 200}
+    camel = {_camel(name): value for name, value in snake.items()}
+    camel["attemptTrail"] = [{_camel(name): value for name, value in item.items()} for item in snake["attempt_trail"]]
+    line = encode_line(entry_from_json(json.dumps(snake)))
+    assert encode_line(entry_from_json(json.dumps(camel))) == line
+    assert encode_line(entry_from_json(line_as_json(line))) == line
+
+
+texts = st.text(max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    details=st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(DETAILS, json_values) | {"attempt_trail": st.lists(json_values, max_size=3)}
+    )
+)
+def test_whatever_is_given_is_stored_or_refused(details: dict[str, object]) -> None:
+    """No value of a detail makes encoding raise anything but the one named error, and what is encoded can be read."""
+    try:
+        line = encode_line(entry(**details))
+    except InvalidEntryError:
+        return
+    assert encode_line(entry_from_json(line_as_json(line))) == line
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)

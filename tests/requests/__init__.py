@@ -1,0 +1,1 @@
+"""Tests of single requests as values and files."""

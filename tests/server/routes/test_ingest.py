@@ -1,0 +1,257 @@
+"""``POST /v1/logs``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from chainlog_async import ChainLog
+from chainlog_async.server import create_app
+from chainlog_async.server.routes import ingest
+from tests.support.service import count_rows, entry, running, service_settings, settled
+
+NDJSON = {"Content-Type": "application/x-ndjson; charset=utf-8"}
+
+
+def lines(*documents: object) -> bytes:
+    """NDJSON of the documents; bytes stand for themselves."""
+    return b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in documents)
+
+
+async def test_one_object_is_one_entry(tmp_path: Path) -> None:
+    """An object with snake_case names is accepted as an entry and can be read back."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=entry(prompt_tokens=7, completion_tokens=2))
+        assert (reply.status_code, reply.json()) == (202, {"accepted": 1, "rejected": []})
+        await settled(client)
+        assert (await client.get("/v1/stats/providers/groq")).json()["totalTokens"] == 9
+
+
+async def test_camel_case_names_are_taken_too(tmp_path: Path) -> None:
+    """An entry may be written with the original's names."""
+    named = {"chainName": "c", "providerId": "p", "model": "m", "latencyMs": 1.5, "httpStatus": 429, "attempts": 2}
+    async with running(service_settings(tmp_path)) as client:
+        assert (await client.post("/v1/logs", json=named)).status_code == 202
+        await settled(client)
+        (row,) = (await client.get("/v1/stats/requests")).json()["requests"]
+    assert {name: row[name] for name in named} == {**named, "latencyMs": 2}
+
+
+async def test_bad_elements_of_an_array_cost_only_themselves(tmp_path: Path) -> None:
+    """Of an array the good entries are accepted, and each bad one is named with its index and reason."""
+    sent = [entry(), entry(prompt_tokens=-1), 5, entry(), {"chain_name": "c"}]
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=sent)
+        accounting = await settled(client)
+    assert reply.status_code == 202
+    assert reply.json()["accepted"] == accounting["written"] == 2
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [1, 2, 4]
+    assert "prompt_tokens" in reply.json()["rejected"][0]["error"]
+
+
+async def test_bytes_that_are_not_utf8_cost_one_element(tmp_path: Path) -> None:
+    """A text that is not UTF-8 rejects the entry it is in."""
+    bad = lines(entry(model="MODEL")).replace(b"MODEL", b"\xff")
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=b"[" + bad + b"," + lines(entry()) + b"]")
+    assert (reply.json()["accepted"], reply.json()["rejected"][0]["index"]) == (1, 0)
+
+
+async def test_a_bad_line_costs_one_line(tmp_path: Path) -> None:
+    """NDJSON may have CRLF and blank lines; a bad line is rejected under its number, counted from 0."""
+    body = lines(entry(), b"", b"{oops", lines(entry()) + b"\r", b"[]", entry())
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=body, headers=NDJSON)
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 3)
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [2, 4]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_lines_are_recognised_without_their_content_type(tmp_path: Path, end: bytes) -> None:
+    """A body whose first line is an object is NDJSON, whatever its Content-Type says."""
+    body = lines(entry(), entry(), b"oops") + end
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=body, headers={"Content-Type": "application/json"})
+    assert reply.json()["accepted"] == 2
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [2]
+
+
+async def test_pretty_printed_json_is_one_document(tmp_path: Path) -> None:
+    """Line breaks inside a document do not make it NDJSON, nor does a byte order mark spoil it."""
+    body = b"\xef\xbb\xbf\n" + json.dumps([entry(), entry()], indent=2).encode() + b"\n"
+    async with running(service_settings(tmp_path)) as client:
+        assert (await client.post("/v1/logs", content=body)).json()["accepted"] == 2
+
+
+async def test_what_is_not_json_is_refused_whole(tmp_path: Path) -> None:
+    """An empty body and one that is not JSON get 400 with the reason, and nothing is taken."""
+    async with running(service_settings(tmp_path)) as client:
+        for body, code in (
+            (b"", "empty_body"),
+            (b" \r\n\t", "empty_body"),
+            (b"oops", "invalid_json"),
+            (b"[" + lines(entry()), "invalid_json"),
+            (b'{"chain_name":\n"c"', "invalid_json"),
+            (b"\x00", "invalid_json"),
+            (b"[" * 100_000, "invalid_json"),
+        ):
+            reply = await client.post("/v1/logs", content=body)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (400, code), body[:20]
+        assert (await settled(client))["submitted"] == 0
+
+
+async def test_all_rejected_is_400(tmp_path: Path) -> None:
+    """When no entry was good the status says so, with the same body."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=[entry(http_status=42)])
+    assert (reply.status_code, reply.json()["accepted"]) == (400, 0)
+    assert reply.json()["rejected"][0]["index"] == 0
+
+
+async def test_an_empty_array_is_accepted(tmp_path: Path) -> None:
+    """Having nothing to log is no error."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=[])
+    assert (reply.status_code, reply.json()) == (202, {"accepted": 0, "rejected": []})
+
+
+async def test_a_reply_does_not_dwarf_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 1,000 rejections are listed, each with a reason of bounded length, and the others are counted."""
+    monkeypatch.setattr(ingest, "MAX_LISTED_ERROR_CHARS", 30)
+    sent = [{"x" * 10_000: 1}, *[1] * 1500]
+    async with running(service_settings(tmp_path)) as client:
+        answer = (await client.post("/v1/logs", json=sent)).json()
+    assert (len(answer["rejected"]), answer["rejectedNotListed"]) == (1000, 501)
+    assert max(len(rejected["error"]) for rejected in answer["rejected"]) == 30
+
+
+async def test_a_deeply_nested_line_costs_one_line(tmp_path: Path) -> None:
+    """JSON nested beyond reason is rejected like any other bad line."""
+    body = lines(entry(), b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=body, headers=NDJSON)
+    assert (reply.json()["accepted"], reply.json()["rejected"][0]["index"]) == (1, 1)
+
+
+def body_of(size: int) -> bytes:
+    """An entry padded to so many bytes."""
+    return lines(entry()).ljust(size)
+
+
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    """The body in chunks, so that httpx cannot announce its length."""
+    for start in range(0, len(body), 700):
+        yield body[start : start + 700]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_the_limit_is_refused(tmp_path: Path, *, chunked: bool) -> None:
+    """A body may have max_body_bytes bytes and not one more, whether or not its length is announced."""
+    async with running(service_settings(tmp_path, server={"max_body_bytes": 2048})) as client:
+        statuses = {}
+        for size in (2048, 2049, 50_000):
+            body = body_of(size)
+            reply = await client.post("/v1/logs", content=in_chunks(body) if chunked else body)
+            statuses[size] = reply.status_code
+            assert ("transfer-encoding" in reply.request.headers) is chunked
+        accounting = await settled(client)
+    assert statuses == {2048: 202, 2049: 413, 50_000: 413}
+    assert reply.json()["error"]["code"] == "body_too_large"
+    assert accounting["submitted"] == 1
+
+
+async def test_an_endless_body_is_refused_while_it_streams(tmp_path: Path) -> None:
+    """The refusal does not wait for the end of the body."""
+    settings = service_settings(tmp_path, server={"max_body_bytes": 2048})
+    async with (
+        running(settings) as client,
+        await anyio.connect_tcp(client.base_url.host, client.base_url.port or 0) as stream,
+    ):
+        await stream.send(b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await stream.send(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
+        assert (await stream.receive()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_compressed_body_is_refused_by_name(tmp_path: Path) -> None:
+    """A compressed body gets 415 instead of a puzzling remark on its JSON."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_encoding")
+
+
+async def test_a_client_that_leaves_half_way_leaves_nothing(tmp_path: Path) -> None:
+    """Of a body that was cut off nothing is taken, and the service lives on."""
+    async with running(service_settings(tmp_path)) as client:
+        async with await anyio.connect_tcp(client.base_url.host, client.base_url.port or 0) as stream:
+            await stream.send(b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n[")
+        assert (await client.post("/v1/logs", json=entry())).status_code == 202
+        accounting = await settled(client)
+    assert accounting["submitted"] == 1
+
+
+async def test_a_full_queue_says_where_to_go_on(tmp_path: Path) -> None:
+    """When the queue is full the reply says from where to send again, and doing so loses and doubles nothing."""
+    settings = service_settings(tmp_path, journal=False, max_queue_size=10, busy_timeout_ms=60_000)
+    entries = [entry(prompt_tokens=number) for number in range(25)]
+    entries[3] = entry(model=None)
+    async with running(settings) as client:
+        blocker = sqlite3.connect(settings.db_path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        reply = await client.post("/v1/logs", json=entries)
+        blocker.close()
+        answer = reply.json()
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert (answer["accepted"], answer["resendFrom"]) == (10, 11)
+        assert [rejected["index"] for rejected in answer["rejected"]] == [3]
+        assert answer["error"]["code"] == "queue_full"
+        while (rest := answer.get("resendFrom")) is not None:
+            entries = entries[rest:]
+            await settled(client)
+            answer = (await client.post("/v1/logs", json=entries)).json()
+        await settled(client)
+        rows = (await client.get("/v1/stats/requests")).json()["requests"]
+    assert sorted(row["promptTokens"] for row in rows) == [*range(3), *range(4, 25)]
+
+
+async def test_a_closed_log_is_503(tmp_path: Path) -> None:
+    """A mounted service whose log is not open says so, and that nothing was taken."""
+    app = create_app(ChainLog(service_settings(tmp_path)), already_running=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        reply = await client.post("/v1/logs", json=[entry()])
+        read = await client.get("/v1/stats/summary")
+    assert (reply.status_code, reply.json()["accepted"], reply.json()["resendFrom"]) == (503, 0, 0)
+    assert (reply.json()["error"]["code"], read.status_code) == ("closed", 503)
+    assert reply.headers["retry-after"]
+
+
+async def test_a_large_array_lets_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other requests get their turn while a long array is taken in, at least once per slice of time."""
+    monkeypatch.setattr(ingest, "INGEST_TURN_S", 0.0)
+    turns: list[int] = []
+    async with ChainLog(service_settings(tmp_path)) as chainlog, anyio.create_task_group() as tasks:
+        documents = [(number, lines(entry())) for number in range(50)]
+
+        async def watch() -> None:
+            while (accepted := chainlog.statistics().submitted) < len(documents):
+                turns.append(accepted)
+                await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(watch)
+        intake = await ingest.take_in(chainlog, documents)
+    assert intake.accepted == 50
+    assert turns == list(range(1, 50))
+
+
+async def test_everything_accepted_is_stored_at_the_end(tmp_path: Path) -> None:
+    """What got a 202 is in the database once the service has ended, though the writer had not come to it."""
+    settings = service_settings(tmp_path, flush_interval_ms=60_000)
+    async with running(settings) as client:
+        await client.post("/v1/logs", json=entry())
+        await client.post("/v1/logs", json=[entry()] * 2500)
+    assert count_rows(settings.db_path) == 2501

@@ -1,0 +1,1 @@
+"""Tests of the reads and what they cost."""

@@ -1,0 +1,1 @@
+"""Tests of the values and plans of the reads."""

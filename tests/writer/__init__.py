@@ -1,0 +1,1 @@
+"""Tests of the one task that moves batches into storage."""
