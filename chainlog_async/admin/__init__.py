@@ -1,4 +1,4 @@
-"""What an operator does to a database: check, rebuild, prune, vacuum, backup, rejected entries, journals.
+"""Operator tasks on a database: check, rebuild, prune, vacuum, backup, migrate, rejected entries, journals.
 
-Imports the layers below it; the faces (`cli`, `server`) call it.
+Imports only the layers below it; `cli` calls it.
 """

@@ -1,4 +1,4 @@
-"""Whether the file is sound, and whether totals, buckets and rollups are what rows and pruned part add up to."""
+"""Checks the file for damage, and totals, buckets and rollups against the rows and what was pruned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 from .session import count_rows, open_for_reading
 
-# Not the summary: what 429chain had deleted before the database was migrated is not in there.
+# Not pruned_summary, which lacks what 429chain deleted before the migration.
 COUNT_PRUNED = "SELECT COALESCE(SUM(total_requests), 0) FROM pruned_by_provider"
 
 
@@ -36,37 +36,37 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     database: str
     ok: bool
-    """Nothing is wrong."""
+    """Whether nothing is wrong."""
     quick: bool
-    """The indexes were not compared with the rows."""
+    """Whether comparing the indexes with the rows was skipped."""
     rows: int | None
-    """Requests in the log; None where damage keeps them from being counted."""
+    """Requests in the log; None when damage prevents counting them."""
     pruned_rows: int | None
-    """Requests that are in the totals alone; None where damage keeps them from being read."""
+    """Requests that are only in the totals; None when damage prevents reading them."""
     damage: tuple[str, ...]
-    """What SQLite finds wrong with the file, at most about a hundred lines."""
+    """What SQLite reports about the file, at most about a hundred lines."""
     differences: tuple[Difference, ...]
-    """Where totals, buckets and rollups are not what they should be; at most a hundred are listed."""
+    """Wrong numbers in totals, buckets and rollups; at most a hundred are listed."""
     wrong_numbers: int
     """How many numbers are wrong, listed or not."""
     seconds: float
-    """How long it took."""
+    """Duration of the check."""
 
 
 async def check_database(
     path: str | Path, *, quick: bool = False, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> CheckReport:
-    """Looks at one state of the database, while others may go on writing to it.
+    """Checks one state of the database while other processes write to it.
 
-    Every page is read, with `quick` without comparing indexes and rows. Nobody waits for it, but the write-ahead log
-    cannot start afresh before it is done, so it grows by what is written meanwhile.
+    Reads every page; with `quick`, indexes are not compared with the rows. No other process is blocked, but the
+    write-ahead log cannot be reset until the check is done, so it grows by what is written meanwhile.
 
-    Raises `DatabaseError` when there is nothing to look at: `DatabaseMissingError`, `OlderDatabaseError`,
-    `NotADatabaseError` where not even the schema can be read, and so on.
+    Raises `DatabaseError` when the database cannot be checked: `DatabaseMissingError`, `OlderDatabaseError`,
+    `NotADatabaseError` when not even the schema can be read, and others.
     """
     began = monotonic()
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        # The first read settles which state it is, for everything up to the end.
+        # The first read fixes the state that all later reads see.
         await connection.execute_fetchall("BEGIN")
         await fetch_int(connection, "SELECT COUNT(*) FROM sqlite_master")
         on_progress("checking the file", 0, len(TABLES) + 1)
@@ -97,7 +97,7 @@ async def check_database(
 
 async def _compare_totals(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
     for done, table in enumerate(TABLES, 1):
-        on_progress(f"adding up {table.name}", done, len(TABLES) + 1)
+        on_progress(f"summing {table.name}", done, len(TABLES) + 1)
         kept = await read_totals(connection, table.kept)
         findings.add(compare(table.name, table.columns, kept, await read_totals(connection, table.counted)))
 
@@ -114,7 +114,7 @@ async def _compare_buckets(connection: aiosqlite.Connection, findings: Findings,
 async def _compare_rollups(connection: aiosqlite.Connection, findings: Findings, on_progress: Progress) -> None:
     days = await rolled_up_days(connection)
     for done, day in enumerate(days):
-        on_progress("comparing what is rolled up, days", done, len(days))
+        on_progress("comparing rollups, days", done, len(days))
         differences, _ = await compare_rollups(connection, day)
         findings.add(differences)
 

@@ -1,4 +1,4 @@
-"""The journals beside a database: what waits in them, and writing by hand what dead writers left."""
+"""The journals beside a database: listing the entries that wait in them, and replaying those of dead writers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
 REPLAY_COMMIT_TIMEOUT_S = 30.0
-"""How long one batch may take to be committed, in seconds; a gateway would go on trying for ever."""
+"""How long one batch may take to be committed, in seconds; a gateway would retry indefinitely."""
 
 
 class JournalInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -41,17 +41,17 @@ class JournalInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     writer_id: str
     alive: bool
-    """Whether its writer runs, or somebody is replaying it."""
+    """Whether its writer runs, or another process is replaying it."""
     segments: int
     """Files of the journal."""
     bytes: int
-    """Their size together, in bytes."""
+    """Size of these files together."""
     waiting: int
-    """Entries in them that are not in the database yet."""
+    """Entries in it that are not in the database yet."""
     oldest_waiting: int | None
-    """The timestamp of the first of these, in ms since the epoch, UTC."""
+    """Timestamp of the first of these entries, in ms since the epoch, UTC; None when none waits."""
     problem: str | None = None
-    """Why a part of it cannot be read; what is in that part is not counted."""
+    """Why part of it cannot be read; entries in that part are not counted."""
 
 
 class JournalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -60,7 +60,7 @@ class JournalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     folder: str
     journals: tuple[JournalInfo, ...]
     database_error: str | None
-    """Why the database could not be asked what is committed; everything in the journals then counts as waiting."""
+    """Why the committed positions could not be read, in which case everything in the journals counts as waiting."""
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -68,21 +68,21 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     database: str
     journals: int
-    """Journals of dead writers that were replayed and are gone."""
+    """Journals of dead writers that were replayed and deleted."""
     written: int
     """Entries from them that are in the database now."""
     rejected: int
-    """Entries that were put aside in ``rejected_entries``."""
+    """Entries that the database refused, now in ``rejected_entries``."""
     truncated: int
-    """Unfinished lines: entries whose `log_request` never returned."""
+    """Truncated lines: entries whose `log_request` never returned."""
     living: int
     """Journals that were left alone because their writers run."""
     problems: tuple[str, ...]
-    """Journals that could not be read, or not be deleted, and why; they stay as they are."""
+    """Why journals could not be read or deleted; they stay unchanged."""
 
 
 async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> JournalReport:
-    """Looks at the journals beside the database; changes nothing, and works without the database too.
+    """Lists the journals beside the database; changes nothing, and works without the database too.
 
     Raises `DatabaseMissingError` when there is neither a database nor a journal, and `OSError`.
     """
@@ -93,7 +93,7 @@ async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Jo
         positions = await _positions(path, busy_timeout_ms)
     except DatabaseError as error:
         problem = error
-    # The positions first: what is committed in between is then counted as waiting, and nothing is overlooked.
+    # Positions are read first, so that an entry committed in between counts as waiting and none is missed.
     journals = await run_in_thread(_inspect_all, folder, positions)
     if journals is None:
         if isinstance(problem, DatabaseMissingError):
@@ -104,16 +104,17 @@ async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Jo
 
 
 async def replay_journals(settings: Settings, *, on_progress: Progress = no_progress) -> ReplayReport:
-    """Takes over the journals of dead writers and commits what waits in them, exactly once, as the next start would.
+    """Takes over the journals of dead writers and commits their entries exactly once, as the next start would.
 
-    The living ones are left alone. After an error, a cancellation or a kill the rest waits as before.
+    Journals of living writers are left alone. After an error, a cancellation or a kill the remaining entries stay in
+    the journals.
 
     Raises `DatabaseError` (`DatabaseMissingError`, `OlderDatabaseError`, or a batch could not be committed within
     `REPLAY_COMMIT_TIMEOUT_S` seconds) and `OSError`.
     """
     before = await list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms)
     async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
-        # Opening it to write would make a database, or migrate one.
+        # Only checks that it exists and is current; opening it for writing would create or migrate it.
         pass
     manual_replay = _ManualReplay(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
     storage = SqliteStorage(await open_database(settings), settings)
@@ -135,7 +136,7 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
 
 
 class _ManualReplay:
-    """Replays with an end to its patience."""
+    """A replay whose commits time out."""
 
     def __init__(self, expected: int, on_progress: Progress) -> None:
         self._expected = expected
@@ -158,23 +159,23 @@ class _ManualReplay:
                     commit = partial(self._commit, committer)
                     self.total += await replay([lease], storage, commit, self, max_batch_rows=max_batch_rows)
                 except OSError as error:
-                    self.problems.append(f"the journal of {lease.writer_id} stays as it is: {error}")
+                    self.problems.append(f"the journal of {lease.writer_id} stays unchanged: {error}")
         finally:
             await release_all(leases)
 
     def note_replayed(self, rows: int, truncated: int = 0) -> None:
-        """Tells how far it is."""
+        """Reports the progress."""
         self._rows += rows
         self._on_progress("replaying", self._rows, max(self._expected, self._rows))
 
     async def _commit(self, committer: Committer, batch: Batch, outcome: BatchOutcome) -> None:
-        with CancelScope(deadline=anyio.current_time() + REPLAY_COMMIT_TIMEOUT_S) as patience:
+        with CancelScope(deadline=anyio.current_time() + REPLAY_COMMIT_TIMEOUT_S) as deadline:
             await committer.commit(batch, outcome)
-        if patience.cancelled_caught:
+        if deadline.cancelled_caught:
             raise DatabaseError(
                 f"a batch could not be committed within {REPLAY_COMMIT_TIMEOUT_S:g} s: "
-                f"{self._health.last_error or 'no answer'}; the rest waits in the journal as before: "
-                "free the cause, then replay again or start the gateway"
+                f"{self._health.last_error or 'no answer'}; the rest stays in the journal: "
+                "fix the cause, then replay again or start the gateway"
             )
 
 
@@ -185,7 +186,7 @@ async def _positions(path: str | Path, busy_timeout_ms: int) -> dict[str, int]:
 
 
 def _folder_of(path: Path) -> Path:
-    # SQLite follows symbolic links, and the writers put their journals beside what it finds.
+    # SQLite follows symbolic links, and writers put their journals beside the file it finds.
     return journal_folder(path.resolve())
 
 
@@ -228,7 +229,7 @@ def _inspect(folder: Path, writer_id: str, position: int) -> JournalInfo:
 
 
 def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes]:
-    """How many whole lines there are between two places of the file, and the first of them."""
+    """Returns how many complete lines there are between two offsets of the file, and the first of them."""
     with path.open("rb") as file:
         file.seek(start)
         first = file.readline()
@@ -242,7 +243,7 @@ def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes]:
 
 
 def _timestamp(line: bytes) -> int | None:
-    """When the entry of that line ended; None when the line is not one of ours."""
+    """Returns the timestamp of the entry in that line; None when the line is not an entry."""
     try:
         values = msgspec.json.decode(line)
     except msgspec.DecodeError:

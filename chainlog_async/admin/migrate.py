@@ -1,4 +1,4 @@
-"""Bringing a database to this release's schema by hand."""
+"""Migrating a database to this release's schema on request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class MigrationReport(msgspec.Struct, frozen=True, rename="camel"):
 
     database: str
     from_version: int
-    """0: there was nothing yet."""
+    """0 when there was no database yet."""
     to_version: int
 
 
 async def migrate_database(settings: Settings, on_progress: Progress) -> MigrationReport:
-    """Makes the database where it is missing, and applies every migration that it lacks.
+    """Creates the database if it is missing, and applies every migration that it lacks.
 
     Raises `DatabaseError`; the database is then at the version of the last step that was finished.
     """

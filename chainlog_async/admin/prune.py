@@ -1,4 +1,4 @@
-"""Pruning by hand: the same small deletions that the writer's retention makes, until nothing is too much."""
+"""Pruning on request: the small deletions of the writer's retention, repeated until every limit holds."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
 from .session import count_rows, open_for_admin, open_for_reading
 
 PRUNE_TRANSACTION_S = 0.1
-"""How long one deletion may hold the write lock, about, in seconds. Larger slices delete faster."""
+"""About how long one deletion may hold the write lock, in seconds; longer ones delete faster."""
 
 COUNT_ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
 
 
 @dataclass(frozen=True, slots=True)
 class PruneLimits:
-    """What may stay; 0 sets no bound."""
+    """How much may stay; 0 sets no limit."""
 
     max_age_ms: int = 0
     max_rows: int = 0
     max_bytes: int = 0
-    """Size of the database without its free pages; the log keeps a share of it, see `log_size.MIN_LOG_SHARE`."""
+    """Size of the database without its free pages; the log keeps a share of it, see `size_estimate`."""
 
     def __bool__(self) -> bool:
         return any((self.max_age_ms, self.max_rows, self.max_bytes))
 
 
 class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What `prune_database` deleted, or `plan_pruning` found to delete."""
+    """What `prune_database` deleted, or `plan_pruning` would delete."""
 
     database: str
     dry_run: bool
     deleted: int
-    """Requests that are gone, or would be; they stay in the totals."""
+    """Requests that were deleted, or would be; they stay in the totals."""
     rows: int
     """Requests that are left, or would be."""
     bytes_before: int
     """Size of the database in bytes, free pages included."""
     bytes_after: int
     free_bytes: int
-    """What of it is free for new rows."""
+    """How much of it is free for new rows."""
     can_shrink: bool
-    """Whether free pages can go back to the file system without a VACUUM."""
+    """Whether free pages can return to the file system without a VACUUM."""
     too_large: str | None
-    """Why it is, or would be, larger than `max_bytes` all the same, in words, with the remedy; None when it is not."""
+    """Why the database exceeds, or would exceed, `max_bytes` anyway, with the remedy; None when it does not."""
     seconds: float
 
 
 async def plan_pruning(path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
-    """What `prune_database` would delete; changes nothing. By size it can only be estimated.
+    """Counts what `prune_database` would delete; changes nothing. By size this is an estimate.
 
-    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and so on.
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and others.
     """
     began = monotonic()
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
@@ -86,12 +86,13 @@ async def plan_pruning(path: str | Path, limits: PruneLimits, *, busy_timeout_ms
 async def prune_database(
     path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> PruneReport:
-    """Deletes the oldest rows until the limits hold, and gives their pages back to the file system.
+    """Deletes the oldest rows until the limits hold, and returns their pages to the file system.
 
-    Each deletion is a transaction of about `PRUNE_TRANSACTION_S` seconds, after which others get as long to write. The
-    totals stay. An error, a cancellation or a kill in the middle leaves what is deleted deleted, and the rest.
+    Each deletion is a transaction of about `PRUNE_TRANSACTION_S` seconds, followed by as long a pause in which other
+    processes can write. The totals are kept. An error, a cancellation or a kill ends the pruning; what was deleted
+    stays deleted.
 
-    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and others.
     """
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
@@ -99,7 +100,7 @@ async def prune_database(
         bytes_before = (await look_at_pages(connection)).file_bytes
         await run.prune(limits, now_ms())
         await run.give_back()
-        # The file itself only becomes smaller when the write-ahead log is moved into it.
+        # The file only shrinks when a checkpoint moves the write-ahead log into it.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
         pages = await look_at_pages(connection)
         return PruneReport(
@@ -149,7 +150,7 @@ class _PruneRun:
             started = monotonic()
             more = await give_back(self._connection, pages, keep_pages=0)
             pages = await look_at_pages(self._connection)
-            self._on_progress("giving space back", max(at_first - pages.free, 0), at_first)
+            self._on_progress("returning space", max(at_first - pages.free, 0), at_first)
             await anyio.sleep(monotonic() - started)
 
     async def _delete(self, rows: int, *, before: int = END_OF_TIME) -> None:
@@ -164,7 +165,7 @@ class _PruneRun:
         deleted = await self._purge.delete_oldest(self._connection, rows, before=before)
         self.deleted += deleted
         self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
-        # A writer that waits for the lock looks for it now and then, and has to find it free.
+        # A waiting writer polls for the lock, and must find it free.
         await anyio.sleep(monotonic() - started)
         return deleted
 
@@ -172,7 +173,7 @@ class _PruneRun:
 async def _count_surplus(
     connection: aiosqlite.Connection, limits: PruneLimits, rows: int, now: int
 ) -> tuple[int, str | None]:
-    """How many rows have to go, and why that is not enough."""
+    """Returns how many rows have to go, and why deleting them is not enough, or None."""
     surplus_rows, too_large = [0], None
     if limits.max_age_ms:
         surplus_rows.append(await fetch_int(connection, COUNT_ROWS_BEFORE, (now - limits.max_age_ms,)))

@@ -1,4 +1,4 @@
-"""Totals and buckets made anew from the rows and from what was pruned."""
+"""Recomputes totals and buckets from the rows and from what was pruned."""
 
 from __future__ import annotations
 
@@ -33,76 +33,77 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     database: str
     mended: tuple[Difference, ...]
-    """Numbers of totals and buckets that were wrong, as they were and as they are now; at most a hundred are listed."""
+    """Numbers in totals and buckets that were wrong, with their old and new values; at most a hundred are listed."""
     mended_numbers: int
-    """How many there were, listed or not."""
+    """How many numbers were corrected, listed or not."""
     forgotten_rollups: int
-    """How many spans were not rolled up right; the next writer rolls them up anew, and readers do without till then."""
+    """How many spans had wrong rollups; the next writer rolls them up again, and until then queries read the buckets.
+    """
     left: tuple[Difference, ...]
-    """What stays wrong: buckets of which rows were pruned, by provider; at most a hundred are listed."""
+    """What stays wrong: buckets whose rows were pruned, by provider; at most a hundred are listed."""
     seconds: float
-    """How long it took; for most of it nobody else could write."""
+    """How long it took; for most of that time no other process could write."""
 
 
 async def rebuild_totals(
     path: str | Path, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> RebuildReport:
-    """Replaces totals and buckets by what the rows and the pruned part add up to, in one transaction.
+    """Recomputes totals and buckets from the rows and from what was pruned, in one transaction.
 
-    What was pruned stays in the totals. Buckets from the time of the newest pruned row and before stay as they are, for
-    their rows are not there any more. The result is compared once more before the commit; a kill, a cancellation or an
-    error leaves everything as it was. Others cannot write meanwhile: a gateway keeps its entries in its journal.
+    What was pruned stays in the totals. Buckets from the time of the newest pruned row and before stay unchanged,
+    because their rows no longer exist. The result is verified before the commit; a kill, a cancellation or an error
+    leaves everything unchanged. No other process can write meanwhile; a gateway keeps its entries in its journal.
 
-    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and so on.
+    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and others.
     """
     began = monotonic()
-    mended, left = Findings(), Findings()
+    corrected, left = Findings(), Findings()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for done, table in enumerate(TABLES):
-            on_progress(f"adding up {table.name}", done, len(TABLES))
-            await _correct_totals(connection, table, mended)
+            on_progress(f"summing {table.name}", done, len(TABLES))
+            await _correct_totals(connection, table, corrected)
         since = await first_whole_bucket(connection)
         if since > START_OF_TIME:
             left.add(await compare_older(connection, since))
         forgotten = 0
         async for day in days_since(connection, since, on_progress):
             for bucket_table in BUCKETS:
-                if await _correct_buckets(connection, bucket_table, day, mended):
-                    # Their sums may be the same as before, and their parts not.
+                if await _correct_buckets(connection, bucket_table, day, corrected):
+                    # A rollup can have the right sum of wrong parts.
                     forgotten += await forget_rollups(connection, day)
         forgotten += await _forget_wrong_rollups(connection, on_progress)
         on_progress("committing", 1, 1)
     return RebuildReport(
         database=str(path),
-        mended=mended.listed,
-        mended_numbers=mended.count,
+        mended=corrected.listed,
+        mended_numbers=corrected.count,
         forgotten_rollups=forgotten,
         left=left.listed,
         seconds=round(monotonic() - began, 3),
     )
 
 
-async def _correct_totals(connection: aiosqlite.Connection, table: TotalsTable, mended: Findings) -> None:
+async def _correct_totals(connection: aiosqlite.Connection, table: TotalsTable, corrected: Findings) -> None:
     counted = await read_totals(connection, table.counted)
     kept = await read_totals(connection, table.kept)
     if wrong := list(compare(table.name, table.columns, kept, counted)):
         await _replace(connection, table, counted)
-        mended.add(wrong)
+        corrected.add(wrong)
 
 
 async def _replace(connection: aiosqlite.Connection, table: TotalsTable, totals: TotalsByKey) -> None:
     await connection.execute_fetchall(table.clear)
     for key, values in totals.items():
-        # Not executemany: a cursor that outlives the connection would keep the transaction open.
+        # Not executemany, whose cursor may outlive the connection and keep the transaction open.
         await connection.execute_fetchall(table.store, (key, *values))
     left = list(compare(table.name, table.columns, await read_totals(connection, table.kept), totals))
     _refuse(table.name, left, len(left))
 
 
 async def _correct_buckets(
-    connection: aiosqlite.Connection, table: BucketTable, day: TimeSpan, mended: Findings
+    connection: aiosqlite.Connection, table: BucketTable, day: TimeSpan, corrected: Findings
 ) -> bool:
-    if not await compare_buckets(connection, table, day, mended):
+    if not await compare_buckets(connection, table, day, corrected):
         return False
     parameters = {"since": day.since, "until": day.until}
     await connection.execute_fetchall(table.clear, parameters)
@@ -117,7 +118,7 @@ async def _forget_wrong_rollups(connection: aiosqlite.Connection, on_progress: P
     forgotten = 0
     days = await rolled_up_days(connection)
     for done, day in enumerate(days):
-        on_progress("comparing what is rolled up, days", done, len(days))
+        on_progress("comparing rollups, days", done, len(days))
         _, spans = await compare_rollups(connection, day)
         for span in spans:
             forgotten += await forget_rollups(connection, span)
@@ -129,5 +130,5 @@ def _refuse(table: str, left: Sequence[Difference], count: int) -> None:
         raise DatabaseError(
             f"{table} would still be wrong ({count} numbers, such as {left[0].column} of "
             f"{left[0].name!r}: {left[0].kept!r} instead of {left[0].counted!r}), so nothing was changed; look for "
-            "triggers on that table which are not chainlog-async's"
+            "triggers on that table that are not chainlog-async's"
         )

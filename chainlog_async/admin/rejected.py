@@ -1,4 +1,4 @@
-"""Entries that the database refused: looking at them, trying again, deleting them."""
+"""Entries that the database refused: listing, retrying and deleting them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DELETE_REJECTED = "DELETE FROM rejected_entries WHERE id = ?"
 WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, 0, ?, ?)"
 DELETE_POSITION = "DELETE FROM writer_positions WHERE writer_id = ?"
 RETRY_WRITER_ID = "chainlog rejected retry"
-"""Stands for a writer while one entry is written by the same statement as every batch; its position goes with it."""
+"""Writer id under which an entry is retried with the statement of every batch; its position is deleted again."""
 
 
 class RejectedEntry(msgspec.Struct, frozen=True, rename="camel"):
@@ -36,13 +36,13 @@ class RejectedEntry(msgspec.Struct, frozen=True, rename="camel"):
     rejected_at: int
     """In ms since the epoch, UTC."""
     error: str
-    """What the database said, with SQLite's name for it; or what is wrong with the line in the journal."""
+    """What the database reported, with SQLite's error name; or what is wrong with the line in the journal."""
     entry: msgspec.Raw
-    """JSON: an object with the entry's fields, or a string when the line was none."""
+    """JSON: an object with the entry's fields, or a string when the line was not an entry."""
 
 
 class StillRejected(msgspec.Struct, frozen=True, rename="camel"):
-    """An entry that was tried again in vain, or is not there."""
+    """An entry that was refused again, or does not exist."""
 
     id: int
     error: str
@@ -63,13 +63,13 @@ class DeleteReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     database: str
     deleted: tuple[int, ...]
     missing: tuple[int, ...]
-    """Ids that are not there."""
+    """Ids that do not exist."""
 
 
 async def list_rejected(
     path: str | Path, limit: int | None = None, *, busy_timeout_ms: int = 5_000
 ) -> list[RejectedEntry]:
-    """The refused entries, newest first. Raises `DatabaseError`, such as `DatabaseMissingError`."""
+    """Returns the rejected entries, newest first, at most `limit`. Raises `DatabaseError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         rows = await connection.execute_fetchall(LIST_REJECTED, (-1 if limit is None else limit,))
         return [RejectedEntry(row[0], row[1], row[2], msgspec.Raw(_json(row[3]))) for row in rows]
@@ -79,14 +79,16 @@ async def retry_rejected(
     path: str | Path,
     ids: Sequence[int] | None = None,
     *,
-    redact: Callable[[str], str] = Redactor(),  # noqa: B008  # immutable
+    redact: Callable[[str], str] = Redactor(),  # noqa: B008  # a Redactor is immutable
     busy_timeout_ms: int = 5_000,
     on_progress: Progress = no_progress,
 ) -> RetryReport:
-    """Tries to write refused entries, oldest first; all of them without `ids`.
+    """Writes rejected entries again: those with the `ids`, or without `ids` all of them, oldest first.
 
-    Each is one transaction: it is in the log and its totals and gone from here, or it stays here as it was. Raises
-    `DatabaseError` when the database cannot be written at all; what was written up to then stays written.
+    Each is one transaction: the entry moves to the log and its totals, or stays rejected. Secrets are redacted by
+    `redact`.
+
+    Raises `DatabaseError` when the database cannot be written at all; what was written up to then stays written.
     """
     written: list[int] = []
     failed: list[StillRejected] = []
@@ -94,12 +96,12 @@ async def retry_rejected(
         if ids is None:
             ids = [int(row[0]) for row in await connection.execute_fetchall(REJECTED_IDS)]
         for done, number in enumerate(ids):
-            on_progress("trying again", done, len(ids))
+            on_progress("retrying", done, len(ids))
             try:
                 if await _retry(connection, number, redact):
                     written.append(number)
                 else:
-                    failed.append(StillRejected(number, "there is no rejected entry of that number"))
+                    failed.append(StillRejected(number, "there is no rejected entry with that id"))
             except InvalidEntryError as error:
                 failed.append(StillRejected(number, str(error)))
             except sqlite3.Error as error:
@@ -110,7 +112,7 @@ async def retry_rejected(
 
 
 async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_ms: int = 5_000) -> DeleteReport:
-    """Deletes refused entries for good, all in one transaction. Raises `DatabaseError`."""
+    """Deletes rejected entries permanently, all in one transaction. Raises `DatabaseError`."""
     deleted: list[int] = []
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         for number in ids:
@@ -122,7 +124,7 @@ async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_
 
 
 async def _retry(connection: aiosqlite.Connection, number: int, redact: Callable[[str], str]) -> bool:
-    """False when there is no such entry. Raises `InvalidEntryError` or `sqlite3.Error`; the entry then stays."""
+    """Returns False for an unknown id. Raises `InvalidEntryError` or `sqlite3.Error`; the entry then stays rejected."""
     async with write_transaction(connection):
         rows = list(await connection.execute_fetchall(REJECTED_ENTRY, (number,)))
         if not rows:
@@ -135,7 +137,7 @@ async def _retry(connection: aiosqlite.Connection, number: int, redact: Callable
 
 
 def _json(text: str) -> bytes:
-    """The text if it is JSON, else the text as a JSON string, so that whatever holds it is JSON."""
+    """Returns the text if it is JSON, otherwise the text as a JSON string, so that the result is always valid JSON."""
     try:
         msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

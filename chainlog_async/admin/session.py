@@ -1,6 +1,6 @@
-"""What the operator's commands stand on: a database that is there and up to date, opened to be read or to be changed.
+"""Opens databases for the admin tasks: they must exist and have the current schema.
 
-Nothing here makes a file. A cancelled caller leaves no statement running and no transaction open.
+Nothing here creates a file. A cancelled caller leaves no statement running and no transaction open.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 @asynccontextmanager
 async def open_for_reading(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
-    """A read-only connection for as long as the block lasts.
+    """Opens a read-only connection for the duration of the block.
 
-    Raises `DatabaseMissingError`, `OlderDatabaseError` and the like, and a `DatabaseError` that says what to do for
-    every `sqlite3.Error` in the block.
+    Raises `DatabaseMissingError`, `OlderDatabaseError` and other `DatabaseError`s when it cannot be opened, and turns
+    every `sqlite3.Error` in the block into a `DatabaseError` that names the remedy.
     """
     connection = await open_reader(path, busy_timeout_ms=busy_timeout_ms)
     async with _closing(connection):
@@ -34,30 +34,33 @@ async def open_for_reading(path: str | Path, *, busy_timeout_ms: int = 5_000) ->
 
 @asynccontextmanager
 async def open_for_admin(path: str | Path, *, busy_timeout_ms: int = 5_000) -> AsyncGenerator[aiosqlite.Connection]:
-    """A connection that may write, in autocommit mode, for as long as the block lasts. Raises the same."""
+    """Opens a connection that may write, in autocommit mode, for the duration of the block.
+
+    Raises what `open_for_reading` raises.
+    """
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms):
-        # Asked first, for opening it to write would make it or turn it to write-ahead logging.
+        # Checked first: opening it for writing would create it, or switch it to write-ahead logging.
         pass
     connection = await initialize_database(path, busy_timeout_ms=busy_timeout_ms)
     async with _closing(connection):
         with named_errors(path):
-            # The copy of a VACUUM, and the sorting of every row, are too much for memory.
+            # The copy of a VACUUM and the sorting of all rows may not fit into memory.
             await connection.execute_fetchall("PRAGMA temp_store = FILE")
             yield connection
 
 
 @asynccontextmanager
 async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[None]:
-    """Commits at the end of the block, or leaves everything as it was. Raises `sqlite3.Error`.
+    """Commits at the end of the block; an exception rolls everything back. Raises `sqlite3.Error`.
 
-    After a cancellation it is the closing of the connection that rolls back.
+    After a cancellation, closing the connection rolls back.
     """
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
         yield
         await run_shielded(_commit(connection))
     except Exception:
-        # Some errors, SQLITE_FULL among them, end the transaction by themselves; a second ROLLBACK would hide them.
+        # SQLITE_FULL and some other errors roll back by themselves; a second ROLLBACK would hide them.
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
         raise

@@ -1,4 +1,4 @@
-"""Rewriting the file without its free pages, so that from then on it can shrink by itself."""
+"""Rewrites the file without its free pages; from then on it can shrink by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
 from .session import open_for_admin, open_for_reading
 
 WAL_OVERHEAD = 1.01
-"""A page in the write-ahead log has a header of 24 bytes."""
+"""Size of a page in the write-ahead log, which adds a header of 24 bytes, relative to the page."""
 
 
 class VacuumReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -27,13 +27,13 @@ class VacuumReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Size of the database in bytes, free pages included."""
     bytes_after: int
     converted: bool
-    """Whether the file could not give pages back before, and now can."""
+    """Whether the file could not return pages before, and now can."""
     seconds: float
-    """How long it took; for most of it nobody else could write."""
+    """How long it took; for most of that time no other process could write."""
 
 
 async def vacuum_space_needs(path: str | Path, *, busy_timeout_ms: int = 5_000) -> list[SpaceNeed]:
-    """Which folders `vacuum_database` needs room in for a while, at the most. Raises `DatabaseError` or `OSError`."""
+    """Returns how much space `vacuum_database` needs at most, by folder. Raises `DatabaseError` or `OSError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         return await _needs(connection)
 
@@ -41,18 +41,18 @@ async def vacuum_space_needs(path: str | Path, *, busy_timeout_ms: int = 5_000) 
 async def vacuum_database(
     path: str | Path, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> VacuumReport:
-    """Compacts the file, and turns one without auto_vacuum, as 429chain makes them, into one that can shrink.
+    """Compacts the file, and converts one without auto_vacuum, as 429chain creates them, into one that can shrink.
 
-    It is one transaction: an error, a cancellation or a kill leaves the file as it was. Others read on but cannot
-    write meanwhile; a gateway keeps its entries in its journal.
+    It is one transaction: an error, a cancellation or a kill leaves the file unchanged. Other processes can read but
+    not write meanwhile; a gateway keeps its entries in its journal.
 
-    Raises `DatabaseError`: there is not enough room, another process holds the lock, `DatabaseMissingError`,
-    `OlderDatabaseError`, and so on.
+    Raises `DatabaseError`: too little disk space, another process holds the lock, `DatabaseMissingError`,
+    `OlderDatabaseError`, and others.
     """
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         require_space(
-            await _needs(connection), remedy="make room, or set SQLITE_TMPDIR to a folder on a disk that has more"
+            await _needs(connection), remedy="free some space, or set SQLITE_TMPDIR to a folder on a larger disk"
         )
         before = await look_at_pages(connection)
         on_progress("rewriting the file", 0, None)
@@ -70,7 +70,7 @@ async def vacuum_database(
 
 
 async def _needs(connection: aiosqlite.Connection) -> list[SpaceNeed]:
-    """The new file is made among the temporary files, and goes through the write-ahead log to its place."""
+    """The new file is written to a temporary file, then copied back through the write-ahead log."""
     size = (await look_at_pages(connection)).used_bytes
     ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
     folder = Path(str(file)).parent

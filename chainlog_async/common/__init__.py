@@ -1,1 +1,1 @@
-"""Small things without an owner: time, units, histograms, locks, cancellation. Imports only `errors`."""
+"""Small helpers: time, units, histograms, files, locks, cancellation. Imports only `errors`."""

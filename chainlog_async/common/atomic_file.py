@@ -1,4 +1,4 @@
-"""A file in the making, which gets its name when it is whole. Everything here blocks; call it in a thread."""
+"""A file that gets its name only once it is complete. Everything here blocks; call it in a thread."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ _SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 class AtomicFile:
-    """A file beside the target, locked for as long as it is worked on, so that a dead one can be told."""
+    """A partial file next to its target; its lock tells a file being written from the leftover of a dead process."""
 
     def __init__(self, source: Path, target: Path, *, overwrite: bool) -> None:
         self._source = source
-        # A rename would replace a symbolic link, not what it leads to.
+        # A rename would replace a symbolic link instead of its target.
         self._target = target.resolve()
         self._overwrite = overwrite
         self._descriptor: int | None = None
         self.path = self._target.with_name(f".{self._target.name}.partial")
 
     def begin(self) -> None:
-        """Makes it, empty, or takes over what a killed process left. Raises `DatabaseError` or `OSError`."""
+        """Creates an empty file, or takes over the leftover of a killed process.
+
+        Raises `DatabaseError` or `OSError`.
+        """
         self._refuse_bad_target()
         while self._descriptor is None:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -40,10 +43,13 @@ class AtomicFile:
         self._remove_journal()
 
     def publish(self) -> int:
-        """Syncs it and gives it its name, for good. Returns its size in bytes. Raises `DatabaseError` or `OSError`."""
+        """Syncs the file and renames it to the target. Returns its size in bytes.
+
+        Raises `DatabaseError` or `OSError`.
+        """
         descriptor = self._descriptor
         if descriptor is None:
-            raise AssertionError("nothing was begun")
+            raise AssertionError("begin() was not called")
         os.fsync(descriptor)
         self._refuse_existing()
         size = os.fstat(descriptor).st_size
@@ -53,18 +59,18 @@ class AtomicFile:
         return size
 
     def discard(self) -> None:
-        """Leaves nothing behind; once the file has its name, does nothing."""
+        """Removes the file and everything next to it; does nothing once it was published."""
         if self._descriptor is not None:
             self.path.unlink(missing_ok=True)
             self._remove_journal()
             self._close()
 
     def _remove_journal(self) -> None:
-        # SQLite would roll the journal of an earlier try back into the new file.
+        # SQLite would roll the journal of an earlier attempt back into the new file.
         Path(f"{self.path}-journal").unlink(missing_ok=True)
 
     def _close(self) -> None:
-        # Not before the end: closing a file drops the locks that SQLite holds on it in this process.
+        # Only at the end: closing a file drops the locks that SQLite holds on it in this process.
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -74,7 +80,7 @@ class AtomicFile:
         if target.is_dir():
             raise DatabaseError(f"{target} is a folder; name a file in it")
         if not target.parent.is_dir():
-            raise DatabaseError(f"{target.parent} is no folder; make it, or choose another one")
+            raise DatabaseError(f"{target.parent} is not a folder; create it, or choose another one")
         own = [source, *(Path(f"{source}{suffix}") for suffix in _SUFFIXES)]
         if any(path == target or (path.exists() and target.exists() and path.samefile(target)) for path in own):
             raise DatabaseError(f"{target} belongs to the database itself; choose another name")
@@ -84,13 +90,13 @@ class AtomicFile:
         for suffix in ("-wal", "-journal"):
             log = Path(f"{self._target}{suffix}")
             if log.exists():
-                # SQLite would take it for the new file's own.
+                # SQLite would treat it as belonging to the new file.
                 raise DatabaseError(
                     f"{log} exists, so {self._target} is a database in use, or one that was not closed; "
                     "choose another name"
                 )
         if self._target.exists() and not self._overwrite:
-            raise DatabaseError(f"{self._target} exists already; choose another name, or replace it with --force")
+            raise DatabaseError(f"{self._target} already exists; choose another name, or replace it with --force")
 
 
 def _is_locked_and_in_place(path: Path, descriptor: int) -> bool:

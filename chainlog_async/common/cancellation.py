@@ -1,4 +1,4 @@
-"""Work that has to come to its end once it is begun."""
+"""Work that must run to its end once it has begun."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 MAX_BLOCKING_THREADS = 8
-"""How many calls may block at once, each in a thread; a log makes one or two."""
+"""How many blocking calls may run at once, each in a thread; a log needs one or two."""
 
 ANYIO_CANCELLATIONS = ("Cancelled via cancel scope ", "Cancelled by cancel scope ")
-"""How the messages begin with which anyio cancels a task, from its release 4.10 on and before.
+"""Prefixes of the messages with which anyio cancels a task, from its release 4.10 on and before.
 
-anyio tells its own cancellations by these words as well (``is_anyio_cancellation`` in its asyncio backend).
+anyio recognizes its own cancellations by them, too (``is_anyio_cancellation`` in its asyncio backend).
 """
 
 _limiter: RunVar[CapacityLimiter] = RunVar("chainlog_async threads")
 
 
 async def run_shielded(work: Coroutine[object, object, _T]) -> _T:
-    """Runs the work to its end, however often the caller is cancelled meanwhile; then the cancellation goes on.
+    """Runs the work to its end even if the caller is cancelled; the cancellation continues afterwards.
 
-    `CancelScope(shield=True)` holds off anyio's cancellations alone: `Task.cancel()`, which `asyncio.timeout` and
-    `asyncio.TaskGroup` use, goes through it. A statement that aiosqlite's thread has begun goes on all the same, so
-    whoever stops waiting for it in the middle knows nothing about the connection any more.
+    Returns the result of the work. `CancelScope(shield=True)` only holds off cancellations by anyio, not
+    `Task.cancel()`, which `asyncio.timeout` and `asyncio.TaskGroup` use. A statement that aiosqlite's thread has begun
+    continues anyway, so a caller that stops waiting for it no longer knows the state of the connection.
     """
     task = _Uncancelled(work)
     cancelled: asyncio.CancelledError | None = None
@@ -42,22 +42,22 @@ async def run_shielded(work: Coroutine[object, object, _T]) -> _T:
                 cancelled = error
     if cancelled is None:
         return task.result()
-    # Looked at, or asyncio would report an error that nobody retrieved.
+    # Retrieved, or asyncio would report an exception that was never retrieved.
     raise cancelled from (None if task.cancelled() else task.exception())
 
 
 class _Uncancelled(asyncio.Task[_T]):
-    """A task that the end of `asyncio.run`, which cancels every task there is, waits for instead."""
+    """A task that the end of `asyncio.run`, which cancels every task, waits for instead."""
 
     def cancel(self, msg: object = None) -> bool:
-        """Accepts cancellation from a cancel scope of anyio's inside the work alone, such as a deadline of its own."""
+        """Accepts only cancellations by an anyio cancel scope inside the work, such as a deadline of its own."""
         return isinstance(msg, str) and msg.startswith(ANYIO_CANCELLATIONS) and super().cancel(msg)
 
 
 async def run_in_thread(function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Calls what blocks for a moment in a thread, and returns when it has returned, like `run_shielded`.
+    """Runs a blocking function in a thread and returns its result; like `run_shielded`, it always runs to its end.
 
-    Not one of anyio's usual threads: those are the gateway's, which may keep all of them busy.
+    It does not use anyio's default threads: the gateway may keep all of those busy.
     """
     try:
         limiter = _limiter.get()

@@ -1,4 +1,4 @@
-"""Room on the disk, and names that outlast a power cut. Everything here blocks for a moment; call it in a thread."""
+"""Disk space, and file names that survive a power cut. Everything here blocks for a moment; call it in a thread."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from chainlog_async.errors import DatabaseError
 
-_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # where SQLite looks, in its order
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # SQLite's candidates, in its order
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceNeed:
-    """Bytes that work will take in a folder for a while, and what is free there."""
+    """Bytes that a task temporarily needs in a folder, and how many are free there."""
 
     folder: Path
     needed: int
@@ -23,7 +23,7 @@ class SpaceNeed:
 
 
 def space_needs(wants: Iterable[tuple[Path, int]]) -> list[SpaceNeed]:
-    """Adds up what is wanted in folders of the same disk. Raises `OSError`."""
+    """Returns the needs of the wanted sizes by folder, summed for folders on the same disk. Raises `OSError`."""
     needs: dict[int, SpaceNeed] = {}
     for folder, size in wants:
         device = folder.stat().st_dev
@@ -37,7 +37,7 @@ def space_needs(wants: Iterable[tuple[Path, int]]) -> list[SpaceNeed]:
 
 
 def require_space(needs: Iterable[SpaceNeed], *, remedy: str) -> None:
-    """Raises `DatabaseError` when one of the folders has not the room; nothing was touched then."""
+    """Raises `DatabaseError` when one of the folders has too little space; call it before changing anything."""
     for need in needs:
         if need.needed > need.free:
             raise DatabaseError(
@@ -47,7 +47,7 @@ def require_space(needs: Iterable[SpaceNeed], *, remedy: str) -> None:
 
 
 def temporary_folder() -> Path:
-    """Where SQLite puts its temporary files: the first of its candidates that can be written to."""
+    """Returns where SQLite puts its temporary files: the first of its candidates that is writable."""
     candidates = [os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), *_TEMPORARY_FOLDERS]
     for candidate in candidates:
         if candidate and Path(candidate).is_dir() and os.access(candidate, os.W_OK | os.X_OK):
@@ -56,7 +56,7 @@ def temporary_folder() -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in the folder outlast a power cut. Raises `OSError`."""
+    """Syncs the names in the folder, so that they survive a power cut. Raises `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """Locks on files that the kernel releases when their holder ends, however it ends.
 
-``flock`` belongs to the open file, not to a process id, which the system may assign again. Everything here blocks for
-a moment; call it in a thread.
+``flock`` belongs to the open file, not to a process id, which the system may reuse. Everything here blocks for a
+moment; call it in a thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HAS_FILE_LOCKS = fcntl is not None
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Locks the open file, without waiting. False when another open file holds it. Raises `OSError`."""
+    """Locks the open file without waiting; returns False when another open file holds it. Raises `OSError`."""
     if fcntl is None:
         return True
     try:
@@ -30,7 +30,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def is_at_path(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one at the path. False too when there is none. Raises `OSError`."""
+    """Returns whether the open file is still the one at the path, which may be gone. Raises `OSError`."""
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How values are spread, counted as they come: a bisection and two additions for each."""
+"""Counts values by size as they come: a bisection and two additions per value."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 
 
 class Histogram(msgspec.Struct, frozen=True, rename="camel"):
-    """Values that were counted so far, by size."""
+    """The distribution of the values counted so far."""
 
     bounds: tuple[float, ...]
-    """Upper bounds, each included in what it bounds, ascending."""
+    """Upper bounds, inclusive and ascending."""
     counts: tuple[int, ...]
-    """How many values lie between the bound before and this one; one number more than bounds, for what is above."""
+    """How many values lie between the previous bound and this one; the last count is of the values above all bounds."""
     sum: float
-    """All values together, in the unit of the bounds."""
+    """Sum of all values, in the unit of the bounds."""
 
 
 class Tally:
-    """A histogram in the making. Not thread-safe."""
+    """A histogram that is being counted. Not thread-safe."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
@@ -33,5 +33,5 @@ class Tally:
         self._sum += value
 
     def histogram(self) -> Histogram:
-        """What was counted so far, as a value."""
+        """Returns what was counted so far."""
         return Histogram(self._bounds, tuple(self._counts), self._sum)

@@ -1,4 +1,4 @@
-"""Log lines that cannot become a flood."""
+"""Limits how often a warning is logged."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 from time import monotonic
 
 LOG_PERIOD_S = 60.0
-"""Shortest time between two log lines about the same thing, in seconds."""
+"""Minimum time between two log lines of the same topic, in seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 class LogThrottle:
-    """Says the same thing at most once per period, with how often it happened since."""
+    """Logs each topic at most once per period, with the number of occurrences since the last line."""
 
     def __init__(self, period_s: float = LOG_PERIOD_S) -> None:
         self._period_s = period_s
@@ -20,7 +20,7 @@ class LogThrottle:
         self._suppressed: dict[str, int] = {}
 
     def warn(self, topic: str, detail: str, count: int = 1) -> None:
-        """Logs a warning, or only counts it when the topic was logged less than a period ago."""
+        """Logs a warning, or only counts it if the topic was logged less than a period ago."""
         total = self._suppressed.get(topic, 0) + count
         now = monotonic()
         if now - self._logged_at.get(topic, -self._period_s) < self._period_s:

@@ -1,4 +1,4 @@
-"""How far long work is: told to whoever wants to know, or to the log."""
+"""Progress of long-running work, reported to a callback or to the log."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable
 from time import monotonic
 
 Progress = Callable[[str, int, int | None], None]
-"""Told how far long work is, on the event loop, now and then.
+"""Called now and then with the progress of the work, on the event loop.
 
-What is being done; how much of it is done, in whatever unit; and how much there is, or None where nobody knows.
+The arguments: what is being done; how much of it is done, in any unit; and how much there is, or None if unknown.
 """
 
 PROGRESS_LOG_INTERVAL_S = 5.0
-"""Shortest time between two lines of the log about the same work, in seconds; work that is shorter has none."""
+"""Minimum time between two log lines about the same work, in seconds; shorter work is not logged."""
 
 logger = logging.getLogger(__name__)
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:
-    """For a caller that does not want to be told."""
+    """Ignores the progress."""
 
 
 class LoggedProgress:
-    """Tells the log."""
+    """Logs the progress."""
 
     def __init__(self) -> None:
         self._logged_at = monotonic()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Logs a line, unless the one before is not old enough."""
+        """Logs a line if the last one is old enough."""
         now = monotonic()
         if now - self._logged_at >= PROGRESS_LOG_INTERVAL_S:
             self._logged_at = now

@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_duration(text: str) -> int:
-    """A duration in ms: numbers with ms, s, m or min, h, d or w. Raises `ValueError`."""
+    """Parses a duration to ms: numbers with ms, s, m or min, h, d or w. Raises `ValueError`."""
     total, end = 0.0, 0
     for part in _PART.finditer(text.lower()):
         if part.start() != end or part[2] not in _MS_OF_UNIT:
@@ -25,12 +25,12 @@ def parse_duration(text: str) -> int:
         total += float(part[1]) * _MS_OF_UNIT[part[2]]
         end = part.end()
     if not end or end != len(text):
-        raise ValueError(f"{text!r} is no duration; give a number and a unit, such as 90m, 12h, 30d or 2w")
+        raise ValueError(f"{text!r} is not a duration; give a number and a unit, such as 90m, 12h, 30d or 2w")
     return round(total)
 
 
 def parse_instant(text: str, *, now: int) -> int:
-    """A time in ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
+    """Parses a time to ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
 
     An ISO time without a zone is UTC. Raises `ValueError`.
     """
@@ -47,19 +47,21 @@ def parse_instant(text: str, *, now: int) -> int:
         return now - parse_duration(text)
     except ValueError:
         raise ValueError(
-            f"{text[:60]!r} is no time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
-            "or how long ago, such as 90m, 24h or 7d"
+            f"{text[:60]!r} is not a time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
+            "or a duration back from now, such as 90m, 24h or 7d"
         ) from None
 
 
 def parse_bytes(text: str) -> int:
-    """A size in bytes: a number alone, or with kB, MB, GB, TB (thousands), KiB, MiB, GiB, TiB or K, M, G, T (1024s).
+    """Parses a size to bytes: a number, alone or with kB, MB, GB, TB (1000s), KiB, MiB, GiB, TiB or K, M, G, T (1024s).
 
     Raises `ValueError`.
     """
     size = _SIZE.fullmatch(text)
     if size is None:
-        raise ValueError(f"{text!r} is no size; give a number of bytes or with a unit, such as 500MB, 2GB or 1.5GiB")
+        raise ValueError(
+            f"{text!r} is not a size; give a number of bytes, or one with a unit, such as 500MB, 2GB or 1.5GiB"
+        )
     prefix, binary = (size[2] or "").lower(), bool(size[3])
     if not prefix:
         base = 1
@@ -70,7 +72,7 @@ def parse_bytes(text: str) -> int:
 
 
 def size_text(size: int) -> str:
-    """A size in bytes as ``812 bytes``, ``4.1 kB`` or ``2.50 GB``: thousands, and three figures."""
+    """Formats a size in bytes as ``812 bytes``, ``4.1 kB`` or ``2.50 GB``: powers of 1000, three digits."""
     value, power = float(size), 0
     while value >= 999.5 and power < len(_UNITS) - 1:
         value /= 1_000

@@ -1,1 +1,1 @@
-"""What a request is, and the line of JSON it becomes. Imports `common` and `errors`."""
+"""An entry, its validation, and its line of JSON. Imports `common` and `errors`."""

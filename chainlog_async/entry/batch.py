@@ -1,4 +1,4 @@
-"""Neighbouring lines of one writer's stream, which are committed together."""
+"""Consecutive lines of one writer, which are committed together."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Batch:
 
     @property
     def end(self) -> int:
-        """The position once it is committed."""
+        """The position in the stream after it is committed."""
         return self.start + len(self.lines)
 
     def part_before(self, position: int) -> Batch:
-        """The lines before that position, which is a line's end; a batch without rows when there are none."""
+        """Returns the lines before a position, which is the end of a line; without rows if there are none."""
         lines = self.lines[: max(position - self.start, 0)]
         return Batch(self.writer_id, self.start, lines, lines.count(b"\n"))
 
     def split(self) -> tuple[Batch, Batch]:
-        """Two halves; only for a batch of at least two rows."""
+        """Returns two halves; only for a batch of at least two rows."""
         lines = self.lines.splitlines(keepends=True)
         half = len(lines) // 2
         first = b"".join(lines[:half])

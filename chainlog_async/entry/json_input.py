@@ -1,4 +1,4 @@
-"""An entry out of JSON, with names in snake_case or camelCase."""
+"""Entries from JSON, with names in snake_case or camelCase."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REQUIRED = frozenset(field.name for field in msgspec.structs.fields(RequestLogE
 
 
 def entry_from_json(data: bytes | str) -> RequestLogEntry:
-    """Reads one JSON object with snake_case or camelCase names.
+    """Parses an entry from one JSON object with names in snake_case or camelCase.
 
     Raises `InvalidEntryError` when it is not JSON, not an object, or has an unknown or missing field.
     """
@@ -24,17 +24,20 @@ def entry_from_json(data: bytes | str) -> RequestLogEntry:
 
 
 def json_value(data: bytes | str) -> object:
-    """What the JSON says. Raises `InvalidEntryError` for what is none."""
+    """Parses JSON. Raises `InvalidEntryError` when it is invalid or nested too deeply."""
     try:
         return _decode_json(data)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidEntryError(f"not JSON: {error}") from None
     except RecursionError:
-        raise InvalidEntryError("JSON that is nested this deeply cannot be read") from None
+        raise InvalidEntryError("the JSON cannot be read: it is nested too deeply") from None
 
 
 def entry_from_mapping(value: object) -> RequestLogEntry:
-    """The same for a JSON value that is decoded already. Raises `InvalidEntryError`."""
+    """Builds an entry from decoded JSON with names in snake_case or camelCase.
+
+    Raises `InvalidEntryError` when it is not an object, or has an unknown or missing field.
+    """
     if not isinstance(value, Mapping):
         raise InvalidEntryError(f"an entry is a JSON object, not {_json_type(value)}")
     fields: dict[str, object] = {}
@@ -48,11 +51,11 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
     missing = [name for name in ENTRY_FIELDS if name in _REQUIRED and name not in fields]
     if missing:
         raise InvalidEntryError(f"missing field{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
-    return RequestLogEntry(**fields)  # type: ignore[arg-type]  # judged when it is encoded, like any other entry
+    return RequestLogEntry(**fields)  # type: ignore[arg-type]  # validated when it is encoded, like any other entry
 
 
 def _attempts(trail: object) -> object:
-    """Attempts under snake_case names; what is no list of objects is judged with the rest of the entry."""
+    """Converts the names in attempts to snake_case; anything but a list of objects is validated with the entry."""
     if not isinstance(trail, list):
         return trail
     return [
@@ -85,7 +88,7 @@ def _short(name: object) -> str:
 
 def _did_you_mean(name: str) -> str:
     close = difflib.get_close_matches(name, _FIELD_OF_NAME, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(ENTRY_FIELDS)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(ENTRY_FIELDS)}"
 
 
 def _json_type(value: object) -> str:

@@ -1,7 +1,7 @@
-"""One request of the gateway, and the line it becomes.
+"""Encodes an entry as a line of JSON.
 
-An entry is cheap to build and never judged while it is built. It is judged once, when it is encoded: the line is
-decoded again by a strict decoder, so whatever is in a line can be stored.
+Building an entry is cheap and validates nothing. It is validated once, when it is encoded: the line is decoded again by
+a strict decoder, so whatever is in a line can be stored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ErrorText = Annotated[str, msgspec.Meta(max_length=MAX_ERROR_CHARS)]
 
 
 class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What an attempt in a line must hold: the fields of `Attempt` with their bounds."""
+    """The bounds of an attempt in a line: the fields of `Attempt`."""
 
     provider_id: _Name
     model: _Name
@@ -39,7 +39,7 @@ class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class LineEntry(msgspec.Struct, array_like=True, gc=False):
-    """What a line must hold: the fields of `RequestLogEntry` with the bounds of the database."""
+    """The bounds of a line: the fields of `RequestLogEntry`, as the database can store them."""
 
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
     chain_name: _Name
@@ -63,14 +63,14 @@ class LineEntry(msgspec.Struct, array_like=True, gc=False):
 
 
 def _plain(value: object) -> object:
-    """A subclass of str, int or float (numpy's float64, for one) as what it is at heart; msgspec knows exact types."""
+    """Converts a subclass of str, int or float, such as numpy's float64, to its base type, which msgspec needs."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
         return int.__int__(value)
     if isinstance(value, float):
         return float.__float__(value)
-    raise TypeError(f"{type(value).__name__} is no type that an entry holds")
+    raise TypeError(f"{type(value).__name__} is not a type that an entry can hold")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
@@ -79,17 +79,17 @@ _decode_json = msgspec.json.Decoder().decode
 
 
 def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor()) -> bytes:  # noqa: B008  # immutable
-    """The entry as one line of JSON, an array, without the newline; its messages and metadata without secrets.
+    """Encodes the entry as one line of JSON, an array, without the newline; secrets are redacted.
 
-    Raises `InvalidEntryError` when a value cannot be stored: wrong type, out of range, NaN, a NUL or a lone
-    surrogate in a text, a name that is too long.
+    Raises `InvalidEntryError` when a value cannot be stored: wrong type, out of range, NaN, a NUL or a lone surrogate
+    in a text, a name that is too long.
     """
     try:
         if entry.error_message is not None or entry.attempt_trail is not None or entry.metadata is not None:
             entry = sanitize_entry(entry, redact)
         line = _encode(entry)
         checked = _decode_line(line)
-        # msgspec writes bytes as base64 text and NaN as null: two wrong types that look right in the line.
+        # msgspec writes bytes as base64 text and NaN as null, which would be valid in the line.
         if not (type(entry.chain_name) is type(entry.provider_id) is type(entry.model) is str):
             _require_texts(entry)
         if entry.total_tokens is not None and checked.total_tokens is None:
@@ -101,8 +101,8 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             or entry.cost_usd is not None
         ):
             _require_details(entry, checked)
-        # Only a line with an escape can hold a NUL, and most have none. Looking for the number is nine times as fast as
-        # looking for the byte string (measured on Python 3.11).
+        # Only a line with an escape can hold a NUL, and most have none. Searching for the integer is nine times as fast
+        # as searching for a byte string (measured on Python 3.11).
         if BACKSLASH in line:
             _refuse_nul(checked)
     except InvalidEntryError:
@@ -115,7 +115,7 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
 
 
 def check_line(line: bytes) -> None:
-    """Raises `InvalidEntryError` when the line, read back from a journal, is not one that `encode_line` wrote."""
+    """Raises `InvalidEntryError` when a line from a journal is not one that `encode_line` wrote."""
     try:
         checked = _decode_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -125,7 +125,7 @@ def check_line(line: bytes) -> None:
 
 
 def line_as_json(line: bytes) -> str:
-    """A line as a JSON object with the fields' names, as `entry_from_json` reads it; other bytes as a JSON string."""
+    """Converts a line to a JSON object with field names, for `entry_from_json`; other bytes to a JSON string."""
     try:
         values = _decode_json(line)
         named = dict(zip(ENTRY_FIELDS, values, strict=False)) if isinstance(values, list) else None
@@ -142,7 +142,7 @@ def _require_texts(entry: RequestLogEntry) -> None:
 
 
 def _require_details(entry: RequestLogEntry, checked: LineEntry) -> None:
-    """The same two wrong types, bytes and NaN, in the optional fields."""
+    """Refuses bytes and NaN, which the line does not show, in the optional fields."""
     for name in ("request_id", "caller"):
         value: object = getattr(entry, name)
         if value is not None and not isinstance(value, str):
@@ -162,23 +162,23 @@ def _refuse_nul(checked: LineEntry) -> None:
 
 def _refuse_nul_in(name: str, value: str | None) -> None:
     if value is not None and "\0" in value:
-        raise InvalidEntryError(f"{name} holds a NUL character; SQLite would cut the text there")
+        raise InvalidEntryError(f"{name} contains a NUL character, at which SQLite would truncate the text")
 
 
 def _describe_bad_field(entry: object, error: Exception) -> str:
-    """Which field it is that cannot be encoded at all."""
+    """Returns which field cannot be encoded, and why."""
     if not isinstance(entry, RequestLogEntry):
-        return f"{type(entry).__name__} is no entry; give a RequestLogEntry"
+        return f"{type(entry).__name__} is not an entry; give a RequestLogEntry"
     for name in ENTRY_FIELDS:
         try:
             _encode(getattr(entry, name))
-        except Exception as field_error:  # noqa: BLE001  # the same
+        except Exception as field_error:  # noqa: BLE001  # a field may hold anything at all
             return f"{name} cannot be stored: {field_error}"
     return f"the entry cannot be stored: {error}"
 
 
 def _explain(error: Exception) -> str:
-    """Says the field's name, where msgspec says the place by its index in the array; people know the field's name."""
+    """Returns msgspec's message with the name of the field in place of its index in the array."""
 
     def name_of(place: re.Match[str]) -> str:
         index = int(place[1])

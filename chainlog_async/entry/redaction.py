@@ -1,4 +1,4 @@
-"""Secrets in error messages: providers repeat keys and URLs in theirs, and a log is read by many."""
+"""Redacts secrets in error messages: providers quote keys and URLs in theirs, and many people read a log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _NAMES = r"api[-_]?key|access[-_]?token|auth[-_]?token|secret|password"
 _EQUALS = r"[\"']?\s{0,2}[:=]\s{0,2}[\"']?"
 
 PATTERNS: dict[str, tuple[str, ...]] = {
-    # Keys by their makers' prefixes: OpenAI, Anthropic, OpenRouter and DeepSeek (sk-), Stripe, Groq, xAI, Perplexity,
-    # Fireworks, Hugging Face, Replicate, GitHub, Google, NVIDIA, Cerebras, AWS, and JSON web tokens.
+    # Keys by the prefixes of their issuers: OpenAI, Anthropic, OpenRouter and DeepSeek (sk-), Stripe, Groq, xAI,
+    # Perplexity, Fireworks, Hugging Face, Replicate, GitHub, Google, NVIDIA, Cerebras, AWS, and JSON web tokens.
     rf"\b(?:sk|rk|pk)[-_]{_WORD}{{6,}}": ("k-", "k_"),
     rf"\b(?:gsk|hf|r8|fw|ghp|gho|ghs|github_pat)_{_WORD}{{8,}}": (
         "k_", "hf_", "r8_", "fw_", "ghp_", "gho_", "ghs_", "_pat_"
@@ -23,32 +23,33 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     r"\bAIza[A-Za-z0-9_-]{10,}": ("aiza",),
     r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}": ("akia", "asia"),
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?": ("eyj",),
-    # Keys by their place: after "Bearer", after "api key", before the host of a URL, in its query.
+    # Keys by their position: after "Bearer", after "api key", before the host of a URL, in its query.
     rf"(?i:\b(?P<scheme>bearer|basic)\s{{1,4}}){_WORD}{{6,}}": ("bearer", "basic"),
     rf"(?i:(?P<name>\b(?:x-)?(?:{_NAMES}){_EQUALS})){_WORD}{{6,}}": ("key", "access", "auth", "secret", "password"),
     rf"(?i:(?P<query>[?&](?:key|token)=)){_WORD}{{6,}}": ("key", "token="),
     r"(?P<url>\b[a-z][a-z0-9+.-]{1,15}://)[^\s@\"'<>]{1,200}(?=@)": ("@",),
 }  # fmt: skip
-"""What is blotted out without being asked for, each linear in the length of the text, and a part that it has for sure.
+"""The patterns of secrets that are always redacted, each linear in the length of the text, with their hints.
 
-Those parts, in the folded text, are looked for first: that takes a tenth of the time, and most messages have none.
+A text that matches a pattern contains one of its hints. These are searched first, in the folded text: that takes a
+tenth of the time, and most messages have none.
 """
 
 _HINTS = tuple(dict.fromkeys(hint for hints in PATTERNS.values() for hint in hints))
 
 
 class Redactor:
-    """Blots secrets out of a text."""
+    """Redacts secrets in a text. Immutable."""
 
     def __init__(self, more_patterns: Sequence[str] = ()) -> None:
-        """`more_patterns` are regular expressions. Raises `re.error` when one is none."""
+        """`more_patterns` are further regular expressions. Raises `re.error` when one is invalid."""
         self._secret = _any_of((*PATTERNS, *more_patterns))
         self._more_secret = _any_of(more_patterns) if more_patterns else None
 
     def __call__(self, text: str) -> str:
-        """The text with every secret replaced by ``[redacted]``."""
+        """Returns the text with every secret replaced by ``[redacted]``."""
         folded = text.casefold()
-        # Not `any`, which takes two thirds longer on a short text.
+        # Not `any`, which takes two thirds longer for a short text.
         for hint in _HINTS:
             if hint in folded:
                 return self._secret.sub(_redact_match, text)
@@ -60,7 +61,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _redact_match(secret: re.Match[str]) -> str:
-    """Keeps the word that gave the secret away: readers want to know what was there."""
+    """Keeps the word that identified the secret, so that readers know what was there."""
     groups = secret.groupdict()
     if groups["scheme"]:
         return f"{groups['scheme']} {REDACTED}"

@@ -1,4 +1,4 @@
-"""What is done to an entry before it is encoded: secrets are blotted out, long messages cut, loose ends tied."""
+"""Sanitizes an entry before it is encoded: redacts secrets, cuts long messages, corrects the number of attempts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 MAX_PARTIAL_SECRET_CHARS = 256
-"""In how many characters `redaction` knows a secret for one; user and password in a URL take most."""
+"""How many characters `redaction` needs to recognize a secret; user and password in a URL need the most."""
 
 MAX_METADATA_BYTES = 4096
-"""Largest metadata of a request, in bytes of JSON."""
+"""Maximum size of the metadata of a request, in bytes of JSON."""
 
 _SECRET_NAME = re.compile(r"(?i)api[-_]?key|authorization|password|passwd|secret|cookie|(?:^|[-_])token$")
 
@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def sanitize_entry(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
-    """The entry as it may be stored. Raises `InvalidEntryError` for what cannot be sanitize_entry."""
+    """Returns the entry as it may be stored. Raises `InvalidEntryError` for a value of the wrong type or size."""
     changes: dict[str, object] = {}
     if entry.error_message is not None:
         changes["error_message"] = sanitize_message(entry.error_message, redact, "error_message")
@@ -43,13 +43,16 @@ def sanitize_entry(entry: RequestLogEntry, redact: Callable[[str], str]) -> Requ
 
 
 def sanitize_message(message: object, redact: Callable[[str], str], name: str) -> str:
-    """An error text without secrets, and not too long. Raises `InvalidEntryError` when it is no str."""
+    """Returns an error text with secrets redacted, cut to `MAX_ERROR_CHARS`.
+
+    Raises `InvalidEntryError`, with `name` in its message, when it is not a str.
+    """
     if not isinstance(message, str):
         raise InvalidEntryError(f"{name} is {type(message).__name__}; give a str or None")
-    # A secret may begin before the cut and end after it.
+    # A secret may start before the cut and end after it.
     clean = redact(message[: 2 * MAX_ERROR_CHARS])
     if len(message) > 2 * MAX_ERROR_CHARS:
-        # Where much was blotted out, even the end of what was looked at is kept: it may be half a secret.
+        # After many redactions even the end of the searched text would be kept, and it may be half a secret.
         clean = clean[:-MAX_PARTIAL_SECRET_CHARS]
     elif len(clean) <= MAX_ERROR_CHARS:
         return clean
@@ -81,7 +84,7 @@ def _clean_metadata(metadata: object, redact: Callable[[str], str]) -> object:
         raise InvalidEntryError(f"metadata is {type(metadata).__name__}; give a dict, or None")
     clean = _without_secrets(metadata, redact)
     if (size := len(_encode(clean))) > MAX_METADATA_BYTES:
-        raise InvalidEntryError(f"metadata takes {size} bytes of JSON; {MAX_METADATA_BYTES} is the most")
+        raise InvalidEntryError(f"metadata takes {size} bytes of JSON; the maximum is {MAX_METADATA_BYTES}")
     return clean
 
 

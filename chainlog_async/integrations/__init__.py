@@ -1,1 +1,1 @@
-"""Ways for other programs to log here: each module serves one kind of gateway, and imports only the core."""
+"""Integrations that log the requests of other programs; each serves one kind of gateway and imports only the core."""

@@ -1,7 +1,7 @@
-"""Every call of an OpenAI-compatible ASGI application as a row of the log. Needs no framework and no extra.
+"""Logs every call of an OpenAI-compatible ASGI application. Needs no framework and no extra.
 
-``app.add_middleware(ChainLogMiddleware, chainlog=chainlog)`` records status, times and tokens by looking at what passes
-by; the handler adds what only it knows with `attempt`, `record_attempt` and `describe_request`.
+``app.add_middleware(ChainLogMiddleware, chainlog=chainlog)`` records status, times and tokens from the messages that
+pass through; the handler adds what only it knows with `attempt`, `record_attempt` and `describe_request`.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ __all__ = [
 ]
 
 OPENAI_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages")
-"""Ends of the paths whose POST requests are recorded."""
+"""Path suffixes whose POST requests are recorded."""
 
 App = Callable[..., Awaitable[None]]
 
 
 class ChainLogMiddleware:
-    """ASGI middleware that records each call once its answer has ended; bodies pass untouched and unbuffered.
+    """ASGI middleware that records each call once its response has ended; bodies pass unchanged and unbuffered.
 
-    ``paths`` are the ends of the paths whose POST requests are recorded. ``chain_name`` and ``provider_id`` stand for
-    what the handler does not say. ``cost`` is asked for the price of a finished entry, in US dollars, when the handler
-    gave none. Nothing that goes wrong in here reaches the request; it is logged, at most once a minute.
+    ``paths`` are the path suffixes whose POST requests are recorded. ``chain_name`` and ``provider_id`` are used unless
+    the handler gives others. ``cost`` is called with a finished entry for its price in US dollars, unless the handler
+    gave one. Errors in the middleware never affect the request; they are logged, at most once a minute.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ChainLogMiddleware:
         self._log_throttle = LogThrottle()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve the request and record it. Raises what the application raises."""
+        """Serves the request and records it. Raises what the application raises."""
         if not self._is_recorded(scope):
             await self._app(scope, receive, send)
             return
@@ -99,5 +99,5 @@ class ChainLogMiddleware:
             self._chainlog.log_request(entry)
         except ChainlogError as refusal:
             self._log_throttle.warn("asgi", f"a request was not recorded: {refusal}")
-        except Exception as slip:  # noqa: BLE001  # the request is answered, whatever became of its record
-            self._log_throttle.warn("asgi", f"a request was not recorded: {name_error(slip)}")
+        except Exception as bug:  # noqa: BLE001  # a failure to record must not affect the request
+            self._log_throttle.warn("asgi", f"a request was not recorded: {name_error(bug)}")

@@ -1,4 +1,4 @@
-"""A request log for programs without one event loop that lives as long as they do."""
+"""A request log for programs that have no single, long-lived event loop."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ TICK_INTERVAL_S = 1.0
 """Time between two calls of `on_tick`, in seconds."""
 
 REOPEN_INTERVAL_S = 5.0
-"""Pause before the database is opened again after it could not be, in seconds."""
+"""Pause before another attempt to open the database, in seconds."""
 
 MAX_EARLY_ENTRIES = 100_000
-"""How many entries wait in memory while the database is not open; what comes then is dropped, and told."""
+"""How many entries may wait in memory while the database is not open; further ones are dropped with a warning."""
 
 EXIT_GRACE_S = 10.0
-"""What closing takes at most beside the drain of `shutdown_timeout_ms`, in seconds."""
+"""How long closing may take in addition to `shutdown_timeout_ms`, in seconds."""
 
 BACKGROUND_FLUSH_INTERVAL_MS = 1_000
-"""Time between two commits where the settings say nothing of it and there is a journal, in ms."""
+"""Time between two commits when the settings do not set it and there is a journal, in ms."""
 
 logger = logging.getLogger(__name__)
 
 
 def background_settings(settings: Settings) -> Settings:
-    """The same for a loop of its own: commits once a second, and no giving way.
+    """Returns the settings adapted to a loop on its own thread: one commit per second, and no yielding of the GIL.
 
-    Each commit interrupts the program's loop, and what waits for one is in the journal already; without a journal, or
-    where `flush_interval_ms` was set, that stays as it is. Giving way would look every 2 ms whether this loop is the
-    busy one, which it is not.
+    Each commit interrupts the program's loop, and entries that wait for one are already in the journal. Without a
+    journal, or when `flush_interval_ms` was set, the interval stays unchanged. Yielding would check every 2 ms whether
+    this loop is busy, which it is not.
     """
     changes: dict[str, object] = {"yield_gil": False}
     if settings.journal and "flush_interval_ms" not in settings.model_fields_set:
@@ -46,10 +46,10 @@ def background_settings(settings: Settings) -> Settings:
 
 
 class BackgroundLog:
-    """Owns a `ChainLog` on a thread and an event loop of its own, from the first entry until `close`.
+    """Runs a `ChainLog` in a thread with an event loop of its own, from the first entry until `close`.
 
-    Entries come from any thread, with an event loop or without. A log that cannot be opened is tried again every
-    `REOPEN_INTERVAL_S`; meanwhile entries wait in memory.
+    Entries come from any thread, with or without an event loop. If the log cannot be opened, it retries every
+    `REOPEN_INTERVAL_S` seconds; meanwhile entries wait in memory. Thread-safe.
     """
 
     def __init__(self, load: Callable[[], Settings], *, on_tick: Callable[[], None] = lambda: None) -> None:
@@ -66,7 +66,7 @@ class BackgroundLog:
         self._log_throttle = LogThrottle()
 
     def log(self, entry: RequestLogEntry) -> None:
-        """Takes in the entry and returns at once. Never raises."""
+        """Accepts the entry and returns at once. Never raises."""
         chainlog = self._chainlog
         if chainlog is None:
             with self._lock:
@@ -77,15 +77,15 @@ class BackgroundLog:
         chainlog.log_request(entry)
 
     def close(self) -> None:
-        """Writes what was taken in and ends the thread; returns when that is done. Entries after that are dropped.
+        """Writes the accepted entries, ends the thread, and returns once that is done. Later entries are dropped.
 
-        Made for the end of the process: no thread has to be started for it, which Python no longer allows then.
+        Meant for the end of the process: it starts no thread, which Python no longer allows then.
         """
         self._closing.set()
         if self._thread is None:
             return
         if (loop := self._loop) is not None:
-            with suppress(RuntimeError):  # the loop ended on its own
+            with suppress(RuntimeError):  # the loop has already ended
                 loop.call_soon_threadsafe(self._wake.set)
         self._thread.join(self._close_timeout_s)
         if self._early:
@@ -98,7 +98,7 @@ class BackgroundLog:
             return
         self._early.append(entry)
         if self._thread is None:
-            # A daemon: it must not keep the interpreter waiting for a close that only comes at its end.
+            # A daemon, so that the interpreter does not wait for it before atexit calls close.
             self._thread = threading.Thread(target=self._run, name="chainlog", daemon=True)
             self._thread.start()
 
@@ -108,7 +108,7 @@ class BackgroundLog:
                 settings = background_settings(self._load())
                 self._close_timeout_s = settings.shutdown_timeout_ms / 1000 + EXIT_GRACE_S
                 asyncio.run(self._serve(settings))
-            except Exception as error:  # noqa: BLE001  # whatever it is, the program that logs goes on
+            except Exception as error:  # noqa: BLE001  # no error here may reach the program
                 self._log_throttle.warn("the request log cannot be opened", f"{type(error).__name__}: {error}")
             if self._closing.wait(REOPEN_INTERVAL_S):
                 return
@@ -128,7 +128,7 @@ class BackgroundLog:
                     self._chainlog = None
 
     def _open(self, chainlog: ChainLog) -> None:
-        """Hands over what came early, before anything that comes from now on."""
+        """Submits the entries that came early, before any later one."""
         with self._lock:
             while self._early:
                 chainlog.log_request(self._early.popleft())

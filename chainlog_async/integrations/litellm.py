@@ -1,8 +1,8 @@
-"""LiteLLM's requests in the request log: one row for each, with its tries; for the SDK, the Router and the proxy.
+"""Logs the requests of LiteLLM, one row each with its attempts; for the SDK, the Router and the proxy.
 
     litellm.callbacks = [chainlog_async.integrations.litellm.handler]
 
-or, in the proxy's configuration, ``litellm_settings: {callbacks: chainlog_async.integrations.litellm.handler}``.
+or, in the configuration of the proxy, ``litellm_settings: {callbacks: chainlog_async.integrations.litellm.handler}``.
 The settings come from the file that ``CHAINLOG_CONFIG`` names and from ``CHAINLOG_...`` variables.
 """
 
@@ -25,12 +25,12 @@ Kwargs = Mapping[str, object]
 
 
 def settings_from_environment() -> Settings:
-    """What ``CHAINLOG_CONFIG`` and ``CHAINLOG_...`` say. Raises `SettingsError`."""
+    """Loads the settings from ``CHAINLOG_CONFIG`` and ``CHAINLOG_...`` variables. Raises `SettingsError`."""
     return Settings.load(os.environ.get("CHAINLOG_CONFIG"))
 
 
 class ChainlogHandler(CustomLogger):
-    """LiteLLM's callbacks. Nothing is opened before the first of them, and nothing is ever raised to LiteLLM.
+    """The callbacks of LiteLLM. Opens nothing before the first callback, and never raises to LiteLLM.
 
     One handler serves every thread and event loop of the process. At the end of the process everything is written;
     `close` does that earlier.
@@ -41,48 +41,48 @@ class ChainlogHandler(CustomLogger):
         self._load = load
         self._log_throttle = LogThrottle()
         self._reset()
-        # A process that was forked has neither the thread nor the requests that wait here.
+        # A forked process has neither the thread nor the requests that wait in the parent.
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
         atexit.register(self._at_exit)
 
     def close(self) -> None:
-        """Ends every request that waits for another try, writes everything and closes the database; waits for that.
+        """Ends every request that waits for another attempt, writes everything and closes the database.
 
-        What LiteLLM reports afterwards is not logged. In an async program, first
-        ``await GLOBAL_LOGGING_WORKER.flush()``, LiteLLM's own queue, then call this in a thread.
+        Returns once that is done; what LiteLLM reports afterwards is not logged. In an async program, first ``await
+        GLOBAL_LOGGING_WORKER.flush()``, which is LiteLLM's own queue, then call this in a thread.
         """
         self._join.flush()
         self._log.close()
 
     def log_pre_api_call(self, model: object, messages: object, kwargs: Kwargs) -> None:
-        """A try begins."""
+        """LiteLLM starts an attempt."""
         self._join.began(str(kwargs.get("litellm_call_id")), str(kwargs.get("litellm_trace_id")))
 
     def log_success_event(self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object) -> None:
-        """A try answered."""
+        """An attempt succeeded."""
         self._take(kwargs, succeeded=True)
 
     def log_failure_event(self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object) -> None:
-        """A try failed."""
+        """An attempt failed."""
         self._take(kwargs, succeeded=False)
 
     async def async_log_success_event(
         self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object
     ) -> None:
-        """A try answered."""
+        """An attempt succeeded."""
         self._take(kwargs, succeeded=True)
 
     async def async_log_failure_event(
         self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object
     ) -> None:
-        """A try failed; under the proxy LiteLLM says so for the first try of a request only."""
+        """An attempt failed; under the proxy, LiteLLM only calls this for the first attempt of a request."""
         self._take(kwargs, succeeded=False)
 
     async def async_post_call_failure_deployment_hook(
         self, request_data: Kwargs, exception: Exception, call_type: object, fallback_depth: int | None = None
     ) -> None:
-        """A try failed; LiteLLM says so for every try, but with less about it."""
+        """An attempt failed; LiteLLM calls this for every attempt, but with fewer details."""
         try:
             self._join.failed(read_failure(request_data, exception))
         except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
@@ -91,12 +91,12 @@ class ChainlogHandler(CustomLogger):
     async def async_post_call_failure_hook(
         self, request_data: Kwargs, original_exception: Exception, user_api_key_dict: object, *_: object, **__: object
     ) -> None:
-        """The proxy tells its client that the request failed; other requests than for a model are not logged."""
+        """The proxy reports a failed request to its client; only requests for a model are logged."""
         if not (request_data.get("model") and request_data.get("litellm_call_id")):
             return
         try:
             self._join.refused(read_failure(request_data, original_exception))
-        except Exception as error:  # noqa: BLE001  # the same
+        except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
             self._report(error)
 
     def _reset(self) -> None:
@@ -119,7 +119,7 @@ class ChainlogHandler(CustomLogger):
                 self._join.succeeded(item)
             else:
                 self._join.failed(item)
-        except Exception as error:  # noqa: BLE001  # the same
+        except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
             self._report(error)
 
     def _report(self, error: Exception) -> None:
@@ -127,14 +127,14 @@ class ChainlogHandler(CustomLogger):
 
 
 def _drain_litellm() -> None:
-    """Has LiteLLM run the callbacks that it still holds; on its own it does so at exit, but after us."""
+    """Makes LiteLLM run its pending callbacks; on its own it does so at exit, but after this handler."""
     try:
         from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
-        GLOBAL_LOGGING_WORKER._flush_on_exit()  # noqa: SLF001  # what LiteLLM has registered with atexit itself
+        GLOBAL_LOGGING_WORKER._flush_on_exit()  # noqa: SLF001  # LiteLLM itself registers it with atexit
     except (ImportError, AttributeError):
         return
 
 
 handler = ChainlogHandler()
-"""The handler to name in ``litellm.callbacks``, configured by the environment."""
+"""The handler for ``litellm.callbacks``, configured by the environment."""

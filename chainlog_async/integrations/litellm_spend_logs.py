@@ -1,6 +1,6 @@
-"""Rows of LiteLLM's table ``LiteLLM_SpendLogs`` as entries.
+"""Converts rows of LiteLLM's table ``LiteLLM_SpendLogs`` to entries.
 
-Its key and responses are never read, and its messages only to keep them out of the error message.
+Its keys and responses are never read, and its messages only to mask them in the error message.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str], float]) -> RequestLogEntry:
-    """The entry of a row whose JSON columns may be texts. Raises `InvalidEntryError` for what is no such row."""
+    """Returns the entry of a row; its JSON columns may be text. Raises `InvalidEntryError` when it is not such a row.
+
+    `seconds_of` converts a time, given with its column's name, to s since the epoch.
+    """
     missing = [name for name in ("request_id", "startTime", "endTime") if row.get(name) is None]
     if missing:
-        raise InvalidEntryError(f"no row of LiteLLM_SpendLogs: it has no {', '.join(missing)}")
+        raise InvalidEntryError(f"not a row of LiteLLM_SpendLogs: it has no {', '.join(missing)}")
     metadata = _json(row.get("metadata"))
     described = metadata if isinstance(metadata, Mapping) else {}
     errors = described.get("error_information")
@@ -32,7 +35,7 @@ def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str
     payload = {
         **{name: row.get(name) for name in _COPIED},
         **{name: _number(row.get(name), name) for name in _COUNTS},
-        # The id in request_id is the provider's own as a rule, and providers use ids twice.
+        # request_id is usually the provider's own id, and providers reuse ids.
         "litellm_call_id": row.get("litellm_call_id") or row["request_id"],
         "startTime": seconds_of(row["startTime"], "startTime"),
         "endTime": ended,
@@ -54,7 +57,7 @@ def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str
         succeeded=succeeded,
     )
     if item is None:
-        raise InvalidEntryError("no row of LiteLLM_SpendLogs")
+        raise InvalidEntryError("not a row of LiteLLM_SpendLogs")
     return entry_of([item])
 
 

@@ -1,4 +1,4 @@
-"""The HTTP face of chainlog-async (extra ``server``): Starlette and uvicorn; the core never imports it."""
+"""The HTTP service (extra ``server``), on Starlette and uvicorn; the core never imports it."""
 
 from .app import create_app
 from .listen import check_bind

@@ -1,4 +1,4 @@
-"""Who may talk to the service: holders of a key, or, when there are no keys, only this machine."""
+"""Access control: a client needs an API key or, when no keys are set, must be on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AccessControl:
-    """ASGI middleware that answers whoever may not come in, and lets the rest through."""
+    """ASGI middleware that refuses requests without access with 401, 403 or 421, and passes on all others."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
@@ -26,7 +26,7 @@ class AccessControl:
         self._own_host = settings.host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request with a refusal, or hand it on."""
+        """Refuses the request, or passes it on."""
         if scope["type"] == "http":
             refusal = (
                 self._refuse_unauthenticated(scope)
@@ -42,7 +42,7 @@ class AccessControl:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in {HEALTH_PATH, HOME_PATH} or path.startswith(STATIC_PREFIX):
             return None
-        # Bytes as they came: hmac.compare_digest refuses text that is not ASCII.
+        # Raw bytes: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = given.partition(b" ")
         token = token.strip()
@@ -50,27 +50,27 @@ class AccessControl:
             return _unauthorized(
                 "Missing or invalid API key. Provide a valid key in the Authorization header as Bearer <key>."
             )
-        # Every key is compared, so that the time taken does not tell which one was nearly right.
+        # Every key is compared, so that the response time does not reveal which one nearly matched.
         if sum(hmac.compare_digest(token, key) for key in self._keys) == 0:
             return _unauthorized("Invalid API key provided.")
         return None
 
     def _refuse_cross_site(self, scope: Scope) -> ApiError | None:
-        # Without keys the browser on this machine is the way in for other sites: a name of theirs may be made to
-        # resolve to 127.0.0.1 (seen in Host), and their pages may post here (seen in Origin).
+        # Without keys, other sites could get in through a browser on this machine: their name may resolve to 127.0.0.1,
+        # which Host reveals, and their pages may post here, which Origin reveals.
         headers = Headers(scope=scope)
         for host in headers.getlist("host"):
             if not self._is_ours(f"//{host}"):
                 return ApiError(
                     421,
-                    f"the host {host!r} is not this machine; ask for 127.0.0.1 or localhost, or set server.api_keys",
+                    f"the host {host!r} is not this machine; use 127.0.0.1 or localhost, or set server.api_keys",
                     "host_not_allowed",
                 )
         for origin in headers.getlist("origin"):
             if scope["method"] not in SAFE_METHODS and not self._is_ours(origin):
                 return ApiError(
                     403,
-                    f"pages of {origin!r} may not write here; set server.api_keys and send one of them",
+                    f"pages of {origin!r} may not write here; set server.api_keys and send one of the keys",
                     "origin_not_allowed",
                 )
         return None
@@ -84,11 +84,11 @@ class AccessControl:
 
 
 def _refuse_remote_client(scope: Scope) -> ApiError | None:
-    # `serve` listens on nothing that others can reach, but another server may run the application anywhere.
+    # Without keys `serve` only listens on loopback, but another server may run the application on any address.
     client = scope.get("client")
     if client is None or is_loopback(client[0]):
         return None
-    return ApiError(403, "other machines may not come in; set server.api_keys", "client_not_allowed")
+    return ApiError(403, "clients on other machines need an API key; set server.api_keys", "client_not_allowed")
 
 
 def _unauthorized(message: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""The Starlette application."""
+"""The service as a Starlette application."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from .access import AccessControl
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
-    """The service as an application.
+    """Returns the service as an ASGI application.
 
-    Its lifespan opens ``chainlog`` and drains it at the end. With ``already_running`` it leaves both to the caller:
-    for a gateway that runs its own ChainLog and mounts the service under a path of its own. Either way callers need
-    one of ``server.api_keys``; without any, only this machine is answered, under one of its own names.
-    ``app.state.end_streams()`` ends the streams of new requests, which would hold up a server that waits for its
-    requests to end.
+    Its lifespan opens ``chainlog``, and drains it at the end. With ``already_running`` the caller does both: a gateway
+    that runs its own ChainLog and mounts the service under a path of its own.
+
+    Clients need one of ``server.api_keys`` in either case; without any, only clients on this machine are answered, and
+    only under its own names. ``app.state.end_streams()`` ends the streams of new requests, which would delay a server
+    that waits for its requests to end.
     """
     events = EventEndpoints(chainlog)
     operations = [
@@ -46,7 +47,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
         lifespan=None if already_running else chainlog.lifespan,
     )
-    # With a slash too many a path does not exist; a redirect would cost a POST its body with many a client.
+    # A path with a trailing slash does not exist; on a redirect, many clients would drop the body of a POST.
     app.router.redirect_slashes = False
     app.state.end_streams = events.stop
     return app

@@ -1,4 +1,4 @@
-"""Where the service may listen, and the socket it listens on."""
+"""The address that the service listens on, and its socket."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from chainlog_async.settings import Settings
 from .loopback import is_loopback
 
 REMEDIES = {
-    errno.EADDRINUSE: "stop what is using the port, or set server.port to another one (0 takes any that is free)",
+    errno.EADDRINUSE: "stop the process that uses the port, or set server.port to another one (0 picks a free one)",
     errno.EACCES: "set server.port to 1024 or more, or allow this user to use the port",
     errno.EADDRNOTAVAIL: "set server.host to an address that this machine has",
 }
 
 
 class BindAddress(NamedTuple):
-    """An address in numbers, as the socket module wants it."""
+    """A numeric address, in the form that the socket module takes."""
 
     family: socket.AddressFamily
     sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
     @property
     def host(self) -> str:
-        """The numeric address alone."""
+        """The numeric address without the port."""
         return str(self.sockaddr[0])
 
 
 def check_bind(settings: Settings) -> BindAddress:
-    """The address to listen on. May look a name up, so call it in a thread.
+    """Returns the address to listen on. May resolve a name, so call it in a thread.
 
-    Raises SettingsError when the host cannot be resolved, or when it can be reached from other machines although no
+    Raises `SettingsError` when the host cannot be resolved, or when other machines can reach it although no
     ``server.api_keys`` are set.
     """
     host, port = settings.server.host, settings.server.port
@@ -46,7 +46,7 @@ def check_bind(settings: Settings) -> BindAddress:
             f"server.host {host!r} can be reached from other machines, and no server.api_keys are set: "
             "set server.api_keys, or set server.host to 127.0.0.1"
         )
-    # A name for both families, such as localhost, is served on the one that every client can use.
+    # A name with IPv4 and IPv6 addresses, such as localhost, is served on IPv4, which every client supports.
     return min(found, key=lambda address: address.family != socket.AF_INET)
 
 
@@ -63,8 +63,8 @@ def _resolve(host: str, port: int) -> list[BindAddress]:
 
 @contextmanager
 def bound_socket(address: BindAddress) -> Iterator[socket.socket]:
-    """A socket that has taken its address but does not listen yet. Raises SettingsError when it cannot have it."""
-    # asyncio turns Nagle's delay off, 40 ms per reply, only where the protocol is spelt out.
+    """Yields a socket that is bound but does not listen yet. Raises `SettingsError` when the address is unavailable."""
+    # asyncio only disables Nagle's algorithm, a delay of 40 ms per reply, when the protocol is given explicitly.
     with socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         with _named_failure(address):
             if os.name == "posix":
@@ -74,7 +74,7 @@ def bound_socket(address: BindAddress) -> Iterator[socket.socket]:
 
 
 def listen(sock: socket.socket, address: BindAddress, backlog: int) -> str:
-    """Start to listen and return the service's URL, with the real port. Raises SettingsError as `bound_socket`."""
+    """Starts listening and returns the service's URL, with the actual port. Raises `SettingsError`."""
     with _named_failure(address):
         sock.listen(backlog)
     return _url(sock.getsockname())
@@ -85,7 +85,9 @@ def _named_failure(address: BindAddress) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "set server.host and server.port to what this machine offers")
+        remedy = REMEDIES.get(
+            error.errno or 0, "set server.host and server.port to an address of this machine and a free port"
+        )
         raise SettingsError(f"cannot listen on {_url(address.sockaddr)} ({error.strerror}): {remedy}") from error
 
 

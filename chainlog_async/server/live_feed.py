@@ -1,4 +1,4 @@
-"""New requests for everybody who watches: the database is asked once, however many they are."""
+"""New requests for all streaming clients: the database is polled once, however many clients there are."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.model import RequestLogRow
 
 FEED_POLL_INTERVAL_S = 0.25
-"""How often the database is asked while somebody watches, in seconds."""
+"""Time between two polls of the database while a client streams, in seconds."""
 
 MAX_FEED_KEPT_REQUESTS = 1_000
-"""How many of the newest requests are kept for those who watch."""
+"""How many of the newest requests are kept for all clients together."""
 
 MAX_FEED_PAGE_REQUESTS = 500
-"""Most requests that one question to the database asks for."""
+"""How many requests one poll may read."""
 
 
 class LiveFeed:
     """The newest requests, by id.
 
-    Nothing is kept for a watcher but the id up to which it has seen everything. One that is slower than the requests
-    come reads from the database what is kept no more, at its own pace: it costs no memory and misses nothing.
+    A client has no buffer here, only the id up to which it has seen everything. One that falls behind what is kept
+    reads the rest from the database, at its own pace: it uses no memory and misses nothing.
     """
 
     def __init__(self, chainlog: ChainLog) -> None:
@@ -34,25 +34,25 @@ class LiveFeed:
         self._has_more = False
         self._pause: anyio.CancelScope | None = None
         self._kept: deque[RequestLogRow] = deque()
-        # Every request with an id above the first and up to the second is kept.
+        # Every request with an id above _after_id and up to _up_to_id is kept.
         self._after_id = self._up_to_id = 0
         self.stopped = False
-        """Whether watchers shall go."""
+        """Whether every stream shall end."""
 
     def stop(self) -> None:
-        """Sends all watchers away, now."""
+        """Ends all streams at once."""
         self.stopped = True
         if self._pause is not None:
             self._pause.cancel()
 
     async def newest_id(self) -> int:
-        """Where a watcher begins who wants nothing but what is new."""
+        """Returns the id from which a client sees only new requests."""
         return await self._chainlog.usage.get_newest_id()
 
     async def after(self, seen: int) -> tuple[list[RequestLogRow], int]:
-        """Requests stored after the one with the id `seen`, and the id up to which everything is seen then.
+        """Returns the requests after the id `seen`, and the id up to which everything has then been seen.
 
-        Waits a moment for some; there may be none all the same. Raises `DatabaseError` or `ClosedError`.
+        Waits briefly for new ones; the list may still be empty. Raises `DatabaseError` or `ClosedError`.
         """
         resets = self._resets
         if seen >= self._up_to_id:
@@ -69,7 +69,7 @@ class LiveFeed:
         polls = self._polls
         async with self._poll_lock:
             if polls != self._polls or self.stopped:
-                # Somebody else has asked while this one waited for its turn.
+                # Another client has polled while this one waited for the lock.
                 return
             if seen > self._up_to_id:
                 self._reset_to(seen)
@@ -82,7 +82,7 @@ class LiveFeed:
             if rows:
                 self._keep(rows)
             elif (newest := await self.newest_id()) < self._up_to_id:
-                # The file at the path is another one now, or every request was pruned.
+                # The file at the path was replaced, or every request was pruned.
                 self._resets += 1
                 self._reset_to(newest)
             self._polls += 1

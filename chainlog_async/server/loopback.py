@@ -1,4 +1,4 @@
-"""Which host names and addresses belong to this machine alone."""
+"""Recognizing host names and addresses of this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is ``localhost``, in 127.0.0.0/8, or ``::1``. Looks nothing up."""
+    """Returns whether ``host`` is ``localhost``, in 127.0.0.0/8, or ``::1``. Resolves no names."""
     name = host.removesuffix(".").lower()
     if name == "localhost":
         return True

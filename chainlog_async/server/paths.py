@@ -1,12 +1,12 @@
-"""Paths that more than one part of the service has to know."""
+"""Paths that several parts of the service use."""
 
 from __future__ import annotations
 
 HEALTH_PATH = "/health"
-"""Answered without a key."""
+"""Answered without an API key."""
 
 HOME_PATH = "/"
-"""The dashboard's page, which holds no data and is answered without a key."""
+"""The page of the dashboard, which holds no data and is answered without an API key."""
 
 STATIC_PREFIX = "/static/"
-"""The files of that page."""
+"""The files that this page loads."""

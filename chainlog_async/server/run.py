@@ -1,4 +1,4 @@
-"""The service as a process: it binds, opens, serves, and drains when told to stop."""
+"""The service as a process: it binds, opens the log, serves, and drains on shutdown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling when it answers, and leaving signals to `serve`: it would raise them again at the end."""
+    """uvicorn, which reports when it serves, and leaves signals to `serve` instead of raising them again at its end."""
 
     def __init__(
         self, config: uvicorn.Config, *, on_started: Callable[[], None], end_streams: Callable[[], None]
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         self._on_started()
 
     def stop(self) -> None:
-        """Finish the requests under way and return; asked a second time, do not wait for them."""
+        """Finishes the requests in progress and returns; called a second time, does not wait for them."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -58,15 +58,17 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | None = None) -> Statistics | None:
-    """Run the service until SIGINT or SIGTERM, then drain and return the books; None when stopped before it served.
+    """Runs the service until SIGINT or SIGTERM, then drains the log and returns its statistics.
 
-    ``announce`` is called with the URL and the absolute path of the database once both are open. Requests under way
-    at the end, and then the entries still queued, get up to ``shutdown_timeout_ms`` each.
-    Raises SettingsError when the address may not or cannot be listened on, DatabaseError when the database cannot be
-    used; nothing stays open then.
+    Returns None when it was stopped before it served. ``announce`` is called with the URL and the absolute path of the
+    database once both are open. At the end the requests in progress, and then the entries in the queue, get up to
+    ``shutdown_timeout_ms`` each.
+
+    Raises `SettingsError` when the service may not or cannot listen on its address, and `DatabaseError` when the
+    database cannot be used; nothing stays open then.
     """
     chainlog = ChainLog(settings)
-    # Names are looked up, modules imported and the working directory asked for: nothing for the event loop.
+    # Resolves names, imports modules and reads the working directory, all of which would block the event loop.
     address, database, app, config = await to_thread.run_sync(_prepare, chainlog)
     url = ""
 
@@ -101,7 +103,7 @@ def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        # A client that hangs must not keep the entries already taken from being written.
+        # A client that hangs must not delay writing the accepted entries.
         timeout_graceful_shutdown=math.ceil(chainlog.settings.shutdown_timeout_ms / 1000),
     )
     config.load()
@@ -112,7 +114,7 @@ async def _run_server(server: _Server, sock: socket.socket) -> None:
     try:
         await server.serve(sockets=[sock])
     except BaseException:
-        # uvicorn leaves its connections open when it is cancelled instead of stopped.
+        # Cancelled instead of stopped, uvicorn leaves its connections open.
         if server.started:
             with anyio.CancelScope(shield=True):
                 await server.shutdown(sockets=[sock])
@@ -125,7 +127,7 @@ def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    # Where the loop cannot watch signals (Windows), Ctrl-C cancels the main task instead, which drains as well.
+    # Where the loop cannot handle signals (Windows), Ctrl-C cancels the main task, which drains as well.
     with suppress(NotImplementedError):
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop)

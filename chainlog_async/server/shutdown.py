@@ -1,4 +1,4 @@
-"""What a request gets that is still unfinished when the time for a shutdown has run out."""
+"""Requests that are unfinished when the time for a shutdown has run out."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from chainlog_async.server.http.responses import ApiError
 
 
 class ShutdownMiddleware:
-    """ASGI middleware for uvicorn, which ends a shutdown by cancelling the requests it is left with.
+    """ASGI middleware for uvicorn, which ends a shutdown by cancelling the requests that are left.
 
-    Such a request is answered with 503 if it can be; a download that has begun is cut off. Left alone, uvicorn would
-    call it an exception in the application: 500 for the client, and a traceback in the log for every client that was
-    slow.
+    Such a request is answered with 503 if no response has begun; otherwise its connection is closed. Without this,
+    uvicorn treats it as an error of the application: 500 for the client, and a traceback in the log for every slow
+    client.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request; cancelled, answer it and end."""
+        """Serves the request; when cancelled, answers it and returns."""
         begun = False
 
         async def send_noting(message: Message) -> None:
@@ -35,7 +35,7 @@ class ShutdownMiddleware:
             if scope["type"] != "http":
                 raise
             if begun:
-                # uvicorn closes the connection of a reply without an end, and says so in one line.
+                # uvicorn closes the connection of an unfinished response, and logs one line.
                 return
-            refusal = ApiError(503, "the service shut down before it had the whole request", "closed")
+            refusal = ApiError(503, "the service shut down before the request was complete", "closed")
             await refusal.reply()(scope, receive, send)

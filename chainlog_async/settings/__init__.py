@@ -1,4 +1,4 @@
-"""Settings: every key, where its value comes from, and how a mistake is explained. Imports `entry` and `errors`."""
+"""Settings: their keys, their sources, and messages for mistakes. Imports `entry` and `errors`."""
 
 from .model import ServerSettings, Settings
 

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds wrong into sentences that name the place, the key, the value and the remedy."""
+"""Turns pydantic's errors into sentences with the place, the key, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 MAX_SHOWN_VALUE_CHARS: Final = 80
 
-# What pydantic says about these fits Python, not the file or variable that somebody has to mend.
+# pydantic's messages for these fit Python code, not the file or variable that has to be corrected.
 _PHRASES: Final = {
     "path_type": "must be a path",
-    "string_type": "must be text, in quotes where YAML would see a number or a truth value",
+    "string_type": "must be text; quote it if YAML would read a number or a boolean",
     "tuple_type": 'must be a list, such as ["one", "two"]',
 }
 _RANGE_ERRORS: Final = {"int_type", "greater_than_equal", "less_than_equal"}
 
 
 def explain(model: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
-    """Return one line per problem; `sources` has the deciding source first."""
+    """Returns one line per problem; `sources` starts with the one that takes precedence."""
     problems = error.errors(include_url=False)
     return "\n".join(dict.fromkeys(_sentence(model, problem, sources) for problem in problems))
 
@@ -41,7 +41,7 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails, sources: Sequence[S
     if field is None and path:
         near = did_you_mean(".".join(path), all_keys(model))
         remedy = f"did you mean {near}?" if near else f"the settings are {', '.join(all_keys(model))}"
-        # The value stays unsaid: under a misspelt key it may be a secret.
+        # The value is left out: under a misspelt key it may be a secret.
         return f"{name} is not a setting; {remedy}"
     items = "".join(f"[{part}]" for part in problem["loc"][len(path) :] if isinstance(part, int))
     value = "" if field is None else _shown(field, problem["input"])
@@ -49,7 +49,7 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails, sources: Sequence[S
 
 
 def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[KeyPath, FieldInfo | None]:
-    """Return the path of the setting that an error is about, and its field if there is one."""
+    """Returns the path of the setting that an error is about, and its field, or None for an unknown setting."""
     path: KeyPath = ()
     field: FieldInfo | None = None
     group: type[BaseModel] | None = model
@@ -76,7 +76,7 @@ def _shown(field: FieldInfo, value: object) -> str:
 
 
 def _demand(field: FieldInfo | None, problem: ErrorDetails) -> str:
-    """Return what the value must be, as `must be …` wherever pydantic lets us."""
+    """Returns what the value must be, as `must be …` where pydantic's message allows it."""
     kind, text = problem["type"], problem["msg"]
     group = group_of(field)
     if group is not None:

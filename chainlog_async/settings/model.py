@@ -1,7 +1,7 @@
-"""What chainlog-async can be told: every setting, its unit, its bounds and its default.
+"""The settings of chainlog-async: each with its unit, its bounds and its default.
 
-Four places are asked, and the first that knows a setting decides: arguments, environment variables (`CHAINLOG_…`),
-the YAML file, the default below. To add a setting, add a field here and a line to `config.example.yaml`.
+A setting comes from the first of four places that has it: arguments, environment variables (`CHAINLOG_…`), the YAML
+file, the default below. To add a setting, add a field here and a line to `config.example.yaml`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GIB: Final = 1024 * MIB
 
 
 def _database_file(path: Path) -> Path:
-    """Refuse what SQLite would take for something other than a file, and expand `~`."""
+    """Refuses paths that SQLite would not treat as a file, and expands `~`."""
     text = str(path)
     if path.name in {"", ".."} or "\0" in text:
         raise ValueError("must be the path of a file, such as ./data/observability.db")
@@ -37,7 +37,7 @@ def _database_file(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError("must be a path without ~, for the home folder it stands for is unknown") from None
+        raise ValueError("must be a path without ~, because the home folder is unknown") from None
 
 
 def _one_word(host: str) -> str:
@@ -47,7 +47,7 @@ def _one_word(host: str) -> str:
 
 
 def _header_safe(key: SecretStr) -> SecretStr:
-    """Refuse an API key that no `Authorization` header could ever carry."""
+    """Refuses an API key that no `Authorization` header can carry."""
     text = key.get_secret_value()
     if not text or not all("!" <= character <= "~" for character in text):
         raise ValueError("must be one or more visible ASCII characters without spaces")
@@ -60,7 +60,7 @@ def _regular_expression(pattern: str) -> str:
     except re.error as error:
         raise ValueError(f"must be a regular expression: {error}") from None
     if re.search(pattern, ""):
-        raise ValueError("must be a regular expression that does not match the empty text")
+        raise ValueError("must be a regular expression that does not match empty text")
     return pattern
 
 
@@ -77,88 +77,88 @@ class ServerSettings(BaseModel):
 
     host: Host = Field(
         default="127.0.0.1",
-        description="Name or address to listen on; anything but a loopback address needs api_keys.",
+        description="Host name or address to listen on; any but a loopback address needs api_keys.",
     )
     port: int = Field(
         default=4290,
         ge=0,
         le=65_535,
-        description="TCP port to listen on; 0 lets the system choose a free one.",
+        description="TCP port to listen on; 0 picks a free one.",
     )
     api_keys: tuple[ApiKey, ...] = Field(
         default=(),
         strict=False,
-        description="Keys, each of which is accepted as `Authorization: Bearer KEY`; none means no authentication.",
+        description="Accepted API keys, sent as `Authorization: Bearer KEY`; without any there is no authentication.",
     )
     max_body_bytes: int = Field(
         default=4 * MIB,
         ge=KIB,
         le=GIB,
-        description="Largest request body, in bytes; a larger one is answered with 413.",
+        description="Maximum size of a request body, in bytes; a larger one is answered with 413.",
     )
     max_metric_groups: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Most combinations of chain, provider and model named by /metrics; later ones are `other`.",
+        description="Maximum number of combinations of chain, provider and model in /metrics; later ones are `other`.",
     )
 
 
 class Settings(BaseSettings):
     """Settings of chainlog-async; immutable, and complete without any argument.
 
-    `Settings(max_batch_size=500)` asks its arguments, then the environment, then the defaults; `Settings.load` asks a
-    YAML file as well. Groups are merged key by key: `Settings.load("gateway.yaml", server={"port": 0})` keeps the
-    file's `server.host`. `dbPath` is accepted for `db_path`, as argument and in YAML.
+    `Settings(max_batch_size=500)` reads its arguments, then the environment, then the defaults; `Settings.load` also
+    reads a YAML file. Groups are merged key by key: `Settings.load("gateway.yaml", server={"port": 0})` keeps
+    `server.host` of the file. `dbPath` is accepted for `db_path`, as an argument and in YAML.
 
     Raises:
-        SettingsError: An argument or an environment variable is unknown, or its value is of the wrong type or out of
-            range. One line per problem, each with the place, the key, the value (never an API key's) and the remedy.
+        SettingsError: An argument or an environment variable is unknown, or its value has the wrong type or is out of
+            range. One line per problem, each with the place, the key, the value (never an API key) and the remedy.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     db_path: DatabaseFile = Field(
         default=Path("./data/observability.db"),
-        description="The SQLite file; a relative path starts at the working directory, missing folders are made.",
+        description="The SQLite file; a relative path starts at the working directory, missing folders are created.",
     )
     max_queue_size: int = Field(
         default=100_000,
         ge=1,
         le=10_000_000,
-        description="Most entries waiting in memory to be written.",
+        description="Maximum number of entries in the queue, in memory.",
     )
     max_queue_bytes: int = Field(
         default=64 * MIB,
         ge=64 * KIB,
         le=64 * GIB,
-        description="Most bytes of encoded entries waiting in memory to be written.",
+        description="Maximum size of the queue, in bytes of encoded entries in memory.",
     )
     max_batch_size: int = Field(
         default=1000,
         ge=1,
         le=100_000,
-        description="Most entries in one transaction.",
+        description="Maximum number of entries in one transaction.",
     )
     flush_interval_ms: int = Field(
         default=100,
         ge=1,
         le=60_000,
-        description="Longest time in ms that an entry waits for others before it is written.",
+        description="Maximum time in ms that an entry waits for others before its batch is committed.",
     )
     yield_gil: bool = Field(
         default=True,
-        description="Whether a saturated event loop makes room for the writer's thread, with at most 2 % of its time.",
+        description="Whether a saturated event loop yields the GIL to the writer's thread, at most 2 % of its time.",
     )
     on_full: Literal["drop_newest", "drop_oldest"] = Field(
         default="drop_newest",
-        description="Which entry goes when the queue is full: the one just submitted, or the one waiting longest.",
+        description="Which entry is dropped when the queue is full: the one just submitted, or the oldest one.",
     )
     busy_timeout_ms: int = Field(
         default=5000,
         ge=0,
         le=600_000,
-        description="Longest wait in ms for another process's write lock.",
+        description="Maximum time in ms to wait for the write lock of another process.",
     )
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL",
@@ -168,76 +168,77 @@ class Settings(BaseSettings):
         default=5000,
         ge=0,
         le=600_000,
-        description="Longest time in ms that a shutdown goes on writing what is waiting.",
+        description="Maximum time in ms for draining the queue at shutdown.",
     )
     wal_limit_bytes: int = Field(
         default=64 * MIB,
         ge=0,
         le=64 * GIB,
-        description="Size in bytes to which the write-ahead log is cut back after a checkpoint.",
+        description="Size in bytes to which the write-ahead log is truncated after a checkpoint.",
     )
     journal: bool = Field(
         default=True,
-        description="Whether an accepted entry is in a file before log_request returns, and so survives a kill.",
+        description="Whether an accepted entry is in a file before log_request returns, so that it survives a kill.",
     )
     journal_max_bytes: int = Field(
         default=GIB,
         ge=64 * KIB,
         le=1024 * GIB,
-        description="Most bytes on disk of entries waiting in this process's journal; beyond it they wait in memory.",
+        description="Maximum size in bytes of this process's journal on disk; beyond it entries wait in memory only.",
     )
     journal_segment_bytes: int = Field(
         default=16 * MIB,
         ge=16 * KIB,
         le=GIB,
-        description="Size in bytes at which the journal begins a new file; a committed file is deleted whole.",
+        description="Size in bytes at which the journal starts a new file; a file is deleted once committed.",
     )
     on_corrupt: Literal["fail", "quarantine"] = Field(
         default="fail",
-        description="With a damaged database: stop writing until somebody acts, or move it aside and start afresh.",
+        description="With a damaged database: `fail` stops writing until an operator acts, `quarantine` moves it aside "
+        "and starts a new one.",
     )
     retention_days: int = Field(
         default=0,
         ge=0,
         le=36_500,
-        description="Age in days at which requests are deleted; 0 keeps them. Totals stay.",
+        description="Age in days at which requests are deleted; 0 keeps them. Totals are kept.",
     )
     retention_rows: int = Field(
         default=0,
         ge=0,
         le=1_000_000_000_000,
-        description="Number of requests above which the oldest are deleted; 0 sets no bound. Totals stay.",
+        description="Number of requests above which the oldest are deleted; 0 sets no limit. Totals are kept.",
     )
     retention_bytes: int = Field(
         default=10 * GIB,
         ge=0,
         le=1024 * 1024 * GIB,
-        description="Size in bytes of the database above which the oldest requests are deleted, down to a tenth of it; "
-        "0 sets no bound.",
+        description="Size in bytes of the database above which the oldest requests are deleted; totals are kept. "
+        "At least a tenth of it is always available for requests. 0 sets no limit.",
     )
     redact_patterns: tuple[Pattern, ...] = Field(
         default=(),
         strict=False,
-        description="Regular expressions of secrets to blot out of error messages, beside the usual API keys.",
+        description="Regular expressions of secrets to redact in error messages, besides the usual API keys.",
     )
     read_timeout_ms: int = Field(
         default=30_000,
         ge=1,
         le=3_600_000,
-        description="Longest time in ms that a query may run before it is cut off.",
+        description="Maximum time in ms that a query may run before it is interrupted.",
     )
     max_readers: int = Field(
         default=4,
         ge=1,
         le=64,
-        description="Most read-only connections open at once.",
+        description="Maximum number of read-only connections open at once.",
     )
     server: ServerSettings = Field(
         default=ServerSettings(),
         description="The HTTP service that `chainlog serve` runs.",
     )
 
-    # `document` is how `load` hands over the file; being positional-only it cannot shadow a setting.
+    # `load` passes the file as `document`, which is positional-only so that it cannot shadow a setting.
     def __init__(self, document: YamlSection | None = None, /, **values: object) -> None:
         model = type(self)
         sources: list[Source] = [Arguments(model, values), Environment(model, os.environ)]
@@ -260,21 +261,21 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Ask our own sources, first one first; pydantic-settings would let an unknown variable pass, for one."""
+        """Returns our own sources, highest precedence first; those of pydantic-settings ignore unknown variables."""
         return _sources.get()
 
     @classmethod
     def load(cls, path: str | Path | None = None, section: str = "settings", **overrides: object) -> Self:
-        """Read the settings from a YAML file, the environment and `overrides`; the last named wins.
+        """Loads the settings from a YAML file, the environment and `overrides`; the last named takes precedence.
 
         Args:
             path: The YAML file (UTF-8). None reads no file.
-            section: Where in the file the settings are, dotted if deeper: `observability.chainlog`. Whatever else the
-                file holds is ignored. An empty file and an empty section mean the defaults.
-            overrides: Settings by name, which win over the environment and the file; groups as mappings.
+            section: Where in the file the settings are, dotted if nested: `observability.chainlog`. The rest of the
+                file is ignored. An empty file and an empty section mean the defaults.
+            overrides: Settings by name, which take precedence over the environment and the file; groups as mappings.
 
         Returns:
-            The settings, checked.
+            The validated settings.
 
         Raises:
             SettingsError: The file is missing, unreadable or not YAML; it has no such section; or a setting in any of
@@ -283,5 +284,5 @@ class Settings(BaseSettings):
         return cls(None if path is None else YamlSection(cls, Path(path), section), **overrides)
 
 
-# pydantic-settings asks a class method for the sources, which cannot know the instance that is being made.
+# pydantic-settings gets the sources from a class method, which does not see the instance under construction.
 _sources: ContextVar[tuple[Source, ...]] = ContextVar("chainlog_async.settings")

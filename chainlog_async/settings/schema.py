@@ -1,4 +1,4 @@
-"""The settings' keys: their groups, their dotted names, and the one that was probably meant."""
+"""The keys of the settings: groups, dotted names, and suggestions for misspelt ones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MIN_LIKENESS: Final = 0.6
 
 
 def group_of(field: FieldInfo | None) -> type[BaseModel] | None:
-    """Return the model of a field that is a group of settings, else None."""
+    """Returns the model of a field that is a group of settings, else None."""
     annotation = None if field is None else field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def leaves(model: type[BaseModel], parent: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Yield every setting that is not a group, with its path."""
+    """Yields every setting that is not a group, with its path."""
     for name, field in model.model_fields.items():
         group = group_of(field)
         if group is None:
@@ -33,7 +33,7 @@ def leaves(model: type[BaseModel], parent: KeyPath = ()) -> Iterator[tuple[KeyPa
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like `word`, or None; case and punctuation do not count, nor need a group be named."""
+    """Returns the most similar candidate, or None; ignores case, punctuation and a missing group name."""
     scored = [(_likeness(word, candidate), candidate) for candidate in candidates]
     score, best = max(scored, default=(0.0, ""))
     return best if score >= MIN_LIKENESS else None
@@ -48,5 +48,5 @@ def _likeness(word: str, candidate: str) -> float:
 
 
 def all_keys(model: type[BaseModel]) -> list[str]:
-    """Return every setting's dotted name."""
+    """Returns the dotted name of every setting."""
     return [".".join(path) for path, _ in leaves(model)]

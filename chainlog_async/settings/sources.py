@@ -1,6 +1,6 @@
-"""Where settings come from: arguments and environment variables, here; a YAML file, in `settings_document`.
+"""Arguments and environment variables as sources of settings; `yaml_file` has the YAML file.
 
-Each source remembers what a person would call each of its values, so that an error can point at the line or variable.
+Each source keeps the name of each value as its user knows it, so that an error can name the line or the variable.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ PREFIX: Final = "CHAINLOG_"
 NESTED: Final = "__"
 RESERVED: Final = frozenset({"CHAINLOG_CONFIG"})
 RENAMED: Final = {"give_way": "yield_gil"}
-"""Settings of earlier releases that have another name now; the old one is accepted, with a line in the log."""
+"""Settings that have been renamed: the old name is still accepted, with a warning in the log."""
 ALIASES: Final = {"dbPath": "db_path", **RENAMED}
 
 logger = logging.getLogger(__name__)
 
-# Kubernetes describes a service called "chainlog" to every pod beside it with these variables.
+# Kubernetes sets these variables in every pod next to a service named "chainlog".
 _SERVICE_LINK: Final = re.compile(
     r"CHAINLOG(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 
 
 class Source(PydanticBaseSettingsSource):
-    """Values from one place, under their proper names, and what each is called there."""
+    """Values from one place by the names of their settings, and what each is called in that place."""
 
     def __init__(self, model: type[BaseSettings], values: Mapping[str, object], call: Callable[[KeyPath], str]) -> None:
         super().__init__(model)
@@ -51,7 +51,7 @@ class Source(PydanticBaseSettingsSource):
         parent: KeyPath,
         written_parent: KeyPath,
     ) -> dict[str, object]:
-        """Copy a group, recording names; `written_parent` is `parent` as the source spells it."""
+        """Copies a group and records its names; `written_parent` is `parent` as the source spells it."""
         adopted: dict[str, object] = {}
         for key, value in values.items():
             written = (*written_parent, str(key))
@@ -62,37 +62,37 @@ class Source(PydanticBaseSettingsSource):
             self.names[path] = call(written)
             if not parent and key in RENAMED:
                 logger.warning(
-                    "%s is now called %s; the old name still works, but please rename it", call(written), proper
+                    "%s has been renamed to %s; the old name still works, but please change it", call(written), proper
                 )
             group = group_of(model.model_fields.get(proper))
             if group is not None and (value is None or isinstance(value, Mapping)):
-                # A group whose every line is commented out is null in YAML.
+                # In YAML, a group with every line commented out is null.
                 adopted[proper] = self._adopt(group, value or {}, call, path, written)
             else:
                 adopted[proper] = value
         return adopted
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
-        """Give one value, as the base class demands; `__call__` gives them all at once."""
+        """Returns one value, as the base class requires; `__call__` returns all of them."""
         return self.values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, object]:
-        """Give all values that this source knows."""
+        """Returns all values of this source."""
         return self.values
 
 
 class Arguments(Source):
-    """Keyword arguments."""
+    """Settings from keyword arguments."""
 
     def __init__(self, model: type[BaseSettings], values: Mapping[str, object]) -> None:
         super().__init__(model, values, lambda path: f"argument {'.'.join(path)}")
 
 
 class Environment(Source):
-    """Variables `CHAINLOG_KEY` and `CHAINLOG_GROUP__KEY`.
+    """Settings from variables named `CHAINLOG_KEY` and `CHAINLOG_GROUP__KEY`.
 
     Raises:
-        SettingsError: A variable starts with `CHAINLOG_` but is no setting, or is empty.
+        SettingsError: A variable starts with `CHAINLOG_` but is not a setting, or is empty.
     """
 
     def __init__(self, model: type[BaseSettings], environ: Mapping[str, str]) -> None:
@@ -131,12 +131,12 @@ def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
 def _unknown_variable(name: str, model: type[BaseSettings]) -> str:
     near = did_you_mean(name[len(PREFIX) :].replace(NESTED, "."), [".".join(path) for path, _ in leaves(model)])
     remedy = f"did you mean {_variable(tuple(near.split('.')))}? If not, unset it" if near else "unset it or rename it"
-    # The value stays unsaid: whoever misspells CHAINLOG_SERVER__API_KEYS would find the key in a log.
+    # The value is left out: for a misspelt CHAINLOG_SERVER__API_KEYS it would put a key into a log.
     return f"environment variable {name} is not a setting of chainlog-async; {remedy}"
 
 
 def _from_text(field: FieldInfo, text: str) -> object:
-    """Turn a variable's text into the field's type; text that does not fit is left for validation to name."""
+    """Converts the text of a variable to the type of the field; text that does not fit is left for validation."""
     wanted: Any = field.annotation
     if text == "null" and NoneType in get_args(wanted):
         return None

@@ -1,4 +1,4 @@
-"""Settings from one section of a YAML file, each with its line."""
+"""Settings from one section of a YAML file, each with its line number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sources import ALIASES, Source
 class YamlSection(Source):
     """One section of a YAML file.
 
-    Only that section is looked into: the rest of the file may hold tags, duplicates and types we know nothing of.
+    Only this section is validated: the rest of the file may hold any tags, duplicates and types.
 
     Raises:
         SettingsError: The file cannot be read, is not YAML, or has no such section.
@@ -35,7 +35,7 @@ class YamlSection(Source):
 
 
 class _SectionError(yaml.MarkedYAMLError):
-    """A mistake that PyYAML does not mind, or does not place; its problem names the remedy too."""
+    """A mistake that PyYAML accepts, or reports without a line; its problem includes the remedy."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,12 +43,14 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):
-            # What PyYAML does for `2024-13-45`, `!!bool maybe` and `!!timestamp soon`, and without a line.
-            raise _SectionError(problem="not what YAML takes it for; quote it", problem_mark=node.start_mark) from None
+            # PyYAML raises these for `2024-13-45`, `!!bool maybe` and `!!timestamp soon`, without a line.
+            raise _SectionError(
+                problem="not a valid value of its YAML type; quote it", problem_mark=node.start_mark
+            ) from None
 
 
 def _read_section(model: type[BaseSettings], path: Path, section: str) -> tuple[yaml.Node | None, dict[str, object]]:
-    """Return the section's node, for its line numbers, and what it holds."""
+    """Returns the node of the section, for its line numbers, and its values."""
     try:
         loader = _Loader(path.read_bytes())
         node = _find_section(model, path, section, loader.get_single_node())
@@ -75,7 +77,7 @@ def _read_section(model: type[BaseSettings], path: Path, section: str) -> tuple[
 
 
 def _find_section(model: type[BaseSettings], path: Path, section: str, root: yaml.Node | None) -> yaml.Node | None:
-    """Walk down to the section; None stands for an empty file."""
+    """Returns the node of the section, or None if the file is empty."""
     node = root
     walked: list[str] = []
     for part in section.split(".") if root is not None else ():
@@ -94,7 +96,7 @@ def _find_section(model: type[BaseSettings], path: Path, section: str, root: yam
 
 
 def _section_remedy(model: type[BaseSettings], section: str, keys: list[str]) -> str:
-    """Say what to do where a section is missing beside `keys`."""
+    """Returns the remedy for a missing section; `keys` are those next to it."""
     if any(ALIASES.get(key, key) in model.model_fields for key in keys):
         return f"indent the settings under the key {section}"
     near = did_you_mean(section, keys)
@@ -122,11 +124,11 @@ def _duplicate(key: yaml.Node) -> _SectionError:
 
 
 def _line(node: yaml.Node | None, path: KeyPath) -> int:
-    """Line of a key, counted from 1; of the nearest parent where the key is not written as itself (`on:` is True)."""
+    """Returns the line of a key, from 1; if it is not written as such (`on:` is True), that of its nearest parent."""
     line = 1 if node is None else node.start_mark.line + 1
     for part in path:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        # The last one wins: what a merge (<<) brings in stands before the mapping's own keys.
+        # The last one wins: keys from a merge (<<) stand before the mapping's own.
         found = next(((key, value) for key, value in reversed(pairs) if key.value == part), None)
         if found is None:
             break
@@ -144,8 +146,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "it cannot be parsed"
     if isinstance(error, _SectionError):
         return problem
-    # PyYAML quotes an unknown alias or tag, which is how it sees an unquoted API key that starts with * or !.
+    # PyYAML's message quotes an unknown alias or tag, which may be an unquoted API key that starts with * or !.
     unquoted = re.sub(r""" ?(?P<quote>['"])[^'"<\\][^'"]+(?P=quote)""", "", problem)
     if unquoted != problem:
-        return f"bad YAML, {unquoted}; quote a text that starts with * or !"
-    return f"bad YAML, {problem}; look for a missing quote or colon, a wrong indentation or a tab, here or just above"
+        return f"bad YAML, {unquoted}; quote text that starts with * or !"
+    return f"bad YAML, {problem}; check for a missing quote or colon, wrong indentation or a tab, here or just above"

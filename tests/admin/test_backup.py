@@ -120,7 +120,7 @@ async def test_an_existing_file_is_replaced_only_when_asked(database: Path, tmp_
     target, link = tmp_path / "backup.db", tmp_path / "link.db"
     target.write_text("precious")
     link.symlink_to(target)
-    with pytest.raises(DatabaseError, match=r"backup\.db exists already"):
+    with pytest.raises(DatabaseError, match=r"backup\.db already exists"):
         await backup_database(database, target)
     assert target.read_text() == "precious"
     await backup_database(database, link, overwrite=True)
@@ -141,7 +141,7 @@ async def test_a_bad_target_is_refused_before_anything_is_made(database: Path, t
         (alias, "belongs to the database itself"),
         (Path(f"{database}-wal"), "belongs to the database itself"),
         (folder, "is a folder; name a file in it"),
-        (tmp_path / "nowhere" / "backup.db", "is no folder"),
+        (tmp_path / "nowhere" / "backup.db", "is not a folder"),
         (used, r"used\.db-wal exists, so .* is a database in use"),
     ]:
         with pytest.raises(DatabaseError, match=words):

@@ -213,7 +213,7 @@ async def test_progress_is_told_up_to_the_last_table(database: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     await check_database(database, on_progress=lambda *told_now: told.append(told_now))
     assert [(done, total) for _, done, total in told] == [(0, 4), (1, 4), (2, 4), (3, 4)]
-    assert told[-1][0] == "adding up usage_summary"
+    assert told[-1][0] == "summing usage_summary"
     told.clear()
     fill(database, 2)
     fill(database, 2, first=3 * 86_400)

@@ -177,8 +177,8 @@ ROLLUPS = [
     ("usage_rollups SET cost_usd = cost_usd + 1 WHERE width = 14400000 AND dimension = 'each'", "by each"),
     ("duration_rollups SET latencies = '[512]' WHERE width = 86400000 AND dimension = 'model'", "by model"),
     ("duration_rollups SET ttfts = '[]' WHERE width = 900000 AND dimension = 'provider'", "by provider"),
-    ("attempt_rollups SET tries = tries + 1", "tries of the day"),
-    ("attempt_rollups SET last_error_at = 5 WHERE last_error_at IS NOT NULL", "tries of the day"),
+    ("attempt_rollups SET tries = tries + 1", "attempts of the day"),
+    ("attempt_rollups SET last_error_at = 5 WHERE last_error_at IS NOT NULL", "attempts of the day"),
 ]
 
 

@@ -192,7 +192,7 @@ async def test_its_patience_with_a_lock_ends(database: Path, monkeypatch: pytest
     monkeypatch.setattr("chainlog_async.admin.journals.REPLAY_COMMIT_TIMEOUT_S", 0.3)
     leave_journal(database, DEAD, [entry()] * 2)
     async with locked(database):
-        with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*waits in the journal as before"):
+        with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*stays in the journal"):
             await replay_journals(settings_for(database, busy_timeout_ms=0))
     assert (await list_journals(database)).journals[0].waiting == 2
     assert (await replay_journals(settings_for(database))).written == 2

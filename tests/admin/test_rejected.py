@@ -69,7 +69,7 @@ async def test_once_the_cause_is_gone_they_are_written(path: Path) -> None:
     report = await retry_rejected(path, on_progress=lambda *now: told.append(now))
     assert report.written == (1, 2, 3, 4, 5)
     assert report.failed == ()
-    assert told == [("trying again", number, 5) for number in range(5)]
+    assert told == [("retrying", number, 5) for number in range(5)]
     assert models(path) == ["good", *(f"refused {number}" for number in range(1, 6))]
     row = "latency_ms, prompt_tokens, total_tokens, error_message, http_status"
     assert query(path, f"SELECT {row} FROM request_logs WHERE id > 1 LIMIT 1") == [

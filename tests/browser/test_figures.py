@@ -86,7 +86,7 @@ async def test_providers_are_shown_with_how_often_they_refuse(busy: Service, vie
     assert health["groq"]["attempts"] != 100
     for provider, row in health.items():
         shown = page.locator("#providers tbody tr").filter(has=page.get_by_role("rowheader", name=str(provider)))
-        await expect(shown.locator("[data-label=Tries]")).to_have_text(str(row["attempts"]))
+        await expect(shown.locator("[data-label=Attempts]")).to_have_text(str(row["attempts"]))
         await expect(shown.locator("[data-label^=Refusals]")).to_contain_text(f"({row['rateLimited']})")
 
 

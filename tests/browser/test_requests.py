@@ -76,7 +76,7 @@ async def test_a_row_opens_to_every_try_by_keyboard(busy: Service, viewer: Viewe
 async def test_filters_that_let_nothing_through_can_be_cleared(busy: Service, viewer: Viewer) -> None:
     """Where nothing passes the page says so and offers to clear the filters, which brings the requests back."""
     page = await loaded(await viewer.open(f"{busy.url}/?error=no+such+text"))
-    await expect(page.locator("#requests-empty")).to_contain_text("No request in this range passes the filters.")
+    await expect(page.locator("#requests-empty")).to_contain_text("No requests in this range match the filters.")
     await page.locator("#requests-empty").get_by_role("button").click()
     await expect(page.locator(ROWS)).to_have_count(50)
     assert "error" not in page.url

@@ -36,7 +36,7 @@ async def test_the_key_is_asked_for_once_and_kept_for_the_tab(tmp_path: Path, vi
         dialog = page.get_by_role("dialog", name="API key")
         await page.get_by_label("Key", exact=True).fill("wrong")
         await page.keyboard.press("Enter")
-        await expect(dialog).to_contain_text("does not know this key")
+        await expect(dialog).to_contain_text("did not accept this key")
         await page.get_by_label("Key", exact=True).fill(KEY)
         await page.keyboard.press("Enter")
         await loaded(page)
@@ -113,7 +113,7 @@ async def test_an_empty_log_tells_how_to_send_the_first_entry(tmp_path: Path, vi
         assert reply.json()["accepted"] == 1
         await expect(page.locator("#cards .card").first).to_be_hidden()
         running.mark_committed()
-        await page.get_by_role("button", name="Load anew").click()
+        await page.get_by_role("button", name="Refresh now").click()
         await expect(page.locator("#request-rows tr.request")).to_have_count(1)
         await expect(page.locator("#first-curl")).to_have_count(0)
 
@@ -124,9 +124,9 @@ async def test_a_service_that_is_gone_is_told_and_found_again(tmp_path: Path, vi
         running.post(recent_entries(3))
         page = await loaded(await viewer.open(running.url))
         running.stop()
-        await page.get_by_role("button", name="Load anew").click()
+        await page.get_by_role("button", name="Refresh now").click()
         await expect(page.locator("#notices")).to_contain_text("chainlog serve")
-        await expect(page.locator("#health")).to_have_text("no answer")
+        await expect(page.locator("#health")).to_have_text("no response")
         with service(tmp_path, port=running.port):
             await page.get_by_role("button", name="Try again").click()
             await expect(page.locator("#notices")).to_be_empty()

@@ -60,7 +60,7 @@ def test_an_unknown_field_is_named_with_its_neighbour() -> None:
     """A misspelt field is refused, with the name that was probably meant; anything else with the names there are."""
     assert "'promt_tokens'; did you mean 'prompt_tokens'?" in refusal({**SNAKE, "promt_tokens": 1})
     assert "'completionTokes'; did you mean 'completionTokens'?" in refusal({**CAMEL, "completionTokes": 1})
-    assert "known are timestamp, chain_name" in refusal({**SNAKE, "zzz": 1})
+    assert "the fields are timestamp, chain_name" in refusal({**SNAKE, "zzz": 1})
     assert len(refusal({**SNAKE, "z" * 1_000_000: 1})) < 1_000
 
 

@@ -170,5 +170,5 @@ def test_outside_of_a_request_it_is_silent() -> None:
 
 def test_a_misspelt_name_is_told() -> None:
     """`describe_request` refuses what it does not know, and says what it does."""
-    with pytest.raises(TypeError, match=r"no 'chain'; give chain_name, provider_id"):
+    with pytest.raises(TypeError, match=r"no argument 'chain'; it takes chain_name, provider_id"):
         describe_request(chain="fast")  # type: ignore[call-arg]  # the slip that is told

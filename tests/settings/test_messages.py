@@ -46,7 +46,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"server": {"host": 0}},
             (
-                "argument server.host is 0, but must be text, in quotes where YAML would see a number or a truth value "
+                "argument server.host is 0, but must be text; quote it if YAML would read a number or a boolean "
                 "(default 127.0.0.1)"
             ),
         ),
@@ -129,13 +129,13 @@ def test_db_path_must_be_a_file(path: str) -> None:
             "settings",
             (
                 ", line 2, column 1: bad YAML, found character '\\t' that cannot start any token; "
-                "look for a missing quote or colon, a wrong indentation or a tab, here or just above"
+                "check for a missing quote or colon, wrong indentation or a tab, here or just above"
             ),
         ),
         (
             "settings:\n  db_path: 2024-13-45",
             "settings",
-            ", line 2, column 12: not what YAML takes it for; quote it",
+            ", line 2, column 12: not a valid value of its YAML type; quote it",
         ),
         ("[" * 10_000, "settings", "is nested too deeply to be read; flatten it"),
         (

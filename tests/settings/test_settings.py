@@ -134,7 +134,7 @@ def test_give_way_is_still_understood_and_said_to_be_renamed(
     assert not Settings(give_way=False).yield_gil
     monkeypatch.setenv("CHAINLOG_GIVE_WAY", "false")
     assert not Settings().yield_gil
-    assert [record.getMessage().partition(" is now called yield_gil")[0] for record in caplog.records] == [
+    assert [record.getMessage().partition(" has been renamed to yield_gil")[0] for record in caplog.records] == [
         f"{path}, line 1: settings.give_way",
         "argument give_way",
         "environment variable CHAINLOG_GIVE_WAY",

@@ -1,1 +1,1 @@
-"""Numbers as they are kept and as they should be: totals, buckets, rollups. Used by `check` and `rebuild`."""
+"""Stored numbers against computed ones: totals, buckets, rollups. Used by `check` and `rebuild`."""

@@ -1,7 +1,7 @@
-"""The buckets as they are kept, and as they follow from the rows: compared and mended a day at a time, inside SQLite.
+"""Compares the stored buckets with the rows, and corrects them, a day at a time and inside SQLite.
 
-A long log has millions of buckets, so none is held in Python unless it is wrong. Buckets outlive their rows: those
-from the time of the newest pruned row and before can only be compared as a whole, and only be kept as they are.
+A long log has millions of buckets, so Python holds none but the wrong ones. Buckets outlive their rows: those from the
+time of the newest pruned row and before can only be compared as a whole, and only be left unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _QUARTER = f"CAST(timestamp AS INTEGER) / {QUARTER_MS} * {QUARTER_MS}"
 _BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
 _ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
 
-# What the triggers of 0007 make of the same rows.
+# What the triggers of migration 0007 compute from the same rows.
 _COUNTED_USAGE = f"""
 SELECT
   {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
@@ -43,8 +43,9 @@ SELECT
   {_BIN.format("ttft_ms")} AS upper_ms, COUNT(*) AS requests
 {_ROWS} AND ttft_ms IS NOT NULL
 GROUP BY 1, 2, 3, 4, 5, 6
-"""  # the same
-# MAX alone of its kind: the error is then taken from the try that failed last (https://sqlite.org/quirks.html).
+"""  # put together from constants of this file
+# With a single MAX, bare columns come from its row, so the error is that of the last failed attempt
+# (https://sqlite.org/quirks.html).
 _COUNTED_ATTEMPTS = f"""
 SELECT
   start, provider_id, model, COUNT(*) AS tries, SUM(status < 400) AS successes, SUM(status = 429) AS rate_limited,
@@ -69,30 +70,30 @@ FROM (
   )
 )
 GROUP BY start, provider_id, model
-"""  # noqa: S608  # the same
+"""  # noqa: S608  # put together from constants of this file
 
 _NAMES = ("start", "chain_name", "provider_id", "model", "caller", "upper_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class BucketTable:
-    """One of the tables that hold a quarter of an hour a line."""
+    """A table that holds one row per quarter of an hour and key."""
 
     name: str
     keys: tuple[str, ...]
     """Its primary key, `start` first."""
     numbers: tuple[str, ...]
-    """What is compared."""
+    """Columns that are compared."""
     counted: str
-    """Query for both, as they should be, of the rows from `:since` to `:until`."""
+    """Query for keys and numbers computed from the rows between `:since` and `:until`."""
     texts: tuple[str, ...] = ()
-    """What is mended and not compared: of two errors in the same ms either may be the last."""
+    """Columns that are corrected but not compared: of two errors in the same ms either may be the last."""
 
     @property
     def differing(self) -> str:
-        """Query for the lines that are wrong, at most `:limit`: keys, numbers as kept, as counted, how many are wrong.
+        """Query for at most `:limit` wrong rows: keys, stored numbers, computed numbers, how many numbers differ.
 
-        The last is of all lines.
+        The last column is the number of wrong numbers in all rows.
         """
         keys = ", ".join(self.keys)
         pairs = [(f"kept_{number}", f"counted_{number}") for number in self.numbers]
@@ -114,18 +115,18 @@ class BucketTable:
 
     @property
     def clear(self) -> str:
-        """Statement that empties the buckets from `:since` to `:until`."""
-        return f"DELETE FROM {self.name} WHERE start >= :since AND start < :until"  # noqa: S608  # the same
+        """Statement that deletes the buckets from `:since` to `:until`."""
+        return f"DELETE FROM {self.name} WHERE start >= :since AND start < :until"  # noqa: S608  # put together from constants of this file
 
     @property
     def fill(self) -> str:
-        """Statement that fills them from the rows."""
+        """Statement that inserts the buckets computed from the rows."""
         columns = ", ".join((*self.keys, *self.numbers, *self.texts))
-        return f"INSERT INTO {self.name} ({columns}) SELECT {columns} FROM ({self.counted})"  # noqa: S608  # the same
+        return f"INSERT INTO {self.name} ({columns}) SELECT {columns} FROM ({self.counted})"  # noqa: S608  # put together from constants of this file
 
 
 def _differ(kept: str, counted: str) -> str:
-    # A line that is not there is one of zeros. Fractions differ a little by the order in which they were added up.
+    # A missing row counts as zeros. Sums of fractions depend a little on their order.
     return f"""
       IIF(TYPEOF({kept}) = 'real' OR TYPEOF({counted}) = 'real',
         ABS(COALESCE({kept}, 0) - COALESCE({counted}, 0)) > 1e-6 + 1e-9 * ABS(COALESCE({counted}, 0)),
@@ -150,13 +151,13 @@ BUCKETS = (
     ),
 )
 
-# What was pruned before there were buckets took nothing out of them.
+# Rows pruned before buckets existed were never in them.
 NEWEST_PRUNED = """
 SELECT MAX(pruned.last_request_timestamp)
 FROM pruned_by_provider AS pruned LEFT JOIN pruned_before_buckets AS earlier USING (provider_id)
 WHERE pruned.total_requests > COALESCE(earlier.total_requests, 0)
 """
-# Beyond END_OF_TIME there is only text, which no time of ours is.
+# SQLite sorts text after every number, so :end excludes timestamps that are text.
 NEXT_TIME = """
 SELECT CAST(MIN(time) AS INTEGER) FROM (
   SELECT MIN(timestamp) AS time FROM request_logs WHERE timestamp >= :since AND timestamp < :end
@@ -198,20 +199,26 @@ GROUP BY provider_id HAVING SUM(requests) <> 0
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """A part of the log, in ms since the epoch, UTC."""
+    """A half-open span of time, in ms since the epoch, UTC."""
 
     since: int
     until: int
 
 
 async def first_whole_bucket(connection: aiosqlite.Connection) -> int:
-    """Where the buckets begin of which no row was pruned, in ms since the epoch. Raises `sqlite3.Error`."""
+    """Returns the start of the first bucket from which no row was pruned, in ms since the epoch.
+
+    Raises `sqlite3.Error`.
+    """
     ((newest,),) = await connection.execute_fetchall(NEWEST_PRUNED)
     return START_OF_TIME if newest is None else (int(newest) // QUARTER_MS + 1) * QUARTER_MS
 
 
 async def days_since(connection: aiosqlite.Connection, since: int, on_progress: Progress) -> AsyncGenerator[TimeSpan]:
-    """The days (UTC) from then on that hold rows or buckets; the first may begin earlier or later than its midnight."""
+    """Yields the days (UTC) with rows or buckets from `since` on; the first may not start at midnight.
+
+    Raises `sqlite3.Error`.
+    """
     ((last,),) = await connection.execute_fetchall(LAST_TIME, {"end": END_OF_TIME})
     first: int | None = None
     while True:
@@ -228,7 +235,7 @@ async def days_since(connection: aiosqlite.Connection, since: int, on_progress: 
 async def compare_buckets(
     connection: aiosqlite.Connection, table: BucketTable, span: TimeSpan, findings: Findings
 ) -> int:
-    """Adds what is wrong in the span to the findings; returns how many numbers that are. Raises `sqlite3.Error`."""
+    """Adds the wrong numbers in the span to the findings, and returns how many there are. Raises `sqlite3.Error`."""
     parameters = {"since": span.since, "until": span.until, "limit": MAX_LISTED_DIFFERENCES}
     rows = [tuple(row) for row in await connection.execute_fetchall(table.differing, parameters)]
     count = int(rows[0][-1]) if rows else 0
@@ -237,7 +244,10 @@ async def compare_buckets(
 
 
 async def compare_older(connection: aiosqlite.Connection, since: int) -> Iterator[Difference]:
-    """What is wrong in the sums by provider of the buckets before `since`, of which rows were pruned."""
+    """Returns the wrong sums, by provider, of the buckets before `since`, whose rows were pruned.
+
+    Raises `sqlite3.Error`.
+    """
     kept = await read_totals(connection, _KEPT_OLDER, {"since": since})
     counted = await read_totals(connection, _COUNTED_OLDER, {"since": since})
     before = f"before {time_text(since)}, provider "

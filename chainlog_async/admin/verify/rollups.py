@@ -1,4 +1,4 @@
-"""Whether what is rolled up adds up to its buckets, a day at a time; what does not is forgotten, and so made anew."""
+"""Compares rollups with their buckets, a day at a time; wrong ones are forgotten, so a writer rolls them up again."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ FORGET_ROLLUPS = "DELETE FROM rolled_up WHERE start < :until AND start + width >
 
 
 async def rolled_up_days(connection: aiosqlite.Connection) -> list[TimeSpan]:
-    """The days (UTC) of which something is rolled up. Raises `sqlite3.Error`."""
+    """Returns the days (UTC) of which something is rolled up. Raises `sqlite3.Error`."""
     rows = await connection.execute_fetchall(ROLLED_UP_DAYS)
     return [TimeSpan(int(start), int(start) + DAY_MS) for (start,) in rows]
 
 
 async def compare_rollups(connection: aiosqlite.Connection, day: TimeSpan) -> tuple[list[Difference], list[TimeSpan]]:
-    """The sums of one day that are not those of its buckets, and the spans they are of. Raises `sqlite3.Error`."""
+    """Returns the wrong rollup sums of a day, and the spans that have them. Raises `sqlite3.Error`."""
     differences: list[Difference] = []
     spans: list[TimeSpan] = []
     parameters = {"since": day.since, "until": day.until}
@@ -84,14 +84,16 @@ async def compare_rollups(connection: aiosqlite.Connection, day: TimeSpan) -> tu
             differences += found
             spans.append(TimeSpan(start, start + width))
     for tries in await connection.execute_fetchall(ATTEMPT_SUMS, parameters):
-        if found := list(compare_lines("rollups", f"{time_text(day.since)}, tries of the day", _TRIES, tuple(tries))):
+        if found := list(
+            compare_lines("rollups", f"{time_text(day.since)}, attempts of the day", _TRIES, tuple(tries))
+        ):
             differences += found
             spans.append(day)
     return differences, spans
 
 
 async def forget_rollups(connection: aiosqlite.Connection, span: TimeSpan) -> int:
-    """Has whatever overlaps with the span rolled up anew by the next writer; returns how much that is.
+    """Makes the next writer roll up again what overlaps with the span; returns how many rollups that are.
 
     Raises `sqlite3.Error`.
     """

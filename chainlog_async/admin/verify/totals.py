@@ -1,4 +1,4 @@
-"""The totals as they are kept, and as they follow from the rows and from what was pruned."""
+"""The totals as they are stored, and as they are computed from the rows and what was pruned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiosqlite
 from .differences import Difference, Value, same, value_of
 
 TotalsByKey = Mapping[Value, tuple[Value, ...]]
-"""The values of a table by provider or chain; the summary has but one line, under its id 1."""
+"""The values of a table by provider or chain; the summary has a single row, with the id 1."""
 
 _USAGE_COLUMNS = (
     "total_requests",
@@ -25,7 +25,7 @@ _KEPT_BY_PROVIDER = """
 SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
 FROM usage_by_provider
 """
-# The + keeps SQLite from walking along the index and looking every row up in the table: that takes four times as long.
+# The + keeps SQLite from scanning the index and looking up every row in the table, which takes four times as long.
 _COUNTED_BY_PROVIDER = """
 SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), MAX(last)
 FROM (
@@ -61,17 +61,17 @@ INSERT INTO usage_summary (id, total_requests, waterfall_requests, total_latency
 
 @dataclass(frozen=True, slots=True)
 class TotalsTable:
-    """One of the tables that triggers keep."""
+    """A table of totals that triggers maintain."""
 
     name: str
     columns: tuple[str, ...]
     kept: str
-    """Query for the key and the columns as they are."""
+    """Query for the key and the columns as they are stored."""
     counted: str
-    """Query for the same as it should be; looks at every row."""
+    """Query for the key and the columns computed from all rows and what was pruned."""
     clear: str
     store: str
-    """Statement that puts in the key and the columns."""
+    """Statement that inserts the key and the columns."""
 
 
 def _by_chain(sql: str) -> str:
@@ -104,13 +104,13 @@ TABLES = (
 async def read_totals(
     connection: aiosqlite.Connection, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()
 ) -> TotalsByKey:
-    """What a query for keys and numbers answers, such as a `TotalsTable`'s. Raises `sqlite3.Error`."""
+    """Runs a query for a key and numbers, such as one of a `TotalsTable`. Raises `sqlite3.Error`."""
     rows = await connection.execute_fetchall(sql, parameters)
     return {value_of(row[0]): tuple(map(value_of, tuple(row)[1:])) for row in rows}
 
 
 def compare(name: str, columns: Sequence[str], kept: TotalsByKey, counted: TotalsByKey) -> Iterator[Difference]:
-    """Every number in which two readings of the table `name` differ."""
+    """Yields every number in which two readings of the table `name` differ."""
     nothing = (None,) * len(columns)
     for key in sorted({*kept, *counted}, key=str):
         pairs = zip(columns, kept.get(key, nothing), counted.get(key, nothing), strict=True)

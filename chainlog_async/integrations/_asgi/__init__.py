@@ -1,1 +1,1 @@
-"""The inside of the middleware `integrations.asgi`."""
+"""The implementation of the middleware `integrations.asgi`."""

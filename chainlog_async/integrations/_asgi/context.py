@@ -1,4 +1,4 @@
-"""What a handler says about the request it serves, from wherever it is in its tasks and threads."""
+"""What a handler reports about the request it serves, from any of its tasks and threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt
 
 
 class Description(TypedDict, total=False):
-    """What `describe_request` takes: fields of `RequestLogEntry`, all optional."""
+    """The arguments of `describe_request`: fields of `RequestLogEntry`, all optional."""
 
     chain_name: str
     provider_id: str
@@ -31,7 +31,7 @@ class Description(TypedDict, total=False):
 
 
 class Tried:
-    """One try of the chain, which may be completed until the response ends."""
+    """One attempt of the chain; its fields may be set until the response ends."""
 
     __slots__ = ("error_message", "http_status", "latency_ms", "model", "provider_id")
 
@@ -43,7 +43,7 @@ class Tried:
         self.error_message: str | None = None
 
     def as_attempt(self) -> Attempt:
-        """The try as part of an entry."""
+        """Returns the attempt as part of an entry."""
         return Attempt(
             provider_id=self.provider_id,
             model=self.model,
@@ -54,7 +54,7 @@ class Tried:
 
 
 class RequestNotes:
-    """Everything that was said about one request."""
+    """Everything that the handler reported about one request."""
 
     def __init__(self) -> None:
         self.description = Description()
@@ -62,30 +62,32 @@ class RequestNotes:
         self.trail: deque[Tried] = deque(maxlen=MAX_ATTEMPTS)
 
     def describe(self, description: Description) -> None:
-        """Later words replace earlier ones; metadata are joined."""
+        """Adds a description; later values replace earlier ones, metadata are merged."""
         metadata = {**(self.description.get("metadata") or {}), **(description.get("metadata") or {})}
         self.description.update(description)
         if metadata:
             self.description["metadata"] = metadata
 
     def add(self, tried: Tried) -> None:
-        """Counts every try and keeps the last `MAX_ATTEMPTS` of them."""
+        """Counts the attempt, and keeps the last `MAX_ATTEMPTS` of them."""
         self.attempts += 1
         self.trail.append(tried)
 
 
-# Holds an object rather than values: a task or a thread gets a copy of the context, but of the same object.
+# Holds a mutable object: tasks and threads get a copy of the context, but share the object.
 current_notes: ContextVar[RequestNotes | None] = ContextVar("chainlog_request_notes", default=None)
 
 
 def describe_request(**description: Unpack[Description]) -> None:
-    """Says what the middleware cannot see of the request in hand; may be called often, the last word counts.
+    """Describes what the middleware cannot see of the current request; later calls override earlier ones.
 
-    Does nothing outside of a request that is recorded. Raises `TypeError` for a name that `Description` does not have.
+    Does nothing outside a recorded request. Raises `TypeError` for a name that `Description` does not have.
     """
     unknown = sorted(description.keys() - Description.__annotations__.keys())
     if unknown:
-        raise TypeError(f"describe_request() knows no {unknown[0]!r}; give {', '.join(Description.__annotations__)}")
+        raise TypeError(
+            f"describe_request() has no argument {unknown[0]!r}; it takes {', '.join(Description.__annotations__)}"
+        )
     notes = current_notes.get()
     if notes is not None:
         notes.describe(description)
@@ -99,9 +101,9 @@ def record_attempt(
     latency_ms: float | None = None,
     error_message: str | None = None,
 ) -> None:
-    """Adds one try of the chain, see `Attempt`; the last one names the request's provider and model.
+    """Adds one attempt of the chain, see `Attempt`; the last one sets the request's provider and model.
 
-    Does nothing outside of a request that is recorded.
+    ``latency_ms`` is in ms. Does nothing outside a recorded request.
     """
     tried = Tried(provider_id, model)
     tried.http_status = http_status
@@ -112,10 +114,10 @@ def record_attempt(
 
 @contextmanager
 def attempt(provider_id: str, model: str) -> Iterator[Tried]:
-    """A try of the chain for as long as a block lasts: times it, and notes the error that ends it.
+    """Records the block as an attempt of the chain: measures its time, and notes the error that ends it.
 
-    Set `http_status` and `error_message` of what it gives; both may still be changed after the block, until the
-    response ends. Does nothing else outside of a request that is recorded.
+    Yields the attempt; set its `http_status` and `error_message`, in the block or after it, until the response ends.
+    Outside a recorded request it records nothing.
     """
     tried = Tried(provider_id, model)
     _add(tried)
@@ -131,9 +133,9 @@ def attempt(provider_id: str, model: str) -> Iterator[Tried]:
 
 
 def name_error(error: BaseException) -> str:
-    """An error by its type and the place it was raised at.
+    """Describes an error by its type and the place where it was raised.
 
-    Without its message: pydantic, for one, repeats the value it refuses, and that may be the prompt.
+    Its message is left out: pydantic, for one, quotes the value it refuses, which may be the prompt.
     """
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

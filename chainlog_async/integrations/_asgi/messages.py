@@ -1,4 +1,4 @@
-"""The two sides of a call as they pass by: what was asked, what was answered. Nothing said in either is kept."""
+"""The two sides of a call: its request and its response. Content is inspected, never stored."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from .token_usage import ResponseSample
 
 MAX_REQUEST_BYTES = 1_048_576
-"""Longest request body that is looked into for the model; of a longer one the answer may tell it."""
+"""Longest request body that is parsed for the model, in bytes; otherwise the model comes from the response."""
 
 REQUEST_ID_HEADER = b"x-request-id"
 
-# Text, reasoning or arguments of a tool in an event of OpenAI's, Anthropic's or another's stream; a role is none.
+# Text, reasoning or tool arguments in an event of a stream of OpenAI, Anthropic or others; a role alone is not content.
 _CONTENT = re.compile(
     rb'"(?:content|text|delta|reasoning|reasoning_content|refusal|thinking|partial_json|arguments)"\s*:\s*"[^"]'
     rb'|"tool_calls"\s*:\s*\[\s*\{'
@@ -31,16 +31,16 @@ _decode_request = msgspec.json.Decoder(_RequestFields).decode
 
 
 def header(message: Mapping[str, object], name: bytes) -> str | None:
-    """A header of a scope or of a response's start, by its name in lower case."""
+    """Returns a header of a scope or of a response start; `name` is in lower case. None if it is missing."""
     headers = message.get("headers")
-    # ASGI allows any iterable, and one that can be gone through only once belongs to the server.
+    # ASGI allows any iterable, but an iterator could be consumed only once, and the server needs it.
     if not isinstance(headers, list | tuple):
         return None
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
 
 
 class ObservedRequest:
-    """The request: its id, model and whether a stream is wanted."""
+    """The request: its id, its model, and whether it asks for a stream."""
 
     def __init__(self, scope: Mapping[str, object]) -> None:
         self.request_id = header(scope, REQUEST_ID_HEADER)
@@ -50,7 +50,7 @@ class ObservedRequest:
         self._body: bytearray | None = bytearray()
 
     def note(self, message: Mapping[str, object]) -> None:
-        """Looks at what the application received."""
+        """Inspects a message that the application received."""
         if message["type"] != "http.request":
             return
         if self._body is not None:
@@ -72,7 +72,7 @@ class ObservedRequest:
 
 
 class ObservedResponse:
-    """The response: its status, its beginnings, and the two ends of its body."""
+    """The response: its status, its first bytes and content, and both ends of its body."""
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -86,11 +86,11 @@ class ObservedResponse:
 
     @property
     def first_token(self) -> float | None:
-        """When the first content of a stream passed, on the monotonic clock; its first bytes when none was seen."""
+        """When the first content of a stream passed, on the monotonic clock; its first bytes if none was recognized."""
         return self._first_bytes if self._first_content is None else self._first_content
 
     def note(self, message: Mapping[str, object]) -> None:
-        """Looks at what the application sends."""
+        """Inspects a message that the application sends."""
         if message["type"] == "http.response.start":
             self._note_start(message)
         elif message["type"] == "http.response.body":

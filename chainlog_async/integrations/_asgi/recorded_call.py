@@ -1,4 +1,4 @@
-"""One call of a gateway, watched on its way through, and the row it becomes."""
+"""One call of a gateway, observed as it passes through, and its entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .context import RequestNotes, name_error
 from .messages import ObservedRequest, ObservedResponse
 
 CLIENT_GONE = 499
-"""Status of a request whose client hung up before it had the whole answer; nginx began to call it so."""
+"""Status of a request whose client disconnected before the response was complete, as nginx uses it."""
 
 # Wide enough for the types of every framework: Starlette's mappings and Litestar's typed dictionaries.
 Message = Mapping[str, object]
@@ -22,7 +22,7 @@ Send = Callable[..., Awaitable[None]]
 
 
 class RecordedCall:
-    """One call between client and application: hands on every message, and looks at it."""
+    """One call between client and application: passes on every message, and inspects it."""
 
     def __init__(
         self, scope: Message, receive: Receive, send: Send, on_end: Callable[[RecordedCall, BaseException | None], None]
@@ -40,7 +40,7 @@ class RecordedCall:
         self._has_ended = False
 
     async def receive(self) -> Message:
-        """What the server has for the application."""
+        """Returns the server's next message to the application."""
         if self._ahead is not None:
             message, self._ahead = self._ahead, None
             return message
@@ -53,29 +53,29 @@ class RecordedCall:
         return message
 
     async def send(self, message: Message) -> None:
-        """What the application has for the client."""
+        """Passes a message of the application on to the client."""
         is_last = message["type"] == "http.response.body" and not message.get("more_body")
         if is_last:
-            await self._look_for_hang_up()
+            await self._check_for_disconnect()
         self._answered.note(message)
         try:
             await self._send(message)
         except OSError:
-            # ASGI 2.4: how a server says that nobody is there any more.
+            # ASGI 2.4: how a server reports that the client has disconnected.
             self._is_gone = True
             raise
         if is_last:
-            # Not when the application returns: it may go on with work in the background.
+            # Not when the application returns: it may continue with background work.
             self.end()
 
     def end(self, error: BaseException | None = None) -> None:
-        """The call is over, by `error` if it is one; only the first word counts."""
+        """Ends the call, with the `error` that ended it, if any; only the first call has an effect."""
         if not self._has_ended:
             self._has_ended = True
             self._on_end(self, error)
 
     def entry(self, error: BaseException | None, *, chain_name: str, provider_id: str) -> RequestLogEntry:
-        """The call as a row; the two names stand for what the handler did not say."""
+        """Returns the call as an entry; the two names are used unless the handler gave others."""
         said, asked, answered = self.notes.description, self._asked, self._answered
         latency_ms = 1_000 * (perf_counter() - self._begun)
         first_token, usage = answered.first_token, answered.kept.usage()
@@ -92,7 +92,7 @@ class RecordedCall:
             total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
             latency_ms=latency_ms,
             http_status=status,
-            # Where nobody says whom the gateway asked, it answered on its own: no provider's success, and no refusal.
+            # Without a provider the gateway answered by itself, which is no provider's success or failure.
             attempts=self.notes.attempts or int(bool(said.get("provider_id"))),
             error_message=message,
             request_id=_name_or_none(said.get("request_id") or answered.request_id or asked.request_id),
@@ -121,13 +121,13 @@ class RecordedCall:
                 message = self.notes.trail[-1].error_message or ""
         return status, said.get("error_message", message) or None
 
-    async def _look_for_hang_up(self) -> None:
-        """Notices a client that left an application which never looks; servers take its answer all the same."""
+    async def _check_for_disconnect(self) -> None:
+        """Detects a disconnected client when the application does not listen; servers accept its response anyway."""
         if self._waiting or self._ahead is not None or not self._asked.is_complete:
-            # Who listens finds out, and while the body is not read it is the application's to receive.
+            # An application that is receiving finds out by itself, and an unread body is left to the application.
             return
-        # A server may mind the question; the answer goes on. Not anyio's scope: cancelling one takes half of the time
-        # that is spent on a call here.
+        # A server may raise here; the response goes on. Not an anyio cancel scope: cancelling one would take half of
+        # the time that this middleware spends on a call.
         with suppress(Exception):
             async with asyncio.timeout(0):
                 self._ahead = await self._receive()
@@ -140,7 +140,7 @@ class RecordedCall:
 
 
 def _name(text: str) -> str:
-    """A name that can be stored: clients choose the model, and a row is not lost for what they choose."""
+    """Returns a name that can be stored: clients choose the model, and their choice must not cost the row."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
 
 

@@ -1,4 +1,4 @@
-"""The tokens that a provider reports, read out of what was kept of its answer."""
+"""Token counts reported by a provider, read from the sample of its response."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple
 from chainlog_async.entry.model import MAX_COUNT
 
 HEAD_BYTES = 16_384
-"""How much of an answer's beginning is kept: Anthropic's streams begin with the prompt's tokens."""
+"""How much of the start of a response is kept, in bytes: Anthropic's streams begin with the prompt tokens."""
 
 TAIL_BYTES = 65_536
-"""How much of an answer's end is kept, at least; up to twice that in between."""
+"""How much of the end of a response is kept, in bytes, at least; temporarily up to twice as much."""
 
 MAX_USAGE_CHARS = 4096
 
-# A literal at the beginning is what makes a search fast, so the byte before it is looked at by `_found`.
+# Starting with a literal makes the search fast, so `_found` checks the byte before it.
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _MODEL = re.compile(rb'"model"\s*:\s*(?="(?:[^"\\]|\\.){1,1024}")')
 
@@ -25,7 +25,7 @@ _decoder = json.JSONDecoder()
 
 
 class ReportedUsage(NamedTuple):
-    """Tokens as the provider counted them; None where it said nothing."""
+    """Tokens as counted by the provider; None where it reported nothing."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -34,23 +34,23 @@ class ReportedUsage(NamedTuple):
 
 
 class ResponseSample:
-    """The two ends of an answer, in bounded memory; never stored."""
+    """Both ends of a response, in bounded memory; never stored."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def add(self, chunk: bytes) -> None:
-        """Takes in the next part."""
+        """Appends the next chunk."""
         self._bytes += chunk
         if len(self._bytes) > HEAD_BYTES + 2 * TAIL_BYTES:
-            # A line break is what no JSON string can hold, so that nothing is read across the gap.
+            # No JSON string holds a line break, so nothing is parsed across the gap.
             self._bytes[HEAD_BYTES:-TAIL_BYTES] = b"\n"
 
     def usage(self) -> ReportedUsage:
-        """What the answer says of its tokens, be it JSON or a stream of events.
+        """Returns the token counts in the response, which may be JSON or a stream of events.
 
-        A stream may tell it in parts, the first and the last of which count: OpenAI's tells all at the end, others
-        repeat the sum in every chunk, Anthropic's tells the prompt's tokens first and the completion's last.
+        A stream may report them in parts, of which the first and the last count: OpenAI reports everything at the end,
+        others repeat the sum in every chunk, Anthropic reports the prompt tokens first and the completion tokens last.
         """
         places = _found(_USAGE, self._bytes)
         fields: dict[str, object] = {}
@@ -60,7 +60,7 @@ class ResponseSample:
         return _usage_of(fields)
 
     def model(self) -> str | None:
-        """The first model that is named in the answer."""
+        """Returns the first model that is named in the response, or None."""
         head = self._bytes[:HEAD_BYTES]
         for place in _found(_MODEL, head)[:1]:
             name = _value_at_start(head[place:].decode("utf-8", "replace"))
@@ -69,7 +69,7 @@ class ResponseSample:
 
 
 def _found(key: re.Pattern[bytes], answer: bytearray) -> list[int]:
-    """Where the values of a key begin. Inside a text its quotes are escaped, and do not count."""
+    """Returns where the values of a key begin. In a JSON string its quotes are escaped, so it is not found there."""
     return [found.end() for found in key.finditer(answer) if answer[found.start() - 1 : found.start()] != b"\\"]
 
 
@@ -95,7 +95,7 @@ def _usage_of(fields: Mapping[str, object]) -> ReportedUsage:
             cached = _count(inner, "cached_tokens")
     if prompt is None:
         prompt = _count(fields, "input_tokens")
-        # Anthropic's input_tokens are those that the cache had nothing to do with.
+        # Anthropic's input_tokens exclude tokens read from or written to the cache.
         read, written = _count(fields, "cache_read_input_tokens"), _count(fields, "cache_creation_input_tokens")
         if prompt is not None:
             prompt += (read or 0) + (written or 0)

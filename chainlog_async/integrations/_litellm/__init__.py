@@ -1,1 +1,1 @@
-"""The inside of the callback `integrations.litellm`."""
+"""The implementation of the callback `integrations.litellm`."""

@@ -1,13 +1,13 @@
-"""Which tries are one request: failed ones wait a while for the try that ends their request.
+"""Joins attempts into requests: failed ones wait for the attempt that ends their request.
 
-LiteLLM names neither the request nor its end. What there is:
+LiteLLM identifies neither the request nor its end. What it offers:
 
-- Tries of one request have the same trace id, but so have other requests of the same session, even at the same time.
-  Within a request every try under the Router has a higher number than the one before (fallbacks, then retries), so a
-  try belongs to a waiting request that has not come as far, and number (0, 0) begins a new one.
-- A call without the Router has no number. Its tries have the same call id, and so have all tries under the proxy.
-- A success ends its request. The proxy says when a request has failed for good; elsewhere nobody does, and the request
-  has failed when no other try came for longer than LiteLLM ever sleeps between two.
+- Attempts of one request have the same trace id, but so have other requests of the same session, even concurrent ones.
+  Under the Router each attempt of a request has a higher position than the one before (fallbacks, then retries), so an
+  attempt belongs to a waiting request with a lower position, and position (0, 0) starts a new one.
+- A call without the Router has no position. Its attempts have the same call id, as have all attempts under the proxy.
+- A success ends its request. The proxy reports when a request has finally failed; otherwise nothing does, and the
+  request has failed when no further attempt came for longer than LiteLLM ever sleeps between two.
 """
 
 from __future__ import annotations
@@ -25,51 +25,51 @@ from .entry import entry_of
 from .payload import AttemptPosition, ReportedAttempt
 
 FAILED_HOLD_S = 5.0
-"""How long a failed try waits for the next when nothing makes LiteLLM sleep between them, in seconds."""
+"""How long a failed attempt waits for the next one when LiteLLM does not sleep between them, in seconds."""
 
 RETRY_HOLD_S = 75.0
-"""The same where LiteLLM may heed a Retry-After, of which it takes up to 60 s."""
+"""How long it waits when LiteLLM may honour a Retry-After header, of which it accepts up to 60 s, in seconds."""
 
 RUNNING_HOLD_S = 900.0
-"""Longest wait for the end of a try that has begun, in seconds."""
+"""How long it waits for the end of an attempt that has begun, in seconds."""
 
 MAX_WAITING_REQUESTS = 10_000
-"""How many requests may wait; beyond that the oldest has failed."""
+"""How many requests may wait; beyond that the oldest is logged as failed."""
 
 MAX_REMEMBERED_EVENTS = 20_000
-"""How many events and ended calls are remembered, so that what LiteLLM reports twice is one row."""
+"""How many events and ended calls are remembered, so that what LiteLLM reports twice is logged once."""
 
 
 class _Request:
-    """A request that has failed so far."""
+    """A request whose attempts have all failed so far."""
 
     def __init__(self) -> None:
-        self.tries: list[ReportedAttempt] = []
+        self.attempts: list[ReportedAttempt] = []
         self.names: set[str] = set()
         """Its call ids and trace ids."""
         self.until = 0.0
-        """When it has failed for good, on the monotonic clock."""
+        """When it counts as finally failed, on the monotonic clock."""
 
     @property
     def position(self) -> AttemptPosition | None:
-        return self.tries[-1].position
+        return self.attempts[-1].position
 
     def is_continued_by(self, item: ReportedAttempt) -> bool:
-        """Whether the try can be the next of this request."""
+        """Returns whether the attempt can be the next one of this request."""
         if item.position is None or self.position is None:
-            return any(item.call_id == known.call_id for known in self.tries)
+            return any(item.call_id == known.call_id for known in self.attempts)
         return self.position < item.position
 
     def is_described_by(self, item: ReportedAttempt) -> bool:
-        """Whether the last try is the same one, known from its exception alone so far."""
-        last = self.tries[-1]
+        """Returns whether it is the last attempt again, which so far was only known from its exception."""
+        last = self.attempts[-1]
         return (
             last.is_partial and not item.is_partial and (last.call_id, last.position) == (item.call_id, item.position)
         )
 
 
 class AttemptJoin:
-    """Joins tries into entries, which it hands to `emit`. Any thread may call it."""
+    """Joins attempts into entries, and passes each entry to `emit`. Thread-safe."""
 
     def __init__(
         self,
@@ -88,21 +88,21 @@ class AttemptJoin:
         self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many requests wait."""
+        """Returns how many requests wait."""
         return len(self._waiting)
 
     def failed(self, item: ReportedAttempt) -> None:
-        """Takes in a try that failed; its request may go on."""
+        """Adds a failed attempt; its request may continue."""
         ended: list[_Request] = []
         with self._lock:
             if self._is_known(item):
                 return
             request = self._find(item, _Request.is_described_by)
             if request is not None:
-                request.tries.pop()
+                request.attempts.pop()
             else:
                 request = self._find(item, _Request.is_continued_by) or _Request()
-            request.tries.append(item)
+            request.attempts.append(item)
             request.until = self._clock() + (RETRY_HOLD_S if item.may_pause else FAILED_HOLD_S)
             self._keep(request, item)
             while len(self._waiting) > self._max_waiting:
@@ -110,21 +110,22 @@ class AttemptJoin:
         self._end(ended)
 
     def succeeded(self, item: ReportedAttempt) -> None:
-        """Takes in the try that answered: its request is one row now."""
+        """Adds the attempt that succeeded, and emits its request."""
         with self._lock:
             if self._is_known(item):
                 return
             request = self._find(item, _Request.is_continued_by) or _Request()
             self._remove(request)
-            request.tries.append(item)
-            # A guardrail may still refuse the answer; the row says what the provider did.
+            request.attempts.append(item)
+            # A guardrail may still refuse the response; the row records what the provider did.
             self._remember(("ended", item.call_id))
         self._end([request])
 
     def refused(self, item: ReportedAttempt) -> None:
-        """Takes in the end of a request that failed for good, as the proxy told its client.
+        """Ends a request that has finally failed, as the proxy told its client.
 
-        Its last try is known as a rule; `item` stands for it when there was none, as when every deployment cools down.
+        Its last attempt is usually known; `item` replaces it when there was none, for example because every deployment
+        cools down.
         """
         with self._lock:
             request = next(iter(self._by_id.get(item.call_id, ())), None)
@@ -134,13 +135,13 @@ class AttemptJoin:
                 return
             self._remember(("ended", item.call_id))
         if request is not None:
-            self._emit(entry_of(request.tries, status=item.status))
+            self._emit(entry_of(request.attempts, status=item.status))
         else:
             self._emit(entry_of([msgspec.structs.replace(item, called_no_provider=True)]))
 
     def began(self, call_id: str, trace_id: str) -> None:
-        """Notes that another try is under way: the request it continues waits for its end, however long that takes."""
-        # Nearly always nothing waits under these names; looking needs no lock.
+        """Notes that an attempt has begun: the request that it continues waits for its end, up to `RUNNING_HOLD_S`."""
+        # Nearly always nothing waits under these ids; checking needs no lock.
         if call_id not in self._by_id and trace_id not in self._by_id:
             return
         with self._lock:
@@ -148,7 +149,7 @@ class AttemptJoin:
                 request.until = self._clock() + RUNNING_HOLD_S
 
     def expire(self) -> None:
-        """Ends the requests for which no other try came in time."""
+        """Emits the requests whose next attempt did not come in time."""
         if not self._waiting:
             return
         now = self._clock()
@@ -157,17 +158,17 @@ class AttemptJoin:
         self._end(ended)
 
     def flush(self) -> None:
-        """Ends every request that waits."""
+        """Emits every waiting request."""
         with self._lock:
             ended = [self._remove(request) for request in list(self._waiting)]
         self._end(ended)
 
     def _end(self, requests: list[_Request]) -> None:
         for request in requests:
-            self._emit(entry_of(request.tries))
+            self._emit(entry_of(request.attempts))
 
     def _is_known(self, item: ReportedAttempt) -> bool:
-        """Whether LiteLLM reports the same event again: some come both through the async and the sync callback."""
+        """Returns whether LiteLLM reports an event again: some come through both the async and the sync callback."""
         if item.is_partial:
             return False
         key = (item.call_id, item.started_s, item.status)
@@ -181,7 +182,7 @@ class AttemptJoin:
             self._seen.popitem(last=False)
 
     def _find(self, item: ReportedAttempt, matches: Callable[[_Request, ReportedAttempt], bool]) -> _Request | None:
-        """The waiting request that the try fits best: by its call id, else the one that has come furthest."""
+        """Returns the waiting request that the attempt fits best: by call id, else that with the highest position."""
         for name in (item.call_id, item.trace_id):
             fitting = [request for request in self._by_id.get(name, ()) if matches(request, item)]
             if fitting:

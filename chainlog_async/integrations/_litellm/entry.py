@@ -1,4 +1,4 @@
-"""The tries of one request as one entry."""
+"""Turns the attempts of one request into its entry."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, At
 from .payload import ReportedAttempt
 
 
-def entry_of(tries: Sequence[ReportedAttempt], *, status: int | None = None) -> RequestLogEntry:
-    """One row for a request: its last try is what came of it. `status` is what the client got, if that is known."""
-    last = tries[-1]
-    started = min(item.started_s for item in tries)
-    costs = [item.cost_usd for item in tries if item.cost_usd is not None]
+def entry_of(attempts: Sequence[ReportedAttempt], *, status: int | None = None) -> RequestLogEntry:
+    """Returns the entry of a request, whose last attempt is its outcome.
+
+    `status` is what the client got, if known.
+    """
+    last = attempts[-1]
+    started = min(item.started_s for item in attempts)
+    costs = [item.cost_usd for item in attempts if item.cost_usd is not None]
     fallbacks, retries = last.position or (0, 0)
     return RequestLogEntry(
         timestamp=min(round(last.ended_s * 1000), MAX_TIMESTAMP_MS),
-        chain_name=tries[0].chain_name,
+        chain_name=attempts[0].chain_name,
         provider_id=last.provider_id,
         model=last.model,
         prompt_tokens=last.prompt_tokens,
@@ -26,17 +29,17 @@ def entry_of(tries: Sequence[ReportedAttempt], *, status: int | None = None) -> 
         total_tokens=last.total_tokens,
         latency_ms=_ms(started, last.ended_s),
         http_status=status or last.status,
-        # A try that was not seen still shows in the number of the last one.
-        attempts=0 if len(tries) == 1 and last.called_no_provider else max(len(tries), 1 + fallbacks + retries),
+        # An attempt that was not reported still shows in the position of the last one.
+        attempts=0 if len(attempts) == 1 and last.called_no_provider else max(len(attempts), 1 + fallbacks + retries),
         error_message=last.error_message,
         request_id=last.call_id or None,
-        caller=next((item.caller for item in reversed(tries) if item.caller), None),
+        caller=next((item.caller for item in reversed(attempts) if item.caller), None),
         ttft_ms=None if last.first_token_s is None else _ms(started, last.first_token_s),
         cost_usd=min(sum(costs), MAX_COST_USD) if costs else None,
         streamed=last.streamed,
         cached_tokens=last.cached_tokens,
         metadata=last.metadata,
-        attempt_trail=[_attempt(item) for item in tries[-MAX_ATTEMPTS:]] if len(tries) > 1 else None,
+        attempt_trail=[_attempt(item) for item in attempts[-MAX_ATTEMPTS:]] if len(attempts) > 1 else None,
     )
 
 

@@ -1,6 +1,6 @@
-"""What LiteLLM says about one try, read without LiteLLM: its payloads are plain dictionaries.
+"""Reads what LiteLLM reports about one attempt, without importing LiteLLM: its payloads are plain dictionaries.
 
-Nothing of a prompt or an answer is read, and no key: the fields that are kept are named one by one.
+Prompts, responses and keys are never read into an entry: every field that is kept is named here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from chainlog_async.entry.model import MAX_COUNT, MAX_NAME_CHARS
 from .content_mask import without_content
 
 MASTER_USER = "default_user_id"
-"""The user that the proxy's master key belongs to; says less than the end user whom the client named."""
+"""The user of the proxy's master key; less specific than the end user that the client named."""
 
 MAX_PAYLOAD_METADATA_BYTES = 3000
-"""Largest metadata that is handed on, in bytes of JSON; what blots secrets out may make it a little longer."""
+"""Largest metadata that is passed on, in bytes of JSON.
 
-# Errors that LiteLLM gives a status of its own, for there was no answer that had one.
+Less than what an entry may hold, see `entry.sanitize.MAX_METADATA_BYTES`, because redaction can lengthen it.
+"""
+
+# Errors whose status is LiteLLM's own, because there was no response.
 _UNANSWERED_ERRORS = frozenset({"APIConnectionError", "Timeout", "APITimeoutError"})
-# The Router's, when every deployment cools down; it has no status, and the proxy answers 429.
+# Raised by the Router when every deployment cools down; it has no status, and the proxy answers 429.
 _COOLDOWN_ERRORS = frozenset({"RouterRateLimitError", "RouterRateLimitErrorBasic"})
-# Errors of the proxy itself, about a key, a budget or a model that is not there; those of providers have other names.
+# Errors of the proxy itself, about a key, a budget or an unknown model; errors of providers have other names.
 _PROXY_ERRORS = frozenset(
     {
         *_COOLDOWN_ERRORS,
@@ -39,7 +42,7 @@ _PROXY_ERRORS = frozenset(
 _CONNECTION_ERROR = "Connection error"
 
 AttemptPosition = tuple[int, int]
-"""Which try of its request it is: fallbacks before it, then retries within its model group."""
+"""The position of an attempt in its request: fallbacks before it, then retries within its model group."""
 
 
 class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,21 +53,21 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     position: AttemptPosition | None
     """None for a call without the Router."""
     may_pause: bool
-    """Whether LiteLLM may sleep before the next try, because the request is one that is retried."""
+    """Whether LiteLLM may sleep before the next attempt, because the request is retried."""
     is_partial: bool = False
-    """Whether it was made from the exception alone; LiteLLM's own payload, should it come, knows more."""
+    """Whether it was read from the exception alone; LiteLLM's own payload, if it comes, has more."""
     chain_name: str
     provider_id: str
     model: str
     status: int
-    """As LiteLLM tells it to the client, 100 to 599."""
+    """As LiteLLM reports it to the client, 100 to 599."""
     answered: bool = True
     """False when the status is LiteLLM's own, because the provider sent none."""
     called_no_provider: bool = False
-    """Whether it stands for a request that failed before its first try."""
+    """Whether it stands for a request that failed before its first attempt."""
     started_s: float
     ended_s: float
-    """Both in s since the epoch, UTC."""
+    """Start and end, in s since the epoch, UTC."""
     first_token_s: float | None = None
     error_message: str | None = None
     prompt_tokens: int = 0
@@ -78,7 +81,7 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAttempt | None:
-    """The try that LiteLLM's success or failure callback is about; None when it has no standard payload."""
+    """Returns the attempt of a success or failure callback of LiteLLM; None when it has no standard payload."""
     payload = _mapping(kwargs.get("standard_logging_object"))
     if not payload:
         return None
@@ -121,7 +124,7 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAtte
 
 
 def read_failure(request: Mapping[str, object], error: BaseException) -> ReportedAttempt:
-    """A failed try, or a request that failed before its first, as the exception and the call's arguments tell it."""
+    """Returns a failed attempt, or a request that failed before its first, from the exception and the arguments."""
     routing = _routing(request)
     provider = _name(getattr(error, "llm_provider", None)) or "litellm"
     message = _message(str(error), request)
@@ -147,21 +150,21 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Reporte
 
 
 def status_of(error: BaseException) -> int:
-    """The HTTP status that LiteLLM gives an exception, or 500."""
+    """Returns the HTTP status that LiteLLM gives an exception, or 500."""
     if type(error).__name__ in _COOLDOWN_ERRORS:
         return 429
     return _status(getattr(error, "status_code", None) or getattr(error, "code", None))
 
 
 def _mapping(value: object) -> Mapping[str, object]:
-    # Nearly all are dictionaries or None, and asking an abstract class about None takes long.
+    # Nearly all are dictionaries or None, and isinstance with an abstract class is slow.
     if value is None or isinstance(value, dict):
         return value or {}
     return value if isinstance(value, Mapping) else {}
 
 
 def _name(value: object) -> str:
-    """A text that fits a name: no NUL, no lone surrogate, not too long; "" for everything that is no text."""
+    """Returns text that fits a name: no NUL, no lone surrogate, not too long; "" for anything but text."""
     if not isinstance(value, str):
         return ""
     if value.isascii() and "\0" not in value:
@@ -172,7 +175,7 @@ def _name(value: object) -> str:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    # False for NaN too.
+    # NaN fails the comparison too.
     return value if -MAX_COUNT <= value <= MAX_COUNT else None
 
 
@@ -182,7 +185,7 @@ def _whole(value: object) -> int:
 
 
 def _seconds(value: object) -> float | None:
-    """A moment in s since the epoch; LiteLLM's datetimes are naive and local."""
+    """Returns a time in s since the epoch; LiteLLM's datetimes are naive and local."""
     if isinstance(value, datetime):
         return value.timestamp()
     number = _number(value)
@@ -190,7 +193,7 @@ def _seconds(value: object) -> float | None:
 
 
 def _status(code: object) -> int:
-    """An HTTP status; LiteLLM's codes are strings, and some are none at all."""
+    """Returns an HTTP status; LiteLLM's codes are strings, and some are not a status at all."""
     try:
         status = int(code) if isinstance(code, str | int) else 500
     except ValueError:
@@ -215,7 +218,7 @@ def _message(text: object, kwargs: Mapping[str, object]) -> str | None:
 
 
 def _routing(params: Mapping[str, object]) -> Mapping[str, object]:
-    """What the Router and the proxy noted about the request; for some calls it is under another name."""
+    """Returns the metadata of the Router and the proxy about the request, which for some calls has another name."""
     other = _mapping(params.get("litellm_metadata"))
     metadata = _mapping(params.get("metadata"))
     return other if "model_group" in other and "model_group" not in metadata else metadata
@@ -228,7 +231,7 @@ def _position(routing: Mapping[str, object]) -> AttemptPosition | None:
 
 
 def _chain(routing: Mapping[str, object], payload: Mapping[str, object]) -> str:
-    """The client's own name for the chain, else the model group it asked for, else the model's name."""
+    """Returns the client's own name for the chain, else the requested model group, else the name of the model."""
     names = (
         routing.get("chain_name"),
         _mapping(routing.get("requester_metadata")).get("chain_name"),
@@ -241,7 +244,7 @@ def _chain(routing: Mapping[str, object], payload: Mapping[str, object]) -> str:
 
 
 def _model(model: object, provider: str) -> str:
-    """Without the provider's name before it, which is there under the Router only."""
+    """Removes the name of the provider from the front, where the Router puts it."""
     return _name(model).removeprefix(f"{provider}/") or "unknown"
 
 
@@ -289,7 +292,7 @@ def _metadata(payload: Mapping[str, object], routing: Mapping[str, object]) -> M
     }
     kept: dict[str, object] = {name: text for name, value in texts.items() if (text := _name(value))}
     tags = payload.get("request_tags")
-    # The proxy adds the client's program to the tags that the client set.
+    # The proxy adds the client's User-Agent to the tags that the client set.
     if isinstance(tags, list) and (names := [tag for tag in map(_name, tags) if tag and tag[:11] != "User-Agent:"]):
         kept["tags"] = names
     if payload.get("cache_hit") is True:

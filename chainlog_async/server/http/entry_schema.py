@@ -1,4 +1,4 @@
-"""An entry as clients post it, for the OpenAPI document: the fields and bounds of a line, under their JSON names."""
+"""An entry as clients post it, for the OpenAPI document: the fields and bounds of a line, with their JSON names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt, RequestLogEntry
 def _posted(
     name: str, entry: type[msgspec.Struct], line: type[msgspec.Struct], **types: object
 ) -> type[msgspec.Struct]:
-    """What may be left out is said by the one, what the values may be by the other."""
+    """Combines two types: `entry` says which fields are optional, `line` which values they may have."""
     of_line = get_type_hints(line, include_extras=True) | types
     fields: list[tuple[str, object] | tuple[str, object, object]] = []
     for field in msgspec.structs.fields(entry):
@@ -33,5 +33,5 @@ PostedEntry = _posted(
     RequestLogEntry,
     LineEntry,
     metadata=dict[str, object] | None,
-    attempt_trail=Annotated[list[PostedAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None,  # type: ignore[valid-type]  # a type that is made at run time
+    attempt_trail=Annotated[list[PostedAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None,  # type: ignore[valid-type]  # a type that is created at run time
 )

@@ -1,4 +1,4 @@
-"""A route and its description in one: what it is asked with, what it answers."""
+"""A route together with its description: its parameters and its answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Endpoint = Callable[[Request, ParsedParameters], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that a route takes: one entry, an array of entries, or one a line."""
+    """A request body: one entry, an array of entries, or one per line."""
 
     entry: object
     """The type of an entry."""
@@ -26,26 +26,26 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One route: its parameters are checked by what describes them, and the endpoint gets them read.
+    """One route: requests are validated by the same parameters that describe it, and parsed for the endpoint.
 
-    The endpoint's docstring is the description. A parameter that is not named here is refused.
+    The docstring of the endpoint is the description. A parameter that is not listed is refused.
     """
 
     path: str
     endpoint: Endpoint
     answer: object = None
-    """The type of the JSON that a success is, or None where it is no JSON."""
+    """The type of the JSON of a success, or None when it is not JSON."""
     parameters: Sequence[Parameter[object]] = ()
     method: str = "GET"
     success: int = 200
     other_answers: Mapping[int, object] = field(default_factory=dict)
-    """The type of other answers by status, or a tuple of types; beside those that every route may give."""
+    """The types of other answers by status, as a type or a tuple of types, besides those that every route has."""
     media_types: Sequence[str] = ("application/json",)
-    """What a success may be."""
+    """The media types of a success that is not JSON."""
     body: Body | None = None
 
     def route(self) -> Route:
-        """The route for Starlette."""
+        """Returns the route for Starlette."""
 
         async def answer(request: Request) -> Response:
             return await self.endpoint(request, read_parameters(request, self.parameters))
@@ -54,4 +54,4 @@ class Operation:
 
 
 NOT_FOUND = {404: ErrorReply}
-"""For `Operation.other_answers`: what was asked for may not be there."""
+"""For `Operation.other_answers` of a route whose resource may not exist."""

@@ -1,4 +1,4 @@
-"""Query parameters: what each may be, said once for the check and for the OpenAPI document."""
+"""Query parameters: each is defined once, for validation and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainlog_async.requests.filter import MAX_FILTER_CHARS
 from .responses import ApiError
 
 MAX_ECHOED_CHARS = 60
-"""Most characters, and most values, that a refusal repeats."""
+"""How many characters of a value, and how many values, an error message repeats."""
 
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound=str)
@@ -31,33 +31,33 @@ ParameterLocation = Literal["query", "path", "header"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[_T_co]):
-    """One parameter of a request: how it is read, what it is when it is not given, and how it is described."""
+    """A parameter of a request: how it is read, its default, and its description."""
 
     name: str
     description: str
     read: Callable[[str], _T_co]
-    """Raises `ValueError` for what it does not take."""
+    """Parses a value. Raises `ValueError` if it is invalid."""
     remedy: str
-    """What to give instead."""
+    """What a valid value is, for the error message."""
     schema: Mapping[str, object]
-    """The values that `read` takes, in JSON Schema."""
+    """The JSON Schema of the values that `read` accepts."""
     default: _T_co
     location: ParameterLocation = "query"
 
 
 class ParsedParameters:
-    """The parameters of one request, read."""
+    """The parsed parameters of one request."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
     def __getitem__(self, parameter: Parameter[_T]) -> _T:
-        """What was given for it, or its default."""
+        """Returns the value of the parameter, or its default."""
         return cast("_T", self._values[parameter.name]) if parameter.name in self._values else parameter.default
 
 
 def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> ParsedParameters:
-    """Everything that was given. Raises ApiError (400) for the first thing that is wrong."""
+    """Parses all parameters of the request. Raises `ApiError` (400) for the first one that is invalid or unknown."""
     parameters = list(known)
     queried = [parameter.name for parameter in parameters if parameter.location == "query"]
     _refuse_unknown(sorted(set(request.query_params) - set(queried)), queried)
@@ -84,7 +84,7 @@ def _texts_of(request: Request, parameter: Parameter[object]) -> list[str]:
 
 def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
     if unknown:
-        may_be = f"known here: {', '.join(map(repr, known))}" if known else "none is known here"
+        may_be = f"this route takes {', '.join(map(repr, known))}" if known else "this route takes none"
         plural = "s" if len(unknown) > 1 else ""
         raise ApiError(
             400,
@@ -94,13 +94,13 @@ def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
         )
 
 
-# Kinds of parameters
+# The kinds of parameters
 
 
 def integer_parameter(
     name: str, description: str, *, minimum: int, maximum: int, default: int, location: ParameterLocation = "query"
 ) -> Parameter[int]:
-    """A whole number between two bounds."""
+    """A whole number between two bounds, both included."""
 
     def read(given: str) -> int:
         if re.fullmatch("[0-9]{1,19}", given) and minimum <= int(given) <= maximum:
@@ -116,7 +116,7 @@ def integer_parameter(
 
 
 def ms_parameter(name: str, description: str) -> Parameter[float | None]:
-    """A duration in ms, with a fraction or without."""
+    """A duration in ms, with or without a fraction."""
 
     def read(given: str) -> float:
         if _NUMBER.fullmatch(given) and float(given) <= MAX_COUNT:
@@ -128,7 +128,7 @@ def ms_parameter(name: str, description: str) -> Parameter[float | None]:
 
 
 def text_parameter(name: str, description: str) -> Parameter[str | None]:
-    """Any text; an empty one is a text too."""
+    """Any text, including an empty one."""
 
     def read(given: str) -> str:
         if len(given) <= MAX_FILTER_CHARS and "\0" not in given:
@@ -141,7 +141,7 @@ def text_parameter(name: str, description: str) -> Parameter[str | None]:
 
 
 def pattern_parameter(name: str, description: str, regex: str, remedy: str) -> Parameter[str | None]:
-    """A text of one form."""
+    """A text that matches a regular expression."""
 
     def read(given: str) -> str:
         if re.fullmatch(regex, given, re.ASCII):
@@ -152,7 +152,7 @@ def pattern_parameter(name: str, description: str, regex: str, remedy: str) -> P
 
 
 def choice_parameter(name: str, description: str, choices: Sequence[_C], *, default: _C) -> Parameter[_C]:
-    """One of a few words."""
+    """One of a few values."""
 
     def read(given: str) -> _C:
         return choices[choices.index(given)]
@@ -162,10 +162,10 @@ def choice_parameter(name: str, description: str, choices: Sequence[_C], *, defa
 
 
 def time_parameter(name: str, description: str) -> Parameter[int | None]:
-    """A time, in ms since the epoch, UTC."""
+    """A time, as ms since the epoch, UTC."""
 
     def read(given: str) -> int:
-        # In a query, a plus that nobody encoded arrives as a space.
+        # In a query, a plus sign that was not encoded arrives as a space.
         return parse_instant(re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", given), now=now_ms())
 
     schema = {
@@ -175,5 +175,8 @@ def time_parameter(name: str, description: str) -> Parameter[int | None]:
             {"type": "string", "pattern": DURATION},
         ],
     }
-    remedy = "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, or how long ago, such as 90m, 24h or 7d"
+    remedy = (
+        "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
+        "or a duration back from now, such as 90m, 24h or 7d"
+    )
     return Parameter(name, description, read, remedy, schema, None)

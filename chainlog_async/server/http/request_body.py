@@ -1,4 +1,4 @@
-"""A request's body: read under a limit, and taken apart into the JSON documents it holds."""
+"""Request bodies: read up to a limit, and split into the JSON documents that they hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .responses import ApiError
 LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 JSON_SPACE = b" \t\r\n"
 
-# The elements are cut out undecoded, several times faster than building the dictionaries of a large array in one go.
+# Splitting a large array undecoded is several times faster than building all of its dictionaries at once.
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _document = msgspec.json.Decoder(msgspec.Raw)
 
@@ -21,9 +21,9 @@ Document = tuple[int, bytes]
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body.
+    """Returns the whole body.
 
-    Raises ApiError: 413 as soon as it is longer than ``max_bytes``, 415 when it is compressed.
+    Raises `ApiError`: 413 as soon as it is longer than ``max_bytes``, 415 when it is compressed.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
@@ -39,11 +39,13 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
-    """The JSON documents in ``body``, not decoded, each with its index from 0: its place in the array, or its line.
+    """Returns the JSON documents in ``body``, not decoded, each with its index.
 
-    The body is one document, an array, or NDJSON, whose blank lines count but hold nothing. It is NDJSON when
-    ``content_type`` says so, or when it is not one document but its first line is an object.
-    Raises ApiError (400) when the body is empty or none of these.
+    The index counts the elements of the array, or the lines, from 0. The body is one document, an array, or NDJSON,
+    whose blank lines count but hold nothing. It is NDJSON when ``content_type`` says so, or when it is not one document
+    but its first line is an object.
+
+    Raises `ApiError` (400) when the body is empty or none of these.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip(JSON_SPACE):

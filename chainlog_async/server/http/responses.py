@@ -1,4 +1,4 @@
-"""What every reply has in common: JSON bodies, one shape for errors, and the handler that keeps to it."""
+"""What all responses share: JSON bodies, one shape for errors, and the error handler."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Problem(msgspec.Struct, frozen=True):
     """What is wrong with a request, or with the service."""
 
     message: str
-    """For people: the thing, the value, the remedy."""
+    """For people: what is wrong, the value and the remedy."""
     type: str
-    """``invalid_request_error``, or ``server_error`` where the request is not to blame."""
+    """``invalid_request_error``, or ``server_error`` when the request is not at fault."""
     param: str | None
-    """The parameter at fault, if one is."""
+    """The parameter at fault, if any."""
     code: str
-    """A word for machines."""
+    """For programs: a fixed code."""
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
-    """The body of every error but one: see `chainlog_async.server.routes.stats`."""
+    """The body of every error, except `NoUsage` of `chainlog_async.server.routes.stats`."""
 
     error: Problem
 
 
 class ApiError(Exception):
-    """A request that is answered with an error.
+    """An error that the client is answered with.
 
-    ``status`` is the HTTP status, ``code`` a word for machines, ``param`` the query parameter at fault, if one is.
+    ``status`` is the HTTP status, ``code`` a fixed code for programs, ``param`` the query parameter at fault, if any.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class ApiError(Exception):
         return Problem(self.message, kind, self.param, self.code)
 
     def reply(self) -> Response:
-        """The error as a response."""
+        """Returns the error as a response."""
         return json_reply(ErrorReply(self.problem), status=self.status, headers=self.headers)
 
 
 def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``content`` encoded by msgspec, never to be cached."""
+    """Returns ``content`` encoded by msgspec, as a response that must not be cached."""
     return Response(
         msgspec.json.encode(content),
         status_code=status,
@@ -80,7 +80,7 @@ def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str]
 async def streamed_reply(
     request: Request, pieces: AsyncGenerator[bytes], media_type: str, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A reply that is made while it is sent, never to be cached; to HEAD, its headers alone."""
+    """Returns a response that is produced while it is sent and must not be cached; for HEAD, only its headers."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
     if request.method == "HEAD":
         await pieces.aclose()
@@ -89,7 +89,7 @@ async def streamed_reply(
 
 
 class _Streamed(StreamingResponse):
-    """Closes what it sends when the client has left, instead of leaving that to the garbage collector."""
+    """Closes its source when the client disconnects, instead of leaving that to the garbage collector."""
 
     def __init__(self, pieces: AsyncGenerator[bytes], *, headers: Mapping[str, str], media_type: str) -> None:
         super().__init__(pieces, headers=headers, media_type=media_type)
@@ -101,7 +101,7 @@ class _Streamed(StreamingResponse):
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The reply to whatever was raised while `request` was served."""
+    """Returns the response to an exception raised while serving `request`."""
     return _as_refusal(request, error).reply()
 
 
@@ -111,8 +111,8 @@ def _as_refusal(request: Request, error: Exception) -> ApiError:
             return error
         case HTTPException(status_code=status):
             path = request.scope["path"]
-            told = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
-            message = told.get(status, error.detail)
+            messages = {404: f"there is nothing at {path}", 405: f"{request.method} is not allowed at {path}"}
+            message = messages.get(status, error.detail)
             return ApiError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
         case DatabaseError() | ClosedError():
             return _unavailable(error)
@@ -121,8 +121,8 @@ def _as_refusal(request: Request, error: Exception) -> ApiError:
         case ClientDisconnect():
             return ApiError(400, "the request ended before its body did", "incomplete_body")
         case _:
-            # What nobody foresaw is told in the log, where Starlette leaves it to uvicorn; not to the client.
-            return ApiError(500, "the server failed to answer; its log says why", "internal_error")
+            # Starlette raises an unexpected error again for uvicorn to log; the client gets no details.
+            return ApiError(500, "the server failed to answer; see its log", "internal_error")
 
 
 def _unavailable(error: DatabaseError | ClosedError) -> ApiError:
@@ -136,4 +136,4 @@ def _unavailable(error: DatabaseError | ClosedError) -> ApiError:
 
 
 HANDLED_ERRORS = (ApiError, HTTPException, DatabaseError, ClosedError, MissingExtraError, ClientDisconnect, Exception)
-"""The classes of errors to register `answer_error` for."""
+"""The exception classes to register `answer_error` for."""

@@ -1,1 +1,1 @@
-"""Metrics in Prometheus's text format."""
+"""Metrics in the text format of Prometheus."""

@@ -1,4 +1,4 @@
-"""Histograms in the form that Prometheus wants."""
+"""Histograms in the form that prometheus_client takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from chainlog_async.common.histogram import Histogram
 
 
 def cumulative_buckets(histogram: Histogram, *, unit: float = 1) -> tuple[Sequence[tuple[str, float]], float]:
-    """The counts up to each bound, then all, and the sum; bounds and sum divided by `unit`."""
+    """Returns the cumulative count for each upper bound, ending with ``+Inf``, and the sum.
+
+    Bounds and sum are divided by `unit`.
+    """
     bounds = (*(str(bound / unit) for bound in histogram.bounds), "+Inf")
     return list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.sum / unit

@@ -1,4 +1,4 @@
-"""The statistics of this process as metrics: no labels but those that say which of several states or reasons."""
+"""Metrics of this process; the only labels are states, reasons and versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JOURNAL_STATES = ("on", "off", "failing")
 
 
 def process_metrics(health: Health, statistics: Statistics | None) -> Iterator[Metric]:
-    """What this process knows of itself; only its health when the log was never open."""
+    """Yields the metrics of this process; without `statistics`, because the log was never open, only its health."""
     build = GaugeMetricFamily("chainlog_build_info", "Always 1; the versions are labels.", labels=["version", "sqlite"])
     build.add_metric([chainlog_async.__version__, sqlite3.sqlite_version], 1)
     yield build
@@ -30,35 +30,39 @@ def process_metrics(health: Health, statistics: Statistics | None) -> Iterator[M
 
 
 def _entry_metrics(statistics: Statistics) -> Iterator[Metric]:
-    yield CounterMetricFamily("chainlog_entries_submitted", "Entries handed in, good or bad.", statistics.submitted)
+    yield CounterMetricFamily("chainlog_entries_submitted", "Entries submitted, valid or not.", statistics.submitted)
     yield CounterMetricFamily("chainlog_entries_written", "Entries committed to the database.", statistics.written)
     dropped = CounterMetricFamily(
         "chainlog_entries_dropped", "Entries that will not reach the database.", labels=["reason"]
     )
-    # All reasons from the beginning: a series that first appears with a 1 in it does not look like an increase.
+    # Every reason from the start: a series that first appears with the value 1 does not count as an increase.
     for reason in get_args(DropReason):
         dropped.add_metric([reason], statistics.dropped.get(reason, 0))
     yield dropped
     yield CounterMetricFamily(
-        "chainlog_entries_replayed", "Entries of dead writers committed by this one.", statistics.replayed
+        "chainlog_entries_replayed", "Entries of dead writers committed by this process.", statistics.replayed
     )
     yield CounterMetricFamily(
         "chainlog_journal_truncated_lines",
-        "Unfinished lines at the ends of dead writers' journals.",
+        "Truncated lines at the ends of dead writers' journals.",
         statistics.truncated,
     )
 
 
 def _pending_metrics(statistics: Statistics) -> Iterator[Metric]:
-    yield GaugeMetricFamily("chainlog_entries_pending", "Entries accepted and not committed yet.", statistics.pending)
-    yield GaugeMetricFamily("chainlog_entries_pending_peak", "Most entries that ever waited.", statistics.peak_pending)
-    yield GaugeMetricFamily("chainlog_pending_bytes", "Size of the entries that wait.", statistics.pending_bytes)
+    yield GaugeMetricFamily("chainlog_entries_pending", "Entries accepted but not committed yet.", statistics.pending)
+    yield GaugeMetricFamily(
+        "chainlog_entries_pending_peak", "Largest number of pending entries so far.", statistics.peak_pending
+    )
+    yield GaugeMetricFamily("chainlog_pending_bytes", "Size of the pending entries.", statistics.pending_bytes)
     yield GaugeMetricFamily(
         "chainlog_oldest_pending_age_seconds",
-        "For how long the oldest entry has waited; 0 when none waits.",
+        "Age of the oldest pending entry; 0 when there is none.",
         statistics.oldest_pending_ms / 1_000,
     )
-    yield _states("chainlog_journal_state", "Whether what waits survives a kill.", JOURNAL_STATES, statistics.journal)
+    yield _states(
+        "chainlog_journal_state", "Whether pending entries survive a kill.", JOURNAL_STATES, statistics.journal
+    )
     yield GaugeMetricFamily(
         "chainlog_journal_bytes", "Size of this process's journal on disk.", statistics.journal_bytes
     )
@@ -70,25 +74,23 @@ def _writer_metrics(statistics: Statistics) -> Iterator[Metric]:
     )
     yield HistogramMetricFamily(
         "chainlog_commit_duration_seconds",
-        "Time that successful commits took.",
+        "Duration of successful commits.",
         *cumulative_buckets(statistics.commit_ms, unit=1_000),
     )
-    yield CounterMetricFamily(
-        "chainlog_commit_retries", "Commits that failed and were tried again.", statistics.retries
-    )
+    yield CounterMetricFamily("chainlog_commit_retries", "Commits that failed and were retried.", statistics.retries)
     checkpoints = CounterMetricFamily(
         "chainlog_checkpoints",
-        "Checkpoints beyond SQLite's own, by whether a reader was in the way.",
+        "Checkpoints besides SQLite's own, by whether a reader blocked them.",
         labels=["result"],
     )
     checkpoints.add_metric(["complete"], statistics.checkpoints_complete)
     checkpoints.add_metric(["partial"], statistics.checkpoints_partial)
     yield checkpoints
     yield GaugeMetricFamily("chainlog_wal_bytes", "Size of the write-ahead log.", statistics.wal_bytes)
-    yield GaugeMetricFamily("chainlog_database_bytes", "Size of the database's file.", statistics.database_bytes)
+    yield GaugeMetricFamily("chainlog_database_bytes", "Size of the database file.", statistics.database_bytes)
     yield CounterMetricFamily(
         "chainlog_gil_yield_seconds",
-        "Pauses of the event loop for the writer's thread.",
+        "Time for which the event loop yielded the GIL to the writer's thread.",
         statistics.gil_yield_ms / 1_000,
     )
     yield GaugeMetricFamily(
@@ -99,7 +101,7 @@ def _writer_metrics(statistics: Statistics) -> Iterator[Metric]:
 
 
 def _states(name: str, documentation: str, states: Sequence[str], present: str) -> Metric:
-    family = GaugeMetricFamily(name, f"{documentation} 1 for the present state, 0 for the others.", labels=["state"])
+    family = GaugeMetricFamily(name, f"{documentation} 1 for the current state, 0 for the others.", labels=["state"])
     for state in states:
         family.add_metric([state], state == present)
     return family

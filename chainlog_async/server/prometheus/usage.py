@@ -1,4 +1,4 @@
-"""What the database adds up, as metrics: the same from every process that has the file open."""
+"""Metrics of the totals in the database: the same from every process that has the file open."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ COUNTERS: tuple[tuple[str, str, Callable[[UsageTotals], float]], ...] = (
     ("chainlog_request_errors", "Requests that ended with a status of 400 or more.", lambda usage: usage.errors),
     ("chainlog_requests_rate_limited", "Requests that ended with the status 429.", lambda usage: usage.rate_limited),
     ("chainlog_requests_waterfalled", "Requests that took more than one attempt.", lambda usage: usage.waterfalls),
-    ("chainlog_prompt_tokens", "Tokens of prompts.", lambda usage: usage.prompt_tokens),
-    ("chainlog_completion_tokens", "Tokens of completions.", lambda usage: usage.completion_tokens),
-    ("chainlog_cached_tokens", "Tokens of prompts that came from a cache.", lambda usage: usage.cached_tokens),
-    ("chainlog_tokens", "Tokens in all, as the entries say.", lambda usage: usage.total_tokens),
+    ("chainlog_prompt_tokens", "Prompt tokens.", lambda usage: usage.prompt_tokens),
+    ("chainlog_completion_tokens", "Completion tokens.", lambda usage: usage.completion_tokens),
+    ("chainlog_cached_tokens", "Prompt tokens that came from a cache.", lambda usage: usage.cached_tokens),
+    ("chainlog_tokens", "Total tokens, as stated by the entries.", lambda usage: usage.total_tokens),
     ("chainlog_cost_usd", "Cost, in US dollars.", lambda usage: usage.cost_usd),
 )
 
@@ -36,7 +36,7 @@ OUTCOMES: tuple[tuple[str, Callable[[AttemptTotals], int]], ...] = (
 
 
 def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
-    """Counters and histograms since ever; only that they could not be read when there are no totals."""
+    """Yields all-time counters and histograms; without totals, only that they could not be read."""
     yield GaugeMetricFamily(
         "chainlog_totals_readable", "Whether the totals could be read for this scrape.", totals is not None
     )
@@ -61,7 +61,7 @@ def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
 def _attempts(totals: MetricTotals) -> Metric:
     family = CounterMetricFamily(
         "chainlog_attempts",
-        "Tries at each provider, whoever answered in the end.",
+        "Attempts at each provider, whichever provider answered in the end.",
         labels=("provider", "model", "outcome"),
     )
     for attempts in totals.attempts:

@@ -1,4 +1,4 @@
-"""``GET /`` and ``GET /static/…``: the dashboard's page and its files, which hold no data and are anybody's."""
+"""``GET /`` and ``GET /static/…``: the page of the dashboard and its files, which hold no data and need no API key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chainlog_async.server.paths import HOME_PATH, STATIC_PREFIX
 
 INDEX_FILE = "index.html"
 CHART_LIBRARY = "django/static/chartkick/Chart.bundle.js"
-"""Where the package chartkick has Chart.js together with the adapter that its time axis needs."""
+"""Where the package chartkick has Chart.js, bundled with the adapter that its time axis needs."""
 
 STATIC_MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -27,7 +27,7 @@ STATIC_MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 
-# The last two keep the page's own scripts, too, from ever turning a string into markup or code.
+# The last two directives stop even the page's own scripts from turning a string into markup or code.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -42,7 +42,7 @@ SECURITY_HEADERS = {
 
 
 class StaticFile(NamedTuple):
-    """A file as it is sent, plain and compressed."""
+    """A file to be sent, plain and compressed."""
 
     media_type: str
     plain: bytes
@@ -50,7 +50,7 @@ class StaticFile(NamedTuple):
 
 
 class StaticFiles(NamedTuple):
-    """The page, the files it loads by name, and a digest of them all, under which they may be kept for ever."""
+    """The page, the files it loads by name, and a digest of all, under which they may be cached indefinitely."""
 
     digest: str
     page: StaticFile
@@ -58,30 +58,30 @@ class StaticFiles(NamedTuple):
 
 
 class Dashboard:
-    """The page, whose URLs are all relative, so that the service can be mounted under any path."""
+    """The dashboard, whose URLs are all relative, so that the service can be mounted under any path."""
 
     def __init__(self) -> None:
         self._files: StaticFiles | None = None
 
     def routes(self) -> list[Route]:
-        """The page and its files, which are no part of what the API is described as."""
+        """Returns the routes of the page and its files, which the OpenAPI document leaves out."""
         return [
             Route(HOME_PATH, self.page, include_in_schema=False),
             Route(STATIC_PREFIX + "{digest}/{name}", self.file, include_in_schema=False),
         ]
 
     async def page(self, request: Request) -> Response:
-        """The page, asked for anew every time, so that an upgrade shows at once."""
+        """Sends the page, which browsers must revalidate, so that an upgrade takes effect at once."""
         files = await self._load()
         return _reply(request, files.page, files.digest, "no-cache")
 
     async def file(self, request: Request) -> Response:
-        """A file of the page, or 404."""
+        """Sends a file of the page. Raises `HTTPException` (404)."""
         files = await self._load()
         file = files.by_name.get(request.path_params["name"])
         if file is None:
             raise HTTPException(404)
-        # A page from before an upgrade asks under the old digest; what it gets must not stay in a cache under it.
+        # A page from before an upgrade requests the old digest, under which the new file must not be cached.
         current = request.path_params["digest"] == files.digest
         return _reply(request, file, files.digest, "public, max-age=31536000, immutable" if current else "no-cache")
 

@@ -1,4 +1,4 @@
-"""``GET /health`` and ``GET /v1/statistics``: how the service is, for whoever asks, and its books."""
+"""``GET /health`` and ``GET /v1/statistics``: the health of the service, and its counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chainlog_async.statistics import Statistics
 
 
 class HealthReply(msgspec.Struct, frozen=True):
-    """How the service is."""
+    """The health of the service."""
 
     status: Literal["ok", "degraded", "failed"]
     version: str
@@ -34,13 +34,13 @@ class HealthReply(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     """Why it is not ok, with the remedy."""
     notes: tuple[str, ...]
-    """What is worth knowing all the same."""
+    """Notes that do not affect the status."""
     accounting: Statistics | None
-    """None before the log was opened."""
+    """None before the log is open."""
 
 
 class HealthEndpoints:
-    """What the service says of itself."""
+    """What the service reports about itself."""
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
@@ -49,14 +49,14 @@ class HealthEndpoints:
         self._folders: list[str] = []
 
     def operations(self) -> list[Operation]:
-        """The routes."""
+        """Returns the routes."""
         return [
             Operation(HEALTH_PATH, self.get_health, HealthReply, other_answers={503: HealthReply}),
             Operation("/v1/statistics", self.get_statistics, Statistics),
         ]
 
     async def get_health(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """How the service is, for anybody: 503 when somebody has to do something."""
+        """Health of the service, without an API key; 503 when an operator needs to act."""
         health = self._chainlog.health()
         content = HealthReply(
             health.status,
@@ -66,15 +66,15 @@ class HealthEndpoints:
             health.notes,
             self._accounting(),
         )
-        # Nobody needs a key for this, so it does not tell where on the machine the database is, or where a link to it
-        # leads: SQLite's errors name the file itself.
+        # Answered without a key, so it must not reveal the folder of the database, nor that of the file behind a link,
+        # which SQLite's errors name.
         if not self._folders:
             self._folders = await run_in_thread(_folders_of, self._database)
         shown = _strip_folders(self._folders, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
     async def get_statistics(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """The books: submitted == written + pending + all that was dropped."""
+        """Counters of this process: submitted == written + pending + everything dropped."""
         return json_reply(self._chainlog.statistics())
 
     def _accounting(self) -> Statistics | None:

@@ -1,4 +1,4 @@
-"""``POST /v1/logs``: entries come in."""
+"""``POST /v1/logs``: accepts entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chainlog_async.server.http.request_body import Document, read_body, split_d
 from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
 
 INGEST_TURN_S = 0.002
-"""Longest time that entries of one request are taken in without letting other requests run, in seconds."""
+"""How long the entries of one request are accepted before other requests get a turn, in seconds."""
 
 RETRY_AFTER_S = 1
 MAX_REJECTED_LISTED = 1000
@@ -28,39 +28,39 @@ MAX_LISTED_ERROR_CHARS = 500
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """Why the entry at this place of the array, or on this line, was not taken."""
+    """Why the entry at this index of the array, or on this line, was not accepted."""
 
     index: int
     error: str
 
 
 class IntakeReply(msgspec.Struct, frozen=True, rename="camel"):
-    """What became of the entries of one request."""
+    """What became of the entries of a request."""
 
     accepted: int
-    """How many will be written."""
+    """How many entries were accepted and will be written."""
     rejected: list[Rejected]
-    """Those that cannot be stored, or the first of them."""
+    """Entries that cannot be stored, at most the first 1000."""
     rejected_not_listed: int | msgspec.UnsetType = msgspec.UNSET
     """How many more there are."""
     error: Problem | msgspec.UnsetType = msgspec.UNSET
-    """Why the rest was not taken."""
+    """Why the rest was not accepted."""
     resend_from: int | msgspec.UnsetType = msgspec.UNSET
-    """The index of the first entry that was not taken: send it and those after it again."""
+    """The index of the first entry that was not accepted: send it and those after it again."""
 
 
 class Intake:
-    """What became of the entries of one request."""
+    """Counts what became of the entries of a request."""
 
     def __init__(self) -> None:
         self.accepted = 0
         self.rejected: list[Rejected] = []
         self.rejected_not_listed = 0
         self.stopped: tuple[int, QueueFullError | ClosedError] | None = None
-        """Index of the first entry that was not taken for want of room, and the reason."""
+        """Index of the first entry for which there was no room, and the reason."""
 
     def reject(self, index: int, error: InvalidEntryError) -> None:
-        """Count an entry that cannot be stored. A reply lists so many of them, lest it dwarf its request."""
+        """Counts an entry that cannot be stored, and lists the first ones, so that the reply stays small."""
         if len(self.rejected) == MAX_REJECTED_LISTED:
             self.rejected_not_listed += 1
             return
@@ -69,19 +69,19 @@ class Intake:
         self.rejected.append(Rejected(index, cut))
 
     def reply(self) -> Response:
-        """202 when anything was accepted, 400 when everything was rejected, 503 when the rest is to be sent again."""
+        """Returns the response: 202, 400 when everything was rejected, 503 when the rest must be sent again."""
         content = IntakeReply(self.accepted, self.rejected, self.rejected_not_listed or msgspec.UNSET)
         if self.stopped is None:
             return json_reply(content, status=202 if self.accepted or not self.rejected else 400)
         index, reason = self.stopped
         code = "queue_full" if isinstance(reason, QueueFullError) else "closed"
-        refusal = ApiError(503, f"{reason}; nothing from index {index} on was taken, send it again", code)
+        refusal = ApiError(503, f"{reason}; nothing from index {index} on was accepted, send it again", code)
         content = msgspec.structs.replace(content, error=refusal.problem, resend_from=index)
         return json_reply(content, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
-    """Submit every document as an entry, stopping at the first for which there is no room."""
+    """Submits every document as an entry, up to the first one for which there is no room."""
     intake = Intake()
     pause_at = time.monotonic() + INGEST_TURN_S
     for index, document in documents:
@@ -101,12 +101,13 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
 
 
 def ingest_operation(chainlog: ChainLog) -> Operation:
-    """The route that takes entries."""
+    """Returns the route that accepts entries."""
 
     async def post_logs(request: Request, _parameters: ParsedParameters) -> Response:
-        """Entries to be written: one, an array of them, or one a line.
+        """Accept entries: one, an array, or one per line.
 
-        202 once they are accepted; each that cannot be stored is named by its index, and costs the others nothing.
+        Answers 202 once they are accepted. An entry that cannot be stored is listed with its index and does not affect
+        the others.
         """
         body = await read_body(request, chainlog.settings.server.max_body_bytes)
         intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
@@ -126,6 +127,6 @@ def ingest_operation(chainlog: ChainLog) -> Operation:
         },
         body=Body(
             PostedEntry,
-            "One entry or an array of them, or one on each line. Names may be in snake_case too.",
+            "One entry, an array of entries, or one entry per line. Names may also be in snake_case.",
         ),
     )

@@ -1,4 +1,4 @@
-"""``GET /metrics``: this process's books, and the usage in the database, for Prometheus."""
+"""``GET /metrics``: the metrics of this process, and the usage in the database, for Prometheus."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COLLECT = pattern_parameter(
-    "collect", "One part alone: the books of this process, or the usage in the database.", "process|database",
+    "collect", "Only one part: the metrics of this process, or the usage in the database.", "process|database",
     "process or database",
 )  # fmt: skip
 METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
 
 def metrics_operation(chainlog: ChainLog) -> Operation:
-    """The route that answers a scrape, in the text format or OpenMetrics, whichever is asked for."""
+    """Returns the route that answers a scrape, in the text format or OpenMetrics, as negotiated."""
 
     async def get_metrics(request: Request, parameters: ParsedParameters) -> Response:
         """Metrics for Prometheus, in its text format or OpenMetrics; docs/operations.md lists them."""
         part = parameters[COLLECT]
         of_process = _process(chainlog) if part != "database" else None
         totals = await _totals(chainlog) if part != "process" else None
-        # Thousands of lines are made in Python: not on the event loop, which may be a gateway's.
+        # Rendering thousands of lines takes time: not on the event loop, which may be a gateway's.
         accept = request.headers.get("accept", "")
         text, content_type = await run_in_thread(_render, accept, of_process, totals, part != "process")
         return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
@@ -56,8 +56,8 @@ async def _totals(chainlog: ChainLog) -> MetricTotals | None:
     try:
         return await chainlog.usage.get_metric_totals(chainlog.settings.server.max_metric_groups)
     except (ClosedError, DatabaseError) as error:
-        # The rest of the scrape is what tells that something is wrong.
-        logger.debug("there are no totals for /metrics: %s", error)
+        # The rest of the scrape reports what is wrong.
+        logger.debug("cannot read the totals for /metrics: %s", error)
         return None
 
 
@@ -82,7 +82,7 @@ def _render(
             if is_database_asked:
                 yield from usage_metrics(totals)
 
-    # Of its own: the global registry is the gateway's.
+    # A separate registry: the global one belongs to the gateway.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Scrape())
     encode, content_type = choose_encoder(accept)

@@ -1,4 +1,4 @@
-"""``GET /openapi.json``: what can be asked of the service, made from the routes themselves."""
+"""``GET /openapi.json``: the description of the service, generated from its routes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALWAYS = (400, 403, 421, 500, 503)
 
 
 def openapi_operation(operations: Sequence[Operation], *, with_keys: bool) -> Operation:
-    """The route that answers with the description of `operations` and of itself."""
+    """Returns the route that answers with the description of `operations` and of itself."""
 
     async def get_openapi(_request: Request, _parameters: ParsedParameters) -> Response:
         """This document."""
@@ -37,7 +37,7 @@ def openapi_operation(operations: Sequence[Operation], *, with_keys: bool) -> Op
 
 
 def openapi_document(operations: Sequence[Operation], *, with_keys: bool) -> Json:
-    """The routes in the terms of OpenAPI 3.1; `with_keys` says whether callers need one."""
+    """Returns the OpenAPI 3.1 document of the routes; `with_keys` says whether clients need an API key."""
     types = list(dict.fromkeys(_types_of(operations)))
     schemas, components = msgspec.json.schema_components(types, schema_hook=_any, ref_template=REF)
     schema_of = dict(zip(types, schemas, strict=True))
@@ -69,7 +69,7 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
     if operation.path != HEALTH_PATH:
         answers[504] = ErrorReply
     answers |= operation.other_answers
-    success: Json = {"description": "It worked."}
+    success: Json = {"description": "Success."}
     if operation.answer is not None:
         success["content"] = {"application/json": {"schema": _schema(operation.answer, schema_of)}}
     else:
@@ -123,8 +123,8 @@ def _schema(answer: object, schema_of: Mapping[object, Json]) -> Json:
 
 
 def _any(kind: type) -> Json:
-    """The schema of `object`: whatever JSON there is."""
+    """Returns the schema of `object`: any JSON."""
     if kind is object:
         return {"description": "Any JSON."}
-    # What msgspec expects of a hook that does not know the type.
+    # msgspec expects this from a hook that does not know the type.
     raise NotImplementedError

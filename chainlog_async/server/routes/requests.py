@@ -1,4 +1,4 @@
-"""``GET /v1/requests…``: requests by filters, page by page, one whole, or all of them as a file."""
+"""``GET /v1/requests…``: filtered requests page by page, one in full, or all of them as a file."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from chainlog_async.server.http.parameters import (
 from chainlog_async.server.http.request_filters import REQUEST_FILTERS, filter_of
 from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply, streamed_reply
 
-PAGE_LIMIT = integer_parameter("limit", "Most requests on the page.", minimum=1, maximum=MAX_PAGE, default=50)
-PAGE_CURSOR = pattern_parameter("cursor", "The page before's `nextCursor`.", CURSOR, "one nextCursor as it came")
+PAGE_LIMIT = integer_parameter(
+    "limit", "Maximum number of requests on the page.", minimum=1, maximum=MAX_PAGE, default=50
+)
+PAGE_CURSOR = pattern_parameter("cursor", "`nextCursor` of the page before.", CURSOR, "one unchanged nextCursor")
 
 
 ROW_ID = integer_parameter(
-    "id", "The request's number in this database.", minimum=0, maximum=MAX_INT64, default=0, location="path"
+    "id", "The row id of the request in this database.", minimum=0, maximum=MAX_INT64, default=0, location="path"
 )
 
 
-EXPORT_FORMAT = choice_parameter("format", "What kind of file.", tuple(MEDIA_TYPES), default="csv")
+EXPORT_FORMAT = choice_parameter("format", "File format.", tuple(MEDIA_TYPES), default="csv")
 
 
 class RequestEndpoints:
-    """What is asked about single requests."""
+    """The routes of single requests."""
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
 
     def operations(self) -> list[Operation]:
-        """The routes."""
+        """Returns the routes."""
         return [
             Operation("/v1/requests", self.find_requests, RequestPage, (*REQUEST_FILTERS, PAGE_LIMIT, PAGE_CURSOR)),
             Operation(
@@ -56,10 +58,10 @@ class RequestEndpoints:
         ]
 
     async def find_requests(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """The requests that all filters let through, newest first.
+        """Requests that match all filters, newest first.
 
-        A page looks at a bounded number of rows. When few of them match it may be short, or empty, and still have a
-        `nextCursor` to go on with; `searchedBackTo` then says how far it came.
+        A page reads a bounded number of rows. When few of them match it may be short, or empty, and still have a
+        `nextCursor` to continue with; `searchedBackTo` then tells how far the search has come.
         """
         page = await self._chainlog.usage.find_requests(
             filter_of(parameters), limit=parameters[PAGE_LIMIT], cursor=parameters[PAGE_CURSOR]
@@ -67,16 +69,16 @@ class RequestEndpoints:
         return json_reply(page)
 
     async def export_requests(self, request: Request, parameters: ParsedParameters) -> Response:
-        """All requests that the filters let through, newest first, as a file."""
+        """All requests that match the filters, newest first, as a file."""
         file_format = parameters[EXPORT_FORMAT]
         pieces = export_requests(self._chainlog.usage, filter_of(parameters), file_format)
-        # Made before the headers are sent, so that what is wrong from the start has its status.
+        # The first piece is read before the headers are sent, so that an early error gets its own status.
         begun = _prepend(await anext(pieces, b""), pieces)
         name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
         return await streamed_reply(request, begun, MEDIA_TYPES[file_format], headers=name)
 
     async def get_request(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """One request with everything that is known of it, its tries included."""
+        """One request in full, including its attempts."""
         request = await self._chainlog.usage.get_request(parameters[ROW_ID])
         if request is None:
             raise ApiError(

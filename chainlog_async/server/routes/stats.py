@@ -1,4 +1,4 @@
-"""``GET /v1/stats/…``: usage is read, in 429chain's JSON."""
+"""``GET /v1/stats/…``: usage in the JSON of 429chain."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
 
 
 class NameConvertor(Convertor[str]):
-    """The whole rest of a path, slashes and line breaks included; Starlette's own `path` ends at a line break."""
+    """The rest of a path, including slashes and line breaks; Starlette's own `path` ends at a line break."""
 
     regex = "(?s:.*)"
 
     def convert(self, value: str) -> str:
-        """The name as it stands in the decoded path."""
+        """Returns the name from the decoded path unchanged."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The name as it stands in the decoded path."""
+        """Returns the name for the decoded path unchanged."""
         return value
 
 
 register_url_convertor("chainlog_name", NameConvertor())
 
-RECENT_LIMIT = integer_parameter("limit", "How many.", minimum=1, maximum=MAX_PAGE, default=50)
-NAME = Parameter("name", "The name, its slashes encoded or not.", str, "a name", {"type": "string"}, "", "path")
+RECENT_LIMIT = integer_parameter("limit", "Maximum number of requests.", minimum=1, maximum=MAX_PAGE, default=50)
+NAME = Parameter("name", "The name; slashes may be encoded or not.", str, "a name", {"type": "string"}, "", "path")
 
 
 class SummaryReply(msgspec.Struct, frozen=True):
-    """The whole log."""
+    """Totals of the whole log."""
 
     summary: SummaryStats
 
@@ -57,7 +57,7 @@ class ChainsReply(msgspec.Struct, frozen=True):
 
 
 class OriginalRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """One request as 429chain's clients know it."""
+    """A request with the fields that 429chain has."""
 
     id: int
     timestamp: int
@@ -75,7 +75,7 @@ class OriginalRequest(msgspec.Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, row: RequestLogRow) -> Self:
-        """The columns of a row that 429chain has."""
+        """Returns the fields of a row that 429chain has."""
         return cls(*(getattr(row, name) for name in cls.__struct_fields__))
 
 
@@ -86,19 +86,19 @@ class RequestsReply(msgspec.Struct, frozen=True):
 
 
 class NoUsage(msgspec.Struct, frozen=True):
-    """429chain's own shape of this error, unlike that of every other error here: its clients look for it."""
+    """429chain's own shape of this error, which its clients expect; every other error has another shape."""
 
     error: str
 
 
 class StatsEndpoints:
-    """The reads: each gives one answer of the aggregator."""
+    """The routes of 429chain's statistics."""
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
 
     def operations(self) -> list[Operation]:
-        """The routes of all reads."""
+        """Returns the routes."""
         other_answers = {404: NoUsage}
         return [
             Operation("/v1/stats/summary", self.get_summary, SummaryReply),
@@ -122,29 +122,29 @@ class StatsEndpoints:
         ]
 
     async def get_summary(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """The whole log in three numbers."""
+        """Totals of the whole log."""
         return json_reply(SummaryReply(await self._chainlog.usage.get_summary_stats()))
 
     async def get_providers(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """Every provider, last used first."""
+        """All-time usage of every provider, most recently used first."""
         return json_reply(ProvidersReply(await self._chainlog.usage.get_all_provider_usage()))
 
     async def get_provider(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """One provider."""
+        """All-time usage of one provider."""
         return _found_or_404(
             await self._chainlog.usage.get_provider_usage(parameters[NAME]), "No usage data for provider"
         )
 
     async def get_chains(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """Every chain, last used first."""
+        """All-time usage of every chain, most recently used first."""
         return json_reply(ChainsReply(await self._chainlog.usage.get_all_chain_usage()))
 
     async def get_chain(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """One chain."""
+        """All-time usage of one chain."""
         return _found_or_404(await self._chainlog.usage.get_chain_usage(parameters[NAME]), "No usage data for chain")
 
     async def get_recent(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """The newest requests, newest first, with what 429chain knows of them; see `/v1/requests` for all of it."""
+        """The newest requests, newest first, with the fields of 429chain; `/v1/requests` has all fields."""
         rows = await self._chainlog.usage.get_recent_requests(parameters[RECENT_LIMIT])
         return json_reply(RequestsReply(list(map(OriginalRequest.of, rows))))
 

@@ -21,18 +21,18 @@ from chainlog_async.server.http.responses import ApiError, streamed_reply
 from chainlog_async.server.live_feed import LiveFeed
 
 MAX_STREAMS = 100
-"""Most clients at once."""
+"""How many clients may stream at once."""
 
 HEARTBEAT_INTERVAL_S = 15.0
-"""Longest silence on a stream, in seconds: proxies give up on a connection that says nothing."""
+"""Maximum silence on a stream, in seconds: proxies close idle connections."""
 
 RECONNECT_MS = 2_000
-"""After how long a browser comes back when the connection is lost."""
+"""How long a browser waits before it reconnects after a lost connection."""
 
 NO_EVENT_ID = -1
 LAST_EVENT_ID = integer_parameter(
     "Last-Event-ID",
-    "The id of the last event that was received: the stream begins with the next one, instead of with what is new.",
+    "The id of the last event received: the stream continues with the next one instead of starting with new requests.",
     minimum=0,
     maximum=MAX_INT64,
     default=NO_EVENT_ID,
@@ -43,14 +43,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventEndpoints:
-    """Watching requests come."""
+    """The route that streams new requests."""
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._feed = LiveFeed(chainlog)
         self._streams = 0
 
     def operations(self) -> list[Operation]:
-        """The routes."""
+        """Returns the routes."""
         path = "/v1/requests/stream"
         return [
             Operation(
@@ -68,15 +68,15 @@ class EventEndpoints:
     async def stream_requests(self, request: Request, parameters: ParsedParameters) -> Response:
         """New requests as they are stored, as server-sent events.
 
-        Each is an event `request` whose id is the request's and whose data is the request as JSON. A comment is sent
-        after 15 seconds without one. A client that lost the connection sends `Last-Event-ID` and misses nothing; one
-        that reads slowly gets the events later.
+        Each event is named `request`; its id is that of the request and its data the request as JSON. After 15 seconds
+        without an event a comment is sent. A client that lost the connection sends `Last-Event-ID` and misses nothing;
+        one that reads slowly gets the events later.
         """
         if self._streams >= MAX_STREAMS:
-            raise ApiError(503, f"{MAX_STREAMS} clients watch already; try again later", "too_many_streams")
+            raise ApiError(503, f"{MAX_STREAMS} clients are streaming already; try again later", "too_many_streams")
         where, seen = filter_of(parameters), parameters[LAST_EVENT_ID]
         newest = await self._feed.newest_id()
-        # An id that is not there yet is of another file; this one begins anew.
+        # An id beyond the newest is from another file, so the stream starts with new requests.
         begin = newest if not 0 <= seen <= newest else seen
         return await streamed_reply(request, self._events(where, begin), "text/event-stream")
 
@@ -93,7 +93,7 @@ class EventEndpoints:
                     return
                 events = b"".join(_event(request) for request in requests if matches(request, where))
                 if not events and time.monotonic() - spoke_at >= HEARTBEAT_INTERVAL_S:
-                    # With the id, so that whoever comes back need not look at all that the filter has left out.
+                    # With the id, so that a client that reconnects skips what the filter has left out.
                     events = b": nothing new\nid: %d\n\n" % seen
                 if events:
                     yield events

@@ -1,4 +1,4 @@
-"""``GET /v1/usage`` and its neighbours: usage, latency and the health of providers over time."""
+"""``GET /v1/usage`` and related routes: usage, latency and provider health over time."""
 
 from __future__ import annotations
 
@@ -32,15 +32,19 @@ _T = TypeVar("_T")
 
 DEFAULT_WINDOW_MS = DAY_MS
 
-WINDOW_FROM = time_parameter("from", f"Where the window begins; without it 24 hours before its end. {TIME_FORMATS}")
-WINDOW_UNTIL = time_parameter("until", f"Where the window ends; without it now. {TIME_FORMATS}")
+WINDOW_FROM = time_parameter("from", f"Start of the window; default 24 hours before its end. {TIME_FORMATS}")
+WINDOW_UNTIL = time_parameter("until", f"End of the window; default now. {TIME_FORMATS}")
 STEP = pattern_parameter(
-    "step", "Length of a step; without it the window is one.", "|".join(STEPS), f"one of {', '.join(STEPS)}"
+    "step", "Length of a step; by default the window is one step.", "|".join(STEPS), f"one of {', '.join(STEPS)}"
 )
-ZONE = text_parameter("tz", "The time zone whose midnights begin steps, such as `Europe/Berlin`; without it UTC.")
-BY = pattern_parameter("by", "What to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}")
-GROUPS = integer_parameter("groups", "Most groups; the others are added up.", minimum=1, maximum=MAX_GROUPS, default=20)
-FILL = pattern_parameter("fill", "`true`: steps without a request are there as well.", "true|false", "true or false")
+ZONE = text_parameter("tz", "Time zone whose midnights start a step, such as `Europe/Berlin`; default UTC.")
+BY = pattern_parameter(
+    "by", "Dimension to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}"
+)
+GROUPS = integer_parameter(
+    "groups", "Maximum number of groups; the others are summed.", minimum=1, maximum=MAX_GROUPS, default=20
+)
+FILL = pattern_parameter("fill", "`true` includes steps without requests.", "true|false", "true or false")
 
 WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
 QUERY_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
@@ -48,9 +52,9 @@ QUERY_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
     since: int
-    """Where the window begins, in ms since the epoch, UTC."""
+    """Start of the window, in ms since the epoch, UTC."""
     until: int
-    """Where it ends."""
+    """End of the window, in ms since the epoch, UTC."""
 
 
 class _OverTime(_Reply, frozen=True, kw_only=True):
@@ -67,27 +71,27 @@ class UsageReply(_OverTime, frozen=True, kw_only=True):
 
 
 class LatencyReply(_OverTime, frozen=True, kw_only=True):
-    """Latency, time to first token and failures over time."""
+    """Latency, time to first token and error rates over time."""
 
     points: list[LatencyPoint]
     """By step, the largest group first."""
 
 
 class ProvidersHealthReply(_Reply, frozen=True, kw_only=True):
-    """How often each provider really answers."""
+    """How often each provider answers, refuses or fails."""
 
     providers: list[ProviderHealth]
-    """The most often tried first."""
+    """The provider with the most attempts first."""
 
 
 class UsageEndpoints:
-    """What is asked about all requests of a window together."""
+    """The routes that aggregate all requests of a window."""
 
     def __init__(self, chainlog: ChainLog) -> None:
         self._chainlog = chainlog
 
     def operations(self) -> list[Operation]:
-        """The routes."""
+        """Returns the routes."""
         return [
             Operation("/v1/usage", self.get_usage, UsageReply, QUERY_PARAMETERS),
             Operation("/v1/latency", self.get_latency, LatencyReply, QUERY_PARAMETERS),
@@ -96,31 +100,31 @@ class UsageEndpoints:
         ]
 
     async def get_usage(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """What was used in each step of a window, in all or by chain, provider, model or caller.
+        """Usage in each step of a window, in total or by chain, provider, model or caller.
 
-        Windows are widened to whole quarters of an hour. What it costs does not grow with the log.
+        Windows are extended to whole quarters of an hour. The cost of a query does not grow with the log.
         """
         query = _UsageRequest(parameters)
         points = await query.ask(self._chainlog.usage.get_usage)
         return json_reply(UsageReply(**query.echo(), points=points))
 
     async def get_latency(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """Percentiles of latency and time to first token, tokens per second, and the rates of errors and of 429s.
+        """Percentiles of latency and time to first token, tokens per second, and the rates of errors and 429s.
 
-        Percentiles are at most 5 % from the true ones.
+        Percentiles are within 5 % of the exact values.
         """
         query = _UsageRequest(parameters)
         points = await query.ask(self._chainlog.usage.get_latency)
         return json_reply(LatencyReply(**query.echo(), points=points))
 
     async def get_provider_health(self, _request: Request, parameters: ParsedParameters) -> Response:
-        """How often each model of each provider answered, refused with 429 or failed, every try counted."""
+        """How often each model of each provider answered, returned 429 or failed, counting every attempt."""
         window = _window(parameters)
         providers = await _or_bad_request(self._chainlog.usage.get_provider_health(window))
         return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
 
     async def get_names(self, _request: Request, _parameters: ParsedParameters) -> Response:
-        """What requests can be filtered by: the names of chains, providers, models and callers."""
+        """The names that requests can be filtered by: chains, providers, models and callers."""
         return json_reply(await self._chainlog.usage.get_names())
 
 

@@ -1,8 +1,8 @@
-// Asks the service. Every URL is relative to the page, so that the service may be mounted under any path.
+// Requests to the service. Every URL is relative to the page, so the service may be mounted under any path.
 
 import { askForKey, key } from "./key.js";
 
-/** The service refused, or could not be reached. `kind` is "key", "offline" or "refused". */
+/** The service refused the request, or could not be reached. `kind` is "key", "offline" or "refused". */
 export class ServiceError extends Error {
   constructor(kind, message, status = 0) {
     super(message);
@@ -11,20 +11,20 @@ export class ServiceError extends Error {
   }
 }
 
-/** The URL of the page without its query and fragment: where the service is mounted. */
+/** Returns the URL of the page without query and fragment: where the service is mounted. */
 export function base() {
   return new URL(".", location.href);
 }
 
-/** The JSON that `path` answers. Parameters that are empty are left out. Raises ServiceError. */
+/** Returns the JSON of the response to `path`. Empty parameters are left out. Throws ServiceError. */
 export async function get(path, parameters = {}, options = {}) {
   const response = await ask(path, parameters, options);
   return response.json();
 }
 
 /**
- * The open response to a request for `path`; asks for a key when one is needed. A response with the status `also` is
- * an answer, too. Raises ServiceError.
+ * Returns the open response to a request for `path`, after asking for an API key if one is needed. Besides success,
+ * the status `also` is accepted. Throws ServiceError.
  */
 export async function ask(path, parameters = {}, { signal, headers = {}, also = 200 } = {}) {
   const url = new URL(path, base());
@@ -45,7 +45,7 @@ async function send(url, options) {
     return await fetch(url, { ...options, cache: "no-store", credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ServiceError("offline", `${url.origin} does not answer.`);
+    throw new ServiceError("offline", `${url.origin} did not respond.`);
   }
 }
 
@@ -53,6 +53,6 @@ async function reason(response) {
   try {
     return (await response.json()).error.message;
   } catch {
-    return `The service answered with status ${response.status}.`;
+    return `The service responded with status ${response.status}.`;
   }
 }

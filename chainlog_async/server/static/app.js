@@ -1,4 +1,4 @@
-// Loads what the view asks for and shows it; loads anew when the view changes, and every so often.
+// Loads and shows the data of the view, again whenever the view changes and at the refresh interval.
 
 import { get } from "./api.js";
 import { showCards } from "./cards.js";
@@ -20,7 +20,7 @@ let loading = new AbortController();
 let timer = 0;
 let tz = zone();
 
-/** Loads everything for the view as it is; what was still loading for an older view is given up. */
+/** Loads everything for the current view; what is still loading for an earlier one is aborted. */
 async function load({ quietly = false } = {}) {
   loading.abort();
   loading = new AbortController();
@@ -35,7 +35,7 @@ async function load({ quietly = false } = {}) {
     if (signal.aborted) return;
     loading.abort();
     if (error.status === 400 && tz !== "UTC") {
-      // A service on a machine without time zone data knows none but this one.
+      // Without time zone data on its machine the service only knows UTC.
       tz = "UTC";
       await load();
       return;
@@ -53,7 +53,7 @@ async function loadFigures(signal, quietly) {
   const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MAX_GROUPS, fill: true };
   const ask = (path, parameters) => get(path, parameters, { signal });
   const keepList = quietly && (isBeingRead() || view.live);
-  const [health, books, names, usage, latency, usagePoints, latencyPoints, providers] = await Promise.all([
+  const [health, statistics, names, usage, latency, usagePoints, latencyPoints, providers] = await Promise.all([
     get("health", {}, { signal, also: 503 }),
     accounting(ask),
     ask("v1/names"),
@@ -69,12 +69,12 @@ async function loadFigures(signal, quietly) {
   if (names.chains.length) showNothing();
   else showFirstSteps();
   byId("figures").hidden = !names.chains.length;
-  showCards(usage.points, latency.points, books ?? health.accounting);
+  showCards(usage.points, latency.points, statistics ?? health.accounting);
   showProviders(providers.providers);
   await showCharts(usagePoints.points, latencyPoints.points, view.by);
 }
 
-// Older services tell their books in /health alone.
+// Older services report their statistics only in /health.
 async function accounting(ask) {
   try {
     return await ask("v1/statistics");
@@ -93,7 +93,7 @@ function fail(error) {
 }
 
 function planNext() {
-  // A range that has ended needs no second look.
+  // A range that has ended needs no refresh.
   plan(isMoving(current()) ? Number(current().refresh) * 1000 : 0);
 }
 
@@ -102,7 +102,7 @@ function plan(ms) {
   if (ms) timer = setTimeout(loadIfSeen, ms);
 }
 
-// A tab in the background costs the service nothing.
+// A tab in the background sends no requests.
 function loadIfSeen() {
   if (document.hidden) document.addEventListener("visibilitychange", () => load({ quietly: true }), { once: true });
   else load({ quietly: true });

@@ -1,11 +1,11 @@
-// The cards: the range in a few numbers, and how the log itself is doing.
+// The cards: totals of the range, and the state of the log itself.
 
 import { byId, el, fill } from "./dom.js";
 import { count, duration, exactCount, money, share } from "./format.js";
 
 const MANY_ERRORS = 0.05;
 
-/** Shows the totals of the range, the percentiles over all of it, and the accounting of the log. */
+/** Shows the totals and percentiles of the whole range, and the counters of the log. */
 export function showCards(usage, latency, accounting) {
   const total = summed(usage);
   const whole = latency[0] ?? { latencyMs: {}, ttftMs: {} };
@@ -21,7 +21,7 @@ export function showCards(usage, latency, accounting) {
 }
 
 function requests(total) {
-  const again = total.waterfalls ? `${share(total.waterfalls / total.requests)} after more than one try` : "all at the first try";
+  const again = total.waterfalls ? `${share(total.waterfalls / total.requests)} after more than one attempt` : "all at the first attempt";
   return card("Requests", total.requests, count, total.requests ? again : "none in this range");
 }
 
@@ -30,31 +30,31 @@ function tokens(total) {
 }
 
 function cost(total) {
-  const each = total.requests ? `${money((total.costUsd / total.requests) * 1000)} for 1,000 requests` : "";
-  return card("Cost", total.costUsd, money, total.costUsd ? each : "no cost was recorded");
+  const each = total.requests ? `${money((total.costUsd / total.requests) * 1000)} per 1,000 requests` : "";
+  return card("Cost", total.costUsd, money, total.costUsd ? each : "no cost recorded");
 }
 
 function errors(total) {
   const rate = total.requests ? total.errors / total.requests : null;
   const tone = rate > MANY_ERRORS ? "bad" : "";
-  return card("Error rate", rate, share, `${exactCount(total.errors)} with status 400 or more`, tone);
+  return card("Error rate", rate, share, `${exactCount(total.errors)} with status 400 or above`, tone);
 }
 
 function refusals(total) {
   const rate = total.requests ? total.rateLimited / total.requests : null;
   const tone = rate > MANY_ERRORS ? "warn" : "";
-  return card("429 rate", rate, share, `${exactCount(total.rateLimited)} ended as 429`, tone);
+  return card("429 rate", rate, share, `${exactCount(total.rateLimited)} ended with 429`, tone);
 }
 
 function waiting({ pending, written }) {
-  return card("Waiting entries", pending, count, `${count(written)} written since the start`);
+  return card("Waiting entries", pending, count, `${count(written)} written since startup`);
 }
 
 function dropped(accounting) {
   const reasons = Object.entries(accounting.dropped);
   const sum = reasons.reduce((all, [, number]) => all + number, 0);
-  const told = reasons.map(([reason, number]) => `${exactCount(number)} ${reason.replaceAll("_", " ")}`).join(", ");
-  return card("Dropped entries", sum, count, told || "nothing was lost", sum ? "bad" : "");
+  const parts = reasons.map(([reason, number]) => `${exactCount(number)} ${reason.replaceAll("_", " ")}`).join(", ");
+  return card("Dropped entries", sum, count, parts || "nothing was dropped", sum ? "bad" : "");
 }
 
 function card(title, value, format, note, tone = "") {

@@ -1,4 +1,4 @@
-// How Chart.js draws: axes, tooltips and colours of the theme that is on.
+// Options of Chart.js: axes, tooltips, and the colours of the current theme.
 
 import { el } from "./dom.js";
 import { axisCount, axisTime, minute } from "./format.js";
@@ -6,16 +6,16 @@ import { axisCount, axisTime, minute } from "./format.js";
 const DAYS_MS = 3 * 86_400_000;
 const FONT = { family: "system-ui, sans-serif", size: 11 };
 
-// Chart.js knows neither variables nor light-dark(); the browser resolves both for a real element.
+// Chart.js supports neither CSS variables nor light-dark(); the browser resolves both for a real element.
 const probe = document.body.appendChild(el("span", { hidden: true }));
 
-/** The colour that a custom property of the style sheet has at the moment. */
+/** Returns the current colour of a custom property of the style sheet. */
 export function colour(variable) {
   probe.style.color = `var(${variable})`;
   return getComputedStyle(probe).color;
 }
 
-/** The options of one chart for its data, in the colours of now. */
+/** Returns the options of one chart for its data, in the current colours. */
 export function chartOptions(chart, { starts, ends }) {
   const stacked = chart.kind === "bar";
   return {

@@ -1,4 +1,4 @@
-// The charts, drawn by Chart.js; each has a legend of buttons and can be read as a table.
+// The charts, drawn by Chart.js; each has a legend of buttons and can be shown as a table.
 
 import { byId, el, fill } from "./dom.js";
 import { minute } from "./format.js";
@@ -9,17 +9,17 @@ import { CHARTS, seriesOf, takeColours } from "./series.js";
 const BARS = { stack: "all", barThickness: "flex", maxBarThickness: 32, categoryPercentage: 0.9, barPercentage: 0.95 };
 const LINES = { borderWidth: 2, cubicInterpolationMode: "monotone", pointHitRadius: 8 };
 
-// The largest file by far comes beside all others, and may come last.
+// By far the largest file; it loads in parallel, and may arrive last.
 const library = new Promise((resolve, reject) => {
   if (globalThis.Chart) resolve();
   byId("chart-library").addEventListener("load", resolve);
   byId("chart-library").addEventListener("error", () => reject(new Error("chart.js could not be loaded")));
 });
 const figures = new Map();
-/** Names of series that the reader has switched off, in every chart. */
+/** Names of series that the user has hidden, in every chart. */
 const hidden = new Set();
 
-/** Draws usage and latency points, as the service gives them, once Chart.js is there. */
+/** Draws the usage and latency points of the service once Chart.js is loaded. */
 export async function showCharts(usage, latency, by) {
   await library;
   if (!figures.size) build();
@@ -91,7 +91,7 @@ function plot(figure, visible) {
 
 function dataset(chart, { name, colour: variable, values }, { starts, ends }) {
   const drawn = colour(variable);
-  // A bar of nothing would still be drawn as a line.
+  // Chart.js would draw an empty bar as a line.
   const shown = chart.kind === "bar" ? values.map((value) => value || null) : values;
   const common = {
     label: name,
@@ -100,7 +100,7 @@ function dataset(chart, { name, colour: variable, values }, { starts, ends }) {
     borderColor: drawn,
   };
   if (chart.kind === "bar") return { ...common, ...BARS };
-  // A value between two gaps has no line to be seen by.
+  // A value between two gaps has no line, so it needs a point.
   const alone = ({ dataIndex: place }) => values[place - 1] == null && values[place + 1] == null;
   return { ...common, ...LINES, pointRadius: (point) => (alone(point) ? 2.5 : 0) };
 }
@@ -120,7 +120,7 @@ function legendButton({ name, colour: variable }, chartId) {
 function summary(chart, visible) {
   const largest = (values) => Math.max(...values.filter((value) => value !== null));
   const total = (values) => values.reduce((sum, value) => sum + (value ?? 0), 0);
-  const [word, of] = chart.kind === "line" ? ["at most", largest] : ["in all", total];
+  const [word, of] = chart.kind === "line" ? ["at most", largest] : ["in total", total];
   return visible
     .filter(({ values }) => values.some((value) => value !== null))
     .map(({ name, values }) => `${name}: ${chart.format(of(values))} ${word}`)

@@ -1,4 +1,4 @@
-// What the reader sets: the range, how often to load, the theme, and the filters.
+// The controls: range, refresh interval, theme and filters.
 
 import { byId, el, fill, segments, select } from "./dom.js";
 import { asInput, bounds, isMoving, zone } from "./ranges.js";
@@ -8,7 +8,7 @@ const REPLACE = { keepInHistory: false };
 
 let names = { chains: [], providers: [], models: [], callers: [] };
 
-/** Shows every control as the view has it. `onRefresh` loads everything anew. */
+/** Shows every control with its value in the view. `onRefresh` reloads everything. */
 export function showControls(onRefresh) {
   showRange(onRefresh);
   fill(
@@ -19,7 +19,7 @@ export function showControls(onRefresh) {
   showRequestFilters();
 }
 
-/** Takes the names that the drop-down lists offer. */
+/** Sets the names that the drop-down lists offer. */
 export function offerNames(found) {
   if (JSON.stringify(found) === JSON.stringify(names)) return;
   names = found;
@@ -28,13 +28,13 @@ export function offerNames(found) {
 
 function showRange(onRefresh) {
   const view = current();
-  // A time is typed part by part, and each part is a change.
+  // A time is typed part by part, and each part fires a change event.
   if (document.activeElement?.type === "datetime-local" && !isMoving(view)) return;
   fill(byId("controls"), [
     el("div", { class: "segments", role: "group", "aria-label": "Time range" }, ranges(view)),
     isMoving(view) ? null : customRange(view),
     select({ id: "refresh", label: "Refresh", options: REFRESH, value: view.refresh, onchange: (refresh) => change({ refresh }) }),
-    el("button", { type: "button", id: "reload", "aria-label": "Load anew", title: "Load anew", onclick: onRefresh }, "↻"),
+    el("button", { type: "button", id: "reload", "aria-label": "Refresh now", title: "Refresh now", onclick: onRefresh }, "↻"),
     el(
       "button",
       { type: "button", id: "theme", "aria-label": "Light or dark", title: "Light or dark", onclick: globalThis.theme.toggle },
@@ -45,7 +45,7 @@ function showRange(onRefresh) {
 
 function ranges(view) {
   const choose = (range) => {
-    // A custom range begins as what is shown, to be changed from there.
+    // A custom range starts as the range that is shown.
     const { from, until } = bounds(view);
     const custom = { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
     change({ range, ...(range === "custom" ? custom : { from: "", until: "" }) });
@@ -91,7 +91,7 @@ function showFilters() {
 function showRequestFilters() {
   fill(byId("request-filters"), [
     select({ id: "filter-status", label: "status", options: STATUSES, value: current().status, onchange: (status) => change({ status }) }),
-    text("minLatencyMs", "took at least, ms", { type: "number", min: "0", step: "1", inputmode: "numeric" }),
+    text("minLatencyMs", "took at least (ms)", { type: "number", min: "0", step: "1", inputmode: "numeric" }),
     text("error", "error contains", { type: "search" }),
     text("requestId", "request id", { type: "search" }),
   ]);

@@ -1,17 +1,17 @@
-// One request whole: its figures, why it failed, and every try of the chain.
+// One request in full: its figures, why it failed, and every attempt of the chain.
 
 import { el } from "./dom.js";
 import { duration, exactCount, exactTime, money, NOTHING } from "./format.js";
 import { sign, tone } from "./status.js";
 
-/** What the row of a request opens to. */
+/** Returns the details that the row of a request opens. */
 export function details(request) {
   return el("div", { class: "detail" }, facts(request), errorOf(request), trail(request), metadata(request));
 }
 
 function facts(request) {
   const cached = request.cachedTokens ? ` (${exactCount(request.cachedTokens)} cached)` : "";
-  const tokens = `${exactCount(request.promptTokens)}${cached} in, ${exactCount(request.completionTokens)} out, ${exactCount(request.totalTokens)} in all`;
+  const tokens = `${exactCount(request.promptTokens)}${cached} in, ${exactCount(request.completionTokens)} out, ${exactCount(request.totalTokens)} in total`;
   const all = [
     ["Ended", exactTime(request.timestamp)],
     ["Chain", request.chainName],
@@ -38,15 +38,15 @@ function errorOf({ errorMessage }) {
 
 function trail({ attempts, attemptTrail }) {
   if (!attemptTrail?.length) {
-    const text = attempts > 1 ? `Tried ${exactCount(attempts)} entries of the chain; which ones was not recorded.` : null;
+    const text = attempts > 1 ? `Tried ${exactCount(attempts)} entries of the chain; the attempts were not recorded.` : null;
     return text && el("p", { class: "muted" }, text);
   }
   const longest = Math.max(1, ...attemptTrail.map(({ latencyMs }) => latencyMs ?? 0));
-  const tries = attemptTrail.map((attempt, place) => oneTry(attempt, place, longest));
-  return el("div", {}, el("h4", {}, "Tries"), el("ol", { class: "trail" }, tries));
+  const items = attemptTrail.map((attempt, place) => oneAttempt(attempt, place, longest));
+  return el("div", {}, el("h4", {}, "Attempts"), el("ol", { class: "trail" }, items));
 }
 
-function oneTry({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
+function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
   const bar = el("span", { class: `bar ${tone(httpStatus)}`, "aria-hidden": "true" });
   bar.style.setProperty("--share", (latencyMs ?? 0) / longest);
   return el(

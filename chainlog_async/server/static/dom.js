@@ -1,8 +1,8 @@
-// Builds elements. Text is only ever set as text, so nothing that an entry holds can become markup.
+// Builds elements. Text is always set as text, so nothing in an entry can become markup.
 
 /**
- * An element with attributes, listeners (`onclick: …`) and children. Attributes that are null, undefined or false
- * are left out; children that are null are, too; strings become text.
+ * Returns an element with attributes, listeners (`onclick: …`) and children. Attributes that are null, undefined or
+ * false are left out, and so are children that are null or undefined; strings become text.
  */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -15,19 +15,19 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** The element of the page with that id. */
+/** Returns the element of the page with that id. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Replaces what is in `node`, and keeps the focus where it was if an element with the same id is there again. */
+/** Replaces the children of `node`; an element that had the focus gives it to the new one with the same id. */
 export function fill(node, ...children) {
   const focused = node.contains(document.activeElement) ? document.activeElement.id : "";
   node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   if (focused) byId(focused)?.focus();
 }
 
-/** A drop-down list of `[value, label]` pairs; a value that is not among them is shown all the same. */
+/** Returns a drop-down list of `[value, label]` pairs; a value that is not among them is added. */
 export function select({ id, label, options, value, onchange }) {
   const known = options.some(([option]) => option === value);
   const all = known ? options : [...options, [value, value]];
@@ -39,7 +39,7 @@ export function select({ id, label, options, value, onchange }) {
   return el("label", {}, el("span", {}, label), list);
 }
 
-/** Buttons of which one is chosen, from `[value, label]` pairs. */
+/** Returns buttons for `[value, label]` pairs, of which one is pressed. */
 export function segments({ idPrefix, options, value, onchange }) {
   return options.map(([option, text]) =>
     el(

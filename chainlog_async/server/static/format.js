@@ -1,4 +1,4 @@
-// Numbers, durations, money and times as people read them.
+// Formats numbers, durations, money and times for people.
 
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -23,23 +23,23 @@ const exact = new Intl.DateTimeFormat(undefined, {
 
 export const NOTHING = "–";
 
-/** A count: whole up to 99,999, then 123.4K. */
+/** Formats a count: in full up to 99,999, then as 123.4K. */
 export function count(value) {
   if (value === null || value === undefined) return NOTHING;
   return Math.abs(value) < 100_000 ? whole.format(value) : compact.format(value);
 }
 
-/** A count to the last digit. */
+/** Formats a count in full. */
 export function exactCount(value) {
   return value === null || value === undefined ? NOTHING : whole.format(value);
 }
 
-/** A short count for an axis. */
+/** Formats a count briefly, for an axis. */
 export function axisCount(value) {
   return compact.format(value);
 }
 
-/** A share of 1 as a percentage; small ones keep a digit that counts, and none is rounded to 0 or 100 %. */
+/** Formats a share from 0 to 1 as a percentage; only an exact 0 or 1 reads 0 % or 100 %. */
 export function share(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NOTHING;
   const percent = value * 100;
@@ -48,7 +48,7 @@ export function share(value) {
   return `${Number(percent.toFixed(percent < 1 ? 2 : 1))} %`;
 }
 
-/** Milliseconds as 412 ms, 1.53 s, 2 min 5 s. */
+/** Formats milliseconds as 412 ms, 1.53 s, 2 min 5 s. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return NOTHING;
   if (ms < 999.5) return `${whole.format(ms)} ms`;
@@ -59,36 +59,36 @@ export function duration(ms) {
     : `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
-/** US dollars to the cent; less than that keeps two digits that count. */
+/** Formats US dollars to the cent; smaller amounts with two significant digits. */
 export function money(usd) {
   if (usd === null || usd === undefined) return NOTHING;
   return (usd < 100_000 ? dollars : compactDollars).format(usd);
 }
 
-/** A time in the table: without the day when it is today. */
+/** Formats a time for the table, without the day if it is today. */
 export function shortTime(ms) {
   const date = new Date(ms);
   const today = date.toDateString() === new Date().toDateString();
   return today ? time.format(date) : `${day.format(date)}, ${time.format(date)}`;
 }
 
-/** A time on an axis: the day at midnight, the clock at every other time. */
+/** Formats a time for an axis: the day at midnight, otherwise the time of day. */
 export function axisTime(ms) {
   const date = new Date(ms);
   return date.getHours() + date.getMinutes() === 0 ? day.format(date) : clock.format(date);
 }
 
-/** A time to the minute, with its day and year. */
+/** Formats a time to the minute, with day and year. */
 export function minute(ms) {
   return moment.format(new Date(ms));
 }
 
-/** A time with its zone and milliseconds, for the details. */
+/** Formats a time with zone and milliseconds, for the details. */
 export function exactTime(ms) {
   return `${exact.format(new Date(ms))} (${new Date(ms).toISOString()})`;
 }
 
-/** How long ago: 5 s, 3 min, 2 h, 4 d. */
+/** Formats how long ago a time was: 5 s, 3 min, 2 h, 4 d. */
 export function ago(ms, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - ms) / 1000));
   if (seconds < 60) return `${seconds} s ago`;

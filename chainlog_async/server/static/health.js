@@ -1,13 +1,13 @@
-// How the service itself is: a word in the corner, and its reasons when it is not well.
+// The health of the service: its status in the corner, with the reasons when it is not ok.
 
 import { byId, el, fill } from "./dom.js";
 
-/** Shows the status, and whatever the service says about it; null when it could not be asked. */
+/** Shows the status and its reasons and notes; `health` is null when the service did not respond. */
 export function showHealth(health) {
   const node = byId("health");
   if (!health) {
     node.className = "health bad";
-    fill(node, "no answer");
+    fill(node, "no response");
     return;
   }
   const tones = { ok: "ok", degraded: "warn", failed: "bad" };

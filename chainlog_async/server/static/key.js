@@ -1,23 +1,23 @@
-// The API key: asked for once, when the service wants one, and kept for this tab.
+// The API key: asked for once, when the service needs one, and kept for this tab.
 
 import { byId } from "./dom.js";
 
-// Of its own for each place where the service is mounted on this site.
+// One key for each path where a service is mounted on this site.
 const STORED = `chainlog-key ${location.pathname}`;
 
 let asking = null;
 
-/** The key in use, or null. */
+/** Returns the key in use, or null. */
 export function key() {
   return sessionStorage.getItem(STORED);
 }
 
 /**
- * Asks for a key. However many requests were refused at once, one question is asked. Resolves to whether a key was
- * given. `refused` is the key that the service did not take, if one was sent.
+ * Asks for a key, only once however many requests were refused. Resolves to whether a key was entered. `refused` is
+ * the key that the service did not accept, if one was sent.
  */
 export function askForKey(refused) {
-  // Another request may have been answered meanwhile, with a key that this one did not have yet.
+  // Meanwhile a key may have been entered for another request.
   if (key() !== refused && key() !== null) return Promise.resolve(true);
   sessionStorage.removeItem(STORED);
   asking ??= show(refused).finally(() => {
@@ -28,7 +28,7 @@ export function askForKey(refused) {
 
 function show(refused) {
   const dialog = byId("key-dialog");
-  byId("key-error").textContent = refused ? "The service does not know this key." : "";
+  byId("key-error").textContent = refused ? "The service did not accept this key." : "";
   byId("key").value = "";
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// The live tail: new requests as they are written. Paused, it keeps what comes and shows how much that is.
+// The live tail: new requests as they are written. While paused it collects them and shows how many there are.
 
 import { ask } from "./api.js";
 import { byId, el, fill } from "./dom.js";
@@ -15,7 +15,7 @@ let paused = false;
 let kept = [];
 let state = "";
 
-/** Starts the tail for these filters, or starts it anew with them. */
+/** Starts or restarts the tail with these filters. */
 export function startLive(parameters) {
   stop();
   running = new AbortController();
@@ -29,7 +29,7 @@ export function stopLive() {
   show();
 }
 
-/** Shows the buttons; the tail cannot be had for a range that has ended. */
+/** Shows the buttons; the tail is not available for a range that has ended. */
 export function showLive(possible) {
   byId("live").dataset.possible = possible ? "yes" : "";
   show();
@@ -64,7 +64,7 @@ async function follow(parameters, signal) {
       }
     }
     if (signal.aborted) return;
-    say("connection lost; trying again …");
+    say("connection lost; reconnecting …");
     await pause(wait, signal);
     wait = Math.min(2 * wait, MAX_RECONNECT_MS);
   }
@@ -108,7 +108,7 @@ function show() {
         id: "live-toggle",
         "aria-pressed": String(running !== null),
         disabled: !possible,
-        title: possible ? null : "Choose a range that lasts until now.",
+        title: possible ? null : "Choose a range that ends now.",
         onclick: () => change({ live: running ? "" : "1" }),
       },
       "Live tail",

@@ -1,23 +1,23 @@
-// What to do when there is nothing to show, or something is wrong.
+// Notices: what to do when there is nothing to show, or something is wrong.
 
 import { base } from "./api.js";
 import { byId, el, fill } from "./dom.js";
 
-/** What to offer with an error: a word for the button, and what it does. */
+/** Shows an error with its remedy; the button calls `retry`. */
 export function showError(error, retry) {
-  const told = {
-    key: ["This service needs an API key", "Without one it shows no figures.", "Enter a key"],
+  const notices = {
+    key: ["This service needs an API key", "Without one there are no figures to show.", "Enter a key"],
     offline: ["The service cannot be reached", offlineRemedy(error), "Try again"],
-    refused: ["The service could not answer", error.message, "Try again"],
+    refused: ["The service returned an error", error.message, "Try again"],
   };
-  const [title, text, button] = told[error.kind] ?? ["This page has failed", String(error), "Try again"];
+  const [title, text, button] = notices[error.kind] ?? ["This page has failed", String(error), "Try again"];
   show("bad", title, [
     el("p", {}, text),
     el("button", { type: "button", id: "retry", class: "primary", onclick: retry }, button),
   ]);
 }
 
-/** The log is empty: how to send the first entry. */
+/** Shows how to send the first entry, while the log is empty. */
 export function showFirstSteps() {
   const url = base().href;
   const entry = '{"chainName": "default", "providerId": "groq", "model": "llama-3.1-8b", "latencyMs": 412, "httpStatus": 200}';
@@ -30,21 +30,21 @@ export function showFirstSteps() {
     "                                         latency_ms=412, http_status=200))",
   ].join("\n");
   show("", "No request has been logged yet", [
-    el("p", {}, "Send the first one, and it shows here within moments. From any language:"),
+    el("p", {}, "Send the first one, and it appears here within moments. From any language:"),
     snippet("curl", curl),
     el("p", {}, "From within a Python gateway, with the same ", el("code", {}, "db_path"), ":"),
     snippet("python", python),
-    el("p", {}, "Where keys are set, add ", el("code", {}, "-H 'Authorization: Bearer KEY'"), " to curl."),
+    el("p", {}, "If API keys are set, add ", el("code", {}, "-H 'Authorization: Bearer KEY'"), " to curl."),
   ]);
 }
 
-/** Takes away whatever was said. */
+/** Removes the notice. */
 export function showNothing() {
   fill(byId("notices"));
 }
 
 function offlineRemedy(error) {
-  return `${error.message} Is chainlog serve still running? The page asks again by itself.`;
+  return `${error.message} Is chainlog serve still running? This page retries automatically.`;
 }
 
 function show(tone, title, content) {

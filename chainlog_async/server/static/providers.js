@@ -1,15 +1,15 @@
-// The table of providers: how often each was tried, and how often it refused.
+// The table of providers: how often each was called, refused with 429, or failed.
 
 import { byId, el, fill } from "./dom.js";
 import { ago, count, exactTime, share } from "./format.js";
 import { sign } from "./status.js";
 
-const COLUMNS = ["Provider", "Model", "Tries", "Answered", "Refusals (429)", "Failures", "Last error"];
+const COLUMNS = ["Provider", "Model", "Attempts", "Answered", "Refusals (429)", "Failures", "Last error"];
 
-/** Shows the health of every provider and model, those that refuse or fail most first. */
+/** Shows the health of every provider and model, the highest rate of refusals and failures first. */
 export function showProviders(providers) {
   if (!providers.length) {
-    fill(byId("providers"), el("p", { class: "panel empty" }, "No provider was tried in this range."));
+    fill(byId("providers"), el("p", { class: "panel empty" }, "No provider was called in this range."));
     return;
   }
   const troubled = (provider) => provider.refusalRate + provider.failureRate;
@@ -35,7 +35,7 @@ function row(provider) {
     {},
     el("th", { scope: "row", "data-label": "Provider" }, provider.providerId),
     el("td", { "data-label": "Model", class: "name" }, provider.model),
-    el("td", { "data-label": "Tries", class: "number" }, count(provider.attempts)),
+    el("td", { "data-label": "Attempts", class: "number" }, count(provider.attempts)),
     el("td", { "data-label": "Answered", class: "number" }, count(provider.successes)),
     rate("Refusals (429)", provider.refusalRate, provider.rateLimited, "warn"),
     rate("Failures", provider.failureRate, provider.failures, "bad"),

@@ -1,4 +1,4 @@
-// From a chosen range to times in ms, and to the width of a chart's bars.
+// Turns the selected range into times in ms, and into the step of the charts.
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -16,17 +16,17 @@ const STEPS = [
 ];
 const MAX_BARS = 72;
 
-/** The time zone of this browser, such as Europe/Berlin. */
+/** Returns the time zone of this browser, such as Europe/Berlin. */
 export function zone() {
   return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 }
 
-/** Whether the range moves on with the clock. */
+/** Returns whether the range moves with the clock. */
 export function isMoving(view) {
   return view.range !== "custom";
 }
 
-/** The range of a view as `{from, until}`, in ms since the epoch. A custom one without an end lasts until now. */
+/** Returns the range of a view as `{from, until}`, in ms since the epoch. A custom one without an end ends now. */
 export function bounds(view, now = Date.now()) {
   if (isMoving(view)) return { from: now - LENGTHS[view.range], until: now };
   const until = Date.parse(view.until) || now;
@@ -34,13 +34,13 @@ export function bounds(view, now = Date.now()) {
   return from < until ? { from, until } : { from: until, until: from };
 }
 
-/** The finest step that gives no more bars than can be told apart. */
+/** Returns the finest step that gives at most `MAX_BARS` bars. */
 export function step({ from, until }) {
   const fitting = STEPS.find(([, length]) => (until - from) / length <= MAX_BARS);
   return (fitting ?? STEPS.at(-1))[0];
 }
 
-/** Ms as the value of a `datetime-local` input, in this browser's zone. */
+/** Returns the value of a `datetime-local` input for a time in ms, in this browser's zone. */
 export function asInput(ms) {
   const local = new Date(ms - new Date(ms).getTimezoneOffset() * MINUTE);
   return local.toISOString().slice(0, 16);

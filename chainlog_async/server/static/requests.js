@@ -1,4 +1,4 @@
-// The list of requests: newest first, page by page, and new ones on top while the live tail runs.
+// The list of requests: newest first, page by page, with new ones on top while the live tail runs.
 
 import { get } from "./api.js";
 import { details } from "./details.js";
@@ -19,7 +19,7 @@ const COLUMNS = [
   ["Latency", "number"],
   ["Tokens", "number"],
   ["Cost", "number"],
-  ["Tries", "number"],
+  ["Attempts", "number"],
 ];
 
 let asked = {};
@@ -29,7 +29,7 @@ let newestId = 0;
 const body = el("tbody", { id: "request-rows" });
 const foot = el("div", { class: "more" });
 
-/** Loads the first page for these parameters, and the request that is open if it is not on it. */
+/** Loads the first page for these parameters, and the open request if it is not on that page. */
 export async function loadRequests(parameters, signal) {
   const page = await get("v1/requests", { ...parameters, limit: PAGE_ROWS }, { signal });
   const open = current().open;
@@ -42,17 +42,17 @@ export async function loadRequests(parameters, signal) {
   showFoot(page);
 }
 
-/** Whether the reader has gone on from the first page or opened a row, so that loading anew would be in the way. */
+/** Returns whether the user has loaded more pages or opened a row, so that reloading would disturb. */
 export function isBeingRead() {
   return pages > 1 || current().open !== "";
 }
 
-/** The highest id on the list, from which the live tail goes on. */
+/** Returns the highest id on the list, from which the live tail continues. */
 export function newest() {
   return newestId;
 }
 
-/** Puts new requests, oldest first, on top of the list. */
+/** Adds new requests, given oldest first, on top of the list. */
 export function prepend(requests) {
   const known = new Set([...body.children].map((row) => row.dataset.id));
   for (const request of requests) {
@@ -63,7 +63,7 @@ export function prepend(requests) {
   if (body.children.length) byId("requests-empty")?.remove();
 }
 
-/** Opens and closes rows until the one that the view names is the only one open. */
+/** Opens the row that the view names, and closes all others. */
 export function showOpen() {
   for (const row of [...body.querySelectorAll("tr[data-id]")]) {
     const button = row.querySelector("button");
@@ -79,7 +79,7 @@ async function single(id, signal) {
   try {
     return [await get(`v1/requests/${encodeURIComponent(id)}`, {}, { signal })];
   } catch (error) {
-    if (error.status === 404 || error.status === 400) return []; // deleted since, or never there
+    if (error.status === 404 || error.status === 400) return []; // deleted since, or never existed
     throw error;
   }
 }
@@ -119,7 +119,7 @@ function showFoot({ nextCursor, searchedBackTo }) {
 
 function nothing() {
   const clear = el("button", { type: "button", onclick: () => change(withoutFilters()) }, "Clear the filters");
-  const text = isFiltered() ? "No request in this range passes the filters. " : "There is no request in this range.";
+  const text = isFiltered() ? "No requests in this range match the filters. " : "There are no requests in this range.";
   return el("p", { class: "empty", id: "requests-empty" }, text, isFiltered() ? clear : null);
 }
 
@@ -153,6 +153,6 @@ function cells(request, button) {
     el("td", label("Latency", { class: "number", title: first }), duration(request.latencyMs)),
     el("td", label("Tokens", { class: "number" }), count(request.totalTokens)),
     el("td", label("Cost", { class: "number" }), money(request.costUsd)),
-    el("td", label("Tries", { class: request.attempts > 1 ? "number again" : "number" }), String(request.attempts)),
+    el("td", label("Attempts", { class: request.attempts > 1 ? "number again" : "number" }), String(request.attempts)),
   ];
 }

@@ -1,4 +1,4 @@
-// From the points that the service gives to the series that a chart shows.
+// Turns the points of the service into the series of a chart.
 
 import { count, duration, money } from "./format.js";
 
@@ -6,7 +6,7 @@ const PALETTE_SIZE = 10;
 const OTHER = "other";
 const colours = new Map();
 
-/** What each chart is: its title, its kind, how a value reads, and its series without and with groups. */
+/** The charts: title, kind, format of values, and series without and with groups. */
 export const CHARTS = [
   {
     id: "requests",
@@ -80,8 +80,8 @@ export const CHARTS = [
 ];
 
 /**
- * The series of a chart: `{starts, ends, series: [{name, colour, values}]}`, each value beside its start; where a
- * group has no point the value is null.
+ * Returns the series of a chart: `{starts, ends, series: [{name, colour, values}]}`, with one value per start; it is
+ * null where a group has no point.
  */
 export function seriesOf(chart, points, by) {
   const starts = [...new Set(points.map((point) => point.start))].sort((a, b) => a - b);
@@ -103,7 +103,7 @@ export function seriesOf(chart, points, by) {
   return { starts, ends, series };
 }
 
-/** Names in the order in which they take their colours: the largest first, the rest of them last. */
+/** Assigns colours to the groups: the largest first, all others together last. */
 export function takeColours(points, by) {
   if (by) for (const [name] of groupsOf(points)) colourOf(by, name);
 }
@@ -119,7 +119,7 @@ function groupsOf(points) {
   return [...groups].sort((a, b) => size(b) - size(a));
 }
 
-// A group keeps its colour for as long as the page is open, however the order changes.
+// A group keeps its colour while the page is open, even when the order changes.
 function colourOf(by, name) {
   if (name === OTHER) return "--series-other";
   const key = JSON.stringify([by, name]);

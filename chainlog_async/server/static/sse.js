@@ -1,6 +1,6 @@
 // Server-sent events over fetch: EventSource cannot send the Authorization header.
 
-/** The events of an open response, each as `{id, event, data}`; comments are passed over. One may be an id alone. */
+/** Yields the events of an open response as `{id, event, data}`, without comments; one may have only an id. */
 export async function* eventsOf(response) {
   let rest = "";
   for await (const text of chunks(response.body.pipeThrough(new TextDecoderStream()))) {
@@ -13,7 +13,7 @@ export async function* eventsOf(response) {
   }
 }
 
-// Streams cannot be iterated in every browser yet.
+// Not every browser can iterate over streams yet.
 async function* chunks(stream) {
   const reader = stream.getReader();
   try {

@@ -1,4 +1,4 @@
-// What is looked at, kept in the page's URL, so that a view can be shared and the back button works.
+// The view, kept in the URL of the page, so that it can be shared and the back button works.
 
 export const RANGES = [
   ["1h", "1h"],
@@ -31,9 +31,9 @@ export const REFRESH = [
   ["300", "5 min"],
 ];
 
-/** Filters that hold for everything on the page, under the names that the service gives them. */
+/** Filters for everything on the page, by their names in the service. */
 export const DIMENSIONS = ["chain", "provider", "model", "caller"];
-/** Further filters, of the list of requests alone. */
+/** Further filters for the list of requests only. */
 export const REQUEST_FILTERS = ["status", "minLatencyMs", "error", "requestId"];
 
 const DEFAULTS = {
@@ -51,12 +51,12 @@ const CHOICES = { range: RANGES, by: GROUPS, refresh: REFRESH, live: [[""], ["1"
 let view = read();
 const listeners = [];
 
-/** The view: every value is a string; an empty one stands for no filter. */
+/** Returns the view; every value is a string, and an empty one means no filter. */
 export function current() {
   return view;
 }
 
-/** Changes some of the view; what listens is told which names have changed. */
+/** Changes parts of the view, and notifies the listeners. */
 export function change(patch, { keepInHistory = true } = {}) {
   const next = { ...view, ...patch };
   const url = new URL(location.href);
@@ -65,17 +65,17 @@ export function change(patch, { keepInHistory = true } = {}) {
   become(next);
 }
 
-/** Calls `listener(names)` after each change with a Set of the names that have changed. */
+/** Calls `listener(names)` after each change, with a Set of the changed names. */
 export function onChange(listener) {
   listeners.push(listener);
 }
 
-/** Whether any filter is set. */
+/** Returns whether any filter is set. */
 export function isFiltered() {
   return [...DIMENSIONS, ...REQUEST_FILTERS].some((name) => view[name]);
 }
 
-/** The change that takes every filter away. */
+/** Returns the change that clears every filter. */
 export function withoutFilters() {
   return Object.fromEntries([...DIMENSIONS, ...REQUEST_FILTERS].map((name) => [name, ""]));
 }

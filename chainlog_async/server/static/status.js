@@ -1,17 +1,17 @@
-// A status as a small sign: its number, and a colour for what it means.
+// A status as a badge: its number, and a colour for its meaning.
 
 import { el } from "./dom.js";
 
-const CLIENT_WENT_AWAY = 499;
+const CLIENT_CLOSED_REQUEST = 499;
 
-/** "ok", "warn" for a refusal, "bad" for a failure, or "" for a client that went away. */
+/** Returns "ok", "warn" for a 429, "bad" for a failure, or "" for a client that disconnected. */
 export function tone(status) {
   if (status === 429) return "warn";
-  if (status === CLIENT_WENT_AWAY) return "";
+  if (status === CLIENT_CLOSED_REQUEST) return "";
   return status === null || status >= 400 ? "bad" : "ok";
 }
 
-/** The sign of a status; null stands for no answer. */
+/** Returns the badge of a status; null means that there was no response. */
 export function sign(status) {
-  return el("span", { class: `status ${tone(status)}` }, status === null ? "no answer" : String(status));
+  return el("span", { class: `status ${tone(status)}` }, status === null ? "no response" : String(status));
 }

@@ -1,4 +1,4 @@
-// Not a module: it runs before anything is drawn, so that a page in the dark does not flash in white.
+// Not a module: it runs before the first paint, so that a dark page does not flash white.
 (() => {
   const STORED = "chainlog-theme";
   const root = document.documentElement;
@@ -7,7 +7,7 @@
     try {
       return localStorage.getItem(STORED);
     } catch {
-      return null; // a browser may forbid storage; the page then follows the system
+      return null; // storage may be blocked; the page then follows the system
     }
   }
 
@@ -21,7 +21,7 @@
     try {
       localStorage.setItem(STORED, root.dataset.theme);
     } catch {
-      // It holds until the page is closed.
+      // The choice lasts until the page is closed.
     }
     dispatchEvent(new Event("themechange"));
   }

@@ -183,7 +183,7 @@ def test_a_backup_replaces_nothing_unless_it_is_told_to(cli: Cli, filled: Path) 
     done = cli.run("backup", target)
     assert (done.code, done.stderr) == (
         1,
-        f"error: {target} exists already; choose another name, or replace it with --force\n",
+        f"error: {target} already exists; choose another name, or replace it with --force\n",
     )
     assert target.read_text() == "precious"
     report = cli.json("backup", target, "--force")
@@ -321,7 +321,7 @@ def test_a_journal_that_cannot_be_read_is_told(cli: Cli, filled: Path) -> None:
     for command in (("journal",), ("journal", "replay")):
         code, told = invoke(cli, *command)
         assert code == 1
-        assert "cannot be read: [Errno" in told or "stays as it is: [Errno" in told
+        assert "cannot be read: [Errno" in told or "stays unchanged: [Errno" in told
         assert "d" * 32 in told
     shutil.rmtree(segment)
 
@@ -347,7 +347,7 @@ def test_rejected_entries_are_shown_retried_and_deleted(cli: Cli, filled: Path) 
     assert stays.code == 1
     assert stays.stderr.splitlines() == [
         "3 stays rejected: no such model (SQLITE_CONSTRAINT_TRIGGER)",
-        "99 stays rejected: there is no rejected entry of that number",
+        "99 stays rejected: there is no rejected entry with that id",
     ]
     assert invoke(cli, "rejected", "delete", "5") == (0, f"deleted 1 rejected entry from {filled}\n")
     assert invoke(cli, "rejected", "delete", "5")[0] == 1

@@ -72,7 +72,7 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
     ("options", "told"),
     [
         (("--since", "soon"), "such as 90m, 24h or 7d"),
-        (("--min-latency", "500"), "no duration"),
+        (("--min-latency", "500"), "is not a duration"),
         (("--status", "999"), "status is '999'"),
         (("--since", "1h", "--until", "2h"), "--until is before --since"),
         (("--error", "x" * 1001), "error_text has 1001 characters"),
@@ -185,8 +185,8 @@ def test_what_was_exported_can_be_imported(cli: Cli) -> None:
     [
         (["out.xlsx"], 2, "give --format"),
         (["--json", "-"], 2, "--json needs a FILE"),
-        (["there.csv"], 1, "exists already"),
-        (["nowhere/out.csv"], 1, "is no folder"),
+        (["there.csv"], 1, "already exists"),
+        (["nowhere/out.csv"], 1, "is not a folder"),
         (["--format", "csv", "observability.db"], 1, "belongs to the database itself"),
     ],
 )

@@ -95,7 +95,7 @@ def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("usage", "--since", "tomorrow"), "is no time"),
+        (("usage", "--since", "tomorrow"), "is not a time"),
         (("usage", "--step", "1h", "--tz", "Mars/Olympus"), "no time zone"),
         (("latency", "--since", "1h", "--until", "2h"), "the earlier one"),
         (("usage", "chains", "--since", "1h"), "--by chain"),

@@ -109,7 +109,7 @@ async def test_an_unknown_parameter_is_refused_with_those_that_are_known(tmp_pat
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "provider_id")
         assert "'provider'" in reply.json()["error"]["message"]
         reply = await client.get("/v1/requests?from=1h&until=2h")
-        assert (reply.status_code, reply.json()["error"]["message"]) == (400, "until is before from; turn them round")
+        assert (reply.status_code, reply.json()["error"]["message"]) == (400, "until is before from; swap them")
 
 
 async def test_times_are_taken_as_people_write_them(tmp_path: Path) -> None:
