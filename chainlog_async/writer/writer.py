@@ -204,7 +204,7 @@ class Writer:
         self._queue.end_journal()
 
     async def _find_position(self) -> bool:
-        """After a drain that ran out of time, finds out what became of its batch. False if the engine does not answer."""
+        """After a drain that ran out of time, finds out what became of its batch. False if there is no answer."""
         batch = self._queue.in_hand
         if batch is None:
             return True

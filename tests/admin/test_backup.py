@@ -179,7 +179,7 @@ async def test_a_disk_without_room_is_not_filled(
 
 async def test_a_write_that_fails_leaves_nothing(database: Path, tmp_path: Path) -> None:
     """When the file cannot grow any more in the middle of the copy, an error says so and its half is gone."""
-    fill(database, 3_000, padding=300)
+    fill(database, 3_000, padding=5_000)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def no_more(*_: object) -> None:

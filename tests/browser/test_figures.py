@@ -70,7 +70,7 @@ async def test_a_real_trace_shows_its_own_counts(busy: Service, viewer: Viewer) 
     totals = llmperf_totals()
     await expect(card(page, "Requests")).to_have_text("2,845")
     assert "from=2023-11-30T23%3A00%3A00.000Z" in page.url
-    await expect(page.get_by_role("group", name="429 rate")).to_contain_text("392 ended as 429")
+    await expect(page.get_by_role("group", name="429 rate")).to_contain_text("392 ended with 429")
     await expect(card(page, "429 rate")).to_have_text("13.8 %")
     tokens = sum(total[1] for total in totals.values())
     await expect(card(page, "Tokens")).to_have_attribute("title", f"{tokens:,}")
