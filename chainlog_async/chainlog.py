@@ -1,4 +1,4 @@
-"""One object for a gateway: the database, the writer and the reads under one roof."""
+"""`ChainLog`: the database, the writer and the reads in one object for a gateway."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class ChainLog:
         self.settings: Settings = settings
         self._logger: RequestLogger | None = None
         self._usage: UsageAggregator | None = None
-        # Bound anew whenever the log opens, to the logger's own method: an attribute lookup and a call less for each
-        # request than `self.request_logger.log_request(entry)`.
+        # Bound to the logger's own method whenever the log opens: for each request that saves an attribute lookup and a
+        # call compared with `self.request_logger.log_request(entry)`.
         self._log_request: Callable[[RequestLogEntry], bool] = self._refuse
         self._is_open = False
 
@@ -50,10 +50,10 @@ class ChainLog:
         if self._is_open:
             if self._logger is not None and self._logger.is_forked:
                 raise ForkedError(
-                    "this log is open in the process that this one was forked from; make a second ChainLog on another "
-                    "file, spawn the process instead, or fork before the log is opened"
+                    "this log is open in the process that this one was forked from; open another file, spawn the "
+                    "process instead, or fork before opening the log"
                 )
-            raise ClosedError("this log is open already; use the open one, or make a second ChainLog")
+            raise ClosedError("this log is already open; use it, or create a second ChainLog")
         self._is_open = True
         self._context = self._opened()
         try:
@@ -73,17 +73,17 @@ class ChainLog:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncGenerator[None]:
-        """Written as a generator, so that a task group which is entered is left, whatever fails in between."""
+        """A generator, so that a task group that was entered is always exited, whatever fails in between."""
         body_error: BaseException | None = None
         async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
             try:
-                # Not tasks.start(): it waits for ever when the end of asyncio.run cancels the task before it began.
+                # Not tasks.start(), which waits forever when the end of asyncio.run cancels the task before it starts.
                 start = _Start()
                 tasks.start_soon(start.run, request_logger)
                 await start.done()
                 yield
             except BaseException as error:  # noqa: BLE001  # raised again below
-                # Raised in here, the task group would wrap it: a gateway's ValueError has to stay one.
+                # Raised here, the task group would wrap it in an ExceptionGroup: a gateway's ValueError must stay one.
                 body_error = error
             request_logger.stop()
         if body_error is not None:
@@ -140,14 +140,14 @@ class ChainLog:
 
     @property
     def request_logger(self) -> RequestLogger:
-        """The writing half of the log. Raises `ClosedError` when the log was never opened."""
+        """The `RequestLogger` that writes. Raises `ClosedError` when the log was never opened."""
         if self._logger is None:
             raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
         return self._logger
 
     @property
     def usage(self) -> UsageAggregator:
-        """The reads. Raises `ClosedError` when the log was never opened."""
+        """The `UsageAggregator` that reads. Raises `ClosedError` when the log was never opened."""
         if self._usage is None:
             raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
         return self._usage
@@ -168,7 +168,7 @@ class ChainLog:
     @asynccontextmanager
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
         settings = self.settings
-        # Absolute, for a gateway may change its working directory later.
+        # Absolute, because a gateway may change its working directory later.
         db_path = await run_in_thread(settings.db_path.absolute)
         storage = await open_storage(settings)
         # Nothing is awaited from here on, or a cancellation would leave the database open.
@@ -187,14 +187,14 @@ class ChainLog:
 
 
 class _Start:
-    """The writer's start, and what became of it."""
+    """Runs the writer and passes an error of its start to whoever opens the log."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
         self._error: Exception | None = None
 
     async def run(self, request_logger: RequestLogger) -> None:
-        """The writer; an error of its start goes to whoever waits for `done`."""
+        """Runs the writer; an error before it has started is raised by `done`."""
         try:
             await request_logger.run(task_status=self)
         except Exception as error:
@@ -204,11 +204,11 @@ class _Start:
             self._event.set()
 
     def started(self, value: None = None) -> None:
-        """The writer's word that entries are journaled from now on."""
+        """Called by the writer once entries are journaled."""
         self._event.set()
 
     async def done(self) -> None:
-        """Returns once the writer has started. Raises `DatabaseError` when it could not."""
+        """Returns once the writer has started. Raises the error that prevented it."""
         await self._event.wait()
         if self._error is not None:
             raise self._error

@@ -1,24 +1,24 @@
-"""Everything chainlog-async raises on purpose.
+"""The exceptions that chainlog-async raises.
 
     ChainlogError
     ├── SettingsError                a setting, its file or its environment variable is wrong
     ├── DatabaseError                the database cannot be used
     │   ├── DatabaseMissingError     there is no file to read
     │   ├── NotADatabaseError        the file is not SQLite, or is damaged
-    │   ├── ForeignDatabaseError     the file is SQLite, but somebody else's
+    │   ├── ForeignDatabaseError     the file belongs to another program
     │   ├── NewerDatabaseError       a newer chainlog-async wrote it
     │   ├── OlderDatabaseError       it must be migrated before it can be read
-    │   ├── WalUnavailableError      SQLite would not switch to WAL
+    │   ├── WalUnavailableError      write-ahead logging is not available
     │   ├── QueryTimeoutError        a query ran longer than read_timeout_ms
-    │   └── MigrationError           a migration did not go through
-    ├── EntryError                   one entry did not reach the database
+    │   └── MigrationError           a migration failed
+    ├── EntryError                   an entry was not written
     │   ├── InvalidEntryError        a value that cannot be stored
-    │   ├── QueueFullError           no room for it
-    │   ├── EntryRejectedError       the database refused that very row
-    │   └── EntryAbandonedError      shutdown ended before it was committed
-    ├── MissingExtraError            a package that only this needs is not installed
-    ├── ClosedError                  the logger is shut down, or was never started
-    └── ForkedError                  the object, or the file, belongs to the parent process
+    │   ├── QueueFullError           the queue is full
+    │   ├── EntryRejectedError       the database refused the row
+    │   └── EntryAbandonedError      shutdown ran out of time
+    ├── MissingExtraError            an optional package is not installed
+    ├── ClosedError                  the log is shut down or was never opened
+    └── ForkedError                  the object or the file belongs to the parent process
 
 Each message names the thing, the value and the remedy.
 """
@@ -27,11 +27,11 @@ from __future__ import annotations
 
 
 class ChainlogError(Exception):
-    """Base of every error that chainlog-async raises on purpose."""
+    """Base class of all exceptions of chainlog-async."""
 
 
 class SettingsError(ChainlogError):
-    """A setting, its file or its environment variable is wrong."""
+    """A setting is missing, unknown or invalid, in arguments, environment or file."""
 
 
 class DatabaseError(ChainlogError):
@@ -47,7 +47,7 @@ class NotADatabaseError(DatabaseError):
 
 
 class ForeignDatabaseError(DatabaseError):
-    """The file is an SQLite database, but neither ours nor 429chain's."""
+    """The file is an SQLite database of another program."""
 
 
 class NewerDatabaseError(DatabaseError):
@@ -59,31 +59,31 @@ class OlderDatabaseError(DatabaseError):
 
 
 class WalUnavailableError(DatabaseError):
-    """SQLite would not switch the database to write-ahead logging."""
+    """SQLite cannot use write-ahead logging for the database."""
 
 
 class QueryTimeoutError(DatabaseError):
-    """A query ran longer than ``read_timeout_ms`` and was cut off."""
+    """A query ran longer than ``read_timeout_ms`` and was cancelled."""
 
 
 class MigrationError(DatabaseError):
-    """A migration did not go through; the database is as it was before it."""
+    """A migration failed; the database is as it was before that step."""
 
 
 class EntryError(ChainlogError):
-    """One entry did not reach the database."""
+    """An entry was not written."""
 
 
 class InvalidEntryError(EntryError):
-    """The entry holds a value that cannot be stored."""
+    """A required value of the entry cannot be stored."""
 
 
 class QueueFullError(EntryError):
-    """There was no room for the entry, or it had to make room for a newer one."""
+    """The queue had no room for the entry, or the entry was dropped for a newer one."""
 
 
 class EntryRejectedError(EntryError):
-    """The database refused this very row."""
+    """The database refused the row, which is kept in ``rejected_entries``."""
 
 
 class EntryAbandonedError(EntryError):
@@ -91,12 +91,12 @@ class EntryAbandonedError(EntryError):
 
 
 class MissingExtraError(ChainlogError):
-    """A package is not installed that only one of the extras brings."""
+    """An optional package is not installed; the message names the extra."""
 
 
 class ClosedError(ChainlogError):
-    """The logger is shut down, or was never started."""
+    """The log is shut down or was never opened."""
 
 
 class ForkedError(ChainlogError):
-    """The object, or the open file, belongs to the process that this one was forked from."""
+    """The object or the open file belongs to the process that this one was forked from."""

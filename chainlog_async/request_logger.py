@@ -1,4 +1,4 @@
-"""The gateway's side of the log: hand in an entry, go on."""
+"""`RequestLogger`: accepts entries and writes them through one background task."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class RequestLogger:
-    """Takes entries at once and writes them in batches through one task.
+    """Accepts entries at once and writes them in batches through one task.
 
-    The connection comes from `initialize_database` and `migrate_schema` and belongs to this logger alone while it
-    runs. Start the writer with ``await task_group.start(logger.run)``; entries that are logged before that wait in
-    memory. At the end, close `connection`.
+    The connection comes from `initialize_database` and `migrate_schema` and must not be used by others while the logger
+    runs. Start the writer with ``await task_group.start(logger.run)``; entries logged before that wait in memory. At
+    the end, close `connection`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RequestLogger:
             drop_oldest=settings.on_full == "drop_oldest",
         )
         self._on_reopen = on_reopen
-        # Bound once: an attribute lookup less for each request.
+        # Bound once, which saves an attribute lookup for each request.
         self._put: Callable[[bytes], int] = self._queue.put
         self._storage = storage_of(connection, settings)
         self._storage.report_to(self._health, self._reopened)
@@ -74,22 +74,22 @@ class RequestLogger:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process was forked after the log was opened, and so has no part in it."""
+        """Whether this process was forked after the log was opened, and so cannot use it."""
         return self._queue.is_forked
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the database did not answer when the writer asked it for the last time."""
+        """Whether the database failed to respond the last time the writer used it."""
         return self._storage.is_stuck
 
     def log_request(self, entry: RequestLogEntry) -> bool:
-        """Takes in the entry and returns at once, from any thread.
+        """Accepts the entry and returns at once, from any thread.
 
-        Returns False when it was not accepted: a value cannot be stored, the queue is full, the log is shut down.
+        Returns False when it was not accepted: a value cannot be stored, the queue is full, or the log is shut down.
         That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or for
-        an entry. Raises `ForkedError` in a process that was forked after the log was opened.
+        what the entry holds. Raises `ForkedError` in a process that was forked after the log was opened.
         """
-        # A name of its own: Python 3.11 is slow to call what is an attribute.
+        # A local name, because Python 3.11 is slow at calling an attribute.
         put = self._put
         try:
             put(encode_line(entry, self._redact) + b"\n")
@@ -114,17 +114,17 @@ class RequestLogger:
     async def write(self, entry: RequestLogEntry) -> None:
         """Returns when the entry is committed; many callers share one commit.
 
-        Raises what `submit` raises, `EntryRejectedError` when the database refuses the row, `QueueFullError` when
-        the entry had to make room for a newer one, `EntryAbandonedError` when shutdown did not get to it. When the
-        call is cancelled, the entry is written all the same.
+        Raises what `submit` raises, `EntryRejectedError` when the database refuses the row, `QueueFullError` when the
+        entry was dropped for a newer one, and `EntryAbandonedError` when shutdown ran out of time. When the call is
+        cancelled, the entry is still written.
         """
         await self._queue.until_resolved(self._submit(entry, watch=True), watched=True)
 
     async def flush(self) -> None:
         """Returns when everything accepted before the call is committed.
 
-        Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown gave something up. Entries
-        that the database refused, or that made room for newer ones, are found in `statistics`.
+        Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown ran out of time. Entries that
+        were rejected by the database or dropped for newer ones raise nothing: see `statistics`.
         """
         await self._queue.until_resolved(self._queue.accepted)
 
@@ -147,21 +147,23 @@ class RequestLogger:
     def health(self) -> Health:
         """Whether entries reach the database."""
         if self.is_forked:
-            reason = "this log belongs to the parent process; spawn this one instead, or fork before the log is opened"
+            reason = (
+                "this log belongs to the parent process; spawn this process instead, or fork before opening the log"
+            )
             return Health(status="failed", reasons=(reason,))
         return self._health.health(self._queue.journal_error, self._storage.notes)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """The writer: runs until `stop` or cancellation, then drains under ``shutdown_timeout_ms``.
+        """Runs the writer until `stop` or cancellation, then drains the queue within ``shutdown_timeout_ms``.
 
         Raises `ForkedError` in a process that was forked after the log was opened.
         """
-        # The connection's thread is the parent's: who waits for it here waits for ever.
+        # The connection's thread exists only in the parent; waiting for it here would never end.
         self._queue.require_same_process()
         await self._writer.run(task_status=task_status)
 
     def stop(self) -> None:
-        """Takes in nothing more and asks the writer to drain and end; returns at once."""
+        """Refuses further entries and tells the writer to drain the queue and end; returns at once."""
         self._queue.close()
         self._writer.stop()
 

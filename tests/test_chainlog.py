@@ -158,10 +158,10 @@ async def test_an_open_log_cannot_be_opened_twice(tmp_path: Path) -> None:
     """A second `async with` on the same object is refused, and does not disturb the first."""
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))
     async with chainlog:
-        with pytest.raises(ClosedError, match="open already"):
+        with pytest.raises(ClosedError, match="already open"):
             async with chainlog:
                 pass
-        with pytest.raises(ClosedError, match="open already"):
+        with pytest.raises(ClosedError, match="already open"):
             await chainlog.run(task_status=anyio.TASK_STATUS_IGNORED)
         await chainlog.write(entry())
     assert len(await stored(tmp_path / "log.db")) == 1

@@ -24,7 +24,7 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.disk_space import SpaceNeed, require_space, space_needs
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import NotADatabaseError
-from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
+from chainlog_async.storage.sqlite.maintenance.pages import read_pages
 
 from .session import open_for_reading
 
@@ -76,7 +76,7 @@ async def backup_database(
 
 async def _copy(source: str | Path, path: Path, busy_timeout_ms: int, on_progress: Progress) -> None:
     async with open_for_reading(source, busy_timeout_ms=busy_timeout_ms) as connection:
-        expected = (await look_at_pages(connection)).used_bytes
+        expected = (await read_pages(connection)).used_bytes
         require_space(await _needs(path.parent, expected), remedy="choose a folder on another disk")
         # query_only would also forbid writing the copy; mode=ro still protects the source.
         await connection.execute_fetchall("PRAGMA query_only = OFF")

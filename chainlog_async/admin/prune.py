@@ -12,7 +12,7 @@ import msgspec
 
 from chainlog_async.common.clock import END_OF_TIME, now_ms
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, give_back, look_at_pages
+from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, free_pages, read_pages
 from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
 
@@ -68,7 +68,7 @@ async def plan_pruning(path: str | Path, limits: PruneLimits, *, busy_timeout_ms
         await connection.execute_fetchall("BEGIN")
         rows = await count_rows(connection)
         deleted, too_large = await _count_surplus(connection, limits, rows, now_ms())
-        pages = await look_at_pages(connection)
+        pages = await read_pages(connection)
         return PruneReport(
             database=str(path),
             dry_run=True,
@@ -97,12 +97,12 @@ async def prune_database(
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         run = _PruneRun(connection, on_progress)
-        bytes_before = (await look_at_pages(connection)).file_bytes
+        bytes_before = (await read_pages(connection)).file_bytes
         await run.prune(limits, now_ms())
-        await run.give_back()
+        await run.free_pages()
         # The file only shrinks when a checkpoint moves the write-ahead log into it.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
-        pages = await look_at_pages(connection)
+        pages = await read_pages(connection)
         return PruneReport(
             database=str(path),
             dry_run=False,
@@ -135,21 +135,21 @@ class _PruneRun:
             await self._delete(await count_rows(self._connection) - limits.max_rows)
         rows = await count_rows(self._connection)
         while limits.max_bytes:
-            used = (await look_at_pages(self._connection)).used_bytes
+            used = (await read_pages(self._connection)).used_bytes
             surplus = await find_surplus(self._connection, rows, used, limits.max_bytes)
             self.too_large = surplus.reason
             if not surplus.rows:
                 break
             rows -= await self._delete_slice(surplus.rows)
 
-    async def give_back(self) -> None:
-        pages = await look_at_pages(self._connection)
+    async def free_pages(self) -> None:
+        pages = await read_pages(self._connection)
         at_first = pages.free
         more = True
         while more:
             started = monotonic()
-            more = await give_back(self._connection, pages, keep_pages=0)
-            pages = await look_at_pages(self._connection)
+            more = await free_pages(self._connection, pages, keep_pages=0)
+            pages = await read_pages(self._connection)
             self._on_progress("returning space", max(at_first - pages.free, 0), at_first)
             await anyio.sleep(monotonic() - started)
 
@@ -180,7 +180,7 @@ async def _count_surplus(
     if limits.max_rows:
         surplus_rows.append(rows - limits.max_rows)
     if limits.max_bytes:
-        surplus = await find_surplus(connection, rows, (await look_at_pages(connection)).used_bytes, limits.max_bytes)
+        surplus = await find_surplus(connection, rows, (await read_pages(connection)).used_bytes, limits.max_bytes)
         surplus_rows.append(surplus.rows)
         too_large = surplus.reason
     return min(max(surplus_rows), rows), too_large

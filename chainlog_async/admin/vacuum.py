@@ -11,7 +11,7 @@ import msgspec
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.disk_space import SpaceNeed, require_space, space_needs, temporary_folder
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.maintenance.pages import look_at_pages
+from chainlog_async.storage.sqlite.maintenance.pages import read_pages
 
 from .session import open_for_admin, open_for_reading
 
@@ -54,7 +54,7 @@ async def vacuum_database(
         require_space(
             await _needs(connection), remedy="free some space, or set SQLITE_TMPDIR to a folder on a larger disk"
         )
-        before = await look_at_pages(connection)
+        before = await read_pages(connection)
         on_progress("rewriting the file", 0, None)
         await connection.execute_fetchall("PRAGMA auto_vacuum = INCREMENTAL")
         await connection.execute_fetchall("VACUUM")
@@ -63,7 +63,7 @@ async def vacuum_database(
         return VacuumReport(
             database=str(path),
             bytes_before=before.file_bytes,
-            bytes_after=(await look_at_pages(connection)).file_bytes,
+            bytes_after=(await read_pages(connection)).file_bytes,
             converted=not before.is_incremental,
             seconds=round(monotonic() - began, 3),
         )
@@ -71,7 +71,7 @@ async def vacuum_database(
 
 async def _needs(connection: aiosqlite.Connection) -> list[SpaceNeed]:
     """The new file is written to a temporary file, then copied back through the write-ahead log."""
-    size = (await look_at_pages(connection)).used_bytes
+    size = (await read_pages(connection)).used_bytes
     ((file,),) = await connection.execute_fetchall("SELECT file FROM pragma_database_list WHERE name = 'main'")
     folder = Path(str(file)).parent
     temporary = await run_in_thread(temporary_folder)

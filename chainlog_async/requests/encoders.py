@@ -18,17 +18,17 @@ _json = msgspec.json.Encoder()
 
 
 class Encoder(Protocol):
-    """Makes the bytes of a file, in the order in which they belong there."""
+    """Encodes requests as the bytes of a file."""
 
     def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
-        """What can be written once these requests are there too; may be empty."""
+        """Adds requests. Returns the bytes that can be written so far, possibly none."""
 
     def end(self) -> bytes:
-        """The rest of the file."""
+        """Returns the rest of the file."""
 
 
 class CsvEncoder:
-    """A header, and a row for each request, under the names that the columns have in the database."""
+    """A header and a row for each request; columns are named as in the database."""
 
     def __init__(self) -> None:
         self._text = io.StringIO()
@@ -36,12 +36,12 @@ class CsvEncoder:
         self._writer.writerow(COLUMNS)
 
     def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
-        """These rows; the header before the first ones."""
+        """Returns these rows, preceded by the header the first time."""
         self._writer.writerows([_cell(value) for value in flat(request)] for request in requests)
         return self._taken()
 
     def end(self) -> bytes:
-        """Nothing, or the header where there was no row."""
+        """Returns nothing, or the header if there was no row."""
         return self._taken()
 
     def _taken(self) -> bytes:
@@ -52,19 +52,19 @@ class CsvEncoder:
 
 
 class JsonLinesEncoder:
-    """An object on each line, as the service answers with it."""
+    """One JSON object per line, as in the service's answers."""
 
     def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
-        """These lines."""
+        """Returns these lines."""
         return _json.encode_lines(requests)
 
     def end(self) -> bytes:
-        """Nothing."""
+        """Returns nothing."""
         return b""
 
 
 def flat(request: RequestLogRow) -> list[object]:
-    """The values of a request in the order of `COLUMNS`, with metadata and trail as JSON."""
+    """The values of a request in the order of `COLUMNS`, with metadata and attempt trail as JSON."""
     *plain, metadata, trail = msgspec.structs.astuple(request)
     return [*plain, _json_text(metadata), _json_text(trail)]
 
@@ -74,5 +74,5 @@ def _json_text(value: dict[str, object] | list[LoggedAttempt] | None) -> str | N
 
 
 def _cell(value: object) -> object:
-    # A spreadsheet runs such a text as a formula; with an apostrophe before it, it is text.
+    # A spreadsheet would run such a text as a formula; a leading apostrophe makes it text.
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

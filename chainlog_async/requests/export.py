@@ -1,4 +1,4 @@
-"""Requests as a file: CSV, JSON lines or Parquet, made page by page, so that memory does not grow with their number."""
+"""Exports requests as CSV, JSON lines or Parquet, page by page, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class PageSource(Protocol):
 
 
 async def iterate_pages(source: PageSource, where: RequestFilter) -> AsyncGenerator[RequestPage]:
-    """All requests that the filter means, newest first, a page at a time.
+    """Yields all requests that match the filter, newest first, one page at a time.
 
-    Each page is read by itself: the log may be written and pruned meanwhile, and nothing waits for a slow consumer.
-    Raises `DatabaseError` when the database cannot be read.
+    Each page is a query of its own, so the log can be written and pruned in the meantime, and a slow consumer blocks
+    nothing. Raises `DatabaseError` when the database cannot be read.
     """
     cursor: str | None = None
     while True:
@@ -44,7 +44,7 @@ async def iterate_pages(source: PageSource, where: RequestFilter) -> AsyncGenera
 
 
 async def iterate_requests(source: PageSource, where: RequestFilter) -> AsyncGenerator[RequestLogRow]:
-    """The same, one by one."""
+    """Yields the requests of `iterate_pages` one at a time."""
     async with aclosing(iterate_pages(source, where)) as pages:
         async for page in pages:
             for request in page.requests:
@@ -58,10 +58,10 @@ async def export_requests(
     *,
     on_page: Callable[[RequestPage], None] | None = None,
 ) -> AsyncGenerator[bytes]:
-    """The file with all requests that the filter means, newest first, in pieces; `on_page` is told what is in it.
+    """Yields a file with all requests that match the filter, newest first, in chunks. `on_page` gets each page.
 
-    Raises `MissingExtraError` when ``parquet`` is asked for without pyarrow, and `DatabaseError` when the database
-    cannot be read; what was made up to then is no whole file.
+    Raises `MissingExtraError` for ``parquet`` without pyarrow, and `DatabaseError` when the database cannot be read;
+    the chunks yielded up to then are not a complete file.
     """
     encoder = await run_in_thread(encoder_for, file_format)
     async with aclosing(iterate_pages(source, where)) as pages:
@@ -75,14 +75,14 @@ async def export_requests(
 
 
 def encoder_for(file_format: Format) -> Encoder:
-    """A new file's encoder. Raises `MissingExtraError` when ``parquet`` is asked for without pyarrow."""
+    """Returns an encoder for a new file. Raises `MissingExtraError` for ``parquet`` without pyarrow."""
     match file_format:
         case "csv":
             return CsvEncoder()
         case "jsonl":
             return JsonLinesEncoder()
         case "parquet":
-            # pyarrow takes a tenth of a second to import, and is an extra.
+            # pyarrow is an extra and takes a tenth of a second to import.
             from .parquet import ParquetEncoder
 
             return ParquetEncoder()

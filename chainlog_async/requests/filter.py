@@ -1,4 +1,4 @@
-"""Which requests are meant: bounds and names that all have to hold."""
+"""A filter for single requests."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from chainlog_async.common.clock import MAX_INT64
 from .model import RequestLogRow
 
 MAX_FILTER_CHARS = 1_000
-"""Longest text to look for, in characters."""
+"""Longest text of a filter, in characters."""
 
 STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors"
-"""What a status filter looks like: one status, a class of them, or all from 400 on."""
+"""Pattern of a status filter: one status, a class of them, or all from 400 on."""
 
 _TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id")
 
 
 class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which requests are meant. What is None leaves everything in; all the rest has to hold.
+    """Matches requests that meet every condition that is not None.
 
-    Raises `ValueError` for a status of no known kind, a number that SQLite cannot hold, and a text that is longer than
-    `MAX_FILTER_CHARS` or holds a NUL or half a character.
+    Raises `ValueError` for a malformed status, for a number that the database cannot hold, and for a text that is
+    longer than `MAX_FILTER_CHARS` or contains a NUL or a lone surrogate.
     """
 
     start: int | None = None
-    """The first ms, since the epoch, UTC."""
+    """Earliest timestamp, in ms since the epoch, UTC."""
     end: int | None = None
-    """The first ms that is not meant any more."""
+    """First timestamp that no longer matches, in ms since the epoch, UTC."""
     chain: str | None = None
     provider: str | None = None
     model: str | None = None
@@ -38,9 +38,9 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     """One status such as ``429``, a class such as ``4xx``, or ``errors`` for 400 and above."""
     min_latency_ms: float | None = None
     error_text: str | None = None
-    """A part of the error message; A to Z are the same as a to z."""
+    """Text that the error message contains; the case of A to Z is ignored."""
     request_id: str | None = None
-    """The gateway's own id."""
+    """The gateway's own id of the request."""
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -49,7 +49,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
             number = getattr(self, name)
             # Written so that NaN is refused too.
             if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
-                raise ValueError(f"{name} is {number}; give a number of ms that SQLite can hold")
+                raise ValueError(f"{name} is {number}; give a number of ms within 64 bits")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
             raise ValueError(
                 f"status is {self.status!r}; give one such as 429, a class such as 4xx, or errors for 400 and above"
@@ -57,7 +57,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def statuses(self) -> tuple[int, int] | None:
-        """The lowest and the highest status that are meant, or None for all."""
+        """The lowest and the highest status that match, or None for all."""
         if self.status is None:
             return None
         if self.status == "errors":
@@ -69,7 +69,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lower_ascii(text: str) -> str:
-    """The text with A to Z as a to z and all else as it is: what SQLite's ``lower`` does."""
+    """Lowercases A to Z and leaves everything else, as SQLite's ``lower`` does."""
     return text.encode().lower().decode()
 
 
@@ -79,11 +79,11 @@ def _check_text(name: str, text: str | None) -> None:
     if len(text) > MAX_FILTER_CHARS:
         raise ValueError(f"{name} has {len(text)} characters; give {MAX_FILTER_CHARS} at most")
     if "\0" in text or re.search("[\ud800-\udfff]", text):
-        raise ValueError(f"{name} is {text!r}; no text in the log holds such a character")
+        raise ValueError(f"{name} is {text!r}; no text in the log contains such a character")
 
 
 def matches(request: RequestLogRow, where: RequestFilter) -> bool:
-    """Whether the filter means this request, as `find_requests` does: for requests that are at hand already."""
+    """Whether the filter matches this request, by the rules of `find_requests`."""
     statuses = where.statuses
     return (
         (where.start is None or request.timestamp >= where.start)

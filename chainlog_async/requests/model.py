@@ -1,4 +1,4 @@
-"""One request as it is stored, and a page of them."""
+"""A request as it is stored, and a page of requests."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import msgspec
 
 
 class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
-    """One try of the chain."""
+    """One attempt of the chain."""
 
     provider_id: str
     model: str
     http_status: int | None = None
-    """None when the provider sent none: refused connection, timeout."""
+    """None when the provider sent no status, as after a refused connection or a timeout."""
     latency_ms: float | None = None
     error_message: str | None = None
 
 
 class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
-    """One request with everything that is known of it."""
+    """A request as it is stored. Optional values are None when they were not logged."""
 
     id: int
-    """Its number in this database: the order in which requests were stored."""
+    """Its id in this database; ids grow in the order in which requests were stored."""
     timestamp: int
     """When it ended, in ms since the epoch, UTC."""
     chain_name: str
@@ -34,7 +34,7 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     attempts: int
     error_message: str | None
     request_id: str | None
-    """The gateway's own id."""
+    """The gateway's own id of the request."""
     caller: str | None
     ttft_ms: int | None
     """Time to first token, in ms."""
@@ -43,22 +43,22 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     cached_tokens: int | None
     metadata: dict[str, object] | None
     attempt_trail: list[LoggedAttempt] | None
-    """Every try in order, the last being the one that answered."""
+    """Every attempt in order; the last one answered, or failed for good."""
 
 
 LoggedRequest = RequestLogRow
-"""What `find_requests` called a row before there was one type for both."""
+"""The former name of `RequestLogRow` in the results of `find_requests`."""
 
 
 class RequestPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of the requests that a filter means, newest first."""
+    """One page of the requests that match a filter, newest first."""
 
     requests: list[RequestLogRow]
     next_cursor: str | None
-    """Where the next page begins; None when there is nothing more."""
+    """Cursor of the next page; None when this is the last one."""
     searched_back_to: int | None
-    """Set when so few requests match that the search was interrupted, to be gone on with at the cursor: how far it
-    came, in ms since the epoch, UTC."""
+    """Set when the search stopped early because few requests match: how far back it got, in ms since the epoch, UTC. It
+    continues at the cursor."""
 
 
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""Parquet files (extra ``parquet``)."""
+"""Encodes requests as a Parquet file (extra ``parquet``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 ROW_GROUP = 10_000
-"""Rows that are kept together in the file, and in memory until they are so many."""
+"""Rows per row group; that many are kept in memory."""
 
 _TYPES = {
     "timestamp": pa.timestamp("ms", tz="UTC"),
@@ -35,7 +35,7 @@ SCHEMA = pa.schema([(name, _TYPES.get(name, pa.int64())) for name in COLUMNS])
 
 
 class ParquetEncoder:
-    """Typed columns, compressed with Zstandard, under the names that they have in the database."""
+    """Typed columns, compressed with Zstandard and named as in the database."""
 
     def __init__(self) -> None:
         self._made = _Pieces()
@@ -43,14 +43,14 @@ class ParquetEncoder:
         self._rows: list[list[object]] = []
 
     def encode(self, requests: Sequence[RequestLogRow]) -> bytes:
-        """The next rows once they are enough, else nothing."""
+        """Adds requests. Returns a row group once there are enough rows, else nothing."""
         self._rows += map(flat, requests)
         if len(self._rows) >= ROW_GROUP:
             self._write_rows()
         return self._made.take()
 
     def end(self) -> bytes:
-        """The last rows, and the directory of the file."""
+        """Returns the last row group and the file's footer."""
         self._write_rows()
         self._writer.close()
         return self._made.take()
@@ -64,7 +64,7 @@ class ParquetEncoder:
 
 
 class _Pieces(io.RawIOBase):
-    """Where pyarrow writes to: what it has written since the last time can be taken away."""
+    """A file-like object for pyarrow that collects what it writes until `take`."""
 
     def __init__(self) -> None:
         super().__init__()

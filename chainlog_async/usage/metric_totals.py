@@ -1,4 +1,4 @@
-"""What counters that are scraped tell: everything since ever, by chain, provider and model."""
+"""All-time totals by chain, provider and model, as counters that are scraped."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import msgspec
 from chainlog_async.common.histogram import Histogram
 
 BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000)
-"""Of the histograms of latency and time to first token."""
+"""Upper bounds of the histograms of latency and time to first token, in ms."""
 
 
 class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was ever logged for one chain, provider and model."""
+    """All-time usage of one combination of chain, provider and model."""
 
     chain: str
     provider: str
     model: str
     requests: int
     errors: int
-    """With a status of 400 or more."""
+    """Requests with a status of 400 or more."""
     rate_limited: int
-    """With the status 429."""
+    """Requests with status 429."""
     waterfalls: int
     """Requests that took more than one attempt."""
     prompt_tokens: int
@@ -32,33 +32,33 @@ class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
     cost_usd: float
     latency_ms: Histogram
-    """Its bounds are exact to 5 %, as the bins are that it is made of."""
+    """Its bounds are accurate to 5 %, like the bins that it is computed from."""
     ttft_ms: Histogram
-    """Time to first token, of requests that told it."""
+    """Time to first token, of the requests that have one."""
 
 
 class AttemptTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """Every try that was ever made with one provider and model, whoever answered in the end."""
+    """All-time attempts at one provider and model, whichever provider answered in the end."""
 
     provider: str
     model: str
     tries: int
     successes: int
     rate_limited: int
-    """Answered with 429."""
+    """Attempts answered with 429."""
     failures: int
-    """Answered with another error, or not at all; a client that went away (499) is nobody's failure."""
+    """Attempts answered with another error or not at all; a client that disconnected (499) does not count."""
 
 
 class MetricTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything since ever."""
+    """All-time totals of usage and attempts."""
 
     usage: tuple[UsageTotals, ...]
     attempts: tuple[AttemptTotals, ...]
 
 
 def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> UsageTotals:
-    """From the key and the numbers of `running_totals.USAGE_OF_BUCKETS`."""
+    """Built from chain, provider and model, and the sums of one row of usage in the order of the fields."""
     chain, provider, model = key
     requests, errors, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[:11]
     latency_counts = sums[11 : 11 + len(BOUNDS_MS)]
@@ -82,7 +82,7 @@ def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> 
 
 
 def attempt_totals(key: Sequence[str], sums: Sequence[float]) -> AttemptTotals:
-    """From the key and the numbers of `running_totals.ATTEMPTS`."""
+    """Built from provider and model, and the sums of one row of attempts in the order of the fields."""
     provider, model = key
     tries, successes, rate_limited, failures = map(int, sums)
     return AttemptTotals(

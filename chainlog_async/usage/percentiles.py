@@ -1,7 +1,7 @@
-"""Percentiles of durations from bins whose bounds grow by a constant factor.
+"""Percentiles of durations, from bins whose bounds grow by a constant factor.
 
-The bins are those of the table ``duration_bins`` (migrations/0007): at most `RELATIVE_ERROR` lies between a value and
-the one that stands for its bin.
+The bins are those of the table ``duration_bins`` (migrations/0007). A value and the one that represents its bin differ
+by at most `RELATIVE_ERROR`, as in DDSketch (Masson, Rim and Lee, 2019).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from itertools import accumulate, pairwise
 import msgspec
 
 RELATIVE_ERROR = 0.05
-"""Largest relative error of a percentile, against the whole ms that were stored."""
+"""Largest relative error of a percentile, compared with the whole ms that are stored."""
 
 MAX_DURATION_MS = 1_000_000_000_000
-"""Largest duration that an entry may have, in ms; the last bin, for what others have stored, has no end."""
+"""Largest duration of an entry, in ms. The last bin, for larger values stored by other programs, has no upper bound."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Durations in ms that so many percent of the requests did not exceed; None where there was no request."""
+    """Durations in ms that 50, 90, 95 and 99 % of the requests did not exceed; None when there was no request."""
 
     p50: float | None = None
     p90: float | None = None
@@ -32,39 +32,40 @@ def _uppers() -> Iterator[int]:
     upper = 0
     yield upper
     while upper < MAX_DURATION_MS:
-        # DDSketch's factor (1 + error) / (1 - error), in whole numbers, as the migration has it.
+        # DDSketch's factor (1 + error) / (1 - error), in integers, as in the migration.
         upper = (upper + 1) * 21 // 19
         yield upper
 
 
 UPPERS = tuple(_uppers())
-"""The largest whole ms of every bin but the last."""
+"""The largest value of every bin but the last, in ms."""
 
 _ESTIMATES = (
     0.0,
     *(round(2 * (lower + 1) * upper / (lower + 1 + upper), 1) for lower, upper in pairwise(UPPERS)),
-    # Above the last bound there is one bin more, for what others have stored.
+    # One more bin above the last bound, for values stored by other programs.
     float(UPPERS[-1]),
 )
 
 SHARES = (50, 90, 95, 99)
-"""What `Percentiles` are, in percent."""
+"""The percentiles of `Percentiles`, in percent."""
 
 
 _decode = msgspec.json.Decoder(list[int]).decode
 
 
 def estimates(p50: int | None, p90: int | None, p95: int | None, p99: int | None) -> Percentiles:
-    """What stands for these bins: as far from its smallest value as from its largest, relatively."""
+    """The values that represent these bins: relatively as far from a bin's smallest value as from its largest."""
     if p50 is None or p90 is None or p95 is None or p99 is None:
         return Percentiles()
     return Percentiles(_ESTIMATES[p50], _ESTIMATES[p90], _ESTIMATES[p95], _ESTIMATES[p99])
 
 
 def merge(histograms: Iterable[str]) -> list[int]:
-    """How many requests there are in each bin of several histograms, in the form in which they are stored.
+    """Adds stored histograms up. Returns the number of requests in each bin.
 
-    That is a JSON array with a number for each bin: 512 times how many, plus the bin's number.
+    A stored histogram is a JSON array with one number for each bin that is not empty: 512 times its count, plus the
+    bin's number.
     """
     counts = [0] * len(_ESTIMATES)
     for histogram in histograms:
@@ -74,7 +75,7 @@ def merge(histograms: Iterable[str]) -> list[int]:
 
 
 def percentiles(counts: list[int]) -> Percentiles:
-    """A percentile is in the first bin at which the requests so far are at least that share of all."""
+    """The percentiles of a histogram: each is in the first bin at which the cumulated count reaches its share."""
     ranks = list(accumulate(counts))
     total = ranks[-1]
     if total == 0:

@@ -6,23 +6,23 @@ import msgspec
 
 
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The tries of one model of one provider in a window."""
+    """The attempts at one model of one provider in a window."""
 
     provider_id: str
     model: str
     attempts: int
     successes: int
     rate_limited: int
-    """Refused with status 429."""
+    """Attempts that were refused with status 429."""
     failures: int
-    """Failed otherwise; a client that went away (499) is neither a success nor a failure."""
+    """Attempts that failed otherwise; a client that disconnected (499) is neither a success nor a failure."""
     refusal_rate: float
     """Share of attempts that were refused with 429, 0 to 1."""
     failure_rate: float
     """Share of attempts that failed otherwise, 0 to 1."""
     last_error: str | None
-    """Text of the last try that was refused or failed, its first 500 characters."""
+    """Error message of the last attempt that was refused or failed, its first 500 characters."""
     last_error_status: int | None
     """Its status; None when the provider sent none, or nothing failed."""
     last_error_at: int | None
-    """When that was, in ms since the epoch, UTC."""
+    """When that attempt failed, in ms since the epoch, UTC."""

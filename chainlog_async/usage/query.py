@@ -1,4 +1,4 @@
-"""A question about usage or latency over time."""
+"""A query for usage or latency over time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .dimensions import KEYS, GroupBy
 from .time_window import Window
 
 MAX_GROUPS = 100
-"""Most groups of one answer."""
+"""Most groups that one query may name."""
 
 
 class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which requests count: all that match every name given. The caller "" means requests without a caller."""
+    """Counts only requests that match every name given. The caller "" matches requests without a caller."""
 
     chain: str | None = None
     provider: str | None = None
@@ -24,20 +24,20 @@ EVERYTHING = UsageFilter()
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What `UsageAggregator.get_usage` and `get_latency` are asked.
+    """The argument of `UsageAggregator.get_usage` and `get_latency`.
 
-    Raises `ValueError` for a `by` that is no dimension, and for `max_groups` outside 1 to `MAX_GROUPS`.
+    Raises `ValueError` when `by` is not a dimension or `max_groups` is outside 1 to `MAX_GROUPS`.
     """
 
     window: Window
-    """From when to when, and in which steps."""
+    """The time to cover, and its steps."""
     by: GroupBy | None = None
-    """What to group by; None for everything together."""
+    """What to group by; None for totals only."""
     where: UsageFilter = EVERYTHING
     max_groups: int = 20
-    """How many groups are named, the largest first; the others are added up as `other`."""
+    """How many groups to name, the largest first; the others are summed up as `other`."""
     fill: bool = False
-    """Whether steps without a request are part of the answer."""
+    """Whether to include steps without requests."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_groups <= MAX_GROUPS:

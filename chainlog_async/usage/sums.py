@@ -1,4 +1,4 @@
-"""What is summed up about requests: the columns of buckets and rollups, in their order."""
+"""The sums that buckets and rollups keep, in the order of their columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class UsageSums(msgspec.Struct, array_like=True):
-    """Sums over some requests."""
+    """Sums over a set of requests."""
 
     requests: int = 0
     errors: int = 0
@@ -22,7 +22,7 @@ class UsageSums(msgspec.Struct, array_like=True):
     cost_usd: float = 0.0
     latency_ms: float = 0.0
     ttft_ms: float = 0.0
-    """Time to first token, of the `ttft_requests` requests that have one."""
+    """Sum of the time to first token, of the `ttft_requests` requests that have one."""
     ttft_requests: int = 0
 
 

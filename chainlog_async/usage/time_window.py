@@ -1,4 +1,4 @@
-"""A stretch of time, cut into steps where a time zone's clock says so."""
+"""A window of time, divided into steps by the clock of a time zone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """From `start` to `end`, both in ms since the epoch, UTC; what they cut a quarter of an hour out of counts whole.
+    """From `start` to `end`, in ms since the epoch, UTC, widened to whole quarters of an hour.
 
-    Steps begin at each midnight of `zone` and from there on by its clock: the one of more than an hour in which the
-    clocks change is shorter or longer than the others. Without `step` there is but one.
+    Steps begin at each midnight in `zone` and follow its clock, so a step of more than an hour in which the clocks
+    change is shorter or longer than the others. Without `step` there is a single one.
     """
 
     start: int
@@ -36,10 +36,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = "UTC"
 
     def edges(self) -> list[int]:
-        """Where the steps begin and the last one ends, in ms since the epoch: whole quarters of an hour.
+        """The starts of the steps and the end of the last one, in ms since the epoch, as whole quarters of an hour.
 
-        Reads a file when the time zone is used for the first time. Raises `ValueError` when the window is empty, is
-        outside the calendar, has more than `MAX_STEPS` steps, or when the zone or the step is not known.
+        Reads a file when a time zone is first used. Raises `ValueError` when the window is empty or outside the
+        calendar, has more than `MAX_STEPS` steps, or when its zone or step is unknown.
         """
         start = self.start // QUARTER_MS * QUARTER_MS
         end = -(-self.end // QUARTER_MS) * QUARTER_MS
@@ -70,12 +70,12 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
         raise ValueError(
-            f"no time zone {name!r} is known here; give a name such as Europe/Berlin, or install the package tzdata"
+            f"time zone {name!r} is unknown; give a name such as Europe/Berlin, or install the package tzdata"
         ) from None
 
 
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:
-    """Every midnight of the zone and the steps after it, in order, beginning before `start`."""
+    """Yields every midnight of the zone and the steps after it, in order, beginning before `start`."""
     day = (_EPOCH + timedelta(milliseconds=start)).astimezone(zone).date()
     midnight = _instant(day, 0, zone)
     while midnight < end:
@@ -83,12 +83,12 @@ def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:
         if step_ms > HOUR_MS:
             yield from (_instant(day, hour, zone) for hour in range(0, 24, step_ms // HOUR_MS))
         else:
-            # An hour that the clock shows twice is two.
+            # An hour that the clock shows twice counts as two.
             yield from range(midnight, next_midnight, step_ms)
         day += _DAY
         midnight = next_midnight
 
 
 def _instant(day: date, hour: int, zone: tzinfo) -> int:
-    """When a clock of the zone shows that hour, in ms; one that it skips is when it does."""
+    """When the zone's clock shows that hour, in ms; an hour that it skips begins when it skips it."""
     return int(datetime.combine(day, time(hour), zone).timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS

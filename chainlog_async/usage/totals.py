@@ -1,15 +1,15 @@
-"""Totals by provider and chain, the log in three numbers, and the names in it."""
+"""All-time totals by provider and chain, the summary, and the names in the log."""
 
 from __future__ import annotations
 
 import msgspec
 
 MAX_NAMES = 1_000
-"""Most names of one kind that `get_names` gives."""
+"""Most names of one kind that `get_names` returns."""
 
 
 class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
-    """All that was ever logged for one provider."""
+    """All-time totals of one provider."""
 
     provider_id: str
     total_requests: int
@@ -21,7 +21,7 @@ class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
-    """All that was ever logged for one chain."""
+    """All-time totals of one chain."""
 
     chain_name: str
     total_requests: int
@@ -33,7 +33,7 @@ class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
-    """The log in three numbers."""
+    """All-time summary of the log."""
 
     total_requests: int
     waterfall_requests: int
@@ -43,7 +43,7 @@ class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Names(msgspec.Struct, frozen=True):
-    """The names that requests in the log go by."""
+    """The names that requests can be filtered by."""
 
     chains: tuple[str, ...]
     """The most used first, as `providers`."""

@@ -13,7 +13,7 @@ from chainlog_async.admin.check import check_database
 from chainlog_async.admin.rebuild import rebuild_totals
 from chainlog_async.admin.verify.differences import MAX_LISTED_DIFFERENCES, Difference
 from chainlog_async.errors import DatabaseError
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS
+from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS
 from tests.support import rolling_up
 from tests.support.buckets import T0, counted_buckets, insert_details, kept_buckets
 from tests.support.operator import change, clean, content_of, number_of, rows_of
@@ -28,7 +28,7 @@ YOUNG = f"start > {T0 + DAY_MS}"
 
 async def roll_up(path: Path) -> None:
     """All there is, as if it were three days later."""
-    await rolling_up.roll_up(path, T0 + 3 * DAY_MS + GRACE_MS)
+    await rolling_up.roll_up(path, T0 + 3 * DAY_MS + ROLLUP_GRACE_MS)
 
 
 @pytest.fixture(scope="module")

@@ -102,13 +102,14 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
         done = asyncio.Event()
         busy = asyncio.create_task(_compute_until(done, 50))
-        for _ in range(5):
+        writes = 0
+        # A machine that is busy with other things interrupts this loop, which then does not look busy.
+        while writes < 5 or not chainlog.statistics().gil_yield_ms:
             await chainlog.write(entry())
+            writes += 1
         done.set()
         await busy
-        books = chainlog.statistics()
-        assert books.written == 5
-        assert books.gil_yield_ms > 0
+        assert chainlog.statistics().written == writes
 
 
 WAITS = [

@@ -1,7 +1,7 @@
-"""What an SQLite error means, and how it is put into words: the one place for both.
+"""Classifies SQLite errors and turns them into messages with a remedy.
 
-Errors are told apart by `sqlite_errorname` alone: in Python "locked" is a subclass of the class that also says
-"corrupt", and the words of a message change between releases.
+Errors are classified by `sqlite_errorname` alone: in Python the class for "locked" is a subclass of the one for
+"corrupt", and the text of messages changes between releases.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _FAULT_OF_NAME = {
 
 
 def sqlite_error_name(error: BaseException) -> str:
-    """SQLite's name of the error, such as ``SQLITE_BUSY``; the Python class where SQLite gave none."""
+    """SQLite's name of the error, such as ``SQLITE_BUSY``, or the Python class if SQLite gave none."""
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
 def describe(error: BaseException) -> str:
-    """The error's message with SQLite's name of it."""
+    """The error's message and SQLite's name of the error."""
     return f"{error} ({sqlite_error_name(error)})"
 
 
 def classify(error: BaseException) -> StorageFault:
-    """What the error means for the writer; a named error of ours means what SQLite's error behind it does.
+    """What the error means for the writer; one of ours means what the SQLite error that caused it means.
 
-    Extended codes (``SQLITE_IOERR_WRITE``) count as the primary one they begin with.
+    Extended codes (``SQLITE_IOERR_WRITE``) are classified by the primary code they begin with.
     """
     behind: BaseException | None = error
     while behind is not None and not isinstance(behind, sqlite3.Error):
@@ -57,7 +57,7 @@ def classify(error: BaseException) -> StorageFault:
 
 
 def database_error(path: str | Path, error: BaseException, *, doing: str = "used") -> DatabaseError:
-    """The error as one of ours, with path and remedy; `doing` says what could not be done: opened, read, used."""
+    """The error as a `DatabaseError` with path and remedy; `doing` is what failed: opened, read or used."""
     detail, fault = describe(error), classify(error)
     if fault is StorageFault.BUSY:
         return DatabaseError(f"{path} is locked by another process: {detail}; end that process, or try again later")
@@ -74,7 +74,7 @@ def database_error(path: str | Path, error: BaseException, *, doing: str = "used
 
 @contextmanager
 def named_errors(path: str | Path) -> Generator[None]:
-    """Turns every `sqlite3.Error` of the block into a `DatabaseError` with the path and the remedy."""
+    """Turns every `sqlite3.Error` raised in the block into a `DatabaseError` with path and remedy."""
     try:
         yield
     except sqlite3.Error as error:

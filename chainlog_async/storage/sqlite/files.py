@@ -1,4 +1,4 @@
-"""Which files belong to the database: itself, -wal and -shm."""
+"""The files of a database: the file itself, its -wal and its -shm."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FileIdentity = tuple[int, int]
-"""Device and inode: which file it is, whatever its name."""
+"""Device and inode, which identify a file whatever its name."""
 
 
 Logs = tuple[FileIdentity | None, ...]
-"""Which files belong to a database, in the order of `LOG_SUFFIXES`."""
+"""The identities of -wal and -shm, in the order of `LOG_SUFFIXES`; None for one that is missing."""
 
 
 LOG_SUFFIXES = ("-wal", "-shm")
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """Which file is at the path, or None where there is none."""
+    """The identity of the file at the path, or None when there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -26,13 +26,13 @@ def file_identity(path: Path) -> FileIdentity | None:
 
 
 def logs_of(path: Path) -> Logs:
-    """Which files are the database's -wal and -shm."""
+    """The identities of the database's -wal and -shm."""
     return tuple(file_identity(Path(f"{path}{suffix}")) for suffix in LOG_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What is at the database's path, and beside it."""
+    """The database's files at one moment."""
 
     database: FileIdentity | None
     logs: Logs
@@ -42,7 +42,7 @@ class Files:
 
 
 def look_at_files(path: Path) -> Files:
-    """All of it in one go, for a thread. Blocks for a moment."""
+    """Reads identities and sizes. Blocks; call it in a thread."""
     return Files(file_identity(path), logs_of(path), _size(path), _size(Path(f"{path}-wal")))
 
 

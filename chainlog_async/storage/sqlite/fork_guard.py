@@ -1,8 +1,8 @@
-"""Database files that a forked child has to leave alone: those that its parent had open at the fork.
+"""Keeps a forked child from opening database files that its parent had open at the fork.
 
-SQLite keeps one table of its locks a process, by device and inode. A child inherits that table, while the locks stay
-with the parent: SQLite in the child takes the lock on such a file for its own, and rows are lost, or it waits for
-ever. It has no way to begin anew, so the file cannot be opened in that child at all, not even to be read.
+SQLite keeps one table of its locks per process, by device and inode. A child inherits the table, but the locks stay
+with the parent: SQLite in the child believes that it holds them, and loses rows or waits forever. The table cannot be
+reset, so the child must not open such a file at all, not even for reading.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class _Known(NamedTuple):
     file: FileIdentity
 
     def is_open(self) -> bool:
-        """Whether SQLite may have the file open for this connection, whoever opened or closed it."""
+        """Whether SQLite may still have the file open for this connection."""
         connection = self.connection()
-        if connection is not None and not connection._running and connection._connection is None:  # noqa: SLF001  # as below
-            # It has been closed, and its thread is about to end.
+        if connection is not None and not connection._running and connection._connection is None:  # noqa: SLF001  # there is no public way
+            # It was closed, and its thread is about to end.
             return False
         return self.thread.is_alive()
 
@@ -41,14 +41,14 @@ _barred: frozenset[FileIdentity] = frozenset()
 
 
 def note_opening(connection: aiosqlite.Connection, path: Path) -> None:
-    """The connection is about to open that file. Blocks for a moment.
+    """Notes that the connection is about to open that file. Blocks briefly.
 
     Raises `ForkedError` when a process that this one was forked from had the file open at the fork, by whatever name.
     """
-    global _known  # noqa: PLW0603  # as long as the process
+    global _known  # noqa: PLW0603  # lasts as long as the process
     file = file_identity(path)
     if file is None:
-        # There is no file; SQLite will say so.
+        # SQLite will report that there is no file.
         return
     if file in _barred:
         raise ForkedError(
@@ -59,25 +59,25 @@ def note_opening(connection: aiosqlite.Connection, path: Path) -> None:
     thread = connection._thread  # noqa: SLF001  # there is no public way
     with _lock:
         lasting = (each for each in _known if each.thread.ident is None or each.thread.is_alive())
-        # A new tuple each time: the fork reads it without the lock, which another thread may hold.
+        # A new tuple each time: the fork handler reads it without the lock, which another thread may hold.
         _known = (*lasting, _Known(weakref.ref(connection), thread, file))
 
 
 def note_closed(connection: aiosqlite.Connection) -> None:
-    """SQLite has closed that connection, whose thread may go on for a moment."""
-    global _known  # noqa: PLW0603  # as long as the process
+    """Notes that SQLite has closed that connection; its thread may still run for a moment."""
+    global _known  # noqa: PLW0603  # lasts as long as the process
     with _lock:
         _known = tuple(each for each in _known if each.connection() is not connection)
 
 
 def _before_fork() -> None:
-    # Afterwards, in the child, no thread but one seems to have been alive.
-    global _at_fork  # noqa: PLW0603  # from here to the child
+    # In the child it is too late: there, only the forking thread is alive.
+    global _at_fork  # noqa: PLW0603  # read by the handler in the child
     _at_fork = tuple(each for each in _known if each.is_open())
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _known, _barred  # noqa: PLW0603  # the child's own
+    global _lock, _known, _barred  # noqa: PLW0603  # the child starts with its own
     _lock = threading.Lock()
     _known = ()
     _barred |= {each.file for each in _at_fork}

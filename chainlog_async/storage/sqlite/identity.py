@@ -1,4 +1,4 @@
-"""Whose database it is, and at which version of the schema."""
+"""Whose database a file is, and which version of the schema it has."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chainlog_async.errors import ForeignDatabaseError, NewerDatabaseError, Olde
 from .migration_steps import latest_version
 
 APPLICATION_ID = 0x636C6F67
-"""What `PRAGMA application_id` says in our databases: "clog" in ASCII."""
+"""Value of `PRAGMA application_id` in our databases: "clog" in ASCII."""
 
 ORIGINAL_VERSION = 2
-"""Highest `PRAGMA user_version` that 429chain has written."""
+"""Highest `PRAGMA user_version` that 429chain writes."""
 
 _ORIGINAL_TABLES = frozenset({"request_logs", "usage_by_provider", "usage_by_chain"})
 
@@ -37,8 +37,8 @@ _ORIGINAL_COLUMNS = frozenset(
 )
 
 
-# One statement, so that all of it is from one moment: read one after the other, the answers would be from before and
-# from after a migration that another process commits in between, and its new file would pass for somebody else's.
+# One statement, so that everything is from one moment. Read one after the other, the values could come from before and
+# after a migration by another process, and its new file would look like another program's.
 _IDENTITY = r"""
 SELECT
   application_id,
@@ -51,30 +51,30 @@ FROM pragma_application_id, pragma_user_version
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a database says of itself."""
+    """What identifies a database."""
 
     application_id: int
     version: int
     tables: frozenset[str]
     columns: frozenset[str]
-    """Those of `request_logs`; empty where there is no such table."""
+    """The columns of `request_logs`; empty when there is no such table."""
 
     @property
     def is_original(self) -> bool:
-        """Whether 429chain made it, or was killed while it did: its tables come one by one, then the version."""
+        """Whether 429chain created it, or was killed while creating it: it adds table after table, then the version."""
         if self.application_id != 0 or not self.columns >= _ORIGINAL_COLUMNS:
             return False
         return self.tables >= _ORIGINAL_TABLES or (self.version == 0 and self.tables <= _ORIGINAL_TABLES)
 
 
 async def read_identity(connection: aiosqlite.Connection) -> Identity:
-    """Reads what the database says of itself, all at one moment; touches nothing. Raises `sqlite3.Error`."""
+    """Reads everything in one statement and changes nothing. Raises `sqlite3.Error`."""
     ((application_id, version, tables, columns),) = await connection.execute_fetchall(_IDENTITY)
     return Identity(int(application_id), int(version), frozenset(json.loads(tables)), frozenset(json.loads(columns)))
 
 
 def check_identity(identity: Identity, name: str = "the database") -> None:
-    """Raises `ForeignDatabaseError` or `NewerDatabaseError` unless it is ours, 429chain's or empty."""
+    """Raises `ForeignDatabaseError` or `NewerDatabaseError` unless the database is ours, 429chain's or empty."""
     if identity.application_id == APPLICATION_ID:
         known = latest_version()
     elif identity.is_original:
@@ -85,17 +85,17 @@ def check_identity(identity: Identity, name: str = "the database") -> None:
         raise ForeignDatabaseError(
             f"{name} belongs to another program (application_id {identity.application_id}, user_version "
             f"{identity.version}, tables: {', '.join(sorted(identity.tables)[:5]) or 'none'}); "
-            "it was left as it is: set db_path to another file"
+            "it was not changed: set db_path to another file"
         )
     if identity.version > known:
         raise NewerDatabaseError(
             f"{name} has schema version {identity.version}, and this release knows versions up to {known}; "
-            "it was left as it is: install a newer chainlog-async, or set db_path to another file"
+            "it was not changed: install a newer chainlog-async, or set db_path to another file"
         )
 
 
 def check_readable(identity: Identity, name: str) -> None:
-    """Raises the same, and `OlderDatabaseError` when migrations are missing."""
+    """Raises what `check_identity` raises, and `OlderDatabaseError` when migrations are missing."""
     check_identity(identity, name)
     if identity.version < latest_version():
         raise OlderDatabaseError(

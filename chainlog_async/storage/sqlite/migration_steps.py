@@ -1,9 +1,9 @@
-"""The migrations: one SQL file a step in the folder `migrations`.
+"""Loads the migrations: one SQL file per step in the folder `migrations`.
 
 A comment that begins with ``-- @`` says how a file or its next statement is run:
 
-``-- @skip-if-column NAME``, anywhere in the file: the step is done already where `request_logs` has that column.
-``-- @slices``, before a statement: it is run for a range of ids at a time, ``id > :after AND id <= :until``.
+``-- @skip-if-column NAME``, anywhere in the file: the step is skipped if `request_logs` has that column already.
+``-- @slices``, before a statement: it is run for one range of ids at a time, ``id > :after AND id <= :until``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Statement:
 
     sql: str
     in_slices: bool = False
-    """Whether it has the parameters ``:after`` and ``:until``, and is run for one range of ids after the other."""
+    """Whether it has the parameters ``:after`` and ``:until`` and is run for one range of ids at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Migration:
     name: str
     statements: tuple[Statement, ...]
     skip_if_column: str | None = None
-    """A column of `request_logs` whose presence says that the step was done, and only its version not stored."""
+    """A column of `request_logs` whose presence means that the step was done and only its version was not stored."""
 
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Every step, in order. Raises `MigrationError` when the package is damaged."""
+    """All steps, in order. Raises `MigrationError` when the package is damaged."""
     folder = resources.files(__package__) / "migrations"
     files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
     steps = tuple(_migration(item.name, item.read_text("utf-8")) for item in files)
@@ -51,7 +51,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def latest_version() -> int:
-    """The schema version this release writes."""
+    """The schema version that this release writes."""
     return len(migrations())
 
 
@@ -61,7 +61,7 @@ def _migration(file_name: str, script: str) -> Migration:
 
 
 def _statements(script: str) -> Iterator[Statement]:
-    """Splits a script; `executescript` is no use here, because it commits the open transaction."""
+    """Splits a script into statements; `executescript` would commit the open transaction."""
     sql, in_slices = "", False
     for line in script.splitlines(keepends=True):
         if not sql and line.startswith("--"):
@@ -75,5 +75,5 @@ def _statements(script: str) -> Iterator[Statement]:
         raise MigrationError(f"a migration ends in the middle of a statement: {sql.strip()[:60]!r}")
 
 
-# Once, while the module is imported: later it would be the event loop that waits for the files.
+# Read at import, so that the event loop never waits for the files.
 migrations()

@@ -1,4 +1,4 @@
-"""Opening the writer's database: migrations, and a damaged file that is moved aside."""
+"""Opens the writer's database: migrates it, and moves a damaged file aside if the settings say so."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def open_database(settings: Settings) -> aiosqlite.Connection:
-    """Opens and migrates the database that the settings name. Raises `DatabaseError`; nothing is left open then."""
+    """Opens and migrates the database named by the settings. Raises `DatabaseError` and then leaves nothing open."""
     connection = await initialize_database(
         settings.db_path,
         busy_timeout_ms=settings.busy_timeout_ms,
@@ -38,8 +38,8 @@ async def open_database(settings: Settings) -> aiosqlite.Connection:
 
 
 async def open_or_quarantine(settings: Settings) -> aiosqlite.Connection:
-    """The same; with ``on_corrupt: quarantine`` a damaged file is moved aside first."""
-    # The file itself, not a link to it: its -wal and its journal are beside the file.
+    """Like `open_database`, but with ``on_corrupt: quarantine`` moves a damaged file aside and starts a new one."""
+    # The file itself rather than a link to it: -wal and journal are beside the file.
     settings = settings.model_copy(update={"db_path": await run_in_thread(settings.db_path.resolve)})
     damaged = await run_in_thread(file_identity, settings.db_path)
     try:

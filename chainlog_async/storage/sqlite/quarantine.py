@@ -1,4 +1,4 @@
-"""Moving a damaged database out of the way, with everything that belongs to it, so that it can be looked at later.
+"""Moves a damaged database aside with everything that belongs to it, so that it can be inspected later.
 
 Everything here blocks; call it in a thread.
 """
@@ -18,16 +18,16 @@ from .files import LOG_SUFFIXES, FileIdentity, Logs, file_identity, logs_of
 
 
 def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
-    """Renames database, -wal and -shm to one dated name. Returns it, or None when another process has done so already.
+    """Renames database, -wal and -shm to one dated name. Returns it, or None when another process already did.
 
-    Raises `OSError`. Several processes see the damage at once; a lock lets one of them act, and `damaged` tells the
-    others that the file at the path is a new one.
+    Several processes may notice the damage at once: a lock lets one of them act, and `damaged`, the identity of the
+    damaged file, tells the others that a new file is at the path. Raises `OSError`.
     """
-    with _alone(path):
+    with _exclusive(path):
         if file_identity(path) != damaged or damaged is None:
             return None
         target = _free_name(path, "corrupt")
-        # The log first: a database without its log would be opened as if nothing were missing.
+        # The log first: a database without its log would open as if nothing were missing.
         for suffix in (*LOG_SUFFIXES, ""):
             source = Path(f"{path}{suffix}")
             if source.exists():
@@ -36,15 +36,15 @@ def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
 
 
 def set_logs_aside(path: Path, file: FileIdentity | None, logs: Logs) -> Path | None:
-    """Renames the -wal and -shm of a database that is at its path no more; beside another one they would ruin it.
+    """Renames the -wal and -shm of a database that is no longer at its path: they would corrupt another one there.
 
-    `file` and `logs` are what was open. Returns the name they have now, but for its suffix, or None when there was
-    nothing to do. Raises `OSError`.
+    `file` and `logs` identify what was open. Returns their new name without the suffix, or None when there was nothing
+    to do. Raises `OSError`.
     """
-    if not _left_behind(path, logs):
+    if not _leftover_suffixes(path, logs):
         return None
-    with _alone(path):
-        left = _left_behind(path, logs)
+    with _exclusive(path):
+        left = _leftover_suffixes(path, logs)
         if not left or file_identity(path) == file:
             return None
         target = _free_name(path, "replaced")
@@ -53,19 +53,19 @@ def set_logs_aside(path: Path, file: FileIdentity | None, logs: Logs) -> Path | 
         return target
 
 
-def _left_behind(path: Path, logs: Logs) -> list[str]:
+def _leftover_suffixes(path: Path, logs: Logs) -> list[str]:
     now = zip(LOG_SUFFIXES, logs, logs_of(path), strict=True)
     return [suffix for suffix, log, there in now if log is not None and there == log]
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time, and for no longer than it lives."""
+def _exclusive(path: Path) -> Iterator[None]:
+    """Locks out other processes while the block runs; raises `BlockingIOError` when one is at work."""
     folder = journal_folder(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder / "quarantine", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # Not waited for: the writer comes back, and another process must not hold up a shutdown.
+        # Not waited for: the writer tries again, and another process must not delay a shutdown.
         if not try_lock(descriptor):
             raise BlockingIOError(f"another process is moving files of {path} aside")
         yield

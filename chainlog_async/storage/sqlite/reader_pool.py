@@ -1,4 +1,4 @@
-"""Read-only connections, so that a question never waits behind the writer."""
+"""Read-only connections, so that reads never wait for the writer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type_of_row = tuple[object, ...]
 
 
 class ReaderPool:
-    """At most `max_readers` connections to one file, opened when they are first needed."""
+    """At most `max_readers` connections to one file, opened when first needed."""
 
     def __init__(
         self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
@@ -46,18 +46,21 @@ class ReaderPool:
         await self.aclose()
 
     async def fetch(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[type_of_row]:
-        """All rows of one query. One hand-over to the thread, and no read transaction outlives it.
+        """Returns all rows of one query, with one hand-over to the thread; no read transaction outlives it.
 
-        Raises `DatabaseError` when the database cannot be read, `ClosedError` after `aclose`, `ForkedError` in a child.
+        Raises `DatabaseError` when the database cannot be read, `QueryTimeoutError` after `read_timeout_ms`,
+        `ClosedError` after `aclose`, and `ForkedError` in a forked child.
         """
         if os.getpid() != self._process:
             raise ForkedError(
                 "these readers were opened before this process was forked from their owner; "
-                "spawn the process instead, or fork before they are opened"
+                "spawn the process instead, or fork before opening them"
             )
         async with self._free:
             if self._closed:
-                raise ClosedError("the readers are closed; ask before the log is shut down, or open a UsageAggregator")
+                raise ClosedError(
+                    "the readers are closed; query before the log is shut down, or open a UsageAggregator"
+                )
             generation = self._generation
             connection = self._idle.pop() if self._idle else await self._open()
             healthy = False
@@ -76,16 +79,16 @@ class ReaderPool:
                 if healthy and not self._closed and generation == self._generation:
                     self._idle.append(connection)
                 else:
-                    # A query that was cancelled still runs in the thread, and closing would wait for its end.
+                    # A cancelled query still runs in the thread, and closing would wait for it.
                     await close_connection(connection, interrupting=True)
 
     async def aclose(self) -> None:
-        """Closes what is idle; a query that is under way closes its own connection at its end."""
+        """Closes idle connections; a running query closes its own when it ends."""
         self._closed = True
         await self.renew()
 
     async def renew(self) -> None:
-        """Lets go of every connection; the next queries open the path again."""
+        """Discards every connection; the next queries open the path again."""
         self._generation += 1
         await run_shielded(self._close_idle())
 

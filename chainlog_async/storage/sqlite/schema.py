@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema, a step at a time."""
+"""Migrates a database to the newest schema, one step at a time."""
 
 from __future__ import annotations
 
@@ -17,53 +17,52 @@ from .identity import APPLICATION_ID, ORIGINAL_VERSION, Identity, check_identity
 from .migration_steps import Migration, Statement, latest_version, migrations
 
 SLICE_ROWS = 200_000
-"""How many rows of the log one statement of a migration looks at, where it has the parameters for it."""
+"""How many ids a statement that runs in slices covers at a time."""
 
 
 async def migrate_schema(connection: aiosqlite.Connection, *, on_progress: Progress | None = None) -> int:
-    """Brings the database to the newest schema and returns its version. Does nothing when it is there already.
+    """Migrates the database to the newest schema and returns its version. Does nothing if it is up to date.
 
-    A large file takes minutes; `on_progress` is told how far it is, without it the log.
+    A large file takes minutes; progress is reported to `on_progress`, or to the log without it.
 
-    Each step and its number are one transaction, so a kill leaves the version before or the one after. Processes
-    that start together wait for each other, as long as the connection's busy timeout allows.
+    Each step and its version are one transaction, so a kill leaves the version before or after it. Processes that
+    start together wait for each other, within the connection's busy timeout.
 
-    Raises `ForeignDatabaseError` or `NewerDatabaseError` before anything is touched, and `MigrationError` when a
-    step fails, be it for want of the lock; the database is then as it was before that step.
+    Raises `ForeignDatabaseError` or `NewerDatabaseError` before anything is changed, and `MigrationError` when a step
+    fails, for example because another process holds the lock; the database is then as it was before that step.
     """
     on_progress = on_progress or LoggedProgress()
     try:
         identity = await read_identity(connection)
         check_identity(identity)
         while identity.version < latest_version():
-            # Left in the middle, the transaction would stay open.
-            await run_shielded(_take_one_step(connection, on_progress))
+            # Shielded: if cancelled in the middle, the transaction would stay open.
+            await run_shielded(_apply_next_step(connection, on_progress))
             identity = await read_identity(connection)
     except sqlite3.Error as error:
         raise MigrationError(
-            f"the schema cannot be brought up to date: {describe(error)}; the database is as it was "
-            "before the step that failed: free the cause and start again"
+            f"the schema cannot be migrated: {describe(error)}; the database is as it was "
+            "before the step that failed: fix the cause and start again"
         ) from error
     return identity.version
 
 
-async def _take_one_step(connection: aiosqlite.Connection, on_progress: Progress) -> None:
+async def _apply_next_step(connection: aiosqlite.Connection, on_progress: Progress) -> None:
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
-        # Another process may have got here first: what was read before the lock is worth nothing now.
+        # Another process may have been faster: what was read before the lock may be outdated.
         identity = await read_identity(connection)
         check_identity(identity)
         if identity.version < latest_version():
             await _apply(connection, migrations()[identity.version], identity, on_progress)
         await connection.execute_fetchall("COMMIT")
     finally:
-        # Some errors, SQLITE_FULL among them, end the transaction by themselves; a second ROLLBACK would hide them.
+        # Some errors, such as SQLITE_FULL, roll back by themselves; another ROLLBACK would fail and hide them.
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
 
 
 async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Identity, on_progress: Progress) -> None:
-    # 429chain adds the column and then sets the version, without a transaction: a kill in between left it half done.
     half_done = step.skip_if_column in identity.columns
     try:
         for statement in () if half_done else step.statements:
@@ -75,7 +74,7 @@ async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Id
     except sqlite3.Error as error:
         raise MigrationError(
             f"migration {step.version} ({step.name}) failed: {describe(error)}; "
-            f"the database is still at version {identity.version}: free the cause and start again"
+            f"the database is still at version {identity.version}: fix the cause and start again"
         ) from error
 
 
@@ -83,7 +82,7 @@ async def _run(connection: aiosqlite.Connection, statement: Statement, on_progre
     if not statement.in_slices:
         await connection.execute_fetchall(statement.sql)
         return
-    # The whole of a large log in one statement could not say how far it is.
+    # In slices, so that progress on a large log can be reported.
     ((first, last),) = await connection.execute_fetchall("SELECT MIN(id), MAX(id) FROM request_logs")
     for after in range(first - 1, last, SLICE_ROWS) if last is not None else ():
         await connection.execute_fetchall(statement.sql, {"after": after, "until": after + SLICE_ROWS})

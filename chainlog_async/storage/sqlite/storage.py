@@ -37,13 +37,13 @@ _POSITION = "SELECT position FROM writer_positions WHERE writer_id = ?"
 _FORGET = "DELETE FROM writer_positions WHERE writer_id = ?"
 
 INTERRUPT_TIMEOUT_S = 1.0
-"""How long shutdown waits to learn what became of a statement that it interrupted, in seconds."""
+"""How long shutdown waits for the outcome of a statement that it interrupted, in seconds."""
 
 STUCK_CLOSE_TIMEOUT_S = 0.5
-"""How long to wait for a connection to close whose database did not answer a moment ago, in seconds."""
+"""How long to wait for a connection to close when the database just failed to respond, in seconds."""
 
 CLOSING_CHECKPOINT_TIMEOUT_S = 2.0
-"""How long shutdown may move the write-ahead log into the database, in seconds; SQLite does the rest later."""
+"""Longest checkpoint at shutdown, in seconds; SQLite does the rest at the next opening."""
 
 DAMAGE_REMEDY = (
     "move it away together with its -wal and -shm, or move a recovered copy (sqlite3 FILE .recover) into its place; "
@@ -52,7 +52,7 @@ DAMAGE_REMEDY = (
 
 
 class SqliteStorage(BatchStorage):
-    """One SQLite file, through a connection from `open_database` that belongs to this object from now on."""
+    """One SQLite file, over a connection from `open_database` that this object owns from now on."""
 
     def __init__(self, connection: aiosqlite.Connection, settings: Settings) -> None:
         self._file = WriteConnection(connection, settings, on_reopen=self._note_reopened)
@@ -73,7 +73,7 @@ class SqliteStorage(BatchStorage):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """That this release of SQLite has a bug, if it has."""
+        """Known bugs of this release of SQLite."""
         return version_notes()
 
     @property
@@ -86,7 +86,7 @@ class SqliteStorage(BatchStorage):
         self._events, self._on_reopen = events, on_reopen
 
     async def start(self) -> Path:
-        """Finds out where the file is: its journal is beside it. Raises `DatabaseError`."""
+        """Returns where the file is; its journal is beside it. Raises `DatabaseError`."""
         warn_once_of_sqlite()
         with named_errors(self._file.path):
             return await self._file.locate()
@@ -95,8 +95,8 @@ class SqliteStorage(BatchStorage):
         """See `BatchStorage.commit`. Raises `sqlite3.Error`, or what opening a replaced file raises."""
         await self._file.require_file()
         payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
-        # Autocommit: the statement is the transaction. Waiting for the GIL is what a batch costs on a busy loop, so
-        # there is one hand-over and one step (docs/design.md, "One statement per batch").
+        # Autocommit: the statement is the transaction. On a busy loop a batch costs the time its thread waits for the
+        # GIL, so there is one hand-over and one step (docs/design.md, "One statement per batch").
         await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
 
     async def reject(self, row: Batch, error: Exception) -> None:
@@ -121,7 +121,7 @@ class SqliteStorage(BatchStorage):
                 await self.connection.interrupt()
                 return await self._position(batch.writer_id)
             except (sqlite3.Error, ValueError):
-                # It did answer, so the statement is over.
+                # An error is an answer too: the statement has ended.
                 return 0
         self._is_stuck = True
         return None
@@ -129,7 +129,7 @@ class SqliteStorage(BatchStorage):
     async def wait_until_idle(self) -> bool:
         """See `BatchStorage.wait_until_idle`."""
         with anyio.move_on_after(INTERRUPT_TIMEOUT_S):
-            # An error is an answer too, so the statement is over.
+            # An error is an answer too: the statement has ended.
             with suppress(sqlite3.Error, ValueError):
                 await self.connection.interrupt()
                 await self._file.query("SELECT 1")
@@ -138,12 +138,12 @@ class SqliteStorage(BatchStorage):
         return False
 
     def classify(self, error: BaseException, batch: Batch | None = None) -> StorageFault:
-        """By SQLite's name of the error; a plain SQLITE_ERROR is the fault of a row whose line is no JSON any more."""
+        """By SQLite's name of the error; SQLITE_ERROR blames a row if a line of the batch is not valid JSON."""
         if batch is not None and isinstance(error, sqlite3.Error) and sqlite_error_name(error) == "SQLITE_ERROR":
             return StorageFault.ROW if any(map(_is_broken, batch.lines.splitlines())) else StorageFault.UNKNOWN
         fault = classify(error)
         if batch is not None and fault is StorageFault.ROW and not isinstance(error, sqlite3.Error):
-            # A row can only be blamed by the statement that it is in, not by one that opened the file again.
+            # Only the statement that inserts a row can blame it, not an error while the file is opened again.
             return StorageFault.UNKNOWN
         return fault
 
@@ -177,7 +177,7 @@ class SqliteStorage(BatchStorage):
             with anyio.move_on_after(CLOSING_CHECKPOINT_TIMEOUT_S):
                 await self._checkpoint()
         finally:
-            # Interrupting: a batch that shutdown abandoned, or the checkpoint, may still be under way.
+            # Interrupting: a batch that shutdown abandoned, or the checkpoint, may still be running.
             await close_connection(self.connection, interrupting=True)
 
     async def _checkpoint(self) -> None:
@@ -187,7 +187,9 @@ class SqliteStorage(BatchStorage):
             logger.warning("the checkpoint at shutdown failed: %s", describe(error))
         else:
             if busy:
-                logger.info("the checkpoint at shutdown moved %d of %d frames; another process reads", moved, frames)
+                logger.info(
+                    "the checkpoint at shutdown moved %d of %d frames; another process is reading", moved, frames
+                )
 
     async def _position(self, writer_id: str) -> int:
         rows = await self._file.query(_POSITION, (writer_id,))

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BUSY_TIMEOUT_MS = 500
-"""How long SQLite itself waits for a lock of another process, in ms; it bounds what a shutdown may have to wait."""
+"""How long SQLite itself may wait for another process's lock, in ms; that wait cannot be cancelled."""
 
 REPLACED_FILE_POLL_S = 1.0
-"""How often a writer that stopped for a damaged file looks for another one at its path, in seconds."""
+"""How often a writer that stopped because of a damaged file checks for another one at its path, in seconds."""
 
 
 class WriteConnection:
-    """One connection to one path, replaced by another one when the file is."""
+    """A connection to a path, replaced whenever the file at the path is."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class WriteConnection:
         self._file: FileIdentity | None = None
         self._logs: Logs = (None, None)
         self._suspect: FileIdentity | None = None
-        self._is_left = False
+        self._is_stale = False
 
     async def locate(self) -> Path:
-        """Finds out where the connection's file is, as SQLite says. Raises `sqlite3.Error`."""
-        # The committer waits for locks itself, with pauses that can be cancelled; SQLite's wait cannot be.
+        """Asks SQLite where the connection's file is, and remembers which file that is. Raises `sqlite3.Error`."""
+        # The committer waits for locks itself, with pauses that can be cancelled; SQLite's own wait cannot be.
         await self.query(f"PRAGMA busy_timeout = {min(self._settings.busy_timeout_ms, MAX_BUSY_TIMEOUT_MS):d}")
         ((file,),) = await self.query("SELECT file FROM pragma_database_list WHERE name = 'main'")
         self.path = Path(str(file))
@@ -67,29 +67,29 @@ class WriteConnection:
         return self.path
 
     async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """One statement on the writer's connection. Raises `sqlite3.Error`."""
+        """Runs one statement on the writer's connection and returns its rows. Raises `sqlite3.Error`."""
         return [tuple(row) for row in await self.connection.execute_fetchall(sql, parameters)]
 
     async def numbers(self, sql: str) -> list[int]:
-        """The one row of a query for whole numbers. Raises `sqlite3.Error`."""
+        """Returns the single row of a query for integers. Raises `sqlite3.Error`."""
         (row,) = await self.query(sql)
         return [int(str(value)) for value in row]
 
     async def end_statement(self) -> None:
-        """Ends the statement that is running, if one is; awaits nothing, so a cancelled caller may do it."""
+        """Interrupts the running statement, if there is one. Awaits nothing, so a cancelled caller may call it."""
         with suppress(sqlite3.Error, ValueError):
             await self.connection.interrupt()
 
     async def recover(self, fault: StorageFault) -> None:
-        """Does what can be done about a fault before the next try; for a damaged file that may take for ever.
+        """Opens the path again if that can help; with a damaged file, waits until it was replaced or moves it aside.
 
-        Raises `DatabaseError` or `OSError` when the path cannot be opened at the moment.
+        Raises `DatabaseError` or `OSError` when the path cannot be opened now.
         """
         if fault is StorageFault.DAMAGED:
             if self._settings.on_corrupt == "quarantine":
                 await quarantine_database(self.path, self._suspect)
             else:
-                while not await run_in_thread(self._was_mended):  # noqa: ASYNC110  # the file system sets no event
+                while not await run_in_thread(self._was_repaired):  # noqa: ASYNC110  # the file system has no event to wait for
                     await anyio.sleep(REPLACED_FILE_POLL_S)
             await self._reopen()
         elif fault in (StorageFault.STORAGE, StorageFault.UNKNOWN, StorageFault.OTHER):
@@ -98,47 +98,47 @@ class WriteConnection:
             await self.follow_file()
 
     async def follow_file(self) -> Files:
-        """Opens the path again when the file is gone, or another one is in its place. Raises like `recover`."""
+        """Opens the path again when the file was deleted, moved or replaced. Raises what `recover` raises."""
         files = await run_in_thread(look_at_files, self.path)
-        if self._is_left or files.database != self._file:
-            if not self._is_left:
-                logger.warning("%s was moved, deleted or replaced while in use; it is opened again", self.path)
-            self._is_left = True
+        if self._is_stale or files.database != self._file:
+            if not self._is_stale:
+                logger.warning("%s was moved, deleted or replaced while in use; opening it again", self.path)
+            self._is_stale = True
             await self._reopen()
             files = await run_in_thread(look_at_files, self.path)
         return files
 
     def wal_was_deleted(self, files: Files) -> bool:
-        """Whether the write-ahead log that the connection writes to is not beside the database any more."""
+        """Whether the write-ahead log that the connection writes to was deleted."""
         (log, *_), (now, *_) = self._logs, files.logs
-        return log is not None and now != log and not self._is_left
+        return log is not None and now != log and not self._is_stale
 
-    def _was_mended(self) -> bool:
-        """Whether somebody has put another file in the place of the damaged one, or moved all of it away."""
+    def _was_repaired(self) -> bool:
+        """Whether an operator has replaced the damaged file, or moved all of its files away."""
         file = file_identity(self.path)
         if file is None:
-            # Whoever moves one file after the other away must not find a new database between them.
+            # An operator who moves the files one by one must not find a new database between them.
             return logs_of(self.path) != self._logs or self._logs == (None, None)
         return file != self._suspect
 
     async def require_file(self) -> None:
-        """Opens the path again if the file is gone: what is committed to it would be lost. Raises like `recover`."""
-        if self._is_left:
+        """Opens the path again if the file is gone: commits to it would be lost. Raises what `recover` raises."""
+        if self._is_stale:
             await self._reopen()
 
     async def _reopen(self) -> None:
-        connection, file = await self._open_as_it_is()
+        connection, file = await self._open_current_file()
         # Nothing is awaited between here and the end of the swap, so a cancellation finds one connection or the other.
         old, self.connection = self.connection, connection
-        self._is_left = False
+        self._is_stale = False
         await run_shielded(self._renew(old, file))
 
-    async def _open_as_it_is(self) -> tuple[aiosqlite.Connection, FileIdentity]:
+    async def _open_current_file(self) -> tuple[aiosqlite.Connection, FileIdentity]:
         """A new connection, and which file it has open: the one that is at the path before and after."""
         while True:
             file = await run_in_thread(file_identity, self.path)
-            self._is_left = file != self._file
-            if self._is_left and (logs := await run_in_thread(set_logs_aside, self.path, self._file, self._logs)):
+            self._is_stale = file != self._file
+            if self._is_stale and (logs := await run_in_thread(set_logs_aside, self.path, self._file, self._logs)):
                 logger.warning("the write-ahead log of the file that was at %s is now %s-wal", self.path, logs)
             try:
                 connection = await open_database(self._settings.model_copy(update={"db_path": self.path}))

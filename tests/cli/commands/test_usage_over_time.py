@@ -96,7 +96,7 @@ def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
     ("arguments", "words"),
     [
         (("usage", "--since", "tomorrow"), "is not a time"),
-        (("usage", "--step", "1h", "--tz", "Mars/Olympus"), "no time zone"),
+        (("usage", "--step", "1h", "--tz", "Mars/Olympus"), "is unknown"),
         (("latency", "--since", "1h", "--until", "2h"), "the earlier one"),
         (("usage", "chains", "--since", "1h"), "--by chain"),
         (("usage", "--by", "colour"), "'colour' is not one of"),

@@ -102,7 +102,7 @@ async def test_steps_zones_filters_and_gaps(tmp_path: Path) -> None:
         ("groups=0", "groups is '0'"),
         ("fill=yes", "fill is 'yes'"),
         ("from=now", "from is 'now'"),
-        ("tz=Mars/Olympus&step=1h", "no time zone 'Mars/Olympus'"),
+        ("tz=Mars/Olympus&step=1h", "time zone 'Mars/Olympus' is unknown"),
         ("from=0&step=15m", "2,000 is the most"),
         ("from=1h&until=2h", "the earlier one first"),
         ("limit=5", "unknown query parameter 'limit'"),

@@ -166,7 +166,7 @@ def test_closing_does_not_wait_for_a_dead_disk(
         await close_connection(connection)
 
     asyncio.run(open_and_close())
-    assert caplog.messages == ["the database could not be closed in 0.05 s; its disk does not answer"]
+    assert caplog.messages == ["the database could not be closed within 0.05 s; its disk does not respond"]
     assert {thread.daemon for thread in workers()} == {True}
     disk_answers.set()
 

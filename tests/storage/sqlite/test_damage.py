@@ -120,13 +120,13 @@ class _Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        look = WriteConnection._was_mended
+        look = WriteConnection._was_repaired
 
         def counted(connection: WriteConnection) -> bool:
             self.count += 1
             return look(connection)
 
-        monkeypatch.setattr(WriteConnection, "_was_mended", counted)
+        monkeypatch.setattr(WriteConnection, "_was_repaired", counted)
 
 
 async def test_a_damaged_database_is_quarantined_where_that_is_wanted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checking the database after a writer was killed."""
+"""Checks the database after a writer was killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def check_integrity(path: Path) -> str | None:
         try:
             ((finding,),) = await connection.execute_fetchall("PRAGMA quick_check(1)")
         finally:
-            # Cancelled, the check still runs in the thread, and closing would wait for it.
+            # If cancelled, the check still runs in the thread, and closing would wait for it.
             await close_connection(connection, interrupting=True)
     except Exception as error:  # noqa: BLE001  # a check that fails must not end the writer beside it
         if classify(error) is not StorageFault.DAMAGED:

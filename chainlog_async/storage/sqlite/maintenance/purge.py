@@ -1,4 +1,4 @@
-"""Deleting the oldest rows and giving their pages back, a little at a time, so that nobody waits long for the lock."""
+"""Deletes the oldest rows a few at a time, so that other writers never wait long for the lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainlog_async.common.clock import END_OF_TIME
 from .pages import fetch_int
 
 PURGE_TRANSACTION_S = 0.02
-"""How long one deletion between two batches may take, about, in seconds; its fetch_int of rows is adapted to that."""
+"""Target duration of one deletion between two batches, in seconds; the number of rows adapts to it."""
 
 MIN_PURGE_ROWS, MAX_PURGE_ROWS = 50, 10_000
 
@@ -24,19 +24,19 @@ DELETE FROM request_logs WHERE id IN (
 
 
 class OldestRowsPurge:
-    """Deletions whose size follows from how long the ones before took."""
+    """Deletions whose size adapts to how long the previous ones took."""
 
     def __init__(self, slice_s: float = PURGE_TRANSACTION_S) -> None:
-        """`slice_s` is how long one may hold the write lock, about, in seconds."""
+        """`slice_s` is roughly how long one deletion may hold the write lock, in seconds."""
         self._slice_s = slice_s
         self.rows = 500
         """Most rows of the next deletion."""
 
     async def delete_oldest(self, connection: aiosqlite.Connection, at_most: int, *, before: int = END_OF_TIME) -> int:
-        """Deletes the oldest rows in one transaction of its own; returns how many went, 0 when none is left.
+        """Deletes the oldest rows in one transaction. Returns how many were deleted, 0 when none are left.
 
-        At most `at_most` of them, and only those from before the time `before` (ms since the epoch, UTC). The totals
-        stay, for a trigger adds what goes to the tables ``pruned_…``. Raises `sqlite3.Error`.
+        Deletes at most `at_most` rows, all older than `before` (ms since the epoch, UTC). Totals are kept: a trigger
+        adds deleted rows to the tables ``pruned_…``. Raises `sqlite3.Error`.
         """
         rows = min(at_most, self.rows)
         started = monotonic()

@@ -1,4 +1,4 @@
-"""Growth: the oldest rows go when the log is too old, too long or too large. Totals stay as they are."""
+"""Retention: deletes the oldest rows by age, number or size of the database. Totals are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME
 
-from .pages import Pages, fetch_int, give_back, look_at_pages
+from .pages import Pages, fetch_int, free_pages, read_pages
 from .purge import MAX_PURGE_ROWS, OldestRowsPurge
 from .size_estimate import find_surplus
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from chainlog_async.settings import Settings
 
 VACUUM_ABOVE_PAGES = 1_024
-"""Free pages that are kept for new rows; what is above them goes back to the file system."""
+"""Free pages kept for new rows; further ones are returned to the file system."""
 
-# Two bounds, neither of which takes a scan: were the totals too high, they alone would have rows deleted that may stay.
+# The smaller of two upper bounds, neither of which needs a scan. Totals that are wrong and too high would otherwise
+# have rows deleted that should be kept.
 ROWS_LEFT = """
 SELECT COALESCE(MIN(
   (SELECT total_requests FROM usage_summary) - (SELECT total_requests FROM pruned_summary),
@@ -32,15 +33,15 @@ OLDER_THAN = "SELECT EXISTS (SELECT 1 FROM request_logs WHERE timestamp < ?)"
 @dataclass(frozen=True, slots=True)
 class _Excess:
     rows: int
-    """So many of the oldest may go."""
+    """How many of the oldest rows to delete at most."""
     before: int = END_OF_TIME
-    """But only those from before that time."""
+    """Only rows older than this are deleted, in ms since the epoch, UTC."""
     is_estimate: bool = False
-    """Whether it takes another look to know that it was enough."""
+    """Whether the size must be checked again afterwards."""
 
 
 class Retention:
-    """The writer's part: what the settings say is too much, a slice between two batches."""
+    """Deletes what exceeds the settings' limits, a few rows between two batches."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_age_ms = settings.retention_days * DAY_MS
@@ -48,24 +49,24 @@ class Retention:
         self._max_bytes = settings.retention_bytes
         self._purge = OldestRowsPurge()
         self.too_large: str | None = None
-        """Why the database stays larger than it may be, in words, with the remedy; None when it does not."""
+        """Why the database stays larger than its limit, with the remedy; None when it does not."""
 
-    async def prune_slice(self, connection: aiosqlite.Connection, now: int) -> bool:
-        """Deletes some of what is too much at the time `now` (ms since the epoch, UTC). True when there is more.
+    async def purge_some(self, connection: aiosqlite.Connection, now: int) -> bool:
+        """Deletes some rows beyond the limits, as of `now` (ms since the epoch, UTC). Returns whether there are more.
 
         Raises `sqlite3.Error`.
         """
-        pages = await look_at_pages(connection)
+        pages = await read_pages(connection)
         self.too_large = None
         excess = await self._find_excess(connection, pages, now)
         most = self._purge.rows
-        # A file may be too large, or the totals wrong, without a row to delete: then there is nothing more to do.
+        # The file may be too large, or the totals wrong, without any row left to delete.
         deleted = (
             0 if excess is None else await self._purge.delete_oldest(connection, excess.rows, before=excess.before)
         )
         if deleted:
-            pages = await look_at_pages(connection)
-        gave_back = await give_back(connection, pages, keep_pages=VACUUM_ABOVE_PAGES)
+            pages = await read_pages(connection)
+        gave_back = await free_pages(connection, pages, keep_pages=VACUUM_ABOVE_PAGES)
         return deleted == most or (deleted > 0 and excess is not None and excess.is_estimate) or gave_back
 
     async def _find_excess(self, connection: aiosqlite.Connection, pages: Pages, now: int) -> _Excess | None:

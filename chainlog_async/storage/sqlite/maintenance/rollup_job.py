@@ -1,7 +1,7 @@
-"""Adding buckets up once their time is over, a step between two batches: what makes a month cheap to read.
+"""Sums up buckets into rollups once their time is over, which makes a month cheap to read.
 
-Buckets are right at every moment, by triggers; rollups are a copy that may lag behind or be missing. A trigger forgets
-the ones that a late row makes wrong, and readers take the buckets instead until they are made anew.
+Triggers keep buckets correct at every moment. Rollups are derived from them, and may lag behind or be missing: a
+trigger invalidates those that a late row makes wrong, and readers use the buckets until they are rebuilt.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.errors import classify
 from chainlog_async.usage.dimensions import DIMENSIONS, SPANS
 
-GRACE_MS = 300_000
-"""How long after its end a time is left alone, in ms: requests are logged a little after they end."""
+ROLLUP_GRACE_MS = 300_000
+"""How long after its end a quarter of an hour is rolled up, in ms: requests are logged shortly after they end."""
 
-ADVANCE_S = 0.02
-"""How long a step may take, and after how long no further one is begun between two batches, in seconds."""
+ROLLUP_STEP_S = 0.02
+"""Target duration of one step, and time after which no further step starts between two batches, in seconds."""
 
-LOOK_EVERY_MS = 60_000
-"""Time between two looks for work once there was none, in ms."""
+SEARCH_INTERVAL_MS = 60_000
+"""Time between two searches for work once there was none, in ms."""
 
-LOOK_AT_ALL_EVERY_MS = 600_000
-"""Time between two looks that begin at the oldest bucket, in ms: rows may come in late."""
+SEARCH_ALL_INTERVAL_MS = 600_000
+"""Time between two searches that start at the oldest bucket, in ms: rows may arrive late."""
 
-WINDOW_MS = 30 * DAY_MS
-"""How much is looked through at once, in ms; whole days, so that no span is cut. Years would keep a batch waiting."""
+SEARCH_WINDOW_MS = 30 * DAY_MS
+"""How much time one search covers, in ms. Whole days, so that no span is split; years would delay a batch."""
 
-ABANDONED_AFTER_MS = 60_000
-"""When work that somebody took and did not finish is taken by another, in ms."""
+CLAIM_TIMEOUT_MS = 60_000
+"""Age at which a span that a writer claimed and did not finish may be claimed by another, in ms."""
 
 FIRST_BUCKET = "SELECT MIN(start) FROM usage_buckets WHERE start >= ?"
 
@@ -52,7 +52,7 @@ WHERE start + :width <= :until AND NOT EXISTS (
 LIMIT 1
 """
 
-# A span is due when it is over and all its parts that hold anything are rolled up.
+# A span is due when it is over and all its parts that have buckets are rolled up.
 NEXT_SPAN = """
 WITH RECURSIVE parts (number) AS (
   VALUES (0) UNION ALL SELECT number + 1 FROM parts WHERE (number + 1) * :part_width < :width
@@ -81,15 +81,15 @@ LIMIT 1
 
 
 def _taking(query: str) -> str:
-    """The statement that takes what the query finds; a trigger makes late rows count from then on."""
+    """The statement that claims the span the query finds; from then on a trigger watches for late rows."""
     return f"""
       INSERT OR REPLACE INTO rolled_up (width, start, dimensions, taken_by, taken_at)
       SELECT :width, start, 0, :taker, :now FROM ({query}) RETURNING start
-    """  # noqa: S608  # put together from constants of this file
+    """  # noqa: S608  # built from constants of this module
 
 
 TAKE_QUARTER, TAKE_SPAN = _taking(NEXT_QUARTER), _taking(NEXT_SPAN)
-# Of the buckets where a part has not the dimension; of single combinations no quarters are kept.
+# From the buckets if a part lacks the dimension: quarters of an hour are not kept for single combinations.
 ROLL_UP = """
 INSERT INTO to_roll_up (start, width, part_width, dimension)
 SELECT :start, :width, IIF(
@@ -100,7 +100,7 @@ SELECT :start, :width, IIF(
 ), dimension
 FROM json_each(:dimensions) CROSS JOIN rollup_dimensions ON dimension = value
 """
-# Not when a late row, or another taker, came in between.
+# Unless a late row or another writer came in between.
 FINISH = """
 UPDATE rolled_up SET taken_by = NULL, dimensions = (
   SELECT COALESCE(SUM(bit), 0) FROM rollup_dimensions WHERE EXISTS (
@@ -113,24 +113,24 @@ WHERE width = :width AND start = :start AND taken_by = :taker
 
 
 class RollupJob:
-    """One writer's share of the work; several writers on one file do not get in each other's way."""
+    """Rolls up what this writer claims; several writers on one file do not interfere with each other."""
 
-    def __init__(self, *, advance_s: float = ADVANCE_S) -> None:
+    def __init__(self, *, advance_s: float = ROLLUP_STEP_S) -> None:
         self._advance_s = advance_s
         self._at_once = 1
         self._taker = secrets.token_hex(8)
         self._item: dict[str, int] | None = None
         self._dimensions: list[str] = []
-        # Where this look goes on: in which window, and behind what by width. It takes nothing twice: while late rows
-        # come in, each of them makes what was just done invalid.
+        # Where this search continues: in which window, and after which start by width. It claims nothing twice, because
+        # late rows may keep invalidating what was just rolled up.
         self._window: int | None = None
         self._after: dict[int, int] = {}
-        self._look_at = self._look_at_all_at = 0
+        self._search_at = self._search_all_at = 0
 
     async def advance(self, connection: aiosqlite.Connection, now: int) -> bool:
-        """Some steps, of a few ms each, at the time `now` (ms since the epoch, UTC). True when there is more to do.
+        """Does some steps of a few ms each, as of `now` (ms since the epoch, UTC). Returns whether there is more to do.
 
-        Raises `sqlite3.Error`; what was begun is then gone on with, or left to a later look, or to others.
+        Raises `sqlite3.Error`; unfinished work is then continued, or left to a later search or another writer.
         """
         end = monotonic() + self._advance_s
         while self._has_more(now):
@@ -142,7 +142,7 @@ class RollupJob:
         return self._has_more(now)
 
     def _has_more(self, now: int) -> bool:
-        return self._item is not None or now >= self._look_at
+        return self._item is not None or now >= self._search_at
 
     async def _step(self, connection: aiosqlite.Connection, item: Mapping[str, int]) -> None:
         dimensions = self._dimensions[: self._at_once]
@@ -154,8 +154,8 @@ class RollupJob:
                 await connection.execute_fetchall(FINISH, {**item, "taker": self._taker})
                 self._item = None
         except Exception as error:
-            # What others hold up for a moment is gone on with. What can never be added up must not be in the way of all
-            # the rest: it waits for the next look.
+            # After a lock by another process this span is continued. One that can never be rolled up must not block all
+            # others: it waits for the next search.
             if classify(error) is not StorageFault.BUSY:
                 self._item = None
             raise
@@ -166,11 +166,15 @@ class RollupJob:
             self._at_once = min(2 * self._at_once, len(DIMENSIONS))
 
     async def _take_next(self, connection: aiosqlite.Connection, now: int) -> dict[str, int] | None:
-        """The next span to roll up; None where it cannot be taken, and at the end of a window, and of the look."""
+        """Claims the next span to roll up; None if it cannot be claimed, or at the end of the window or the search."""
         window = await self._find_window(connection, now)
         if window is None:
             return None
-        times = {"now": now, "until": min(now - GRACE_MS, window + WINDOW_MS), "abandoned": now - ABANDONED_AFTER_MS}
+        times = {
+            "now": now,
+            "until": min(now - ROLLUP_GRACE_MS, window + SEARCH_WINDOW_MS),
+            "abandoned": now - CLAIM_TIMEOUT_MS,
+        }
         for part_width, width in SPANS:
             item = {"width": width, "part_width": part_width}
             after = {"after": self._after.get(width, window)}
@@ -184,31 +188,31 @@ class RollupJob:
                 self._dimensions = [name for name in DIMENSIONS if part_width or name != "each"]
                 return self._item
         self._after.clear()
-        self._window = window + WINDOW_MS
-        if self._window >= now - GRACE_MS:
-            self._end_look(now)
+        self._window = window + SEARCH_WINDOW_MS
+        if self._window >= now - ROLLUP_GRACE_MS:
+            self._end_search(now)
         return None
 
     async def _take(self, connection: aiosqlite.Connection, span: Mapping[str, int]) -> bool:
-        """Whether the span could be taken: since it was found, others may have taken it, or stored late rows in it."""
+        """Whether the span could be claimed; another writer may have been faster, or late rows may have arrived."""
         take = TAKE_SPAN if span["part_width"] else TAKE_QUARTER
         return bool(await connection.execute_fetchall(take, {**span, "taker": self._taker}))
 
     async def _find_window(self, connection: aiosqlite.Connection, now: int) -> int | None:
-        """Where the window begins, the first day of it with buckets; None when there is none, which ends the look."""
+        """The start of the window, its first day with buckets; None when there is none, which ends the search."""
         if self._after:
             return self._window
         if self._window is None:
             self._window = max(0, now // DAY_MS - 2) * DAY_MS
-            if now >= self._look_at_all_at:
-                self._window, self._look_at_all_at = 0, now + LOOK_AT_ALL_EVERY_MS
+            if now >= self._search_all_at:
+                self._window, self._search_all_at = 0, now + SEARCH_ALL_INTERVAL_MS
         ((first,),) = await connection.execute_fetchall(FIRST_BUCKET, (self._window,))
-        if first is None or first >= now - GRACE_MS:
-            self._end_look(now)
+        if first is None or first >= now - ROLLUP_GRACE_MS:
+            self._end_search(now)
             return None
         self._window = int(first) // DAY_MS * DAY_MS
         return self._window
 
-    def _end_look(self, now: int) -> None:
+    def _end_search(self, now: int) -> None:
         self._window = None
-        self._look_at = now + LOOK_EVERY_MS
+        self._search_at = now + SEARCH_INTERVAL_MS

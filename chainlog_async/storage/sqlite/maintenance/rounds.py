@@ -1,4 +1,4 @@
-"""What the writer does between batches, about once a second: look after the files, prune, give space back, add up."""
+"""Maintenance between batches, about once a second: checks files, deletes old rows, frees space, rolls up usage."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 MAINTENANCE_INTERVAL_S = 1.0
 """Time between two rounds, in seconds."""
 
-SHARE_BEHIND = 10
-"""While batches wait, adding up takes one part in so many of the time."""
+ROLLUP_SHARE_BEHIND = 10
+"""While full batches wait, rolling up may take one part in so many of the time."""
 
 
 class MaintenanceRounds:
-    """Rounds that are short; what goes wrong with one part of them does not keep the others from being done."""
+    """Short rounds of maintenance; a failure of one part does not prevent the others."""
 
     def __init__(self, file: WriteConnection, settings: Settings) -> None:
         self._file = file
@@ -37,10 +37,10 @@ class MaintenanceRounds:
         self._next_at = monotonic() + MAINTENANCE_INTERVAL_S
 
     async def run_if_due(self, events: StorageEvents, *, is_behind: bool) -> float:
-        """One round, if it is time for one. Returns the time until the next, in seconds.
+        """Does one round if it is due. Returns the time until the next, in seconds.
 
-        Problems are reported to `events` and tried again in the next round; raises only when the file is damaged.
-        While full batches wait (`is_behind`), what is not urgent leaves them more time.
+        Problems are reported to `events` and retried in the next round; raises only when the file is damaged. While
+        full batches wait (`is_behind`), work that is not urgent leaves them more time.
         """
         if self._next_at <= monotonic():
             await self._run(events, is_behind)
@@ -58,16 +58,16 @@ class MaintenanceRounds:
                 if (trouble := await work()) is not None:
                     troubles.append(trouble)
             except asyncio.CancelledError:
-                # The log ends, and what it has to write would wait for a statement that can be done some other time.
+                # Shutdown: the batches to be written must not wait for a statement that can run some other time.
                 await self._file.end_statement()
                 raise
             except Exception as error:
-                # Entries are written all the same.
+                # Entries are still written.
                 fault = classify(error)
                 if fault is StorageFault.DAMAGED:
                     raise
                 if fault is StorageFault.BUSY:
-                    # The rest would wait for the same lock, and a batch behind it.
+                    # The other parts, and the next batch, would wait for the same lock.
                     return
                 troubles.append(describe(error))
         events.note_maintenance(troubles[0] if troubles else None)
@@ -80,7 +80,7 @@ class MaintenanceRounds:
         return trouble
 
     async def _purge_old_rows(self, events: StorageEvents) -> None:
-        more = await self._retention.prune_slice(self._file.connection, now_ms())
+        more = await self._retention.purge_some(self._file.connection, now_ms())
         events.note_too_large(self._retention.too_large)
         if more:
             self._next_at = monotonic()
@@ -88,19 +88,19 @@ class MaintenanceRounds:
     async def _roll_up(self, is_behind: bool) -> None:
         began = monotonic()
         if await self._rollups.advance(self._file.connection, now_ms()):
-            # As long a pause as it took, at least: other processes have to write, too.
+            # Pauses at least as long as the work took, so that other processes can write too.
             took_s = monotonic() - began
-            pause_s = took_s * (SHARE_BEHIND - 1 if is_behind else 1)
+            pause_s = took_s * (ROLLUP_SHARE_BEHIND - 1 if is_behind else 1)
             self._next_at = min(self._next_at, monotonic() + pause_s)
 
     async def _save_deleted_wal(self, files: Files) -> str | None:
-        """Moves what is in a write-ahead log that somebody deleted into the database; says what to do about it."""
+        """If the write-ahead log was deleted, moves its content into the database. Returns the remedy, or None."""
         if not self._file.wal_was_deleted(files):
             return None
-        # To open the path again would mend it for one process and ruin it for two, whose logs would be different files.
+        # Reopening would help one process, but corrupt the file with two, whose logs would be different files.
         await self._file.numbers("PRAGMA wal_checkpoint(PASSIVE)")
         return (
-            f"{self._file.path}-wal was deleted while in use, and nobody else can read the database; nothing is "
+            f"{self._file.path}-wal was deleted while in use, and no other process can read the database; nothing is "
             "lost, but stop every process that has it open, then start them again"
         )
 
@@ -108,7 +108,7 @@ class MaintenanceRounds:
         if size <= self._wal_limit:
             events.note_wal(size)
             return
-        # PASSIVE waits for nobody; once no reader needs the log, the next commit starts it afresh and
-        # journal_size_limit cuts the file. The answer has to be read: a checkpoint that did nothing raises nothing.
+        # PASSIVE never waits. Once no reader needs the log, the next commit restarts it and journal_size_limit
+        # truncates the file. The result must be read, because a checkpoint that did nothing raises nothing.
         _, frames, moved = await self._file.numbers("PRAGMA wal_checkpoint(PASSIVE)")
         events.note_wal(size, frames=frames, moved=moved)

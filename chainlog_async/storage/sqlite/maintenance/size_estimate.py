@@ -1,4 +1,4 @@
-"""How large the log itself is, beside what is kept for ever: totals, buckets and what is rolled up of them."""
+"""Estimates how much of the database the log takes, apart from totals, buckets and rollups, which are never deleted."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import aiosqlite
 from .purge import MIN_PURGE_ROWS
 
 MIN_LOG_SHARE = 10
-"""The log may always fill one part in so many of the bound, however large all the rest is."""
+"""The log may always take one part in so many of the limit, however large the rest is."""
 
-# Rows from all over the log, each with what it takes in the table and in the indexes of 0001 and 0007: their keys, the
-# time, the id and the headers of records and cells. Pages of an index that is not filled in order are less full.
+# A sample of rows from the whole log, each with the bytes it takes in the table and its indexes (0001 and 0007): keys,
+# time, id, and headers of records and cells. Index pages that are not filled in order are less full.
 BYTES_PER_ROW = """
 WITH RECURSIVE places (place) AS (
   VALUES (0) UNION ALL SELECT place + 1 FROM places WHERE place < 63
@@ -38,19 +38,19 @@ SELECT AVG(43 + names + caller + 2 * request_id + texts + details + 17 * (1 + pa
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """What a database is too large by."""
+    """By how much a database exceeds its limit."""
 
     rows: int
-    """About how many of the oldest rows have to go; rather too few than too many, so look again."""
+    """An estimate, rather too low than too high, of how many of the oldest rows to delete."""
     reason: str | None
-    """Why that is not enough, in words, with the remedy; None when it is."""
+    """Why that is not enough, with the remedy; None when it is."""
 
 
 async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, max_bytes: int) -> Surplus:
-    """What makes `used` bytes, of which `rows` rows are a part, more than `max_bytes`. Raises `sqlite3.Error`.
+    """Estimates how many of the `rows` rows to delete for `used` bytes to fit into `max_bytes`. Raises `sqlite3.Error`.
 
-    Rows may go as long as the log fills more than its share of `max_bytes`, see `MIN_LOG_SHARE`: were it to make room
-    for what cannot be deleted, all of it would be gone one day.
+    Rows are only deleted while the log takes more than its share of `max_bytes` (see `MIN_LOG_SHARE`): if it made room
+    for what is never deleted, nothing of it would be left one day.
     """
     if used <= max_bytes:
         return Surplus(0, None)
@@ -58,7 +58,7 @@ async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, m
     if row_bytes is None:
         return Surplus(0, _reason(used, max_bytes, 0))
     may_go = max(rows - int(max_bytes / MIN_LOG_SHARE / row_bytes), 0)
-    # Not so few that it would take for ever: rows share pages, and only an empty page counts.
+    # Not too few at a time: rows share pages, and only empty pages free space.
     have_to_go = max(int((used - max_bytes) / row_bytes), MIN_PURGE_ROWS)
     if have_to_go <= may_go:
         return Surplus(have_to_go, None)
@@ -67,7 +67,7 @@ async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, m
 
 def _reason(used: int, max_bytes: int, log_bytes: int) -> str:
     return (
-        f"the database has {used} bytes, more than the {max_bytes} that it may have, but only about {log_bytes} of "
-        f"them are the log, which keeps a share of one part in {MIN_LOG_SHARE}; totals and buckets are kept for ever: "
-        "allow it more (retention_bytes), or log fewer distinct callers and models"
+        f"the database has {used} bytes, more than its limit of {max_bytes}, but only about {log_bytes} of them are "
+        f"the log, which always keeps {100 // MIN_LOG_SHARE} % of the limit; totals and buckets are never deleted: "
+        "raise retention_bytes, or log fewer distinct callers and models"
     )

@@ -1,11 +1,11 @@
-"""Stored histograms in SQL; `usage.percentiles` reads them."""
+"""SQL that packs and unpacks stored histograms; `usage.percentiles` decodes them in Python."""
 
 from __future__ import annotations
 
 BIN_OF_VALUE, COUNT_OF_VALUE = "value & 511", "value >> 9"
-"""In SQL, of a value of a stored histogram (see `merge`): the bin's number, and how many requests are in it."""
+"""SQL for the two parts of a value in a stored histogram (see `merge`): the bin's number, and its count."""
 
 
 def stored(counts: str) -> str:
-    """The SQL that makes a stored histogram out of rows with a bin's `number` and that column's counts."""
+    """SQL that aggregates rows with a bin's `number` and a column of counts into a stored histogram."""
     return f"json_group_array(512 * {counts} + number) FILTER (WHERE {counts} > 0)"

@@ -1,9 +1,9 @@
-"""Everything since ever for counters that somebody scrapes: exact, never falling, and cheap each time.
+"""All-time totals for counters that are scraped: exact, never decreasing, and cheap each time.
 
-The sums of buckets that are over are remembered, and only the last hour's are read again. Rows that come later than
-that (an import, a journal that was replayed days after) are noticed by their ids, and then everything is added up
-afresh, from what is rolled up by day where it is. All numbers come from the same tables whatever process asks, so
-several workers on one file tell the same, and a restart begins where it ended.
+The sums of closed buckets are remembered, and only the last hour is read again. Rows that arrive later than that (an
+import, a journal replayed days later) are detected by their ids, and everything is summed up again, from daily rollups
+where they exist. All numbers come from the database, so several workers on one file report the same, and a restart
+continues where it ended.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from chainlog_async.usage.sums import USAGE_SUMS
 from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
 
 OTHER = "other"
-"""What stands for every chain, provider and model that has no series of its own."""
+"""The name under which chains, providers and models without their own series are counted."""
 
 LATE_MS = HOUR_MS
-"""Rows that are stored later than this after their timestamp have everything added up afresh."""
+"""A row stored this long after its timestamp, in ms, causes everything to be summed up again."""
 
 MAX_NEW_ROWS = 1_000_000
-"""Above so many rows since the last look, to add everything up is cheaper than to look for late ones."""
+"""With more new rows than this, summing up everything is cheaper than searching for late ones."""
 
 DAYS_AT_ONCE = 30
-"""How many days that are rolled up are read by one query; of others one, so that none takes long."""
+"""How many rolled-up days one query reads; days without rollups are read one at a time."""
 
 MAX_RECOUNT_SHARE = 0.1
-"""Share of the time that adding up may take while late rows come and come; they are counted that much later."""
+"""Largest share of the time spent summing up while late rows keep arriving; they are counted later then."""
 
 Key: TypeAlias = tuple[str, ...]
 Span: TypeAlias = tuple[int, int]
-"""From when to when, in ms since the epoch, UTC."""
+"""Start and end, in ms since the epoch, UTC."""
 
-NEWEST_ID = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'request_logs'), 0)"
-# Not indexed but by id: the index on the timestamp would be walked from its beginning.
+LAST_ASSIGNED_ID = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'request_logs'), 0)"
+# By id alone: the index on the timestamp would be scanned from its start.
 NEW_ROWS = "SELECT COUNT(*), MIN(timestamp) FROM request_logs NOT INDEXED WHERE id > ? AND id <= ?"
-# From one day that holds anything to the next, and whether it is rolled up.
-DAYS = """
+# Every day that has buckets, and whether it is rolled up.
+DAYS = f"""
 WITH RECURSIVE days (start) AS (
-  SELECT MIN(start) / 86400000 * 86400000 FROM usage_buckets WHERE start < :until
+  SELECT MIN(start) / {DAY_MS} * {DAY_MS} FROM usage_buckets WHERE start < :until
   UNION ALL
-  SELECT (SELECT MIN(start) FROM usage_buckets WHERE start >= days.start + 86400000) / 86400000 * 86400000
+  SELECT (SELECT MIN(start) FROM usage_buckets WHERE start >= days.start + {DAY_MS}) / {DAY_MS} * {DAY_MS}
   FROM days WHERE start < :until
 )
 SELECT start, EXISTS (
-  SELECT 1 FROM rolled_up WHERE width = 86400000 AND rolled_up.start = days.start AND taken_by IS NULL
+  SELECT 1 FROM rolled_up WHERE width = {DAY_MS} AND rolled_up.start = days.start AND taken_by IS NULL
     AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = 'each')
 )
 FROM days WHERE start < :until
-"""
+"""  # noqa: S608  # built from constants of this module
 
-# What lies up to a bound is what lies in the bins that end below a cut 5 % above it: the bins of 0007 are so wide that
-# the last of these ends between 0.95 and 1.05 of the bound.
+# A value counts as within a bound if its bin ends at most 5 % above the bound: the bins of migration 0007 are so wide
+# that the last of these ends between 0.95 and 1.05 of the bound.
 _CUTS = tuple(bound * 21 // 20 for bound in BOUNDS_MS)
 _NUMBERS = USAGE_SUMS[:-1]
 _COST = _NUMBERS.index("cost_usd")
@@ -69,23 +69,23 @@ _RANGE = "start >= :since AND start < :until"
 
 
 def _summed(source: str, columns: Mapping[str, str]) -> str:
-    """A query for sums by chain, provider and model; a `source` is a table and the rows of it that count."""
-    # By start as well at first: that is the order of the tables' keys, and needs no sorting of millions of wide rows.
+    """A query for sums by chain, provider and model. `source` is a table with the condition on its rows."""
+    # Grouped by start first, which is the order of the tables' keys and avoids sorting millions of wide rows.
     parts = ", ".join(f"SUM({what}) AS {name}" for name, what in columns.items())
     sums = ", ".join(f"SUM({name}) AS {name}" for name in columns)
     return f"""
-      SELECT chain_name, provider_id, model, MIN(start) / 86400000 AS first_day, {sums} FROM (
+      SELECT chain_name, provider_id, model, MIN(start) / {DAY_MS} AS first_day, {sums} FROM (
         SELECT start, chain_name, provider_id, model, {parts} FROM {source}
         GROUP BY start, chain_name, provider_id, model
       ) GROUP BY 1, 2, 3
-    """  # noqa: S608  # put together from constants of this file
+    """  # noqa: S608  # built from constants of this module
 
 
 def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str]) -> str:
-    """Usage and histograms at one moment, for a sum and its counts belong together. Durations: source and count."""
+    """One query for usage and histograms, so that sums and counts match; durations are given as source and count."""
 
     def cumulated(kind: str, count: str) -> dict[str, str]:
-        return {f"{kind}{place}": f"{count} * (upper_ms <= {plan_rollups})" for place, plan_rollups in enumerate(_CUTS)}
+        return {f"{kind}{place}": f"{count} * (upper_ms <= {cut})" for place, cut in enumerate(_CUTS)}
 
     ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
     latency_columns = cumulated("latency", latencies[1])
@@ -98,7 +98,7 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str])
     FROM usage JOIN by_latency USING (chain_name, provider_id, model)
       LEFT JOIN by_ttft USING (chain_name, provider_id, model)
     ORDER BY usage.first_day, 1, 2, 3
-    """  # noqa: S608  # the same
+    """  # noqa: S608  # built from constants of this module
 
 
 _BUCKETS = f"usage_buckets WHERE {_RANGE}"
@@ -111,7 +111,7 @@ def _bins_of(histogram: str) -> str:
       FROM duration_rollups CROSS JOIN json_each(duration_rollups.{histogram})
         CROSS JOIN duration_bins ON number = {BIN_OF_VALUE}
       {_DAYS_OF}
-    )"""  # noqa: S608  # the same
+    )"""  # noqa: S608  # built from constants of this module
 
 
 USAGE_OF_BUCKETS = _usage_query(_BUCKETS, (_BUCKETS, "requests"), (f"ttft_buckets WHERE {_RANGE}", "requests"))
@@ -120,24 +120,24 @@ USAGE_OF_DAYS = _usage_query(
     (_bins_of("latencies"), "count"),
     (_bins_of("ttfts"), "count"),
 )
-ATTEMPTS = """
-SELECT provider_id, model, MIN(start) / 86400000 AS first_day,
+ATTEMPTS = f"""
+SELECT provider_id, model, MIN(start) / {DAY_MS} AS first_day,
   SUM(tries), SUM(successes), SUM(rate_limited), SUM(failures)
 FROM attempt_buckets WHERE start >= :since AND start < :until GROUP BY 1, 2 ORDER BY first_day, 1, 2
-"""
+"""  # noqa: S608  # built from constants of this module
 
 
 @dataclass(slots=True)
 class _Series:
-    """Sums by key. The first keys keep their own, all later ones share one; a key never changes sides."""
+    """Sums by key. The first keys have their own sums, all later ones share one; a key never changes sides."""
 
     key_length: int
     named: set[Key] = field(default_factory=set)
     closed: dict[Key, list[float]] = field(default_factory=dict)
-    """Sums of the buckets before the open ones."""
+    """Sums of the closed buckets."""
 
     def add(self, sums: dict[Key, list[float]], rows: Sequence[Sequence[object]], most: int) -> None:
-        """Adds what a query gave: the key, the day when it was first seen, and numbers."""
+        """Adds rows of a query to `to`: a key, the day it was first seen, and numbers."""
         for row in rows:
             key = tuple(map(str, row[: self.key_length]))
             if key not in self.named:
@@ -152,24 +152,24 @@ class _Series:
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of one file."""
+    """What is remembered about one file."""
 
     open_from: int | None = None
-    """Buckets from here on are read each time, in ms since the epoch, UTC; None before the first time."""
+    """Start of the open buckets, which are read each time, in ms since the epoch, UTC; None at first."""
     seen_id: int = 0
-    """No row up to this one can surprise."""
+    """Rows up to this id are accounted for."""
     is_stale: bool = False
-    """Whether a row has come for a bucket that is remembered."""
+    """Whether a row has arrived for a closed bucket."""
     add_up_at: float = 0
-    """When everything may be added up again, on the monotonic clock, in seconds."""
+    """When everything may be summed up again, in seconds on the monotonic clock."""
     usage: _Series = field(default_factory=lambda: _Series(key_length=3))
     attempts: _Series = field(default_factory=lambda: _Series(key_length=2))
     costs: dict[Key, float] = field(default_factory=dict)
-    """As they were told, in US dollars."""
+    """Costs as last reported, in US dollars."""
 
 
 class RunningTotals:
-    """The totals of one file, kept running between two scrapes."""
+    """Keeps the totals of one file between two scrapes."""
 
     def __init__(self, readers: ReaderPool) -> None:
         self._readers = readers
@@ -177,16 +177,16 @@ class RunningTotals:
         self._known = _Known()
 
     def forget(self) -> None:
-        """Another file is at the path: begins anew."""
+        """Starts over, because another file is at the path."""
         self._known = _Known()
 
     async def read(self, max_groups: int) -> MetricTotals:
-        """The totals now, of the first `max_groups` combinations that were seen and of the others as `OTHER`.
+        """Returns the current totals of the first `max_groups` combinations seen, and of the others as `OTHER`.
 
         Raises `DatabaseError` when the database cannot be read.
         """
         async with self._lock:
-            # Not to be looked up again below: it may be forgotten meanwhile.
+            # Kept in a local: `forget` may replace it in the meantime.
             known = self._known
             open_from = await self._close_buckets(known, max_groups)
             usage, attempts = dict(known.usage.closed), dict(known.attempts.closed)
@@ -200,18 +200,18 @@ class RunningTotals:
         )
 
     async def _close_buckets(self, known: _Known, most: int) -> int:
-        """Adds buckets that are over to what is remembered. Returns when the open ones begin, in ms UTC."""
-        # First of all, so that a row which comes meanwhile is looked at again, rather than never.
-        ((newest_id,),) = await self._readers.fetch(NEWEST_ID)
+        """Adds buckets that are over to the closed ones. Returns the start of the open ones, in ms UTC."""
+        # Read first: a row that arrives in the meantime is then examined twice rather than never.
+        ((newest_id,),) = await self._readers.fetch(LAST_ASSIGNED_ID)
         newest = int(str(newest_id))
         begin = known.open_from
         end = max((now_ms() - LATE_MS) // QUARTER_MS * QUARTER_MS, begin or 0)
-        if begin is not None and await self._may_have_missed(known.seen_id, newest, begin):
+        if begin is not None and await self._has_late_rows(known.seen_id, newest, begin):
             known.is_stale = True
         if begin is None or (known.is_stale and monotonic() >= known.add_up_at):
             began_at = monotonic()
             usage, attempts = await self._add_up(known, end, most)
-            # Nothing is awaited from here on, and below: a cancellation must not count a bucket twice, or never.
+            # Nothing is awaited from here on, or a cancellation could count a bucket twice or never.
             known.usage.closed, known.attempts.closed = usage, attempts
             known.is_stale = False
             took_s = monotonic() - began_at
@@ -224,19 +224,19 @@ class RunningTotals:
         known.open_from, known.seen_id = end, newest
         return end
 
-    async def _may_have_missed(self, seen_id: int, newest: int, open_from: int) -> bool:
-        """Whether a row has come since the last look that belongs to a bucket which is over."""
+    async def _has_late_rows(self, seen_id: int, newest: int, open_from: int) -> bool:
+        """Whether a row has arrived since the last call that belongs to a closed bucket."""
         new = newest - seen_id
         if not 0 <= new <= MAX_NEW_ROWS:
             return True
         ((count, oldest),) = await self._readers.fetch(NEW_ROWS, (seen_id, newest))
-        # One that is gone already was pruned, and what is pruned is old.
+        # A row that is missing was pruned, so it was old.
         return count != new or (oldest is not None and float(str(oldest)) < open_from)
 
     async def _add_up(
         self, known: _Known, end: int, most: int
     ) -> tuple[dict[Key, list[float]], dict[Key, list[float]]]:
-        """Everything before `end`."""
+        """Sums up everything before `end`."""
         usage: dict[Key, list[float]] = {}
         attempts: dict[Key, list[float]] = {}
         days = [(int(str(start)), bool(rolled)) for start, rolled in await self._readers.fetch(DAYS, {"until": end})]
@@ -250,7 +250,7 @@ class RunningTotals:
 
 
 def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[tuple[str, Span]]:
-    """The queries to ask one after the other: of many days that are rolled up, or of one that is not."""
+    """The queries to run one after the other: each for several rolled-up days, or for one day without rollups."""
     rolled: list[int] = []
     for start, is_rolled_up in days:
         is_whole = is_rolled_up and start + DAY_MS <= end
@@ -266,9 +266,9 @@ def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[tuple[str,
 
 
 def _steady(cost_usd: float) -> float:
-    """Cost to a millionth of a dollar, so that another order of adding up does not show.
+    """Rounds a cost to a millionth of a dollar, so that the order of summation does not show.
 
-    A counter that falls by a rounding error is taken for one that began again. Costs are multiples of a decimal
-    fraction, and the edge between two values told is put where hardly any of them lie.
+    A counter that decreases by a rounding error would be taken for a reset. Costs are multiples of a decimal fraction,
+    so the boundary between two rounded values is placed where hardly any of them lie.
     """
     return math.floor(cost_usd * 1e6 + 1 / math.pi) / 1e6

@@ -1,4 +1,4 @@
-"""How often each provider really answers, from every try of every chain."""
+"""How often each provider answers, refuses or fails, from every attempt of every chain."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from chainlog_async.usage.time_window import Window
 
 from .rollup_plan import ROLLED_UP, plan_rollups
 
-# MAX alone of its kind: the error is then taken from the row with the largest time (https://sqlite.org/quirks.html).
-# `:plan` are those of `plan_rollups`: days that are rolled up, and buckets for the rest.
+# The only MAX, so the error is taken from the row with the largest time (https://sqlite.org/quirks.html). `:plan` comes
+# from `plan_rollups`: rolled-up days, and buckets for the rest.
 PROVIDER_HEALTH = """
 WITH plan (width, since, until) AS MATERIALIZED (
   SELECT value ->> 1, value ->> 2, value ->> 3 FROM json_each(:plan)
@@ -45,7 +45,7 @@ class _Tries(msgspec.Struct, array_like=True):
 
 
 async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderHealth]:
-    """Every provider and model that was tried in the window, the most often tried first. `step` plays no part."""
+    """Every provider and model with attempts in the window, most attempts first. The window's `step` is ignored."""
     edges = await run_in_thread(window.edges)
     whole = (edges[0], edges[-1])
     where = {"since": whole[0], "until": whole[1], "edges": "[]", "dimension": dimension_of(("provider", "model"))}

@@ -1,4 +1,4 @@
-"""Requests found by filters, newest first, at a cost that does not grow with the log or with the page's number."""
+"""Finds requests by filters, newest first, at a cost that grows neither with the log nor with the page number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, 
 from .rollup_skip import can_skip, newest_candidate
 
 SCAN_BUDGET = 10_000
-"""Most rows that are looked at for one page."""
+"""Most rows that are examined for one page."""
 
 _GROWTH = 8
 
@@ -41,8 +41,8 @@ async def find_requests(
         position = min(position, (where.end, 0))
     sql, parameters = query_for(where), _parameters_of(where)
     found: list[type_of_row] = []
-    # One row more than the page holds tells whether there is a next one. Where the filter lets few rows through, the
-    # search goes on in larger and larger steps: a page that fills at once stays cheap, and so does each statement.
+    # One row more than the page holds tells whether there is a next page. If few rows match, the search continues in
+    # larger and larger steps, so that a page that fills at once is cheap and no statement takes long.
     piece = limit + 1
     while scan_budget > 0:
         rows = await readers.fetch(
@@ -65,7 +65,7 @@ async def find_requests(
         scan_budget -= piece
         piece *= _GROWTH
         if can_skip(where):
-            # One more than where the search is: rows of the same ms may be left.
+            # One ms more, because rows of the same ms may be left.
             before = await newest_candidate(readers, where, parameters, position[0] + 1)
             if before is None:
                 return RequestPage(_requests(found), None, None)
@@ -158,7 +158,7 @@ def _request(row: type_of_row) -> RequestLogRow:
 
 
 def _whole(value: object) -> int:
-    # 429chain binds doubles, and SQLite keeps those with a fraction as they are.
+    # 429chain binds doubles, and SQLite stores those with a fraction as they are.
     return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
 
 
@@ -171,7 +171,7 @@ def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:
 
 
 def _decoded(text: object, decoder: msgspec.json.Decoder[T]) -> T | None:
-    # Another program may have stored anything there; the request is worth showing without it.
+    # Another program may have stored anything there; the request is still shown.
     try:
         return None if text is None else decoder.decode(cast("str", text))
     except (msgspec.DecodeError, TypeError):

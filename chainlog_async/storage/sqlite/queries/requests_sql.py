@@ -1,4 +1,4 @@
-"""The SQL that finds requests: one constant text for each index that can lead to them."""
+"""The SQL that finds requests: one query for each index that can be used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NEWEST_ID = "SELECT id FROM request_logs ORDER BY id DESC LIMIT 1"
 RECENT = f"{_ROWS} ORDER BY timestamp DESC, id DESC LIMIT ?"
 OLDEST_TIMESTAMP = "SELECT timestamp FROM request_logs ORDER BY timestamp LIMIT 1"
 
-# The rest of the cursor's millisecond comes before what is older: SQLite uses an index for either, but not for the
-# comparison of (timestamp, id) as a whole, and many rows may share one millisecond.
+# First the rest of the cursor's millisecond, then what is older: SQLite uses an index for each, but not for comparing
+# (timestamp, id) as a whole, and many rows may share one millisecond.
 _PAGE = """
 WITH examined (timestamp, id) AS MATERIALIZED (
   SELECT * FROM (
@@ -54,10 +54,10 @@ def _page(index: str, path: str) -> str:
 
 
 class Query(NamedTuple):
-    """How to reach the rows of a filter: at most ``:budget`` of them, newest first, are looked at.
+    """A query that examines at most ``:budget`` rows, newest first.
 
-    It gives the first ``:limit`` that match, and then once more the last one that was looked at, with NULL for all but
-    its id and timestamp; nothing when there was none to look at.
+    It yields the first ``:limit`` that match, and then the last row examined, with NULL for all but its id and
+    timestamp; nothing when there was no row to examine.
     """
 
     wanted_by: str
@@ -65,7 +65,7 @@ class Query(NamedTuple):
     sql: str
 
 
-# The most selective first: of several fields, the first one here decides.
+# The most selective first: the first one whose field is set is used.
 QUERIES = {
     "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
     "idx_logs_errors": Query("status", _page("idx_logs_errors", "http_status >= 400")),
@@ -74,11 +74,11 @@ QUERIES = {
 
 
 def query_for(where: RequestFilter) -> str:
-    """The SQL that looks at the fewest rows for this filter."""
+    """The SQL that examines the fewest rows for this filter."""
     for query in QUERIES.values():
         if query.wanted_by == "status":
             if where.statuses is not None and where.statuses[0] >= 400:
                 return query.sql
         elif not query.wanted_by or getattr(where, query.wanted_by) is not None:
             return query.sql
-    raise AssertionError("the last query is for any filter")
+    raise AssertionError("the last query applies to every filter")

@@ -1,4 +1,4 @@
-"""Which tables answer for which part of a window: what is rolled up, as coarse as fits, and buckets for the rest."""
+"""Plans which table to read for which part of a window: the widest rollups that fit, and buckets for the rest."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import TypeAlias
 from chainlog_async.usage.dimensions import WIDTHS
 
 PlannedRead: TypeAlias = tuple[int, int, int, int]
-"""Index of the step it is part of; width of the rollups in ms, 0 for the buckets; from when to when, in ms."""
+"""Index of the step; width of the rollups in ms, 0 for buckets; start and end in ms since the epoch."""
 
 _SPANS_OF_WIDTH = "SELECT width, start FROM valid WHERE width = {width} AND start >= :since AND start < :until"
-# What is within a longer span that is rolled up is needed only where a step begins or ends inside of that.
+# A span within a longer rolled-up one is needed only if a step begins or ends inside the longer one.
 _INNER_SPANS_OF_WIDTH = f"""{_SPANS_OF_WIDTH} AND (
   start / {{wider}} IN (SELECT value / {{wider}} FROM json_each(:edges))
   OR NOT EXISTS (
     SELECT 1 FROM valid AS span WHERE span.width = {{wider}} AND span.start = valid.start / {{wider}} * {{wider}}
   )
-)"""  # noqa: S608  # put together from constants of this file
+)"""  # noqa: S608  # built from constants of this module
 _PARTS = [_INNER_SPANS_OF_WIDTH.format(width=width, wider=wider) for width, wider in pairwise(WIDTHS)]
-# Each width is named so that SQLite searches the key, whose first column it is.
+# Each width is given as a constant so that SQLite searches the key, of which it is the first column.
 ROLLED_UP = f"""
 WITH valid (width, start) AS NOT MATERIALIZED (
   SELECT width, start FROM rolled_up
   WHERE taken_by IS NULL AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = :dimension)
 )
 {" UNION ALL ".join((*_PARTS, _SPANS_OF_WIDTH.format(width=WIDTHS[-1])))}
-"""  # noqa: S608  # the same
+"""  # noqa: S608  # built from constants of this module
 
 
 def plan_rollups(edges: Sequence[int], rolled_up: AbstractSet[tuple[int, int]]) -> list[PlannedRead]:
-    """The steps between the edges (whole quarters of an hour) in as few and as coarse reads as `rolled_up` allows.
+    """Covers the steps between the edges (whole quarters of an hour) with as few reads as possible.
 
-    That is a set of widths and starts.
+    `rolled_up` is the set of (width, start) of the spans that are rolled up.
     """
     starts = sorted({start for _, start in rolled_up})
     plan: list[PlannedRead] = []

@@ -1,4 +1,4 @@
-"""Passing over time in which no request can match, by what is rolled up: a search need not look at its rows."""
+"""Skips time in which no request can match according to rollups, so that a search need not read its rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, dimension_of
 
-# From the newest span that holds anything towards the oldest; one that is not rolled up may hold a match.
+# From the newest span with buckets to the oldest; a span that is not rolled up may contain a match.
 NEWEST_SPAN = """
 WITH RECURSIVE spans (start) AS (
   SELECT MAX(start) / :width * :width FROM usage_buckets WHERE start < :before AND start >= :since
@@ -47,7 +47,7 @@ LIMIT 1
 
 
 def can_skip(where: RequestFilter) -> bool:
-    """Whether what is rolled up says anything about requests like these."""
+    """Whether rollups say anything about this filter."""
     names = (where.chain, where.provider, where.model, where.caller, where.status, where.min_latency_ms)
     return any(value is not None for value in names)
 
@@ -55,7 +55,7 @@ def can_skip(where: RequestFilter) -> bool:
 async def newest_candidate(
     readers: ReaderPool, where: RequestFilter, parameters: dict[str, object], before: float
 ) -> float | None:
-    """Before which time, `before` or earlier (ms since the epoch, UTC), the newest match can be; None when none can.
+    """The latest time, at most `before` (ms since the epoch, UTC), before which a match is possible; None if none is.
 
     `parameters` are those of the page's query.
     """

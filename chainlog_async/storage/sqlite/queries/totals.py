@@ -1,4 +1,4 @@
-"""The SQL of totals, of the log in three numbers, and of names."""
+"""The SQL of all-time totals, of the summary, and of the names to filter by."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PROVIDER_NAMES = "SELECT provider_id FROM usage_by_provider ORDER BY total_reque
 
 
 def _names_of(column: str, named: str) -> str:
-    """From days that are rolled up, hours that are, and buckets that are not yet. Column and dimension are one name."""
-    rolled_up = f"SELECT {column} FROM usage_rollups WHERE dimension = '{column}' AND {named}"  # noqa: S608  # constants
+    """From rolled-up days and hours, and from buckets that are not rolled up yet."""
+    rolled_up = f"SELECT {column} FROM usage_rollups WHERE dimension = '{column}' AND {named}"  # noqa: S608  # built from constants of this module
     return f"""
       {rolled_up} AND width = {DAY_MS}
       UNION
@@ -35,7 +35,7 @@ def _names_of(column: str, named: str) -> str:
       SELECT {column} FROM usage_buckets
       WHERE start >= (SELECT rolled_until FROM rollup_progress WHERE id = 1) AND {named}
       ORDER BY {column} LIMIT ?
-    """  # noqa: S608  # put together from constants of this file
+    """  # noqa: S608  # built from constants of this module
 
 
 MODEL_NAMES, CALLER_NAMES = _names_of("model", "TRUE"), _names_of("caller", "caller <> ''")

@@ -1,4 +1,4 @@
-"""Usage and durations over time, from buckets and what is rolled up of them: no query looks at the log."""
+"""Usage and latency over time, from buckets and rollups: no query reads the log itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _NO_DURATIONS = (Percentiles(), Percentiles())
 
 _AnySums = TypeVar("_AnySums", _Sums, _SumsForRates)
 _Group: TypeAlias = tuple[int, str | None]
-"""The index of the step, and the name as the queries give it: NULL for other groups, "" where nothing is grouped."""
+"""Index of the step, and the group's name in query results: NULL for other groups, "" when not grouped."""
 
 
 class UsageReader:
@@ -92,10 +92,8 @@ class UsageReader:
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
         plan = await run_in_thread(plan_rollups, self._edges, rolled_up)
         is_exact = names_of_dimension(self._asked) == self._asked
-        self._parameters |= {"dimension": dimension, "plan": _json(_marked(plan, is_exact=is_exact))}
-        coarse = _marked(
-            await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False
-        )
+        self._parameters |= {"dimension": dimension, "plan": _json(_split(plan, is_exact=is_exact))}
+        coarse = _split(await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False)
         if self._queries.combinations:
             rows = await self._readers.fetch(self._queries.combinations, self._parameters | {"plan": _json(coarse)})
             self._parameters["combinations"] = _json(rows)
@@ -168,10 +166,10 @@ class UsageReader:
         ]
 
 
-def _marked(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
-    """Each rollup on its own, with whether it is all of its step, a line of it for each group.
+def _split(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
+    """Splits the plan into single rollups and marks those that cover their step with one line per group.
 
-    It is not where the dimension has other columns.
+    None does if the dimension has more columns than asked for (`is_exact`).
     """
     spans = [
         (step, width, start, start + width if width else until)
@@ -186,7 +184,7 @@ def _marked(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, i
 
 
 def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Percentiles]]:
-    """Of each group, for latency and time to first token: from its one line, or from the histograms of several."""
+    """Percentiles of latency and time to first token by group, from its single line or from several histograms."""
     histograms: dict[_Group, list[_Durations]] = {}
     found: dict[_Group, tuple[Percentiles, Percentiles]] = {}
     for line in lines:

@@ -1,7 +1,7 @@
-"""The SQL of usage over time: sums and histograms by step and group, from what is rolled up and from buckets.
+"""The SQL of usage over time: sums and histograms by step and group, from rollups and buckets.
 
-`:plan` are JSON arrays of a step's index, the width of a rollup (0 for the buckets), from when, to when, and whether
-that is all of the step, one line for each group.
+`:plan` is a JSON array of arrays: index of the step, width of the rollup (0 for buckets), start, end, and whether it
+covers the step with one line per group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .histogram_sql import stored
 
 _COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
 _ALL_NAMES = ", ".join(_COLUMNS.values())
-_PIECES = """
+_PLAN = """
 WITH plan (point, width, since, until, is_whole) AS MATERIALIZED (
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:plan)
 )
@@ -44,18 +44,18 @@ class UsageQueries:
     """The queries for one way of grouping and filtering."""
 
     combinations: str | None
-    """For what the others want as `:combinations`: all that there are of the four names; None if they do not."""
+    """Yields the value of `:combinations`, all existing combinations of the four names; None if that is not needed."""
     largest_groups: str
     usage: str
     rates: str
-    """The sums that rates are made of, in a third less time than all of them take."""
+    """Only the sums that rates need, which takes a third less time than all of them."""
     rolled_up_durations: str
     bucket_durations: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Where the lines are that count: what follows FROM, with a place for the name of the table."""
+    """What follows FROM, with a placeholder for the name of the table."""
 
     rolled_up: tuple[str, ...]
     buckets: tuple[str, ...]
@@ -63,18 +63,18 @@ class _Lines:
 
 @cache
 def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQueries:
-    """With `=` for every name that is known, so that SQLite goes where it is; there are no more than 80 of them.
+    """The queries, with `=` for every known name so that SQLite searches the key; there are at most 80 variants.
 
-    Parameters are the filters under their names and, for what is rolled up, `:rolled_chain` and so on, which are ""
-    where the dimension has no such name.
+    Parameters are the filters by name and, for rollups, `:rolled_chain` and so on, which are "" if the dimension does
+    not have that name.
     """
     asked = [name for name in KEYS if name in filtered or name == by]
-    lines, given, combinations = _found_in_order(asked, filtered), _PIECES, None
-    # Where an unknown name comes before a known one in the key, all lines of a time would be read for a few.
+    lines, given, combinations = _found_in_order(asked, filtered), _PLAN, None
+    # If an unknown name precedes a known one in the key, all lines of a time would be read for a few.
     if any(KEYS.index(known) > KEYS.index(name) for name in _open_names(asked, filtered) for known in filtered):
         is_exact = names_of_dimension(asked) == asked
-        combinations = f"{_PIECES}{_all_names(lines, with_buckets=not is_exact)}"
-        lines, given = _looked_up(lines, with_buckets=not is_exact), _PIECES + _COMBINATIONS
+        combinations = f"{_PLAN}{_all_names(lines, with_buckets=not is_exact)}"
+        lines, given = _looked_up(lines, with_buckets=not is_exact), _PLAN + _COMBINATIONS
     named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
     durations = f"{named}, is_whole, latencies, ttfts, {_PERCENTILES}"
     latency_bins = _union(lines.buckets, "usage_buckets", f"{named}, upper_ms, requests AS latencies, 0 AS ttfts")
@@ -83,11 +83,10 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
         combinations=combinations,
         largest_groups=f"""{given}, named AS ({_usage(lines, f"{named}, requests")})
             SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
-        """,  # noqa: S608  # put together from constants of this file
+        """,  # noqa: S608  # built from constants of this module
         usage=f"{given}{_summed(lines, named, USAGE_SUMS)}",
         rates=f"{given}{_summed(lines, named, _SUMS_FOR_RATES)}",
-        # Where one line is all of a group in a step, its percentiles are the answer, and its histograms stay where
-        # they are.
+        # If a single line covers a group in a step, its percentiles are the answer and its histograms are not read.
         rolled_up_durations=f"""{given}, chosen AS (
               {_union(lines.rolled_up, "duration_rollups", durations)}
             ), named AS (SELECT *, {_NAME} FROM chosen)
@@ -95,7 +94,7 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
               point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies),
               IIF(is_whole AND name IS NOT NULL, NULL, ttfts), {_PERCENTILES}
             FROM named
-        """,  # noqa: S608  # the same
+        """,  # noqa: S608  # built from constants of this module
         bucket_durations=f"""{given}, named AS ({latency_bins} UNION ALL {ttft_bins}), bins AS (
               SELECT point, {_NAME}, upper_ms, SUM(latencies) AS latencies, SUM(ttfts) AS ttfts
               FROM named GROUP BY point, name, upper_ms
@@ -103,7 +102,7 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
             SELECT
               point, name, {stored("latencies")}, {stored("ttfts")}
             FROM bins CROSS JOIN duration_bins USING (upper_ms) GROUP BY point, name
-        """,  # noqa: S608  # the same
+        """,  # noqa: S608  # built from constants of this module
     )
 
 
@@ -136,7 +135,7 @@ def _looked_up(lines: _Lines, *, with_buckets: bool) -> _Lines:
 def _all_names(lines: _Lines, *, with_buckets: bool) -> str:
     # What is rolled up by fewer names has "" for the others, and says nothing of the buckets.
     names = _usage(lines, _ALL_NAMES) if with_buckets else _union(lines.rolled_up, "usage_rollups", _ALL_NAMES)
-    return f"SELECT DISTINCT * FROM ({names})"  # noqa: S608  # the same
+    return f"SELECT DISTINCT * FROM ({names})"  # noqa: S608  # built from constants of this module
 
 
 def _summed(lines: _Lines, named: str, columns: Sequence[str]) -> str:
@@ -144,7 +143,7 @@ def _summed(lines: _Lines, named: str, columns: Sequence[str]) -> str:
     return f"""
       , named AS ({_usage(lines, ", ".join((named, *columns)))})
       SELECT {sums}, point, {_NAME} FROM named GROUP BY point, name
-    """  # noqa: S608  # the same
+    """  # noqa: S608  # built from constants of this module
 
 
 def _usage(lines: _Lines, columns: str) -> str:
@@ -153,7 +152,7 @@ def _usage(lines: _Lines, columns: str) -> str:
 
 
 def _union(sources: Sequence[str], table: str, columns: str) -> str:
-    return " UNION ALL ".join(f"SELECT {columns} FROM {source.format(table=table)}" for source in sources)  # noqa: S608  # the same
+    return " UNION ALL ".join(f"SELECT {columns} FROM {source.format(table=table)}" for source in sources)  # noqa: S608  # built from constants of this module
 
 
 def _equal(keys: Collection[str], prefix: str) -> str:

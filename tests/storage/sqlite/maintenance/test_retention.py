@@ -96,7 +96,7 @@ async def test_a_log_that_cannot_become_small_enough_rests(tmp_path: Path) -> No
     retention = Retention(settings_for(path, retention_bytes=1, retention_rows=1, retention_days=1))
     try:
         for _ in range(20):
-            more = await retention.prune_slice(connection, now_ms())
+            more = await retention.purge_some(connection, now_ms())
         assert not more
     finally:
         await close_connection(connection)
@@ -112,7 +112,7 @@ async def test_pages_go_back_many_at_a_time(tmp_path: Path) -> None:
     retention = Retention(settings_for(path))
     try:
         rounds = 1
-        while await retention.prune_slice(connection, now_ms()):
+        while await retention.purge_some(connection, now_ms()):
             rounds += 1
     finally:
         await close_connection(connection)
@@ -127,10 +127,10 @@ async def test_totals_that_are_too_high_cost_no_rows(tmp_path: Path) -> None:
     change(path, "UPDATE usage_summary SET total_requests = 1000000")
     connection = await initialize_database(path)
     try:
-        await Retention(settings_for(path, retention_rows=40)).prune_slice(connection, now_ms())
-        await Retention(settings_for(path, retention_rows=40)).prune_slice(connection, now_ms())
+        await Retention(settings_for(path, retention_rows=40)).purge_some(connection, now_ms())
+        await Retention(settings_for(path, retention_rows=40)).purge_some(connection, now_ms())
         change(path, "DELETE FROM usage_summary")
-        await Retention(settings_for(path, retention_rows=40)).prune_slice(connection, now_ms())
+        await Retention(settings_for(path, retention_rows=40)).purge_some(connection, now_ms())
     finally:
         await close_connection(connection)
     assert rows_of(path) == 40

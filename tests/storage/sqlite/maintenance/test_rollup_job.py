@@ -14,10 +14,10 @@ import pytest
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.maintenance.rollup_job import (
-    ABANDONED_AFTER_MS,
-    GRACE_MS,
-    LOOK_AT_ALL_EVERY_MS,
-    LOOK_EVERY_MS,
+    CLAIM_TIMEOUT_MS,
+    ROLLUP_GRACE_MS,
+    SEARCH_ALL_INTERVAL_MS,
+    SEARCH_INTERVAL_MS,
     RollupJob,
 )
 from chainlog_async.usage.dimensions import WIDTHS
@@ -36,7 +36,7 @@ async def one_row_each(path: Path, days: list[int]) -> int:
     await migrate(path)
     insert_as_original(path, [original_row(timestamp=FIRST_DAY + day * DAY_MS) for day in days])
     roll_up_small_ones(path)
-    return FIRST_DAY + (days[-1] + 1) * DAY_MS + GRACE_MS
+    return FIRST_DAY + (days[-1] + 1) * DAY_MS + ROLLUP_GRACE_MS
 
 
 async def test_what_is_months_apart_is_rolled_up_and_so_are_rows_that_come_late(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ async def test_what_is_months_apart_is_rolled_up_and_so_are_rows_that_come_late(
     await roll_up(path, now, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 5
     insert_as_original(path, [original_row(timestamp=FIRST_DAY + day * DAY_MS + 7) for day in (30, 400)])
-    await roll_up(path, now + LOOK_EVERY_MS, taker=taker)
+    await roll_up(path, now + SEARCH_INTERVAL_MS, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 4
-    await roll_up(path, now + LOOK_AT_ALL_EVERY_MS, taker=taker)
+    await roll_up(path, now + SEARCH_ALL_INTERVAL_MS, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 5
     await clean(path)
 
@@ -86,7 +86,7 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
         await connection.set_progress_handler(count, 1)
         rollups = RollupJob(advance_s=0)
         portions = 1
-        while await rollups.advance(connection, FIRST_DAY + days * DAY_MS + GRACE_MS):
+        while await rollups.advance(connection, FIRST_DAY + days * DAY_MS + ROLLUP_GRACE_MS):
             portions += 1
             costliest, taken = max(costliest, taken), 0
     finally:
@@ -120,7 +120,7 @@ async def test_a_row_that_comes_before_its_span_is_taken_is_not_left_out(
     await roll_up(path, now, taker=taker)
     assert not late
     await clean(path)
-    await roll_up(path, now + LOOK_AT_ALL_EVERY_MS, taker=taker)
+    await roll_up(path, now + SEARCH_ALL_INTERVAL_MS, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 1
     await clean(path)
 
@@ -165,7 +165,7 @@ async def test_what_cannot_be_rolled_up_is_not_in_the_way_of_the_rest(tmp_path: 
         (FIRST_DAY + 2 * DAY_MS,),
     ]
     change(path, "DROP TRIGGER no")
-    await roll_up(path, now + LOOK_AT_ALL_EVERY_MS, taker=taker)
+    await roll_up(path, now + SEARCH_ALL_INTERVAL_MS, taker=taker)
     assert number_of(path, DAYS_ROLLED_UP) == 3
     await clean(path)
 
@@ -184,6 +184,6 @@ async def test_cancelled_anywhere_what_is_named_is_right(how: How, tmp_path: Pat
         path = tmp_path / f"{outcome.step}.db"
         await clean(path)
         insert_as_original(path, [original_row(timestamp=FIRST_DAY + 1)])
-        await roll_up(path, now + ABANDONED_AFTER_MS + 1)
+        await roll_up(path, now + CLAIM_TIMEOUT_MS + 1)
         assert number_of(path, DAYS_ROLLED_UP) == 1
         await clean(path)

@@ -100,7 +100,7 @@ async def test_adding_up_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: p
     await migrate(path)
     await asyncio.to_thread(fill, path, 50)
     monkeypatch.setattr(rollups, "ROLL_UP", ENDLESS)
-    monkeypatch.setattr(rollups, "LOOK_EVERY_MS", 0)
+    monkeypatch.setattr(rollups, "SEARCH_INTERVAL_MS", 0)
     noted = threading.Event()
     async with ChainLog(in_memory(path, max_batch_size=10, shutdown_timeout_ms=3_000)) as chainlog:
         # Until now, "no such function".

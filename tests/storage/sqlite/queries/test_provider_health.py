@@ -8,7 +8,7 @@ import pytest
 
 from chainlog_async import ProviderHealth, UsageAggregator, Window
 from chainlog_async.common.clock import DAY_MS, HOUR_MS
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS
+from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS
 from tests.support.buckets import T0, insert_details, kept_buckets
 from tests.support.rolling_up import roll_up
 from tests.support.schemas import query
@@ -42,7 +42,7 @@ async def test_every_try_counts_once_whatever_is_rolled_up(window: Window, datab
     from_buckets = await health(database, window)
     for days in (0, 2, DAYS):
         if days:
-            await roll_up(database, T0 + days * DAY_MS + GRACE_MS)
+            await roll_up(database, T0 + days * DAY_MS + ROLLUP_GRACE_MS)
         assert query(database, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(days,)]
         found = await health(database, window)
         assert {
@@ -55,7 +55,7 @@ async def test_every_try_counts_once_whatever_is_rolled_up(window: Window, datab
 async def test_a_late_try_counts_at_once(database: Path) -> None:
     """A day that gets a late row is read from its buckets until it is rolled up anew."""
     insert_details(database, 200, days=DAYS)
-    await roll_up(database, T0 + DAYS * DAY_MS + GRACE_MS)
+    await roll_up(database, T0 + DAYS * DAY_MS + ROLLUP_GRACE_MS)
     insert_details(database, 1, seed=1, days=1)
     assert sum(one.attempts for one in await health(database, WHOLE)) == sum(
         numbers[0] for numbers in tries(database, WHOLE).values()

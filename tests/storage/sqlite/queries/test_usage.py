@@ -15,7 +15,7 @@ import pytest
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
+from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
 from chainlog_async.usage.points import UsagePoint
@@ -275,7 +275,7 @@ async def test_a_stream_of_late_rows_does_not_keep_the_writer_at_one_quarter_for
     connection = await initialize_database(path)
     try:
         steps = 0
-        while await rollups.advance(connection, END + GRACE_MS):
+        while await rollups.advance(connection, END + ROLLUP_GRACE_MS):
             steps += 1
             assert steps <= 4 * 11
             await asyncio.to_thread(insert_as_original, path, [original_row(timestamp=START + 1)])
@@ -291,7 +291,7 @@ async def test_work_that_is_not_finished_is_done_by_another(tmp_path: Path) -> N
     await roll_up(path, taker=RollupJob(advance_s=0), steps=3)
     await roll_up(path)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(1,)]
-    await roll_up(path, END + GRACE_MS + 61_000)
+    await roll_up(path, END + ROLLUP_GRACE_MS + 61_000)
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE taken_by IS NOT NULL") == [(0,)]
     assert query(path, "SELECT COUNT(*) FROM rolled_up WHERE width = 86400000") == [(5,)]
 

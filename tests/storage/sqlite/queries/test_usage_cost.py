@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, NEXT_QUARTER, NEXT_SPAN
+from chainlog_async.storage.sqlite.maintenance.rollup_job import NEXT_QUARTER, NEXT_SPAN, ROLLUP_GRACE_MS
 from chainlog_async.storage.sqlite.queries.provider_health import PROVIDER_HEALTH
 from chainlog_async.storage.sqlite.queries.rollup_plan import ROLLED_UP
 from chainlog_async.storage.sqlite.queries.usage_sql import usage_queries
@@ -96,7 +96,7 @@ TABLES = (
 
 async def roll_up(path: Path) -> None:
     """All there is, as if it were ten days later."""
-    await rolling_up.roll_up(path, T0 + 10 * DAY_MS + GRACE_MS)
+    await rolling_up.roll_up(path, T0 + 10 * DAY_MS + ROLLUP_GRACE_MS)
 
 
 def steps_of(path: Path, sql: str, parameters: Parameters) -> list[str]:
