@@ -54,10 +54,10 @@ bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
 	@.venv-bench/bin/python -m benchmarks --quick
 
 bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)
-	@$(BIN)/python -m benchmarks.month
+	@$(BIN)/python -m benchmarks.suites.month
 
 bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
-	@.venv-litellm/bin/python -m benchmarks.litellm_proxy
+	@.venv-litellm/bin/python -m benchmarks.suites.litellm_proxy
 
 clean: ## Remove environments, caches and builds; databases stay
 	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -6,12 +6,11 @@ import argparse
 from time import perf_counter
 
 import chainlog_async
-
-from . import callers_cost, imports, in_gateway, reads, saturated, scale, throughput
-from .common import FULL, QUICK, Effort, say, this_machine
-from .report import report
-from .results import Results
-from .targets import judge
+from benchmarks.harness.common import FULL, QUICK, Effort, say, this_machine
+from benchmarks.report.publish import report
+from benchmarks.report.results import Results
+from benchmarks.report.targets import judge
+from benchmarks.suites import call_cost, import_cost, in_gateway, reads, saturated, scale, throughput
 
 TOPICS = ("callers_cost", "throughput", "saturated", "reads", "scale", "imports")
 
@@ -32,9 +31,9 @@ def measure(effort: Effort, topics: list[str] | tuple[str, ...]) -> Results:
     if results.machine.load_before > 0.5:
         say(f"The machine is busy (load {results.machine.load_before}): the figures will be worse than it can do.")
     if "imports" in topics:
-        results.imports = imports.run(effort)
+        results.imports = import_cost.run(effort)
     if "callers_cost" in topics:
-        results.callers_cost = callers_cost.run(effort)
+        results.callers_cost = call_cost.run(effort)
     if "throughput" in topics or "scale" in topics:
         results.throughput = throughput.run(effort)
     if "saturated" in topics:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.litellm_load import EXPECTED, Proxy, ask, differences, running
+from benchmarks.harness.litellm_load import EXPECTED, Proxy, ask, differences, running
 
 from .support import MESSAGES, rows_of, until, written
 

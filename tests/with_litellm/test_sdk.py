@@ -12,7 +12,7 @@ import litellm
 import pytest
 from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
-from benchmarks.common import environment
+from benchmarks.harness.common import environment
 
 from .support import MESSAGES, Logged, only_litellm_may_warn, rows_of
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from .bigfile import big_file
-from .common import Effort
-from .throughput import LIMIT, OURS, Throughput
+from benchmarks.harness.big_database import big_file
+from benchmarks.harness.common import Effort
+from benchmarks.suites.throughput import LIMIT, OURS, Throughput
 
 DAYS = 30
 SECONDS = DAYS * 86_400

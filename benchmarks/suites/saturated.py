@@ -1,8 +1,8 @@
-"""A gateway that is 100 % busy: what of its log is in the database, how late, and what the logging costs it.
+"""A gateway that is 100 % busy: how much of its log is in the database, how late, and what logging costs it.
 
-The gateway (`subject.py`), the load (`load.py`) and this, which looks at the database from outside, are three
-processes. A gateway first answers without logging for a while, then with it, so that what the logging costs is seen
-within one process, seconds apart. What is persisted is what another SQLite connection sees at the moment when the load
+The gateway (`harness/gateway.py`), the load (`harness/load.py`) and this module, which looks at the database from
+outside, are three processes. A gateway first answers without logging for a while, then with it, so the cost of logging
+is seen within one process, seconds apart. "Persisted" is what another SQLite connection sees at the moment the load
 ends, before anything is drained.
 """
 
@@ -19,11 +19,11 @@ from typing import Self
 
 import msgspec
 
-from .common import Effort, Spread, folder, percentile, say
-from .load import Load
-from .strategies import STRATEGIES
-from .subject import Board, Report
-from .worker import Worker, WorkerError
+from benchmarks.contenders.gateway_logging import STRATEGIES
+from benchmarks.harness.common import Effort, Spread, folder, percentile, say
+from benchmarks.harness.gateway import Board, Report
+from benchmarks.harness.load import Load
+from benchmarks.harness.worker import Worker, WorkerError
 
 CONNECTIONS = 50
 WARMUP_S = 0.5
@@ -63,7 +63,7 @@ class Trial(msgspec.Struct):
     requests_ratio: float = 0.0
     """Requests/s as a share of what the same process answered before the logging began."""
     cpu_ratio: float = 0.0
-    """The same by the CPU time of the loop's thread per request: what other processes take away does not count."""
+    """`requests_ratio` by the CPU time of the loop's thread per request; other processes do not count."""
     latency_ratio: float = 0.0
     """The 99th percentile of latency to that before the logging began; of the loop's lag where nobody asks."""
     statistics: dict[str, object] | None = None
@@ -197,7 +197,7 @@ def _trial(kind: str, loop: str, strategy: str, effort: Effort) -> Trial:
     phases = (WARMUP_S, effort.load_s / 2, WARMUP_S, effort.load_s)
     with folder() as path:
         (path / "board").write_bytes(bytes(Board.SIZE))
-        with Worker("benchmarks.subject", kind, loop, strategy, str(path)) as subject:
+        with Worker("benchmarks.harness.gateway", kind, loop, strategy, str(path)) as subject:
             port = subject.hear(int)
             with Sampler(path) as sampler:
                 drive = _load(port, phases) if kind == "uvicorn" else _wait(phases)
@@ -210,7 +210,7 @@ def _trial(kind: str, loop: str, strategy: str, effort: Effort) -> Trial:
 
 def _load(port: int, phases: Sequence[float]) -> Iterator[Load]:
     lengths = [str(seconds) for seconds in phases]
-    with Worker("benchmarks.load", str(port), str(CONNECTIONS), *lengths) as load:
+    with Worker("benchmarks.harness.load", str(port), str(CONNECTIONS), *lengths) as load:
         for _ in phases:
             yield load.hear(Load)
 

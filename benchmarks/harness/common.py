@@ -18,7 +18,7 @@ import msgspec
 
 from chainlog_async import RequestLogEntry
 
-CACHE = Path(__file__).resolve().parent / ".cache"
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
 """Files that are worth keeping between runs, and the databases of the run that is under way; git ignores it."""
 
 COLUMNS = (
@@ -191,7 +191,7 @@ def sample_rows(count: int, *, start_ms: int = 1_772_000_000_000) -> list[Row]:
 
 
 def entry_of(row: Row) -> RequestLogEntry:
-    """The same as an entry."""
+    """The row as an entry."""
     return RequestLogEntry(
         timestamp=row[0],
         chain_name=row[1],

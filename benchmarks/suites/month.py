@@ -1,4 +1,4 @@
-"""``python -m benchmarks.month``: every question about a month of ten million requests, how long its answer takes.
+"""``make bench-month``: how long each question about a month of ten million requests takes.
 
 The month is 3 chains, 15 models of 8 providers and 20 callers, some far busier than others: 900 combinations. It is
 made once, through the statement that the writer uses, and rolled up as the writer does it; that takes half an hour.
@@ -19,14 +19,13 @@ from time import perf_counter
 
 import aiosqlite
 
+from benchmarks.harness.common import CACHE, percentile, say
+from benchmarks.harness.databases import make_database
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
+from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.time_window import Step
-
-from .common import CACHE, percentile, say
-from .databases import make_database
 
 ROWS = 10_000_000
 BATCH = 5_000
@@ -74,7 +73,7 @@ Question = Callable[[], Awaitable[object]]
 
 def main() -> None:
     """Makes the month if need be, asks, and prints a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.month", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.suites.month", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS, help="size of the log (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="how often each question is asked (default: %(default)s)")
     arguments = parser.parse_args()
@@ -209,7 +208,7 @@ async def _roll_up(connection: aiosqlite.Connection) -> None:
     more = True
     while more:
         began = perf_counter()
-        more = await rollups.advance(connection, END_MS + GRACE_MS)
+        more = await rollups.advance(connection, END_MS + ROLLUP_GRACE_MS)
         longest = max(longest, perf_counter() - began)
     took = perf_counter() - started
     say(f"  rolled up in {took:.0f} s; between two batches it took at most {1_000 * longest:.0f} ms")

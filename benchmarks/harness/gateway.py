@@ -1,7 +1,7 @@
-"""The process whose event loop is saturated: a gateway under uvicorn, or a loop of plain Python that is never idle.
+"""The gateway process whose event loop is saturated: uvicorn, or a loop of plain Python that is never idle.
 
-``python -m benchmarks.subject KIND LOOP STRATEGY FOLDER FD``; KIND is "uvicorn", or how far the plain loop counts per
-request. It answers with its port, and at the end with a `Report`.
+``python -m benchmarks.harness.gateway KIND LOOP STRATEGY FOLDER FD``. KIND is "uvicorn", or the number up to which the
+plain loop counts per request. The process answers with its port, and at the end with a `Report`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .common import Row, sample_rows
-from .databases import make_database
-from .strategies import STRATEGIES, Probe, Strategy, probing
-from .worker import Answers
+from benchmarks.contenders.gateway_logging import STRATEGIES, Probe, Strategy, probing
+from benchmarks.harness.common import Row, sample_rows
+from benchmarks.harness.databases import make_database
+from benchmarks.harness.worker import Answers
 
 CLIENTS = 50
 """Tasks of the plain loop."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .callers_cost import CallersCost
-from .imports import Imports
-from .in_gateway import InGateway
-from .layout import NOTHING, Cells, Table, as_text, figure, median, percent, spread
-from .reads import Reads
-from .results import Results, Target
-from .saturated import Saturated, SaturatedResult
-from .scale import Scale
-from .throughput import Throughput
+from benchmarks.report.results import Results, Target
+from benchmarks.report.text_table import NOTHING, Cells, Table, as_text, figure, median, percent, spread
+from benchmarks.suites.call_cost import CallersCost
+from benchmarks.suites.import_cost import Imports
+from benchmarks.suites.in_gateway import InGateway
+from benchmarks.suites.reads import Reads
+from benchmarks.suites.saturated import Saturated, SaturatedResult
+from benchmarks.suites.scale import Scale
+from benchmarks.suites.throughput import Throughput
 
 
 def render(results: Results) -> str:

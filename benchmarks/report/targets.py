@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .callers_cost import CallersCost
-from .common import Spread
-from .imports import Imports
-from .reads import HOP, ORIGINAL, Reads
-from .results import Results, Target
-from .saturated import Saturated
-from .throughput import LIMIT, NO_BUCKETS, OURS, Throughput
+from benchmarks.harness.common import Spread
+from benchmarks.report.results import Results, Target
+from benchmarks.suites.call_cost import CallersCost
+from benchmarks.suites.import_cost import Imports
+from benchmarks.suites.reads import HOP, ORIGINAL, Reads
+from benchmarks.suites.saturated import Saturated
+from benchmarks.suites.throughput import LIMIT, NO_BUCKETS, OURS, Throughput
 
 
 def judge(results: Results) -> list[Target]:

@@ -1,7 +1,7 @@
-"""The load: a closed loop of keep-alive connections, in a process of its own, as cheap as Python can be.
+"""The load generator: a closed loop of keep-alive connections in its own process, as cheap as Python allows.
 
-``python -m benchmarks.load PORT CONNECTIONS SECONDS… FD`` has a phase of each length, and says what it saw in each. It
-asks nobody but 127.0.0.1, and ends by itself.
+``python -m benchmarks.harness.load PORT CONNECTIONS SECONDS… FD`` runs one phase per length and reports each. It only
+connects to 127.0.0.1 and ends by itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from time import perf_counter, process_time
 
 import msgspec
 
-from .common import percentile
-from .worker import Answers
+from benchmarks.harness.common import percentile
+from benchmarks.harness.worker import Answers
 
 BODY = (
     b'{"model": "default", "messages": [{"role": "system", "content": "You are a helpful assistant."}, '

@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import msgspec
 
-from . import call_parts
-from .call_parts import CallPart
-from .common import Effort, Row, Spread, entry_of, folder, percentile, ratios, sample_rows, say
-from .worker import Worker, WorkerError, answer_commands, hush
+from benchmarks.harness.common import Effort, Row, Spread, entry_of, folder, percentile, ratios, sample_rows, say
+from benchmarks.harness.worker import Worker, WorkerError, answer_commands, hush
+from benchmarks.suites import call_steps
+from benchmarks.suites.call_steps import CallPart
 
 BURST = 500
 """Records handed over one after the other, without a pause; then everything is drained."""
@@ -33,7 +33,7 @@ class CallRound(msgspec.Struct):
     hand_over: float
     """Per call, mean over a burst, median of the bursts."""
     both: float
-    """The same with the building of the record."""
+    """`hand_over` with the building of the record included."""
     p50: float
     p99: float
     p999: float
@@ -81,7 +81,7 @@ class CallersCost(msgspec.Struct):
 
 def run(effort: Effort) -> CallersCost:
     """Measures every contender in every round, then the memory, one after the other."""
-    from .callers import CALLERS
+    from benchmarks.contenders.handover import CALLERS
 
     rounds: dict[str, list[CallRound]] = {name: [] for name in CALLERS}
     memory: dict[str, Memory] = {}
@@ -112,7 +112,7 @@ def run(effort: Effort) -> CallersCost:
 
 def _parts(effort: Effort) -> list[CallPart]:
     try:
-        return call_parts.run(effort)
+        return call_steps.run(effort)
     except WorkerError as error:
         say(f"  the steps of a call could not be measured: {error}")
         return []
@@ -121,7 +121,7 @@ def _parts(effort: Effort) -> list[CallPart]:
 class _Workers(dict[str, Worker]):
     def __init__(self, names: Sequence[str], effort: Effort) -> None:
         arguments = (str(effort.caller_s), str(effort.waiting))
-        super().__init__({name: Worker("benchmarks.callers_cost", name, *arguments) for name in names})
+        super().__init__({name: Worker("benchmarks.suites.call_cost", name, *arguments) for name in names})
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +159,7 @@ def _result(
 
 
 async def _work() -> None:
-    from .callers import CALLERS, Chainlog
+    from benchmarks.contenders.handover import CALLERS, Chainlog
 
     hush()
     name, seconds, waiting = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])

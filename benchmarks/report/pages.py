@@ -1,4 +1,4 @@
-"""``python -m benchmarks.pages``: puts the figures of results.json into the pages, so that none is copied by hand."""
+"""``python -m benchmarks.report.pages`` writes the figures of results.json into the pages; none is copied by hand."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path
 
 import msgspec
 
-from .layout import as_markdown
-from .results import Results
-from .summary import summary
-from .tables import heading, promises, tables
+from benchmarks.report.results import Results
+from benchmarks.report.summary import summary
+from benchmarks.report.tables import heading, promises, tables
+from benchmarks.report.text_table import as_markdown
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
 CHART = ROOT / "docs" / "performance.svg"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+NOTES = ROOT / "docs" / "internals" / "performance-notes.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", NOTES)
 
 UNMEASURED = "Run `make bench`: its figures are put here."
 """What the pages say before the first full run."""
 
-MARK = "<!-- made by benchmarks/pages.py: "
+MARK = "<!-- made by benchmarks/report/pages.py: "
 """How a part of a page begins that is filled in; its name and the end of the comment follow."""
 
 _PART = re.compile(rf"({MARK}(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -51,7 +52,7 @@ def write(results: Results | None) -> None:
 
 
 def _tables(results: Results) -> Iterator[str]:
-    yield f"![What a busy gateway keeps of its log, and what it pays]({CHART.name})"
+    yield f"![What a busy gateway keeps of its log, and what it pays](../{CHART.name})"
     yield ""
     yield from heading(results)
     for table in (*tables(results), promises(results.targets)):

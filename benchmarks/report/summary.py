@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .callers_cost import OURS as JOURNAL_ON
-from .callers_cost import CallersCost
-from .common import Spread
-from .layout import Cells, figure
-from .reads import ORIGINAL, Reads
-from .results import Results
-from .saturated import Saturated, SaturatedResult
-from .scale import Scale
-from .throughput import OURS, Throughput, ThroughputResult
+from benchmarks.harness.common import Spread
+from benchmarks.report.results import Results
+from benchmarks.report.text_table import Cells, figure
+from benchmarks.suites.call_cost import OURS as JOURNAL_ON
+from benchmarks.suites.call_cost import CallersCost
+from benchmarks.suites.reads import ORIGINAL, Reads
+from benchmarks.suites.saturated import Saturated, SaturatedResult
+from benchmarks.suites.scale import Scale
+from benchmarks.suites.throughput import OURS, Throughput, ThroughputResult
 
 JOURNAL_OFF = "chainlog, journal off"
 SUBJECT = "uvicorn, asyncio"

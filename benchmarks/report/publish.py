@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from . import pages
-from .chart import draw
-from .common import CACHE, say
-from .results import Results
-from .tables import render
+from benchmarks.harness.common import CACHE, say
+from benchmarks.report import pages
+from benchmarks.report.chart import draw
+from benchmarks.report.results import Results
+from benchmarks.report.tables import render
 
 QUICK_RESULTS = CACHE / "results-quick.json"
 QUICK_CHART = CACHE / "results-quick.svg"

@@ -13,13 +13,12 @@ from time import perf_counter, perf_counter_ns
 
 import msgspec
 
+from benchmarks.harness.big_database import big_file, copy_of
+from benchmarks.harness.common import Effort, Spread, entry_of, folder, percentile, sample_rows, say
+from benchmarks.harness.worker import Worker, WorkerError, answer_commands
 from chainlog_async import ChainLog
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-
-from .bigfile import big_file, copy_of
-from .common import Effort, Spread, entry_of, folder, percentile, sample_rows, say
-from .worker import Worker, WorkerError, answer_commands
 
 WRITES_PER_S = 2_000
 ORIGINAL_SUMMARY = "SELECT COUNT(*), SUM(CASE WHEN attempts > 1 THEN 1 ELSE 0 END), AVG(latency_ms) FROM request_logs"
@@ -74,7 +73,7 @@ def run(effort: Effort) -> Reads:
             for rows, path in paths.items():
                 own = place / str(rows)
                 own.mkdir()
-                workers[rows] = Worker("benchmarks.reads", str(copy_of(path, own)), str(effort.reads))
+                workers[rows] = Worker("benchmarks.suites.reads", str(copy_of(path, own)), str(effort.reads))
                 workers[rows].hear(bool)
             for turn in range(effort.rounds):
                 say(f"  reads, round {turn + 1} of {effort.rounds}")

@@ -9,16 +9,15 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.harness.common import Effort, Spread, entry_of, folder, sample_rows
+from benchmarks.harness.databases import make_database
+from benchmarks.harness.worker import Worker, answer_commands, hush
 from chainlog_async import RequestLogger, initialize_database
 from chainlog_async.buffer.journal import Journal
 from chainlog_async.entry.line import _decode_line, _encode, encode_line
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
-
-from .common import Effort, Spread, entry_of, folder, sample_rows
-from .databases import make_database
-from .worker import Worker, answer_commands, hush
 
 ENTRIES = 500
 TURNS = 20
@@ -35,7 +34,7 @@ class CallPart(msgspec.Struct):
 
 def run(effort: Effort) -> list[CallPart]:
     """In a process of its own. Raises `WorkerError`."""
-    with Worker("benchmarks.call_parts") as worker:
+    with Worker("benchmarks.suites.call_steps") as worker:
         worker.hear(bool)
         rounds = [worker.ask("round", Parts) for _ in range(2 * effort.rounds + 1)]
     return [CallPart(name, Spread.of([one[name] for one in rounds])) for name in rounds[0]]
@@ -90,9 +89,9 @@ def _round(in_memory: RequestLogger, journaled: RequestLogger) -> Parts:
                 _empty(logger)
     return {
         "encoding the entry as JSON (msgspec)": took["encode"] - took["nothing"],
-        "decoding the line strictly, which judges it (msgspec)": took["check"] - took["nothing"],
-        "what msgspec cannot judge, and error messages": took["line"] - took["encode"] - took["check"],
-        "the queue: lock, bounds, books": took["put"] - took["nothing"],
+        "decoding the line strictly, which validates it (msgspec)": took["check"] - took["nothing"],
+        "what msgspec cannot check, and error messages": took["line"] - took["encode"] - took["check"],
+        "the queue: lock, bounds, accounting": took["put"] - took["nothing"],
         "the call itself, and the newline": took["call"] - took["line"] - took["put"] + took["nothing"],
         "the write to the journal": took["journaled"] - took["call"],
         "log_request without the journal": took["call"] - took["nothing"],

@@ -14,13 +14,12 @@ from time import perf_counter, process_time, thread_time
 
 import msgspec
 
+from benchmarks.harness.common import INSERT_ROW, Effort, Row, Spread, entry_of, folder, ratios, sample_rows, say
+from benchmarks.harness.databases import make_database, open_async, open_plainly
+from benchmarks.harness.worker import Worker, WorkerError, answer_commands
 from chainlog_async import ChainLog
 from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
-
-from .common import INSERT_ROW, Effort, Row, Spread, entry_of, folder, ratios, sample_rows, say
-from .databases import make_database, open_async, open_plainly
-from .worker import Worker, WorkerError, answer_commands
 
 BATCH = 1_000
 """Rows in one batch, for every contender that has batches."""
@@ -159,7 +158,7 @@ def run(effort: Effort) -> Throughput:
         say(f"  throughput, round {turn + 1} of {turns}")
         for name, (_, fewer) in CONTENDERS.items():
             rows = effort.throughput_rows // fewer
-            with Worker("benchmarks.throughput", name, str(rows)) as worker:
+            with Worker("benchmarks.suites.throughput", name, str(rows)) as worker:
                 try:
                     worker.hear(bool)
                     rounds[name].append(worker.ask("round", ThroughputRound))

@@ -15,11 +15,10 @@ from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.common import INSERT_ROW, Row, entry_of
+from benchmarks.harness.databases import make_database, open_plainly
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
-
-from .common import INSERT_ROW, Row, entry_of
-from .databases import make_database, open_plainly
 
 Record = Any
 """What a contender hands over: an entry, a span, a log record, a coroutine, a row."""

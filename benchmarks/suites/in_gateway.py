@@ -16,16 +16,15 @@ from time import perf_counter_ns, thread_time
 import anyio
 import msgspec
 
+from benchmarks.contenders.gateway_logging import Chainlog, ChainlogInMemory, Strategy
+from benchmarks.harness.common import Effort, Row, Spread, entry_of, folder, percentile, say
+from benchmarks.harness.databases import make_database, open_async
+from benchmarks.harness.gateway import Board, serve
+from benchmarks.harness.worker import Answers, Worker, WorkerError
+from benchmarks.suites.saturated import CONNECTIONS
 from chainlog_async import RequestLogger
 from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
-
-from .common import Effort, Row, Spread, entry_of, folder, percentile, say
-from .databases import make_database, open_async
-from .saturated import CONNECTIONS
-from .strategies import Chainlog, ChainlogInMemory, Strategy
-from .subject import Board, serve
-from .worker import Answers, Worker, WorkerError
 
 WARMUP_S = 1.0
 SETTLE_S = 0.1
@@ -33,7 +32,7 @@ PHASE_S = 0.2
 
 
 class EncodeOnly(Strategy):
-    """The entry is built, encoded and judged, and then forgotten."""
+    """The entry is built, encoded and validated, then discarded."""
 
     async def open(self) -> None:
         return
@@ -54,7 +53,7 @@ class NobodyWrites(Strategy):
 
 
 WAYS: dict[str, type[Strategy]] = {
-    "building, encoding and judging an entry": EncodeOnly,
+    "building, encoding and validating an entry": EncodeOnly,
     "and queueing it, with no writer": NobodyWrites,
     "chainlog, journal off": ChainlogInMemory,
     "chainlog, journal on": Chainlog,
@@ -97,9 +96,9 @@ def _measure(name: str, phases: int) -> InGateway:
     with folder() as path:
         (path / "board").write_bytes(bytes(Board.SIZE))
         try:
-            with Worker("benchmarks.in_gateway", name, str(phases), str(path)) as gateway:
+            with Worker("benchmarks.suites.in_gateway", name, str(phases), str(path)) as gateway:
                 port = gateway.hear(int)
-                with Worker("benchmarks.load", str(port), str(CONNECTIONS), str(seconds)):
+                with Worker("benchmarks.harness.load", str(port), str(CONNECTIONS), str(seconds)):
                     found = gateway.hear(Found)
         except WorkerError as error:
             return InGateway(name, error=str(error))

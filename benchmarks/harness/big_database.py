@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from .common import CACHE, COLUMNS, Row, sample_rows, say
-from .databases import make_database, open_plainly
+from benchmarks.harness.common import CACHE, COLUMNS, Row, sample_rows, say
+from benchmarks.harness.databases import make_database, open_plainly
 
 PATTERN = 10_000
 """Different rows in each of them; ids and timestamps go on."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .common import Spread
+from benchmarks.harness.common import Spread
 
 Cells = Sequence[str]
 

@@ -19,10 +19,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.harness.common import environment
 from chainlog_async import ChainLog
 from chainlog_async.settings import Settings
-
-from .common import environment
 
 CONFIG = """\
 model_list:

@@ -7,8 +7,8 @@ from html import escape
 
 import msgspec
 
-from .results import Results
-from .saturated import SaturatedResult
+from benchmarks.report.results import Results
+from benchmarks.suites.saturated import SaturatedResult
 
 WIDTH = 920
 LEFT = 300

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from .common import environment
+from benchmarks.harness.common import environment
 
 T = TypeVar("T")
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import aiosqlite
 import msgspec
 
+from benchmarks.harness.common import INSERT_ROW, Row
+from benchmarks.harness.databases import open_async, open_plainly
 from chainlog_async import ChainLog, RequestLogEntry, Statistics
 from chainlog_async.settings import Settings
-
-from .common import INSERT_ROW, Row
-from .databases import open_async, open_plainly
 
 FLUSH_S = 0.1
 """How often the writers take what waits, this library's included, in seconds."""

@@ -6,14 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from .callers_cost import CallersCost
-from .common import Machine
-from .imports import Imports
-from .in_gateway import InGateway
-from .reads import Reads
-from .saturated import Saturated
-from .scale import Scale
-from .throughput import Throughput
+from benchmarks.harness.common import Machine
+from benchmarks.suites.call_cost import CallersCost
+from benchmarks.suites.import_cost import Imports
+from benchmarks.suites.in_gateway import InGateway
+from benchmarks.suites.reads import Reads
+from benchmarks.suites.saturated import Saturated
+from benchmarks.suites.scale import Scale
+from benchmarks.suites.throughput import Throughput
 
 
 class Target(msgspec.Struct):

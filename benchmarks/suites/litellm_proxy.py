@@ -1,4 +1,4 @@
-"""``python -m benchmarks.litellm_proxy``: LiteLLM's proxy with the request log and without; `make bench-litellm`.
+"""``make bench-litellm``: LiteLLM's proxy with the request log and without it.
 
 Runs with and without it alternate. Each starts the proxy anew; those with the log all use one database, which must hold
 every request once at the end.
@@ -13,15 +13,15 @@ import statistics
 import sys
 from pathlib import Path
 
-from .common import folder, say, this_machine
-from .litellm_load import EXPECTED, Load, Proxy, ask, differences, running, wait_until_reported
+from benchmarks.harness.common import folder, say, this_machine
+from benchmarks.harness.litellm_load import EXPECTED, Load, Proxy, ask, differences, running, wait_until_reported
 
 WARM_UP = 400
 
 
 def main() -> None:
     """Measures, and ends with 1 when a request is not in the log exactly once."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.litellm_proxy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.suites.litellm_proxy", description=__doc__)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=4, help="runs of each kind")
     parser.add_argument("--requests", type=int, default=2500, help="timed requests of a run")

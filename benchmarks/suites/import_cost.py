@@ -8,7 +8,7 @@ from time import perf_counter
 
 import msgspec
 
-from .common import Effort, Spread, environment
+from benchmarks.harness.common import Effort, Spread, environment
 
 # Not getrusage: its peak is inherited from the process that started this one.
 _RESIDENT = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"

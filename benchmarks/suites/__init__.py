@@ -1,0 +1,1 @@
+"""What is measured, one file per table of docs/internals/performance-notes.md. Imports contenders and harness."""
