@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chainlog_async import ChainLog, RequestLogEntry
-from chainlog_async.storage.sqlite.maintenance.rollup_job import GRACE_MS, RollupJob
+from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
 from tests.support import rolling_up
 
 from .entries import entry
@@ -62,7 +62,9 @@ async def log_without_rolling_up(path: Path, entries: Iterable[RequestLogEntry])
                 chainlog.submit(one)
 
 
-async def roll_up(path: Path, now: int = END + GRACE_MS, *, taker: RollupJob | None = None, steps: int = 10**9) -> None:
+async def roll_up(
+    path: Path, now: int = END + ROLLUP_GRACE_MS, *, taker: RollupJob | None = None, steps: int = 10**9
+) -> None:
     """All of the five days, if nothing else is said."""
     await rolling_up.roll_up(path, now, taker=taker, steps=steps)
 
