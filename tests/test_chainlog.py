@@ -212,7 +212,7 @@ async def _fail_in(chainlog: ChainLog, error: BaseException) -> None:
 
 
 async def test_an_error_in_the_lifespan_comes_out_as_itself(tmp_path: Path) -> None:
-    """The same for the lifespan."""
+    """An error inside the lifespan is raised as itself, not wrapped in a group."""
     chainlog = ChainLog(settings_for(tmp_path / "log.db"))
     with pytest.raises(ValueError, match="start of the gateway"):
         async with chainlog.lifespan(object()):

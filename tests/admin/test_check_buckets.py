@@ -55,7 +55,7 @@ def detailed(database: Path, details: Path) -> Path:
 
 @pytest.fixture
 def rolled_up(database: Path, rolled_up_details: Path) -> Path:
-    """The same with all rolled up."""
+    """The detailed database with all of it rolled up."""
     return Path(shutil.copy(rolled_up_details, database))
 
 

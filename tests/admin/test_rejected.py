@@ -165,7 +165,7 @@ async def test_cancelled_anywhere_each_is_in_one_place(how: How, path: Path) -> 
 
 
 async def test_killed_anywhere_each_is_in_one_place(tmp_path: Path) -> None:
-    """The same when the process is killed."""
+    """Wherever a retry is killed, every entry is either in the log or here, never both or neither."""
     template = await refused(tmp_path / "template.db", 4)
     change(template, ALLOW, "PRAGMA wal_checkpoint(TRUNCATE)")
     paths = await asyncio.to_thread(die_at_statements, "retry", template, tmp_path / "dead", deaths=10)

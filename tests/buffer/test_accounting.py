@@ -84,7 +84,7 @@ class Bookkeeping(RuleBasedStateMachine):
 
     @rule(overrides=st.sampled_from([*GOOD, *BAD]))
     def submit_one(self, overrides: dict[str, object]) -> None:
-        """The same through the call that raises."""
+        """Submits an entry through the call that raises."""
         self.submitted += 1
         try:
             self.chainlog.submit(entry(**overrides))

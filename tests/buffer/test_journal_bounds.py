@@ -92,7 +92,7 @@ async def test_a_journal_in_trouble_gives_up_nothing_for_newer_entries(tmp_path:
 async def test_a_full_journal_whose_folder_goes_gives_up_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same when it was at its bound before its folder was lost."""
+    """A journal at its bound keeps what waits when its folder is lost."""
     monkeypatch.setattr("chainlog_async.buffer.journal_manager.FOLDER_CHECK_INTERVAL_S", 3_600)
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, **DROPPING)) as chainlog:

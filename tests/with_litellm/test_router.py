@@ -40,7 +40,7 @@ async def test_a_request_that_falls_over_is_one_row(stub: Stub, logged: Logged) 
 
 
 async def test_a_stream_that_falls_over_is_one_row(stub: Stub, logged: Logged) -> None:
-    """The same for a stream; its answer is not kept either."""
+    """A streamed request that falls over is one row too; its answer is not kept either."""
     stream = await _router(stub).acompletion(
         "first", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
     )

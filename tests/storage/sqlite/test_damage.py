@@ -172,7 +172,7 @@ async def test_a_text_file_is_no_database(tmp_path: Path, on_corrupt: str, caplo
 
 @pytest.mark.parametrize("on_corrupt", ["fail", "quarantine"])
 async def test_a_text_file_in_the_databases_place_stops_the_writing(tmp_path: Path, on_corrupt: str) -> None:
-    """The same while the log runs: nothing goes to the file that was replaced, and the text is left or set aside."""
+    """A text file replaces a running log: nothing is written to the old file, and the text is left or set aside."""
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, on_corrupt=on_corrupt)) as chainlog:
         await log_and_store(chainlog, 0, 10)

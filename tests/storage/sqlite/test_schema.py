@@ -137,7 +137,7 @@ def test_our_first_steps_make_the_schema_of_the_original(
 
 
 def test_our_triggers_count_like_those_of_the_original(copy_of_original: Callable[[int], Path], tmp_path: Path) -> None:
-    """The same rows, whatever their order, give the same totals in our database and in 429chain's own."""
+    """Rows in any order give the same totals in our database and in 429chain's own."""
     theirs, ours = copy_of_original(2), make_original(tmp_path / "ours.db", 2)
     with closing(sqlite3.connect(theirs)) as connection, connection:
         for table in ("request_logs", "usage_by_provider", "usage_by_chain"):

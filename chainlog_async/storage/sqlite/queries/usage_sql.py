@@ -119,7 +119,7 @@ def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> _Line
 
 
 def _looked_up(lines: _Lines, *, with_buckets: bool) -> _Lines:
-    """The same lines, where they can be found by their whole key: not the buckets of more than one quarter at once."""
+    """Lines that are found by their whole key. Not for buckets of more than one quarter at once."""
     looked_up = f"plan CROSS JOIN combinations CROSS JOIN {{table}} USING ({_ALL_NAMES})"
     (buckets,) = lines.buckets
     by_quarter = (

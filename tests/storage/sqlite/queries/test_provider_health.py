@@ -25,7 +25,7 @@ async def health(path: Path, window: Window) -> list[ProviderHealth]:
 
 
 def tries(path: Path, window: Window) -> dict[tuple[str, str], list[float]]:
-    """The same from the quarters of an hour, which are right: tries, successes, refusals, failures of each model."""
+    """The expected health, from the quarters of an hour: tries, successes, refusals, failures of each model."""
     sums: dict[tuple[str, str], list[float]] = {}
     for (start, provider, model), numbers in kept_buckets(path)["attempts"].items():
         if window.start <= int(str(start)) < window.end:
