@@ -82,7 +82,7 @@ class AtomicFile:
         if not target.parent.is_dir():
             raise DatabaseError(f"{target.parent} is not a folder; create it, or choose another one")
         own = [source, *(Path(f"{source}{suffix}") for suffix in _SUFFIXES)]
-        if any(path == target or (path.exists() and target.exists() and path.samefile(target)) for path in own):
+        if any(path == target or _is_same_file(path, target) for path in own):
             raise DatabaseError(f"{target} belongs to the database itself; choose another name")
         self._refuse_existing()
 
@@ -104,3 +104,10 @@ def _is_locked_and_in_place(path: Path, descriptor: int) -> bool:
     if not try_lock(descriptor):
         raise DatabaseError(f"{path} is being written by another process; wait for it, or choose another name")
     return is_at_path(descriptor, path)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False

@@ -258,5 +258,8 @@ def _find_file(path: Path) -> Path:
 
 
 def _has_write_ahead_log(path: Path) -> bool:
-    log = path.with_name(path.name + "-wal")
-    return log.exists() and log.stat().st_size > 0
+    # One look, not two: whoever closes the file last deletes its log.
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False

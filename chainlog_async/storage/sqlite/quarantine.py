@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +29,8 @@ def move_away(path: Path, damaged: FileIdentity | None) -> Path | None:
         target = _free_name(path, "corrupt")
         # The log first: a database without its log would open as if nothing were missing.
         for suffix in (*LOG_SUFFIXES, ""):
-            source = Path(f"{path}{suffix}")
-            if source.exists():
-                source.rename(f"{target}{suffix}")
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{target}{suffix}")
         return target
 
 

@@ -230,3 +230,14 @@ async def test_a_closing_can_be_cancelled_anywhere(how: How, tmp_path: Path) -> 
 
     async for outcome in cancel_at_every_step(open_and_close, how):
         assert not lasting_workers(workers()), f"step {outcome.step}"
+
+
+async def test_a_log_that_vanishes_while_it_is_opened_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever closes the file last deletes its -wal, at any moment of another's opening."""
+    path = tmp_path / "requests.db"
+    await close_connection(await initialize_database(path))
+    real = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda self: self.name.endswith("-wal") or real(self))
+    await close_connection(await initialize_database(path))
