@@ -15,6 +15,7 @@ from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.entry.redaction import Redactor
+from chainlog_async.entry.repair import encode_repaired
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import connection_of, storage_of
 from chainlog_async.writer.gil_yield import GilYielder
@@ -85,16 +86,21 @@ class RequestLogger:
     def log_request(self, entry: RequestLogEntry) -> bool:
         """Accepts the entry and returns at once, from any thread.
 
-        Returns False when it was not accepted: a value cannot be stored, the queue is full, or the log is shut down.
-        That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or for
-        what the entry holds. Raises `ForkedError` in a process that was forked after the log was opened.
+        Returns False when it was not accepted: a required field cannot be stored, the queue is full, or the log is shut
+        down. That is counted in `statistics` and logged at most once a minute per reason; it never raises for load or
+        for what the entry holds. An optional value that cannot be stored is cut, converted or left out; see
+        `Statistics.repaired`. Raises `ForkedError` in a process that was forked after the log was opened.
         """
         # A local name, because Python 3.11 is slow at calling an attribute.
         put = self._put
         try:
-            put(encode_line(entry, self._redact) + b"\n")
+            try:
+                line = encode_line(entry, self._redact)
+            except InvalidEntryError as error:
+                self._submit_repaired(entry, error)
+            else:
+                put(line + b"\n")
         except InvalidEntryError as error:
-            self._queue.refuse_invalid()
             self._queue.report("invalid", str(error))
         except QueueFullError as error:
             self._queue.report("queue_full", str(error))
@@ -174,7 +180,17 @@ class RequestLogger:
     def _submit(self, entry: RequestLogEntry, *, watch: bool = False) -> int:
         try:
             line = encode_line(entry, self._redact)
+        except InvalidEntryError as error:
+            return self._submit_repaired(entry, error, watch=watch)
+        return self._queue.put(line + b"\n", watch=watch)
+
+    def _submit_repaired(self, entry: RequestLogEntry, refusal: InvalidEntryError, *, watch: bool = False) -> int:
+        try:
+            line, fields = encode_repaired(entry, self._redact)
         except InvalidEntryError:
             self._queue.refuse_invalid()
             raise
-        return self._queue.put(line + b"\n", watch=watch)
+        number = self._queue.put(line + b"\n", watch=watch)
+        self._queue.note_repaired(fields)
+        self._queue.report("repaired", f"{refusal}; the entry is stored without it or with what could be kept")
+        return number

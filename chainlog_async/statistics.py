@@ -54,6 +54,12 @@ class EntryCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Entries of dead writers that this one committed; not part of the sum above."""
     truncated: int
     """Truncated lines at the end of dead writers' journals: entries whose `log_request` never returned."""
+    repaired: dict[str, int]
+    """Accepted entries of which a value could not be stored as it was, by field; only fields where that occurred.
+
+    The value was cut, converted or left out, and the metadata of the request names the field under
+    ``chainlog_repaired``.
+    """
     batches: int
     """Batches committed."""
     batch_entries: Histogram

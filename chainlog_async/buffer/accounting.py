@@ -16,6 +16,7 @@ class Accounting:
         self.written = self.replayed = self.truncated = self.batches = 0
         self.batch_entries = Tally(BATCH_BOUNDS)
         self.last_commit_at: int | None = None
+        self.repaired: Counter[str] = Counter()
         self._refused = 0
         self._dropped: Counter[DropReason] = Counter()
         # A signal handler may interrupt any update below, or another handler. `+=` is not atomic and would lose a

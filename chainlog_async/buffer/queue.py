@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.batch import Batch
@@ -128,8 +128,13 @@ class EntryQueue:
         with self._lock:
             self._accounting.refuse("invalid")
 
+    def note_repaired(self, fields: Iterable[str]) -> None:
+        """Counts an accepted entry of which these fields could not be stored as they were."""
+        with self._lock:
+            self._accounting.repaired.update(fields)
+
     def report(self, reason: str, detail: str) -> None:
-        """Logs a refusal, at most once a minute per reason."""
+        """Logs a refusal or a repair, at most once a minute per reason."""
         if not self._is_owned():
             self._log_throttle.warn(reason, detail)
 
@@ -391,6 +396,7 @@ class EntryQueue:
                 journal_error=self.journal_error,
                 replayed=accounting.replayed,
                 truncated=accounting.truncated,
+                repaired=dict(accounting.repaired),
                 batches=accounting.batches,
                 batch_entries=accounting.batch_entries.histogram(),
                 last_commit_at=accounting.last_commit_at,

@@ -82,22 +82,23 @@ def _clean_attempt(attempt: object, redact: Callable[[str], str]) -> object:
 def _clean_metadata(metadata: object, redact: Callable[[str], str]) -> object:
     if not isinstance(metadata, Mapping):
         raise InvalidEntryError(f"metadata is {type(metadata).__name__}; give a dict, or None")
-    clean = _without_secrets(metadata, redact)
+    clean = redact_metadata(metadata, redact)
     if (size := len(_encode(clean))) > MAX_METADATA_BYTES:
         raise InvalidEntryError(f"metadata takes {size} bytes of JSON; the maximum is {MAX_METADATA_BYTES}")
     return clean
 
 
-def _without_secrets(value: object, redact: Callable[[str], str]) -> object:
+def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
+    """Returns a copy with secrets redacted: by their form, or by the name of the item that holds them."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
         return {
             name: REDACTED
             if isinstance(item, str) and isinstance(name, str) and _SECRET_NAME.search(name)
-            else _without_secrets(item, redact)
+            else redact_metadata(item, redact)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_without_secrets(item, redact) for item in value]
+        return [redact_metadata(item, redact) for item in value]
     return value

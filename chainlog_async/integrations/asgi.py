@@ -6,6 +6,7 @@ pass through; the handler adds what only it knows with `attempt`, `record_attemp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -95,9 +96,17 @@ class ChainLogMiddleware:
         try:
             entry = call.entry(error, chain_name=self._chain_name, provider_id=self._provider_id)
             if self._cost is not None and entry.cost_usd is None:
-                entry = msgspec.structs.replace(entry, cost_usd=self._cost(entry))
+                entry = msgspec.structs.replace(entry, cost_usd=self._cost_of(entry, self._cost))
             self._chainlog.log_request(entry)
         except ChainlogError as refusal:
             self._log_throttle.warn("asgi", f"a request was not recorded: {refusal}")
         except Exception as bug:  # noqa: BLE001  # a failure to record must not affect the request
             self._log_throttle.warn("asgi", f"a request was not recorded: {name_error(bug)}")
+
+    def _cost_of(self, entry: RequestLogEntry, cost: Callable[[RequestLogEntry], float | None]) -> float | None:
+        try:
+            return cost(entry)
+        except Exception as bug:  # noqa: BLE001  # a price that is missing must not cost the row
+            self._log_throttle.warn("asgi cost", f"the cost of a request is unknown: {name_error(bug)}")
+            # No number, so it is left out, counted, and named in the row.
+            return math.nan

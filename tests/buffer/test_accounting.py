@@ -32,8 +32,14 @@ from tests.support.writing import (
     write_lock,
 )
 
-GOOD: list[dict[str, object]] = [{}, {"model": '"quoted"\n😀'}, {"error_message": "\x01" * 4_000}, {"model": "refused"}]
-BAD: list[dict[str, object]] = [{"http_status": 99}, {"model": None}, {"model": "\0"}, {"latency_ms": float("nan")}]
+GOOD: list[dict[str, object]] = [
+    {},
+    {"model": '"quoted"\n😀'},
+    {"error_message": "\x01" * 4_000},
+    {"model": "refused"},
+    {"cost_usd": -1},
+]
+BAD: list[dict[str, object]] = [{"http_status": 99}, {"model": None}, {"timestamp": -1}, {"latency_ms": float("nan")}]
 
 
 class Bookkeeping(RuleBasedStateMachine):

@@ -19,6 +19,8 @@ from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, now_ms
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_COUNT, MAX_ERROR_CHARS, MAX_NAME_CHARS
+from chainlog_async.entry.redaction import Redactor
+from chainlog_async.entry.repair import encode_repaired
 from chainlog_async.errors import InvalidEntryError
 from tests.support.entries import entry
 from tests.support.writing import opened, query, settings_for
@@ -278,6 +280,15 @@ def row_of(good: RequestLogEntry) -> tuple[object, ...]:
     )
 
 
+def is_repairable(candidate: RequestLogEntry) -> bool:
+    """Whether `encode_repaired` accepts it."""
+    try:
+        encode_repaired(candidate, Redactor())
+    except InvalidEntryError:
+        return False
+    return True
+
+
 STORED = (
     "SELECT timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, total_tokens, http_status, "
     "attempts, error_message, latency_ms FROM request_logs WHERE id > ? ORDER BY id"
@@ -294,7 +305,7 @@ def is_good(candidate: RequestLogEntry) -> bool:
 
 
 def test_whatever_is_accepted_is_stored_exactly(tmp_path: Path) -> None:
-    """Every accepted entry, whatever Unicode it holds, is read back as it was; every other one is counted."""
+    """Every entry that needs no repair, whatever Unicode it holds, is read back as it was; refusals are counted."""
     db_path = tmp_path / "log.db"
     with opened(settings_for(db_path)) as (chainlog, portal):
 
@@ -303,17 +314,18 @@ def test_whatever_is_accepted_is_stored_exactly(tmp_path: Path) -> None:
         def check(batch: list[RequestLogEntry]) -> None:
             before = chainlog.statistics()
             ((last_id,),) = query(db_path, "SELECT COALESCE(MAX(id), 0) FROM request_logs")
-            good = [each for each in batch if is_good(each)]
-            assert [chainlog.log_request(each) for each in batch] == [is_good(each) for each in batch]
+            kept = [each for each in batch if is_good(each) or is_repairable(each)]
+            assert [chainlog.log_request(each) for each in batch] == [each in kept for each in batch]
             portal.call(chainlog.flush)
             rows = query(db_path, STORED, last_id)
-            assert [row[:-1] for row in rows] == [row_of(each) for each in good]
-            for row, each in zip(rows, good, strict=True):
-                # Exact but for a tie that the decimal digits of a double do not mark_committed.
-                assert abs(float(str(row[-1])) - each.latency_ms) <= 0.5 + 1e-3
+            for row, each in zip(rows, kept, strict=True):
+                if is_good(each):
+                    assert row[:-1] == row_of(each)
+                    # Exact but for a tie that the decimal digits of a double do not settle.
+                    assert abs(float(str(row[-1])) - each.latency_ms) <= 0.5 + 1e-3
             after = chainlog.statistics()
-            assert after.written - before.written == len(good)
-            assert after.dropped.get("invalid", 0) - before.dropped.get("invalid", 0) == len(batch) - len(good)
+            assert after.written - before.written == len(kept)
+            assert after.dropped.get("invalid", 0) - before.dropped.get("invalid", 0) == len(batch) - len(kept)
 
         check()
 
@@ -356,7 +368,7 @@ def test_a_bad_value_costs_that_entry_only(tmp_path: Path, field: str) -> None:
     db_path = tmp_path / "log.db"
     with opened(settings_for(db_path)) as (chainlog, portal):
         accepted = [
-            chainlog.log_request(each) for each in (entry(), bent(field, "\0"), entry(), bent(field, b"x"), entry())
+            chainlog.log_request(each) for each in (entry(), bent(field, None), entry(), bent(field, b"x"), entry())
         ]
         portal.call(chainlog.flush)
         statistics = chainlog.statistics()

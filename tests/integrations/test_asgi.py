@@ -6,7 +6,9 @@ import asyncio
 import gzip
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
 from fastapi import FastAPI
@@ -19,7 +21,7 @@ from starlette.routing import Mount, Route
 
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.common.clock import now_ms
-from chainlog_async.integrations.asgi import ChainLogMiddleware, describe_request, record_attempt
+from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, describe_request, record_attempt
 from chainlog_async.usage.time_window import Window
 from tests.support.gateways import App, rows_of, serving
 
@@ -289,14 +291,68 @@ async def test_a_log_that_is_not_open_never_costs_a_request(
 async def test_a_price_list_that_fails_never_costs_a_request(
     chainlog: ChainLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error of `cost` is a line in the log, and the client has its answer."""
+    """An error of `cost` is a line in the log, the client has its answer, and the row says that the cost is missing."""
 
     def cost(entry: RequestLogEntry) -> float:
         raise KeyError(entry.model)
 
     async with serving(gateway(answer, chainlog, cost=cost), chainlog) as client:
         assert (await client.post("/v1/chat/completions", json=QUESTION)).json() == ANSWER
+        (row,) = await rows_of(chainlog)
+        assert chainlog.statistics().repaired == {"cost_usd": 1}
     assert "KeyError at test_asgi.py" in caplog.text
+    assert row["cost_usd"] is None
+    assert row["metadata"] == {"chainlog_repaired": ["cost_usd"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [(Decimal("0.25"), 0.25), (math.nan, None), (math.inf, None), (-1, None), ("0.25", None)],
+    ids=repr,
+)
+async def test_an_odd_cost_never_costs_the_row(chainlog: ChainLog, given: object, stored: float | None) -> None:
+    """A Decimal is stored as a number; what is no cost is left out, and the row says so."""
+    async with serving(gateway(answer, chainlog, cost=lambda _: given), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+    assert row["cost_usd"] == stored
+    assert row["metadata"] == {"chainlog_repaired": ["cost_usd"]}
+
+
+@pytest.mark.parametrize("text", ["m" * 300, "null\0byte", "half \ud83d"], ids=ascii)
+async def test_no_text_that_a_handler_passes_on_costs_the_row(chainlog: ChainLog, text: str) -> None:
+    """A client's model name, or a provider's error text, may go to `attempt` and `describe_request` as it is."""
+
+    async def handler(_request: Request) -> Response:
+        describe_request(caller=text, request_id=text, metadata={"note": text})
+        with attempt("groq", text) as tried:
+            tried.http_status, tried.error_message = 429, text
+        record_attempt(provider_id=text, model=text, http_status=99, latency_ms=-1, error_message=text)
+        return JSONResponse({"error": {}}, 429)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+        assert chainlog.statistics().dropped == {}
+    assert row["http_status"] == 429
+    assert isinstance(row["attempt_trail"], list)
+    assert len(row["attempt_trail"]) == 2
+    assert isinstance(row["metadata"], dict)
+    assert "attempt_trail" in row["metadata"]["chainlog_repaired"]
+
+
+async def test_metadata_that_are_no_mapping_never_break_the_request(chainlog: ChainLog) -> None:
+    """What a handler describes with is not checked in the handler, where an error would reach the client."""
+
+    async def handler(_request: Request) -> Response:
+        describe_request(metadata={"tier": 2})
+        describe_request(metadata="tier 3")  # type: ignore[arg-type]  # that is the point
+        return JSONResponse(ANSWER)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        assert (await client.post("/v1/chat/completions", json=QUESTION)).status_code == 200
+        (row,) = await rows_of(chainlog)
+    assert row["metadata"] == {"chainlog_repaired": ["metadata"]}
 
 
 async def test_other_scopes_pass(chainlog: ChainLog) -> None:

@@ -23,8 +23,9 @@ from chainlog_async.cli.imports.progress import BadLine, ImportDisplay
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, duration, number, plain, print_json
 from chainlog_async.cli.signals import signals_to
-from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import RequestLogEntry
+from chainlog_async.entry.redaction import Redactor
+from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import InvalidEntryError, QueueFullError
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
@@ -120,9 +121,10 @@ class ImportRun:
 
     async def _check_all(self, spools: ExitStack) -> None:
         """Checks every line, and copies what cannot be read twice to a temporary file."""
+        redact = Redactor()
 
         async def check(entry: RequestLogEntry) -> None:
-            encode_line(entry)
+            encode_storable(entry, redact)
 
         self._display.begin("checking")
         for path in self._paths:

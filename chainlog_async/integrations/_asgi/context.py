@@ -63,10 +63,12 @@ class RequestNotes:
 
     def describe(self, description: Description) -> None:
         """Adds a description; later values replace earlier ones, metadata are merged."""
-        metadata = {**(self.description.get("metadata") or {}), **(description.get("metadata") or {})}
+        before, added = self.description.get("metadata"), description.get("metadata")
         self.description.update(description)
-        if metadata:
-            self.description["metadata"] = metadata
+        if isinstance(before, Mapping) and isinstance(added, Mapping):
+            self.description["metadata"] = {**before, **added}
+        elif added is None and before is not None:
+            self.description["metadata"] = before
 
     def add(self, tried: Tried) -> None:
         """Counts the attempt, and keeps the last `MAX_ATTEMPTS` of them."""

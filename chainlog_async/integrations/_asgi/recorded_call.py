@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import perf_counter
 
 from chainlog_async.entry.model import MAX_NAME_CHARS, RequestLogEntry
+from chainlog_async.entry.text import as_text
 
 from .context import RequestNotes, name_error
 from .messages import ObservedRequest, ObservedResponse
@@ -139,10 +140,11 @@ class RecordedCall:
         self._asked.note(message)
 
 
-def _name(text: str) -> str:
-    """Returns a name that can be stored: clients choose the model, and their choice must not cost the row."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_NAME_CHARS]
+def _name(value: object) -> str:
+    """Returns a name that can be stored, whatever the client or the handler gave: it must not cost the row."""
+    return as_text(value)[:MAX_NAME_CHARS]
 
 
 def _name_or_none(text: str | None) -> str | None:
-    return None if text is None else _name(text)
+    # Anything but a str is left to the log, which converts it or leaves it out, and says so in the row.
+    return _name(text) if isinstance(text, str) else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Iterable
 
 import msgspec
@@ -59,6 +60,9 @@ def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
     except (msgspec.DecodeError, RecursionError) as error:
         if _begins_with_object_line(body):
             return _lines(body)
+        if isinstance(elements := _loosely_decoded(body), list):
+            # Each with its fault still in it, so that it is rejected by itself.
+            return ((index, json.dumps(element).encode()) for index, element in enumerate(elements))
         raise ApiError(
             400,
             f"the body is not JSON ({error}); send an entry, an array of entries, or NDJSON as application/x-ndjson",
@@ -72,11 +76,15 @@ def _lines(body: bytes) -> Iterable[Document]:
 
 def _begins_with_object_line(body: bytes) -> bool:
     first = body.lstrip(JSON_SPACE).partition(b"\n")[0]
+    return first.startswith(b"{") and isinstance(_loosely_decoded(first), dict)
+
+
+def _loosely_decoded(body: bytes) -> object:
+    """Decodes JSON that may hold lone surrogates, such as half an emoji, which msgspec refuses; else returns None."""
     try:
-        _document.decode(first)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return first.startswith(b"{")
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _too_large(max_bytes: int) -> ApiError:

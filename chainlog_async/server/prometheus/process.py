@@ -9,6 +9,7 @@ from typing import get_args
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 import chainlog_async
+from chainlog_async.entry.model import ENTRY_FIELDS
 from chainlog_async.statistics import DropReason, Health, Statistics
 
 from .histograms import cumulative_buckets
@@ -47,6 +48,12 @@ def _entry_metrics(statistics: Statistics) -> Iterator[Metric]:
         "Truncated lines at the ends of dead writers' journals.",
         statistics.truncated,
     )
+    repaired = CounterMetricFamily(
+        "chainlog_repaired_fields", "Values that were cut, converted or left out to store an entry.", labels=["field"]
+    )
+    for field in ENTRY_FIELDS:
+        repaired.add_metric([field], statistics.repaired.get(field, 0))
+    yield repaired
 
 
 def _pending_metrics(statistics: Statistics) -> Iterator[Metric]:

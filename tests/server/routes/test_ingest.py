@@ -45,14 +45,46 @@ async def test_camel_case_names_are_taken_too(tmp_path: Path) -> None:
 
 async def test_bad_elements_of_an_array_cost_only_themselves(tmp_path: Path) -> None:
     """Of an array the good entries are accepted, and each bad one is named with its index and reason."""
-    sent = [entry(), entry(prompt_tokens=-1), 5, entry(), {"chain_name": "c"}]
+    sent = [entry(), entry(http_status=-1), 5, entry(), {"chain_name": "c"}]
     async with running(service_settings(tmp_path)) as client:
         reply = await client.post("/v1/logs", json=sent)
         accounting = await settled(client)
     assert reply.status_code == 202
     assert reply.json()["accepted"] == accounting["written"] == 2
     assert [rejected["index"] for rejected in reply.json()["rejected"]] == [1, 2, 4]
-    assert "prompt_tokens" in reply.json()["rejected"][0]["error"]
+    assert "http_status" in reply.json()["rejected"][0]["error"]
+
+
+HALF_AN_EMOJI = rb'"cut \ud83d"'
+
+
+async def test_half_an_emoji_costs_one_element(tmp_path: Path) -> None:
+    """Of an array, the entry whose text was cut inside an emoji is rejected, and the others are accepted."""
+    bad = lines(entry(model="MODEL")).replace(b'"MODEL"', HALF_AN_EMOJI)
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=b"[" + b",".join([lines(entry()), bad, lines(entry())]) + b"]")
+        accounting = await settled(client)
+    assert (reply.status_code, reply.json()["accepted"], accounting["written"]) == (202, 2, 2)
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [1]
+    assert "surrogate" in reply.json()["rejected"][0]["error"]
+
+
+async def test_half_an_emoji_in_the_first_line_costs_one_line(tmp_path: Path) -> None:
+    """NDJSON that does not say that it is is recognized by its first line, even when that one cannot be stored."""
+    bad = lines(entry(model="MODEL")).replace(b'"MODEL"', HALF_AN_EMOJI)
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=b"\n".join([bad.strip(), lines(entry()), lines(entry())]))
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 2)
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [0]
+
+
+async def test_an_entry_with_an_odd_value_is_accepted(tmp_path: Path) -> None:
+    """An optional value that cannot be stored is left out, and the statistics count it under its field."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", json=entry(cost_usd=-1, prompt_tokens=120.0))
+        statistics = (await client.get("/v1/statistics")).json()
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 1)
+    assert statistics["repaired"] == {"cost_usd": 1, "prompt_tokens": 1}
 
 
 async def test_bytes_that_are_not_utf8_cost_one_element(tmp_path: Path) -> None:

@@ -1,0 +1,242 @@
+"""Makes an entry storable when a value of it is not, so that an odd detail never costs the row.
+
+Runs only after `encode_line` has refused an entry. Texts are cut and cleaned, numbers are converted where nothing is
+lost, and any other odd value of an optional field is left out. The metadata names these fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from chainlog_async.errors import InvalidEntryError
+
+from .line import encode_line
+from .metadata import cut_metadata, storable_metadata
+from .model import (
+    ENTRY_FIELDS,
+    MAX_ATTEMPTS,
+    MAX_COST_USD,
+    MAX_COUNT,
+    MAX_ERROR_CHARS,
+    MAX_NAME_CHARS,
+    Attempt,
+    RequestLogEntry,
+)
+from .sanitize import MAX_METADATA_BYTES
+from .text import as_text, clean_text
+
+REPAIRED_KEY = "chainlog_repaired"
+"""Key in the metadata of a repaired request: the list of its fields that were changed or left out."""
+
+_MAX_UNREDACTED_CHARS = 2 * MAX_ERROR_CHARS + 1
+"""Length to which an error text is cut here: one more than is searched for secrets before it is cut to its bound."""
+
+_MARK_BYTES = len(msgspec.json.encode({REPAIRED_KEY: ENTRY_FIELDS}))
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_storable(entry: RequestLogEntry, redact: Callable[[str], str]) -> bytes:
+    """Encodes an entry, repaired if need be. Raises `InvalidEntryError` when `encode_repaired` does."""
+    try:
+        return encode_line(entry, redact)
+    except InvalidEntryError:
+        return encode_repaired(entry, redact)[0]
+
+
+def encode_repaired(entry: RequestLogEntry, redact: Callable[[str], str]) -> tuple[bytes, tuple[str, ...]]:
+    """Encodes an entry that `encode_line` refused. Returns the line, and the names of the fields that were repaired.
+
+    Raises `InvalidEntryError` when a required field cannot be made storable: a name that is not a str, a latency that
+    is negative or not a number, a status outside 100 to 599, or a timestamp before the epoch or in the far future.
+    """
+    if not isinstance(entry, RequestLogEntry):
+        # Refused again, with the message that says what it is.
+        return encode_line(entry, redact), ()
+    changed: dict[str, object] = {}
+    for name, repair in _REPAIRS.items():
+        value: object = getattr(entry, name)
+        repaired = repair(value)
+        if not _is_same(repaired, value):
+            changed[name] = repaired
+    metadata = {} if entry.metadata is None else _metadata(entry.metadata, redact)
+    if not _fits(entry.metadata):
+        changed["metadata"] = metadata
+    if not changed:
+        return encode_line(entry, redact), ()
+    marked = {**cut_metadata(metadata, MAX_METADATA_BYTES - _MARK_BYTES), REPAIRED_KEY: list(changed)}
+    return encode_line(msgspec.structs.replace(entry, **changed | {"metadata": marked}), redact), tuple(changed)
+
+
+def _is_same(repaired: object, value: object) -> bool:
+    if repaired is value:
+        return True
+    try:
+        # A bool is an int, but not to JSON.
+        is_alike = isinstance(value, bool) is isinstance(repaired, bool)
+        return is_alike and isinstance(value, type(repaired)) and bool(repaired == value)
+    except Exception:  # noqa: BLE001  # a field may hold anything at all
+        return False
+
+
+# -- metadata --------------------------------------------------------------------------------------------------------
+
+
+def _metadata(value: object, redact: Callable[[str], str]) -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        return {}
+    try:
+        return storable_metadata(value, redact)
+    except Exception:  # noqa: BLE001  # a mapping of somebody else's may fail when it is read
+        return {}
+
+
+def _fits(metadata: object) -> bool:
+    """Whether the metadata can be stored as it is, with the mark beside it."""
+    try:
+        return metadata is None or (
+            isinstance(metadata, Mapping) and len(_encode(metadata)) <= MAX_METADATA_BYTES - _MARK_BYTES
+        )
+    except Exception:  # noqa: BLE001  # it may hold anything at all
+        return False
+
+
+# -- the other fields, one value each; what cannot be stored becomes None or the default ------------------------------
+
+
+def _name(value: object) -> object:
+    """Cuts and cleans a str; leaves anything else as it is, to be refused."""
+    return clean_text(str.__str__(value)[:MAX_NAME_CHARS]) if isinstance(value, str) else value
+
+
+def _optional_name(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | bytes | bytearray | int):
+        return None
+    return as_text(value)[:MAX_NAME_CHARS]
+
+
+def _message(value: object) -> str | None:
+    return None if value is None else as_text(value)[:_MAX_UNREDACTED_CHARS]
+
+
+def _number(value: object) -> int | float | None:
+    """Returns a finite number as int or float; None for anything else, and for a bool."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
+        return None
+    if isinstance(value, int):
+        return int.__int__(value)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _up_to(maximum: int) -> Callable[[object], int | float | None]:
+    def repair(value: object) -> int | float | None:
+        number = _number(value)
+        return number if number is not None and 0 <= number <= maximum else None
+
+    return repair
+
+
+_duration = _up_to(MAX_COUNT)
+
+
+def _count(value: object) -> int | None:
+    number = _duration(value)
+    return int(number) if number is not None and number == int(number) else None
+
+
+def _count_or(default: int) -> Callable[[object], int]:
+    def repair(value: object) -> int:
+        count = _count(value)
+        return default if count is None else count
+
+    return repair
+
+
+def _required_number(value: object) -> object:
+    number = _number(value)
+    return value if number is None else number
+
+
+def _required_whole(value: object) -> object:
+    number = _number(value)
+    return int(number) if isinstance(number, float) and number == int(number) else value
+
+
+def _timestamp(value: object) -> object:
+    # time.time() * 1000 is a float.
+    number = _number(value)
+    return int(number) if isinstance(number, float) else value
+
+
+def _flag(value: object) -> bool | None:
+    return bool(value) if isinstance(value, int) and value in (0, 1) else None
+
+
+def _trail(value: object) -> object:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+        return None
+    # The last attempt answered, or failed finally.
+    given = list(value) if len(value) <= MAX_ATTEMPTS else [*value[: MAX_ATTEMPTS - 1], value[-1]]
+    attempts = [_attempt(attempt) for attempt in given]
+    if len(given) == len(value) and all(map(_is_same_attempt, attempts, given)):
+        return value
+    return [attempt for attempt in attempts if attempt is not None] or None
+
+
+def _attempt(value: object) -> Attempt | None:
+    """Repairs one attempt; None when it does not name the provider and the model that were called."""
+    names = Attempt.__struct_fields__
+    if isinstance(value, Mapping):
+        fields = {name: value.get(name) for name in names}
+    elif isinstance(value, Attempt):
+        fields = {name: getattr(value, name) for name in names}
+    else:
+        return None
+    provider_id, model, status = _name(fields["provider_id"]), _name(fields["model"]), _count(fields["http_status"])
+    if not isinstance(provider_id, str) or not isinstance(model, str):
+        return None
+    return Attempt(
+        provider_id=provider_id,
+        model=model,
+        http_status=status if status is not None and 100 <= status <= 599 else None,
+        latency_ms=_duration(fields["latency_ms"]),
+        error_message=_message(fields["error_message"]),
+    )
+
+
+def _is_same_attempt(repaired: Attempt | None, value: object) -> bool:
+    try:
+        return repaired is not None and _encode(repaired) == _encode(msgspec.convert(value, Attempt))
+    except Exception:  # noqa: BLE001  # it may hold anything at all
+        return False
+
+
+_REPAIRS: dict[str, Callable[[object], object]] = {
+    "timestamp": _timestamp,
+    "chain_name": _name,
+    "provider_id": _name,
+    "model": _name,
+    "prompt_tokens": _count_or(0),
+    "completion_tokens": _count_or(0),
+    "total_tokens": _count,
+    "latency_ms": _required_number,
+    "http_status": _required_whole,
+    "attempts": _count_or(1),
+    "error_message": _message,
+    "request_id": _optional_name,
+    "caller": _optional_name,
+    "ttft_ms": _duration,
+    "cost_usd": _up_to(MAX_COST_USD),
+    "streamed": _flag,
+    "cached_tokens": _count,
+    "attempt_trail": lambda value: None if value is None else _trail(value),
+}

@@ -1,0 +1,249 @@
+"""An odd value of an optional field never costs the row: it is cut, converted or left out, and the row says so."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chainlog_async import Attempt, ChainLog, RequestLogEntry
+from chainlog_async.entry.line import check_line, encode_line
+from chainlog_async.entry.model import ENTRY_FIELDS, MAX_ATTEMPTS, MAX_NAME_CHARS
+from chainlog_async.entry.redaction import REDACTED, Redactor
+from chainlog_async.entry.repair import REPAIRED_KEY, encode_repaired
+from chainlog_async.entry.sanitize import MAX_METADATA_BYTES
+from chainlog_async.errors import InvalidEntryError
+from tests.support.entries import entry
+from tests.support.writing import settings_for
+
+REQUIRED = ("timestamp", "chain_name", "provider_id", "model", "latency_ms", "http_status")
+CUT = "cut \ud83d"
+SOUND = "cut \N{REPLACEMENT CHARACTER}"
+
+
+class Hostile:
+    """A value that raises whatever is asked of it."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no comparison")
+
+    __hash__ = None  # type: ignore[assignment]  # that is the point
+
+
+class Mute:
+    """A value without a text; unlike `Hostile`, hypothesis can show it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    def __repr__(self) -> str:
+        return "mute"
+
+
+class HostileMapping(dict[str, object]):
+    """A dict of somebody's own that cannot be read."""
+
+    def items(self) -> Any:  # noqa: ANN401  # it never returns
+        """Fails."""
+        raise RuntimeError("no items")
+
+
+def repaired(**overrides: object) -> dict[str, Any]:
+    """The fields of the line that such an entry becomes."""
+    line, fields = encode_repaired(entry(**overrides), Redactor())
+    check_line(line)
+    values = dict(zip(ENTRY_FIELDS, json.loads(line), strict=True))
+    assert values["metadata"][REPAIRED_KEY] == list(fields)
+    return values
+
+
+ODD_VALUES: list[tuple[str, object, object]] = [
+    ("model", "m" * 300, "m" * MAX_NAME_CHARS),
+    ("model", CUT, SOUND),
+    ("provider_id", "a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+    ("chain_name", "c" * 10_000, "c" * MAX_NAME_CHARS),
+    ("error_message", CUT, SOUND),
+    ("error_message", "a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+    ("error_message", b"caf\xe9", "caf\N{REPLACEMENT CHARACTER}"),
+    ("error_message", ValueError("late"), "ValueError: late"),
+    ("error_message", Hostile(), "Hostile"),
+    ("request_id", 7, "7"),
+    ("request_id", "r" * 257, "r" * MAX_NAME_CHARS),
+    ("request_id", b"abc", "abc"),
+    ("caller", ["team"], None),
+    ("caller", "a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+    ("prompt_tokens", 120.0, 120),
+    ("prompt_tokens", -1, 0),
+    ("prompt_tokens", None, 0),
+    ("completion_tokens", "9", 0),
+    ("completion_tokens", math.nan, 0),
+    ("total_tokens", 10**30, None),
+    ("total_tokens", 3.0, 3),
+    ("attempts", -1, 1),
+    ("attempts", None, 1),
+    ("ttft_ms", math.nan, None),
+    ("ttft_ms", -0.5, None),
+    ("ttft_ms", Decimal("1.5"), 1.5),
+    ("cost_usd", Decimal("0.25"), 0.25),
+    ("cost_usd", Decimal("NaN"), None),
+    ("cost_usd", Decimal("sNaN"), None),
+    ("cost_usd", math.nan, None),
+    ("cost_usd", math.inf, None),
+    ("cost_usd", -1, None),
+    ("cost_usd", 10**400, None),
+    ("cost_usd", "0.01", None),
+    ("cost_usd", True, None),
+    ("streamed", 1, True),
+    ("streamed", "yes", None),
+    ("cached_tokens", 64.0, 64),
+    ("cached_tokens", 1.5, None),
+    ("timestamp", 1_764_000_000_000.5, 1_764_000_000_000),
+    ("http_status", 429.0, 429),
+    ("latency_ms", Decimal("12.5"), 12.5),
+    ("attempt_trail", "groq", None),
+    ("attempt_trail", [{"provider_id": "groq"}], None),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "stored"), ODD_VALUES, ids=lambda value: type(value).__name__)
+def test_an_odd_value_is_made_storable_or_left_out(field: str, value: object, stored: object) -> None:
+    """The row is kept, holds what could be kept of the value, and names the field in its metadata."""
+    with pytest.raises(InvalidEntryError):
+        encode_line(entry(**{field: value}))
+    values = repaired(**{field: value})
+    assert values[field] == stored
+    assert values["metadata"] == {REPAIRED_KEY: [field]}
+
+
+def test_an_odd_attempt_costs_only_its_odd_values() -> None:
+    """Attempts are repaired one by one; only one that names no provider or model is left out."""
+    trail = [
+        Attempt(provider_id="a" * 300, model=CUT, http_status=99, latency_ms=math.nan, error_message="x\0y"),
+        {"provider_id": "b", "model": "m", "http_status": 200.0, "status": 1},
+        {"provider_id": "c"},
+        5,
+        Attempt(provider_id="d", model="m", http_status=200),
+    ]
+    assert repaired(attempt_trail=trail)["attempt_trail"] == [
+        {"provider_id": "a" * MAX_NAME_CHARS, "model": SOUND, "error_message": "x\N{REPLACEMENT CHARACTER}y"},
+        {"provider_id": "b", "model": "m", "http_status": 200},
+        {"provider_id": "d", "model": "m", "http_status": 200},
+    ]
+
+
+def test_of_too_many_attempts_the_last_is_kept() -> None:
+    """The last attempt answered, or failed finally; the number of attempts stays what the gateway said."""
+    trail = [Attempt(provider_id=f"p{n}", model="m") for n in range(MAX_ATTEMPTS + 50)]
+    values = repaired(attempt_trail=trail, attempts=len(trail))
+    assert len(values["attempt_trail"]) == MAX_ATTEMPTS
+    assert values["attempt_trail"][-1]["provider_id"] == trail[-1].provider_id
+    assert values["attempts"] == len(trail)
+
+
+def test_metadata_that_json_cannot_hold_becomes_what_it_can() -> None:
+    """Keys and values become text, numbers that JSON lacks become null, and what is sound stays as it is."""
+    metadata = {"env": "prod", 7: (1, {2}), "bad": CUT, "big": 2**80, "at": Path("/tmp/x"), "raw": b"x"}
+    assert repaired(metadata=metadata)["metadata"] == {
+        "env": "prod",
+        "7": [1, [2]],
+        "bad": SOUND,
+        "big": float(2**80),
+        "at": "/tmp/x",
+        "raw": "x",
+        REPAIRED_KEY: ["metadata"],
+    }
+
+
+def test_metadata_that_is_too_large_is_cut_in_its_order() -> None:
+    """First items stay, a long text is cut, and the mark always has room."""
+    values = repaired(metadata={"first": 1, "text": "é" * 5_000, "list": ["x" * 5_000], "last": 2})
+    assert values["metadata"]["first"] == 1
+    assert values["metadata"]["text"].startswith("é" * 500)
+    assert "list" not in values["metadata"]
+    assert len(json.dumps(values["metadata"], ensure_ascii=False).encode()) <= MAX_METADATA_BYTES
+
+
+def test_metadata_that_refers_to_itself_ends() -> None:
+    """A loop is followed to a bounded depth and size."""
+    loop: dict[str, object] = {}
+    loop["again"] = [loop] * 50
+    assert repaired(metadata=loop)["metadata"][REPAIRED_KEY] == ["metadata"]
+
+
+@pytest.mark.parametrize(
+    "metadata", [["a"], "text", 5, HostileMapping(a=object())], ids=["list", "str", "int", "hostile"]
+)
+def test_metadata_that_is_no_mapping_is_left_out(metadata: object) -> None:
+    """Only the mark remains."""
+    assert repaired(metadata=metadata)["metadata"] == {REPAIRED_KEY: ["metadata"]}
+
+
+def test_a_secret_is_redacted_before_anything_is_cut() -> None:
+    """No part of a key that lies across a cut, or follows a NUL, is stored."""
+    secret = "sk-proj-" + "a1B2" * 10
+    values = repaired(
+        metadata={"note": "x " * 300 + secret + " y" * 4_000}, error_message="\0" + "z " * 4_085 + secret, cost_usd=-1
+    )
+    assert REDACTED in values["metadata"]["note"]
+    assert "a1B2" not in json.dumps(values)
+
+
+def test_sound_values_are_not_called_repaired() -> None:
+    """The mark names the odd field alone, whatever types the sound ones have."""
+    trail: list[Mapping[str, object]] = [{"provider_id": "b", "model": "m", "http_status": None}]
+    values = repaired(cost_usd=-1, attempt_trail=trail, metadata={"tags": ("a", "b")}, streamed=True, total_tokens=None)
+    assert values["metadata"] == {"tags": ["a", "b"], REPAIRED_KEY: ["cost_usd"]}
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+def test_a_required_field_that_cannot_be_made_sound_is_refused(field: str) -> None:
+    """It is refused by its name, as it is without a repair."""
+    with pytest.raises(InvalidEntryError, match=field):
+        encode_repaired(entry(**{field: [1]}), Redactor())
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals() | st.just(Mute()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+OPTIONAL = [name for name in ENTRY_FIELDS if name not in REQUIRED]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(details=st.fixed_dictionaries({}, optional=dict.fromkeys(OPTIONAL, anything)))
+def test_whatever_the_optional_fields_hold_the_entry_is_stored(details: dict[str, object]) -> None:
+    """A line that can be read back comes out, for any value at all."""
+    odd = entry(**details)
+    try:
+        line = encode_line(odd)
+    except InvalidEntryError:
+        line, fields = encode_repaired(odd, Redactor())
+        assert set(fields) <= set(OPTIONAL)
+        assert fields
+    check_line(line)
+
+
+async def test_a_repair_is_counted_by_field_and_the_row_is_written(tmp_path: Path) -> None:
+    """`log_request`, `submit` and `write` all accept the entry; the law of the accounting holds."""
+    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+        odd: RequestLogEntry = entry(cost_usd=-1, model="m" * 300)
+        assert chainlog.log_request(odd)
+        chainlog.submit(odd)
+        await chainlog.write(odd)
+        statistics = chainlog.statistics()
+        assert (statistics.submitted, statistics.written, statistics.dropped) == (3, 3, {})
+        assert statistics.repaired == {"cost_usd": 3, "model": 3}
+        (newest, *_) = await chainlog.usage.get_recent_requests(1)
+    assert newest.model == "m" * MAX_NAME_CHARS
+    assert newest.metadata == {REPAIRED_KEY: ["model", "cost_usd"]}
