@@ -41,8 +41,8 @@ from tests.support.writing import (
 async def test_write_says_what_is_wrong_with_the_entry(tmp_path: Path) -> None:
     """An entry that cannot be stored raises at once, and is counted."""
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
-        with pytest.raises(InvalidEntryError, match="prompt_tokens"):
-            await chainlog.write(entry(prompt_tokens=-1))
+        with pytest.raises(InvalidEntryError, match="latency_ms"):
+            await chainlog.write(entry(latency_ms=-1))
         assert chainlog.statistics().dropped == {"invalid": 1}
 
 
