@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,13 @@ def written(database: Path) -> int:
         except sqlite3.OperationalError:  # the handler has not made the table yet
             return 0
     return int(count)
+
+
+def are_reported(database: Path, request_ids: Collection[str]) -> bool:
+    """Whether all of these requests are in the log: LiteLLM reports a request some time after its answer."""
+    with closing(sqlite3.connect(database)) as connection:
+        names = {name for (name,) in connection.execute("SELECT request_id FROM request_logs")}
+    return names.issuperset(request_ids)
 
 
 def until(condition: Callable[[], bool]) -> None:
