@@ -50,7 +50,7 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 bench: .venv-bench/.installed ## Measure the costs beside the peers' (14 minutes; the first time 3 more)
 	@.venv-bench/bin/python -m benchmarks
 
-bench-quick: .venv-bench/.installed ## The same in 2 minutes, with rough figures
+bench-quick: .venv-bench/.installed ## Measure quickly, with rough figures (2 minutes)
 	@.venv-bench/bin/python -m benchmarks --quick
 
 bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)

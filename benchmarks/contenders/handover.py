@@ -54,7 +54,7 @@ class Caller(ABC):
     def hold(self) -> None:  # noqa: B027  # some have nothing to hold
         """From now on, what is handed over waits."""
 
-    def let_go(self) -> None:  # noqa: B027  # the same
+    def let_go(self) -> None:  # noqa: B027  # some have nothing to hold
         """The end of `hold`."""
 
     async def close(self) -> None:  # noqa: B027  # some have neither

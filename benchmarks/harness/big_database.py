@@ -55,7 +55,7 @@ def _fill(path: Path, rows: int) -> None:
     with closing(open_plainly(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"CREATE TEMP TABLE pattern AS SELECT {COLUMNS} FROM request_logs LIMIT 0")  # noqa: S608  # names of our own
-        connection.executemany(f"INSERT INTO pattern VALUES ({', '.join('?' * 11)})", _pattern())  # noqa: S608  # the same
+        connection.executemany(f"INSERT INTO pattern VALUES ({', '.join('?' * 11)})", _pattern())  # noqa: S608  # placeholders only
         rounds = rows // PATTERN
         for first in range(0, rounds, 10):
             connection.execute(_FILL, (first, min(first + 10, rounds)))

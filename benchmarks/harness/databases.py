@@ -31,7 +31,7 @@ def open_plainly(path: Path) -> sqlite3.Connection:
 
 
 async def open_async(path: Path) -> aiosqlite.Connection:
-    """The same over aiosqlite."""
+    """The connection of `open_plainly`, over aiosqlite."""
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=30)
     for pragma in _PRAGMAS:
         await connection.execute_fetchall(f"PRAGMA {pragma}")

@@ -55,7 +55,7 @@ class Load(NamedTuple):
     answered: dict[str, str]
     """The model by the id of each request that was answered in full, as expected."""
     broken_off: dict[str, str]
-    """The same for those whose connection ended first."""
+    """The model by the id of each request whose connection ended before its answer."""
     seconds: float
 
 
@@ -125,7 +125,7 @@ def running(folder: Path, *, workers: int, logs: bool, config: str = CONFIG) -> 
         proxy.wait_until_up()
         yield proxy
     finally:
-        if _group(proxy._process.pid):  # noqa: SLF001  # the same module
+        if _group(proxy._process.pid):  # noqa: SLF001  # defined in this module
             proxy.stop()
 
 

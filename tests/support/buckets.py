@@ -77,12 +77,12 @@ def kept_buckets(path: Path) -> dict[str, Buckets]:
 
 
 def numbers(values: tuple[object, ...]) -> list[float]:
-    """The same, judged to be numbers."""
+    """The values of a row as floats."""
     return [float(str(value)) for value in values]
 
 
 def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
-    """The same from the rows, to be compared with `==`: fractions need not be the same to the last bit."""
+    """The buckets computed from the rows, to compare with `kept_buckets`; fractions may differ in the last bit."""
     bounds = [int(str(upper)) for (upper,) in query(path, "SELECT upper_ms FROM duration_bins ORDER BY upper_ms")]
     usage: Buckets = defaultdict(lambda: [0.0] * 12)
     ttft: Buckets = defaultdict(lambda: [0.0])

@@ -39,7 +39,7 @@ def entry(**overrides: object) -> RequestLogEntry:
 
 
 def original_row(**overrides: object) -> OriginalRow:
-    """The same as 429chain would bind it."""
+    """The row of `entry(**overrides)`, as 429chain would bind it."""
     one = entry(**overrides)
     total = one.prompt_tokens + one.completion_tokens if one.total_tokens is None else one.total_tokens
     return (

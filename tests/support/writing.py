@@ -28,7 +28,7 @@ def settings_for(db_path: Path, **overrides: object) -> Settings:
 
 
 def in_memory(db_path: Path, **overrides: object) -> Settings:
-    """The same without a journal: what waits is bounded by memory alone, and lost when shutdown gives it up."""
+    """Settings of a log without a journal: the queue is bounded by memory, and lost when shutdown runs out of time."""
     return settings_for(db_path, journal=False, **overrides)
 
 
@@ -50,7 +50,7 @@ def models(db_path: Path) -> list[str]:
 
 
 async def stored(db_path: Path) -> list[str]:
-    """The same without holding up the event loop."""
+    """The result of `models`, read in a thread so that the event loop goes on."""
     return await asyncio.to_thread(models, db_path)
 
 

@@ -42,7 +42,7 @@ def test_a_stream_of_the_proxy_is_a_row(tmp_path: Path) -> None:
         request = urllib.request.Request(  # http
             f"http://127.0.0.1:{proxy.port}/v1/chat/completions", json.dumps(body).encode(), headers
         )
-        with urllib.request.urlopen(request) as answer:  # the same
+        with urllib.request.urlopen(request) as answer:  # http
             request_id = answer.headers["x-litellm-call-id"]
             assert b"[DONE]" in answer.read()
     assert differences(tmp_path / "observability.db", {request_id: "answers"}, {}) == []

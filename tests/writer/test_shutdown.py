@@ -84,7 +84,7 @@ async def test_a_cancelled_scope_writes_what_waits(slow_settings: Settings) -> N
 
 
 async def test_a_cancelled_task_writes_what_waits(slow_settings: Settings) -> None:
-    """The same for `Task.cancel()`, also when it comes again and again."""
+    """`Task.cancel()`, also when it is called again and again, leaves nothing unwritten."""
     chainlog = ChainLog(slow_settings)
 
     async def serve() -> None:
@@ -102,7 +102,7 @@ async def test_a_cancelled_task_writes_what_waits(slow_settings: Settings) -> No
 
 
 async def test_a_cancelled_background_task_writes_what_waits(slow_settings: Settings) -> None:
-    """The same for a log that runs in a task group of the gateway's."""
+    """Cancelling the gateway's task group, in which the log runs, leaves nothing unwritten."""
     chainlog = ChainLog(slow_settings)
     async with anyio.create_task_group() as tasks:
         await tasks.start(chainlog.run)
@@ -247,7 +247,7 @@ async def test_cancelled_at_any_step_nothing_accepted_is_lost(
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("journal", [False, True], ids=["memory", "journal"])
 def test_everything_cancelled_at_any_step_loses_nothing_accepted(tmp_path: Path, journal: bool) -> None:
-    """The same when every task of the event loop is cancelled at once, as the end of `asyncio.run` does it."""
+    """Nothing is lost when every task of the loop is cancelled at once, as `asyncio.run` does at its end."""
     (tmp_path / "life").mkdir()
     database = tmp_path / "template.db"
     asyncio.run(_make(database))
