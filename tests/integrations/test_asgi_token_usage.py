@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.integrations._asgi.messages import ObservedResponse
-from chainlog_async.integrations._asgi.token_usage import HEAD_BYTES, TAIL_BYTES, ReportedUsage, ResponseSample
+from chainlog_async.integrations._asgi.response_reader import EventReader, LineReader, ResponseReader
+from chainlog_async.integrations._asgi.sample import HEAD_BYTES, TAIL_BYTES
+from chainlog_async.integrations._asgi.token_usage import ReportedUsage
 
 ANTHROPIC_START = {
     "type": "message_start",
@@ -67,6 +69,104 @@ ANSWERS: dict[str, tuple[Sequence[Mapping[str, object]], ReportedUsage]] = {
         [ANTHROPIC_START, {"type": "message_delta", "usage": {"output_tokens": 15}}],
         ReportedUsage(45, 15, None, 30),
     ),
+    "Anthropic, streamed through a proxy that fills in zeros": (
+        [
+            {
+                "type": "message_start",
+                "message": {"usage": {"input_tokens": 15, "cache_read_input_tokens": 100, "output_tokens": 1}},
+            },
+            {"type": "message_delta", "usage": {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 9}},
+        ],
+        ReportedUsage(115, 9, None, 100),
+    ),
+    "Anthropic, compacted": (
+        [
+            {
+                "usage": {
+                    "input_tokens": 23_000,
+                    "output_tokens": 1_000,
+                    "iterations": [
+                        {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500},
+                        {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000},
+                    ],
+                }
+            }
+        ],
+        ReportedUsage(203_000, 4_500, None, None),
+    ),
+    "Kimi": (
+        [{"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "cached_tokens": 8}}],
+        ReportedUsage(9, 3, 12, 8),
+    ),
+    "vLLM": (
+        [
+            {"usage": {"prompt_tokens": 9, "completion_tokens": count, "prompt_tokens_details": details}}
+            for count, details in ((0, None), (2, None), (3, {"cached_tokens": 8}))
+        ],
+        ReportedUsage(9, 3, None, 8),
+    ),
+    "Ollama": (
+        [{"model": "m", "done": True, "prompt_eval_count": 9, "eval_count": 3}],
+        ReportedUsage(9, 3, None, None),
+    ),
+    "Gemini": (
+        [
+            {
+                "usageMetadata": {
+                    "promptTokenCount": 9,
+                    "cachedContentTokenCount": 4,
+                    "candidatesTokenCount": 3,
+                    "thoughtsTokenCount": 2,
+                    "totalTokenCount": 14,
+                }
+            }
+        ],
+        ReportedUsage(9, 5, 14, 4),
+    ),
+    "Bedrock": (
+        [{"usage": {"inputTokens": 9, "outputTokens": 3, "totalTokens": 12, "cacheReadInputTokens": 4}}],
+        ReportedUsage(13, 3, None, 4),
+    ),
+    "Bedrock, streamed": (
+        [{"metadata": {"usage": {"inputTokens": 9, "outputTokens": 3, "totalTokens": 12}}}],
+        ReportedUsage(9, 3, 12, None),
+    ),
+    "Bedrock, as metrics": (
+        [{"amazon-bedrock-invocationMetrics": {"inputTokenCount": 9, "outputTokenCount": 3}}],
+        ReportedUsage(9, 3, None, None),
+    ),
+    "Cohere": (
+        [{"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 9, "output_tokens": 3}}}}],
+        ReportedUsage(9, 3, None, None),
+    ),
+    "whole floats": (
+        [{"usage": {"prompt_tokens": 120.0, "completion_tokens": 3.0, "total_tokens": 123.0}}],
+        ReportedUsage(120, 3, 123, None),
+    ),
+    "zeros after the sum": (
+        [
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}},
+            {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}},
+        ],
+        ReportedUsage(9, 3, 12, None),
+    ),
+    "zeros alone": ([{"usage": {"prompt_tokens": 0, "completion_tokens": 0}}], ReportedUsage(0, 0, None, None)),
+    "a total of nothing": ([{"usage": {"prompt_tokens": 9, "total_tokens": 0}}], ReportedUsage(9, None, None, None)),
+    "half an emoji beside it": (
+        [{"choices": [{"delta": {"content": "\ud83d"}}], "usage": {"prompt_tokens": 9}}],
+        ReportedUsage(9, None, None, None),
+    ),
+    "arguments of a tool": (
+        [
+            {
+                "content": [{"type": "tool_use", "input": {"usage": {"prompt_tokens": 99_999}}}],
+                "usage": {"input_tokens": 9, "output_tokens": 3},
+            }
+        ],
+        ReportedUsage(9, 3, None, None),
+    ),
+    "the client's metadata": ([{"metadata": {"usage": {"prompt_tokens": 99_999}}}], ReportedUsage()),
+    "fractions": ([{"usage": {"prompt_tokens": 1.5}}], ReportedUsage()),
     "nothing": ([{"choices": []}], ReportedUsage()),
     "null": ([{"usage": None}], ReportedUsage()),
     "no numbers": ([{"usage": {"prompt_tokens": "9", "completion_tokens": -3, "total_tokens": 1e99}}], ReportedUsage()),
@@ -75,21 +175,39 @@ ANSWERS: dict[str, tuple[Sequence[Mapping[str, object]], ReportedUsage]] = {
 }
 
 
-def kept(*parts: bytes) -> ResponseSample:
-    """What is kept of an answer that comes in parts."""
-    answer = ResponseSample()
+NAMES = (
+    "amazon-bedrock-invocationMetrics", "candidates", "choices", "code", "content", "delta", "done", "error",
+    "input_tokens", "inputTokens", "iterations", "message", "metadata", "model", "prompt_tokens", "response", "text",
+    "prompt_tokens_details", "tokens", "tool_calls", "type", "usage", "usageMetadata", "x_groq",
+)  # fmt: skip
+
+
+def read(reader: ResponseReader, *parts: bytes) -> ResponseReader:
+    """The reader, after a response that came in these parts."""
     for part in parts:
-        answer.add(part)
-    return answer
+        reader.add(part)
+    reader.finish()
+    return reader
+
+
+def as_events(documents: Sequence[object]) -> list[bytes]:
+    """The documents as server-sent events."""
+    return [f"data: {json.dumps(document)}\n\n".encode() for document in documents]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_each_providers_shape_is_read(name: str) -> None:
-    """As a stream of events, dense or indented, the answer tells the same tokens."""
-    events, usage = ANSWERS[name]
-    dense = [f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode() for event in events]
-    assert kept(*dense, b"data: [DONE]\n\n").usage() == usage
-    assert kept(*(json.dumps(event, indent=2).encode() for event in events)).usage() == usage
+    """As events however they are cut, as lines, and as one document, a response tells the same tokens."""
+    documents, usage = ANSWERS[name]
+    events = as_events(documents)
+    whole = b"".join(events)
+    assert read(EventReader(), *events, b"data: [DONE]\n\n").usage() == usage
+    assert read(EventReader(), *(whole[place : place + 7] for place in range(0, len(whole), 7))).usage() == usage
+    assert read(EventReader(), whole.replace(b"\n", b"\r\n")).usage() == usage
+    indented = [json.dumps(document, indent=1).replace("\n", "\ndata: ") for document in documents]
+    assert read(EventReader(), *(f"data: {text}\n\n".encode() for text in indented)).usage() == usage
+    assert read(LineReader(), *(json.dumps(document).encode() + b"\n" for document in documents)).usage() == usage
+    assert read(ResponseReader(), json.dumps(documents, indent=1).encode()).usage() == usage
 
 
 @given(
@@ -98,10 +216,14 @@ def test_each_providers_shape_is_read(name: str) -> None:
 def test_usage_is_found_at_either_end_of_a_long_answer(padding: int, cut: int) -> None:
     """However long the answer and however it is cut, usage in its first or last bytes is read rightly."""
     usage = b'"usage":{"prompt_tokens":9,"completion_tokens":3}'
-    filler = b'"content":"' + b"1" * padding + b'"'
+    filler = b'"content":["' + b"1" * padding + b'",{"input":{"usage":{"prompt_tokens":99999},"model":"x"}}]'
     for whole in (b"{" + usage + b"," + filler + b"}", b"{" + filler + b"," + usage + b"}"):
-        parts = [whole[start : start + cut] for start in range(0, len(whole), cut)]
-        assert kept(*parts).usage() == ReportedUsage(9, 3, None, None)
+        for around in (b"%s", b'{"type":"response.completed","response":%s}'):
+            document = around % whole
+            parts = [document[start : start + cut] for start in range(0, len(document), cut)]
+            assert read(ResponseReader(), *parts).usage() == ReportedUsage(9, 3, None, None)
+            assert read(ResponseReader(), *parts).model is None
+            assert read(EventReader(), b"data: ", *parts).usage() == ReportedUsage(9, 3, None, None)
 
 
 @given(st.integers(min_value=0, max_value=200_000))
@@ -109,23 +231,48 @@ def test_nothing_is_read_across_what_was_let_go(padding: int) -> None:
     """A number that the gap cuts in two is no number."""
     before = b"x" * (HEAD_BYTES - 30) + b'"usage":{"prompt_tokens":123'
     tail = b"456}" + b"y" * (TAIL_BYTES - 4)
-    usage = kept(before, b"0" * padding, b"0" * 300_000, tail).usage()
+    usage = read(ResponseReader(), before, b"0" * padding, b"0" * 300_000, tail).usage()
     assert usage == ReportedUsage()
 
 
-@given(st.binary(max_size=300))
-def test_no_bytes_are_too_odd(rubbish: bytes) -> None:
-    """Looking for tokens and model raises for nothing."""
-    for around in (b'"usage":{', b'"model":"', b'data: {"usage": {"prompt_tokens": '):
-        answer = kept(around + rubbish, rubbish + around + rubbish + b'"}')
-        answer.usage()
-        answer.model()
+@given(st.binary(max_size=300), st.sampled_from([ResponseReader, LineReader, EventReader]))
+def test_no_bytes_are_too_odd(rubbish: bytes, kind: type[ResponseReader]) -> None:
+    """Reading a response raises for nothing."""
+    for around in (b'{"usage":{', b'{"model":"', b'data: {"usage": {"prompt_tokens": ', b'data: {"choices":[{"delta":'):
+        read(kind(), around + rubbish, rubbish + b"\n\n" + around + rubbish + b'"}').usage()
 
 
-def test_the_model_is_the_first_that_is_named() -> None:
-    """The model of an answer is read from its structure, escapes included, and not from its text."""
-    assert kept(b'{"content": "\\"model\\": \\"x\\"", "model": "m\\u00fc\\"", "model": "z"}').model() == 'mü"'
-    assert kept(b"{}").model() is None
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(JSON, max_size=4))
+def test_no_document_is_too_odd(documents: list[object]) -> None:
+    """Whatever holds what, under the names that providers use, is read without an error."""
+    for reader in (EventReader(), LineReader()):
+        read(reader, *as_events(documents), *(json.dumps(document).encode() + b"\n" for document in documents)).usage()
+    read(ResponseReader(), json.dumps(documents).encode()).usage()
+
+
+def test_a_document_nested_without_end_is_no_error() -> None:
+    """Brackets as deep as they like are read, or left."""
+    for opening in (b"[", b'{"choices":', b'{"delta":[', b'{"error":[', b'{"usage":{"iterations":['):
+        deep = opening * 50_000
+        assert read(EventReader(), b"data: " + deep + b"\n\n").usage() == ReportedUsage()
+        assert read(ResponseReader(), deep).usage() == ReportedUsage()
+
+
+def test_the_model_is_the_one_that_answered() -> None:
+    """The model is read around the content, escapes included, and never from what a tool is called with."""
+    tool = b'{"content": [{"input": {"model": "x"}}, "\\"model\\": \\"y\\""], "model": "m\\u00fc\\"", "z": 1}'
+    assert read(ResponseReader(), tool).model == 'mü"'
+    assert read(ResponseReader(), b'{"content": [{"input": {"model": "x"}}]}').model is None
+    assert read(ResponseReader(), b"{}").model is None
+    assert read(EventReader(), *as_events([ANTHROPIC_START])).model == "claude"
+    assert read(ResponseReader(), b'{"modelVersion": "gemini"}').model == "gemini"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +290,16 @@ def test_the_model_is_the_first_that_is_named() -> None:
         (b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}\n\n', True),
         (b'data: {"type":"response.output_text.delta","delta":"Hi"}\n\n', True),
         (b'data: {"type":"response.created","response":{"text":{"format":{}}}}\n\n', False),
+        (b'data: {"type":"response.created","response":{"instructions":"x","metadata":{"text":"x"}}}\n\n', False),
+        (b'data: {"type":"response.in_progress","response":{"metadata":{"content":"x","delta":"x"}}}\n\n', False),
+        (b'data: {"choices":[{"delta":{"audio":{"id":"a","expires_at":1}}}]}\n\n', False),
+        (b'data: {"choices":[{"delta":{"audio":{"transcript":"Hi"}}}]}\n\n', True),
+        (b'data: {"type":"response.output_audio_transcript.delta","delta":"Hi"}\n\n', True),
+        (b'data: {"type":"response.audio.delta","delta":"UklG"}\n\n', True),
+        (b'data: {"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"}}]}\n\n', True),
+        (b'data: {"message":{"role":"assistant","content":"Hi"},"done":false}\n\n', True),
+        (b'data: {"choices":[{"delta":{"content":"\\ud83d"}}]}\n\n', True),
+        (b'data: {"error":{"message":"overloaded"}}\n\n', False),
     ],
 )
 def test_content_is_told_from_its_preludes(event: bytes, is_content: bool) -> None:
@@ -154,6 +311,6 @@ def test_content_is_told_from_its_preludes(event: bytes, is_content: bool) -> No
     answered.note({"type": "http.response.body", "body": event, "more_body": True})
     first = answered.first_token
     assert first is not None
-    answered.note({"type": "http.response.body", "body": b'data: {"delta":{"content":"x"}}', "more_body": True})
+    answered.note({"type": "http.response.body", "body": b'data: {"delta":{"content":"x"}}\n\n', "more_body": True})
     assert answered.first_token is not None
     assert (answered.first_token == first) == is_content

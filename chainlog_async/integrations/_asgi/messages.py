@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from time import perf_counter
 
 import msgspec
 
-from .token_usage import ResponseSample
+from .loose_json import decode_loosely
+from .response_reader import EventReader, LineReader, ResponseReader
 
 MAX_REQUEST_BYTES = 1_048_576
 """Longest request body that is parsed for the model, in bytes; otherwise the model comes from the response."""
 
 REQUEST_ID_HEADER = b"x-request-id"
 
-# Text, reasoning or tool arguments in an event of a stream of OpenAI, Anthropic or others; a role alone is not content.
-_CONTENT = re.compile(
-    rb'"(?:content|text|delta|reasoning|reasoning_content|refusal|thinking|partial_json|arguments)"\s*:\s*"[^"]'
-    rb'|"tool_calls"\s*:\s*\[\s*\{'
-)
+EVENT_STREAM = "text/event-stream"
+LINE_STREAMS = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
 class _RequestFields(msgspec.Struct):
@@ -63,24 +60,22 @@ class ObservedRequest:
 
     def _read(self) -> None:
         body, self._body = self._body, None
-        try:
-            fields = _decode_request(body or b"{}")
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return
-        self.model = fields.model if isinstance(fields.model, str) else None
-        self.stream = fields.stream is True
+        fields = decode_loosely(_decode_request, bytes(body or b"{}"))
+        if fields is not None:
+            self.model = fields.model if isinstance(fields.model, str) else None
+            self.stream = fields.stream is True
 
 
 class ObservedResponse:
-    """The response: its status, its first bytes and content, and both ends of its body."""
+    """The response: its status, its first bytes and content, and what it reports about itself."""
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.request_id: str | None = None
         self.is_stream = False
         self.is_complete = False
-        self.kept = ResponseSample()
-        self._is_legible = False
+        self.reader: ResponseReader | None = None
+        """Reads what the response reports; None for one that is compressed, or neither JSON nor a stream of it."""
         self._first_bytes: float | None = None
         self._first_content: float | None = None
 
@@ -95,28 +90,44 @@ class ObservedResponse:
             self._note_start(message)
         elif message["type"] == "http.response.body":
             self._note_body(_body_of(message))
-            self.is_complete = not message.get("more_body")
+        self.is_complete = self.is_complete or is_last(message)
 
     def _note_start(self, message: Mapping[str, object]) -> None:
         status = message["status"]
         self.status = int(status) if isinstance(status, int) else None
         self.request_id = header(message, REQUEST_ID_HEADER)
         media_type = (header(message, b"content-type") or "").partition(";")[0].strip().lower()
-        self.is_stream = media_type == "text/event-stream"
-        is_compressed = (header(message, b"content-encoding") or "identity").lower() != "identity"
-        self._is_legible = not is_compressed and (self.is_stream or media_type.endswith("json"))
+        self.is_stream = media_type == EVENT_STREAM or media_type in LINE_STREAMS
+        if (header(message, b"content-encoding") or "identity").lower() == "identity":
+            self.reader = _reader_of(media_type)
 
     def _note_body(self, body: bytes) -> None:
         if not body:
             return
-        if self._is_legible:
-            self.kept.add(body)
+        if self.reader is not None:
+            self.reader.add(body)
         if self.is_stream and self._first_content is None:
             now = perf_counter()
             if self._first_bytes is None:
                 self._first_bytes = now
-            if self._is_legible and _CONTENT.search(body):
+            if self.reader is not None and self.reader.has_content:
                 self._first_content = now
+
+
+def is_last(message: Mapping[str, object]) -> bool:
+    """Whether a message of the application ends its response."""
+    if message["type"] in ("http.response.body", "http.response.zerocopysend"):
+        return not message.get("more_body")
+    # The whole file at once, as servers such as granian offer it.
+    return message["type"] == "http.response.pathsend"
+
+
+def _reader_of(media_type: str) -> ResponseReader | None:
+    if media_type == EVENT_STREAM:
+        return EventReader()
+    if media_type in LINE_STREAMS:
+        return LineReader()
+    return ResponseReader() if media_type.endswith("json") else None
 
 
 def _body_of(message: Mapping[str, object]) -> bytes:

@@ -11,7 +11,8 @@ from chainlog_async.entry.model import MAX_NAME_CHARS, RequestLogEntry
 from chainlog_async.entry.text import as_text
 
 from .context import RequestNotes, name_error
-from .messages import ObservedRequest, ObservedResponse
+from .messages import ObservedRequest, ObservedResponse, is_last
+from .response_reader import ResponseReader
 
 CLIENT_GONE = 499
 """Status of a request whose client disconnected before the response was complete, as nginx uses it."""
@@ -55,8 +56,8 @@ class RecordedCall:
 
     async def send(self, message: Message) -> None:
         """Passes a message of the application on to the client."""
-        is_last = message["type"] == "http.response.body" and not message.get("more_body")
-        if is_last:
+        ends_here = is_last(message)
+        if ends_here:
             await self._check_for_disconnect()
         self._answered.note(message)
         try:
@@ -65,7 +66,7 @@ class RecordedCall:
             # ASGI 2.4: how a server reports that the client has disconnected.
             self._is_gone = True
             raise
-        if is_last:
+        if ends_here:
             # Not when the application returns: it may continue with background work.
             self.end()
 
@@ -79,15 +80,15 @@ class RecordedCall:
         """Returns the call as an entry; the two names are used unless the handler gave others."""
         said, asked, answered = self.notes.description, self._asked, self._answered
         latency_ms = 1_000 * (perf_counter() - self._begun)
-        first_token, usage = answered.first_token, answered.kept.usage()
+        reader = answered.reader or ResponseReader()
+        reader.finish()
+        first_token, usage = answered.first_token, reader.usage()
         last = self.notes.trail[-1] if self.notes.trail else None
-        status, message = self._outcome(error)
+        status, message = self._outcome(error, reader.failure)
         return RequestLogEntry(
             chain_name=_name(said.get("chain_name") or chain_name),
             provider_id=_name(said.get("provider_id") or (last and last.provider_id) or provider_id),
-            model=_name(
-                said.get("model") or (last and last.model) or asked.model or answered.kept.model() or "unknown"
-            ),
+            model=_name(said.get("model") or (last and last.model) or asked.model or reader.model or "unknown"),
             prompt_tokens=said.get("prompt_tokens", usage.prompt_tokens or 0),
             completion_tokens=said.get("completion_tokens", usage.completion_tokens or 0),
             total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
@@ -106,7 +107,8 @@ class RecordedCall:
             attempt_trail=[tried.as_attempt() for tried in self.notes.trail] or None,
         )
 
-    def _outcome(self, error: BaseException | None) -> tuple[int, str | None]:
+    def _outcome(self, error: BaseException | None, failure: str | None) -> tuple[int, str | None]:
+        """Returns the status that the client got, and why the request failed; `failure` is what a 200 reports."""
         said = self.notes.description
         if self._is_gone:
             status, message = CLIENT_GONE, "the client hung up"
@@ -118,8 +120,13 @@ class RecordedCall:
             status, message = said.get("http_status", 500), "the application ended before its answer was complete"
         else:
             status, message = said.get("http_status", self._answered.status), ""
-            if status >= 400 and self.notes.trail:
-                message = self.notes.trail[-1].error_message or ""
+            last = self.notes.trail[-1] if self.notes.trail else None
+            if status < 400:
+                message = failure or ""
+                if last is not None and last.error_message is None:
+                    last.error_message = failure
+            elif last is not None:
+                message = last.error_message or ""
         return status, said.get("error_message", message) or None
 
     async def _check_for_disconnect(self) -> None:

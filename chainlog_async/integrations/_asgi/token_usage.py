@@ -1,110 +1,132 @@
-"""Token counts reported by a provider, read from the sample of its response."""
+"""Token counts as providers report them, each in a shape of its own."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from chainlog_async.entry.model import MAX_COUNT
 
-HEAD_BYTES = 16_384
-"""How much of the start of a response is kept, in bytes: Anthropic's streams begin with the prompt tokens."""
+_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "inputTokenCount", "prompt_eval_count")
+_COMPLETION = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "outputTokens",
+    "outputTokenCount",
+    "eval_count",
+)
+_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_CACHED = (
+    "prompt_cache_hit_tokens",
+    "cached_tokens",
+    "cachedContentTokenCount",
+    "cache_read_input_tokens",
+    "cacheReadInputTokens",
+    "cacheReadInputTokenCount",
+)
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 
-TAIL_BYTES = 65_536
-"""How much of the end of a response is kept, in bytes, at least; temporarily up to twice as much."""
-
-MAX_USAGE_CHARS = 4096
-
-# Starting with a literal makes the search fast, so `_found` checks the byte before it.
-_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
-_MODEL = re.compile(rb'"model"\s*:\s*(?="(?:[^"\\]|\\.){1,1024}")')
-
-_decoder = json.JSONDecoder()
+# Added to the prompt, because Anthropic's and Bedrock's prompt tokens leave out what the cache was read or written for.
+_BESIDE_THE_PROMPT = {
+    "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
+    "inputTokens": ("cacheReadInputTokens", "cacheWriteInputTokens"),
+    "inputTokenCount": ("cacheReadInputTokenCount", "cacheWriteInputTokenCount"),
+    "promptTokenCount": ("toolUsePromptTokenCount",),
+}
+# Added to the completion, because Gemini's leaves out the tokens of its thoughts.
+_BESIDE_THE_COMPLETION = {"candidatesTokenCount": ("thoughtsTokenCount",)}
 
 
 class ReportedUsage(NamedTuple):
     """Tokens as counted by the provider; None where it reported nothing."""
 
     prompt_tokens: int | None = None
+    """Tokens of the prompt, those read from and written to a cache included."""
     completion_tokens: int | None = None
     total_tokens: int | None = None
     cached_tokens: int | None = None
 
 
-class ResponseSample:
-    """Both ends of a response, in bounded memory; never stored."""
+class UsageFields:
+    """The usage of one response, merged from all the places in which its provider reports a part of it."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._fields: dict[str, object] = {}
 
-    def add(self, chunk: bytes) -> None:
-        """Appends the next chunk."""
-        self._bytes += chunk
-        if len(self._bytes) > HEAD_BYTES + 2 * TAIL_BYTES:
-            # No JSON string holds a line break, so nothing is parsed across the gap.
-            self._bytes[HEAD_BYTES:-TAIL_BYTES] = b"\n"
+    def add(self, usage: object) -> None:
+        """Merges a usage object; anything else is ignored. A later count replaces an earlier one, unless it is 0.
 
-    def usage(self) -> ReportedUsage:
-        """Returns the token counts in the response, which may be JSON or a stream of events.
-
-        A stream may report them in parts, of which the first and the last count: OpenAI reports everything at the end,
-        others repeat the sum in every chunk, Anthropic reports the prompt tokens first and the completion tokens last.
+        Some repeat the sum in every event, Anthropic reports the prompt first and the completion last, and proxies fill
+        what they do not know with zeros.
         """
-        places = _found(_USAGE, self._bytes)
-        fields: dict[str, object] = {}
-        for place in dict.fromkeys(places[:1] + places[-1:]):
-            part = self._bytes[place : place + MAX_USAGE_CHARS].decode("utf-8", "replace")
-            fields.update({name: value for name, value in _object_at_start(part).items() if value is not None})
-        return _usage_of(fields)
+        if isinstance(usage, Mapping):
+            _merge(self._fields, usage)
 
-    def model(self) -> str | None:
-        """Returns the first model that is named in the response, or None."""
-        head = self._bytes[:HEAD_BYTES]
-        for place in _found(_MODEL, head)[:1]:
-            name = _value_at_start(head[place:].decode("utf-8", "replace"))
-            return name if isinstance(name, str) else None
-        return None
-
-
-def _found(key: re.Pattern[bytes], answer: bytearray) -> list[int]:
-    """Returns where the values of a key begin. In a JSON string its quotes are escaped, so it is not found there."""
-    return [found.end() for found in key.finditer(answer) if answer[found.start() - 1 : found.start()] != b"\\"]
-
-
-def _object_at_start(text: str) -> Mapping[str, object]:
-    value = _value_at_start(text)
-    return value if isinstance(value, dict) else {}
+    def read(self) -> ReportedUsage:
+        """Returns the counts, whatever the shape."""
+        steps = self._fields.get("iterations")
+        if isinstance(steps, list) and (parts := [_read(step) for step in steps if isinstance(step, Mapping)]):
+            # Anthropic's top-level counts leave out what compacting the conversation took; the iterations have it all.
+            return ReportedUsage(
+                _sum([part.prompt_tokens for part in parts]),
+                _sum([part.completion_tokens for part in parts]),
+                None,
+                _sum([part.cached_tokens for part in parts]),
+            )
+        for name in ("tokens", "billed_units"):
+            inner = self._fields.get(name)
+            if isinstance(inner, Mapping):
+                # Cohere's shape.
+                return _read({**self._fields, **inner})
+        return _read(self._fields)
 
 
-def _value_at_start(text: str) -> object:
-    try:
-        value, _end = _decoder.raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return value
+def _merge(fields: dict[str, object], later: Mapping[str, object]) -> None:
+    for name, value in later.items():
+        before = fields.get(name)
+        if isinstance(before, dict) and isinstance(value, Mapping):
+            _merge(before, value)
+        elif isinstance(value, Mapping):
+            fields[name] = dict(value)
+        elif value or before is None:
+            fields[name] = value
 
 
-def _usage_of(fields: Mapping[str, object]) -> ReportedUsage:
-    prompt, completion = _count(fields, "prompt_tokens"), _count(fields, "completion_tokens")
-    cached = _count(fields, "prompt_cache_hit_tokens")
-    for details in ("prompt_tokens_details", "input_tokens_details"):
-        inner = fields.get(details)
-        if isinstance(inner, Mapping) and cached is None:
-            cached = _count(inner, "cached_tokens")
-    if prompt is None:
-        prompt = _count(fields, "input_tokens")
-        # Anthropic's input_tokens exclude tokens read from or written to the cache.
-        read, written = _count(fields, "cache_read_input_tokens"), _count(fields, "cache_creation_input_tokens")
-        if prompt is not None:
-            prompt += (read or 0) + (written or 0)
-        cached = read if cached is None else cached
-    if completion is None:
-        completion = _count(fields, "output_tokens")
-    return ReportedUsage(prompt, completion, _count(fields, "total_tokens"), cached)
+def _read(fields: Mapping[str, object]) -> ReportedUsage:
+    prompt = _first(fields, _PROMPT, _BESIDE_THE_PROMPT)
+    completion = _first(fields, _COMPLETION, _BESIDE_THE_COMPLETION)
+    total = _first(fields, _TOTAL, {})
+    if total is not None and total < (prompt or 0) + (completion or 0):
+        # It leaves out the cache, or was filled with a zero.
+        total = None
+    details = [fields.get(name) for name in _DETAILS]
+    cached = [_count(inner, "cached_tokens") for inner in details if isinstance(inner, Mapping)]
+    cached.append(_first(fields, _CACHED, {}))
+    return ReportedUsage(prompt, completion, total, max((count for count in cached if count is not None), default=None))
+
+
+def _first(fields: Mapping[str, object], names: tuple[str, ...], beside: Mapping[str, tuple[str, ...]]) -> int | None:
+    """Returns the first positive count under one of these names, with what belongs beside it; else 0 or None."""
+    zero: int | None = None
+    for name in names:
+        count = _count(fields, name)
+        if count is None:
+            continue
+        count += sum(_count(fields, other) or 0 for other in beside.get(name, ()))
+        if count:
+            return count
+        zero = 0
+    return zero
 
 
 def _count(fields: Mapping[str, object], name: str) -> int | None:
     value = fields.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MAX_COUNT // 4 else None
+
+
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
