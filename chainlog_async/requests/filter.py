@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.common.outcome import outcome_of
 
 from .model import RequestLogRow
 
@@ -14,7 +15,7 @@ MAX_FILTER_CHARS = 1_000
 """Longest text of a filter, in characters."""
 
 STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors"
-"""Pattern of a status filter: one status, a class of them, or all from 400 on."""
+"""Pattern of a status filter: one status, a class of them, or all failed requests."""
 
 _TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id")
 
@@ -35,7 +36,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     caller: str | None = None
     status: str | None = None
-    """One status such as ``429``, a class such as ``4xx``, or ``errors`` for 400 and above."""
+    """One status such as ``429``, a class such as ``4xx``, or ``errors`` for failed requests (`outcome_of`)."""
     min_latency_ms: float | None = None
     error_text: str | None = None
     """Text that the error message contains; the case of A to Z is ignored."""
@@ -52,16 +53,19 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{name} is {number}; give a number of ms within 64 bits")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
             raise ValueError(
-                f"status is {self.status!r}; give one such as 429, a class such as 4xx, or errors for 400 and above"
+                f"status is {self.status!r}; give one such as 429, a class such as 4xx, or errors for all that failed"
             )
 
     @property
+    def is_failed(self) -> bool:
+        """Whether only failed requests match."""
+        return self.status == "errors"
+
+    @property
     def statuses(self) -> tuple[int, int] | None:
-        """The lowest and the highest status that match, or None for all."""
-        if self.status is None:
+        """The lowest and the highest status that match, or None for all and for failed requests."""
+        if self.status is None or self.is_failed:
             return None
-        if self.status == "errors":
-            return 400, MAX_INT64
         if self.status.endswith("xx"):
             lowest = int(self.status[0]) * 100
             return lowest, lowest + 99
@@ -94,6 +98,7 @@ def matches(request: RequestLogRow, where: RequestFilter) -> bool:
         and where.caller in (None, request.caller)
         and where.request_id in (None, request.request_id)
         and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
+        and (not where.is_failed or outcome_of(request) == "failed")
         and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)
         and (
             where.error_text is None

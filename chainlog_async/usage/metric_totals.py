@@ -21,7 +21,9 @@ class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     requests: int
     errors: int
-    """Requests with a status of 400 or more."""
+    """Requests that failed, without those that were cancelled."""
+    cancelled: int
+    """Requests whose client hung up (status 499)."""
     rate_limited: int
     """Requests with status 429."""
     waterfalls: int
@@ -32,9 +34,9 @@ class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
     cost_usd: float
     latency_ms: Histogram
-    """Its bounds are accurate to 5 %, like the bins that it is computed from."""
+    """Latency of the answered requests. Its bounds are accurate to 5 %, like the bins that it is computed from."""
     ttft_ms: Histogram
-    """Time to first token, of the requests that have one."""
+    """Time to first token, of the answered requests that have one."""
 
 
 class AttemptTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,15 +62,18 @@ class MetricTotals(msgspec.Struct, frozen=True, kw_only=True):
 def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> UsageTotals:
     """Built from chain, provider and model, and the sums of one row of usage in the order of the fields."""
     chain, provider, model = key
-    requests, errors, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[:11]
-    latency_counts = sums[11 : 11 + len(BOUNDS_MS)]
-    ttft_requests, *ttft_counts = sums[11 + len(BOUNDS_MS) :]
+    requests, errors, cancelled, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[
+        :12
+    ]
+    latency_counts = sums[12 : 12 + len(BOUNDS_MS)]
+    ttft_requests, *ttft_counts = sums[12 + len(BOUNDS_MS) :]
     return UsageTotals(
         chain=chain,
         provider=provider,
         model=model,
         requests=int(requests),
         errors=int(errors),
+        cancelled=int(cancelled),
         rate_limited=int(rate_limited),
         waterfalls=int(waterfalls),
         prompt_tokens=int(prompt),
@@ -76,7 +81,7 @@ def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> 
         cached_tokens=int(cached),
         total_tokens=int(total),
         cost_usd=cost_usd,
-        latency_ms=_histogram(latency_counts, requests, latency),
+        latency_ms=_histogram(latency_counts, requests - errors - cancelled, latency),
         ttft_ms=_histogram(ttft_counts, ttft_requests, ttft),
     )
 

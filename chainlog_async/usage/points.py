@@ -19,7 +19,9 @@ class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether this is the sum of the groups beyond `max_groups`."""
     requests: int = 0
     errors: int = 0
-    """Requests with a status of 400 or more."""
+    """Requests that failed: with a status of 400 or more, or an error message; without those that were cancelled."""
+    cancelled: int = 0
+    """Requests whose client hung up (status 499)."""
     rate_limited: int = 0
     """Requests with status 429."""
     waterfalls: int = 0
@@ -30,9 +32,9 @@ class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     total_tokens: int = 0
     cost_usd: float = 0.0
     avg_latency_ms: float | None = None
-    """Mean latency in ms; None when there was no request."""
+    """Mean latency in ms of the answered requests; None when there was none."""
     avg_ttft_ms: float | None = None
-    """Mean time to first token in ms, of the requests that have one; None when none has."""
+    """Mean time to first token in ms, of the answered requests that have one; None when none has."""
 
 
 class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -44,12 +46,14 @@ class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     other: bool = False
     requests: int = 0
     error_rate: float = 0.0
-    """Share of requests with a status of 400 or more, 0 to 1."""
+    """Share of requests that failed (see `UsagePoint.errors`), 0 to 1."""
+    cancelled_rate: float = 0.0
+    """Share of requests whose client hung up (status 499), 0 to 1."""
     rate_limited_rate: float = 0.0
     """Share of requests with status 429, 0 to 1."""
     tokens_per_second: float | None = None
-    """Completion tokens per second of latency; None without latency."""
+    """Completion tokens per second of latency of the answered requests; None without latency."""
     latency_ms: Percentiles = Percentiles()
-    """Percentiles of latency, accurate to 5 % (`usage.percentiles.RELATIVE_ERROR`)."""
+    """Percentiles of latency of the requests that the query asks for, accurate to 5 % (`RELATIVE_ERROR`)."""
     ttft_ms: Percentiles = Percentiles()
     """Percentiles of time to first token, accurate to 5 %."""

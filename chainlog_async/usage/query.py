@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 import msgspec
 
 from .dimensions import KEYS, GroupBy
@@ -9,6 +11,8 @@ from .time_window import Window
 
 MAX_GROUPS = 100
 """Most groups that one query may name."""
+
+DurationsOf: TypeAlias = Literal["answered", "unanswered", "all"]
 
 
 class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +30,7 @@ EVERYTHING = UsageFilter()
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The argument of `UsageAggregator.get_usage` and `get_latency`.
 
-    Raises `ValueError` when `by` is not a dimension or `max_groups` is outside 1 to `MAX_GROUPS`.
+    Raises `ValueError` when `by` or `durations_of` is none of its values or `max_groups` is outside 1 to `MAX_GROUPS`.
     """
 
     window: Window
@@ -38,9 +42,13 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How many groups to name, the largest first; the others are summed up as `other`."""
     fill: bool = False
     """Whether to include steps without requests."""
+    durations_of: DurationsOf = "answered"
+    """The requests whose percentiles `get_latency` returns: the unanswered ones failed or were cancelled."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_groups <= MAX_GROUPS:
             raise ValueError(f"max_groups is {self.max_groups}; give 1 to {MAX_GROUPS}")
         if self.by is not None and self.by not in KEYS:
             raise ValueError(f"by is {self.by!r}; give one of {', '.join(KEYS)}, or None")
+        if self.durations_of not in get_args(DurationsOf):
+            raise ValueError(f"durations_of is {self.durations_of!r}; give one of {', '.join(get_args(DurationsOf))}")

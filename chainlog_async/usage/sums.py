@@ -10,7 +10,9 @@ class UsageSums(msgspec.Struct, array_like=True):
 
     requests: int = 0
     errors: int = 0
-    """Requests with a status of 400 or more."""
+    """Requests that failed; see `outcome_of`."""
+    cancelled: int = 0
+    """Requests whose client hung up (499)."""
     rate_limited: int = 0
     """Requests with status 429."""
     waterfalls: int = 0
@@ -21,8 +23,9 @@ class UsageSums(msgspec.Struct, array_like=True):
     total_tokens: int = 0
     cost_usd: float = 0.0
     latency_ms: float = 0.0
+    """Sum of the latency of answered requests."""
     ttft_ms: float = 0.0
-    """Sum of the time to first token, of the `ttft_requests` requests that have one."""
+    """Sum of the time to first token, of the `ttft_requests` answered requests that have one."""
     ttft_requests: int = 0
 
 

@@ -87,7 +87,8 @@ def random_entries(count: int, seed: int) -> list[RequestLogEntry]:
                 latency_ms=latency,
                 http_status=status,
                 attempts=rng.randrange(3),
-                error_message=None if status < 400 else f'{status}: "slow\ndown" {number}',
+                # An answer that broke off has a status below 400 and an error.
+                error_message=None if status < 400 and number % 7 else f'{status}: "slow\ndown" {number}',
                 request_id=rng.choice([None, f"r{number}"]),
                 caller=rng.choice([None, "team-0", "team-1"]),
                 ttft_ms=rng.choice([None, latency / 3]),
@@ -119,6 +120,7 @@ def random_usage_query(rng: random.Random) -> UsageQuery:
         by=rng.choice([None, "chain", "provider", "model", "caller"]),
         where=UsageFilter(chain=name("c0"), provider=name("p1", "nobody"), model=name("m0"), caller=name("team-0", "")),
         max_groups=rng.choice([1, 2, 20]),
+        durations_of=rng.choice(["answered", "unanswered", "all"]),
         fill=rng.random() < 0.3,
     )
 

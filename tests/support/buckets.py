@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from chainlog_async.common.outcome import attempt_status
+from chainlog_async.usage.sums import USAGE_SUMS
+
 from .schemas import query
+
+_SUMS = ", ".join(USAGE_SUMS)
 
 QUARTER_MS = 900_000
 T0 = 1_772_323_200_000
@@ -32,13 +37,18 @@ def insert_details(path: Path, count: int, *, seed: int = 1, days: float = 2, fi
     """Stores requests with every detail, as another program might: not in order, some in one and the same ms."""
     rng = random.Random(seed)
     rows = []
-    for _ in range(count):
+    for number in range(count):
         status = rng.choice([200, 200, 429, 499, 500])
         tries = [
             {"provider_id": f"p{rng.randrange(3)}", "model": "m0", "http_status": rng.choice([429, 503, None])}
             for _ in range(rng.randrange(3))
         ]
-        tries.append({"provider_id": f"p{rng.randrange(3)}", "model": "m1", "http_status": status})
+        last: dict[str, str | int | None] = {
+            "provider_id": f"p{rng.randrange(3)}",
+            "model": "m1",
+            "http_status": status,
+        }
+        tries.append({**last, "error_message": "broke off" if number % 5 == 4 else None})
         rows.append(
             (
                 first + rng.randrange(int(days * 8_640)) * 10_000,
@@ -64,7 +74,7 @@ def insert_details(path: Path, count: int, *, seed: int = 1, days: float = 2, fi
 
 def kept_buckets(path: Path) -> dict[str, Buckets]:
     """What is in the three tables, without the texts of errors."""
-    usage = query(path, "SELECT * FROM usage_buckets")
+    usage = query(path, f"SELECT start, chain_name, provider_id, model, caller, upper_ms, {_SUMS} FROM usage_buckets")
     ttfts = query(path, "SELECT * FROM ttft_buckets")
     attempts = query(
         path, "SELECT start, provider_id, model, tries, successes, rate_limited, failures FROM attempt_buckets"
@@ -84,8 +94,8 @@ def numbers(values: tuple[object, ...]) -> list[float]:
 def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
     """The buckets computed from the rows, to compare with `kept_buckets`; fractions may differ in the last bit."""
     bounds = [int(str(upper)) for (upper,) in query(path, "SELECT upper_ms FROM duration_bins ORDER BY upper_ms")]
-    usage: Buckets = defaultdict(lambda: [0.0] * 12)
-    ttft: Buckets = defaultdict(lambda: [0.0])
+    usage: Buckets = defaultdict(lambda: [0.0] * 13)
+    ttft: Buckets = defaultdict(lambda: [0.0] * 2)
     attempts: Buckets = defaultdict(lambda: [0.0] * 4)
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
@@ -96,17 +106,18 @@ def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
             def bin_of(duration: float, key: tuple[object, ...] = key) -> tuple[object, ...]:
                 return (*key, bounds[bisect_left(bounds, int(duration + 0.5))])
 
-            status, first_token = row["http_status"], row["ttft_ms"]
+            status, first_token, is_answered = row["http_status"], row["ttft_ms"], not is_failed(row)
             add(
                 usage[bin_of(row["latency_ms"])],
                 (
-                    *(1, status >= 400, status == 429, row["attempts"] > 1),
+                    *(1, is_failed(row) and status != 499, status == 499, status == 429, row["attempts"] > 1),
                     *(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"] or 0, row["total_tokens"]),
-                    *(row["cost_usd"] or 0, row["latency_ms"], first_token or 0, first_token is not None),
+                    *(row["cost_usd"] or 0, is_answered * row["latency_ms"], is_answered * (first_token or 0)),
+                    is_answered and first_token is not None,
                 ),
             )
             if first_token is not None:
-                add(ttft[bin_of(first_token)], (1,))
+                add(ttft[bin_of(first_token)], (1, not is_answered))
             for provider, model, answer in tries_of(row):
                 failed = answer >= 400 and answer not in (429, 499)
                 add(attempts[start, provider, model], (1, answer < 400, answer == 429, failed))
@@ -114,11 +125,20 @@ def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
     return {name: {key: pytest.approx(sums) for key, sums in table.items()} for name, table in tables.items()}
 
 
+def is_failed(row: sqlite3.Row) -> bool:
+    """Whether a request failed, or its client hung up."""
+    tries = tries_of(row) if row["attempt_trail"] is not None else []
+    return row["http_status"] >= 400 or (row["error_message"] is not None and bool(tries) and tries[-1][2] >= 400)
+
+
 def tries_of(row: sqlite3.Row) -> list[tuple[str, str, int]]:
     """Provider, model and status of each try; 599 where there was no answer."""
     if row["attempt_trail"] is not None:
         trail = json.loads(row["attempt_trail"])
-        return [(one["provider_id"], one["model"], one["http_status"] or 599) for one in trail]
+        return [
+            (one["provider_id"], one["model"], attempt_status(one["http_status"], one.get("error_message")))
+            for one in trail
+        ]
     return [(row["provider_id"], row["model"], row["http_status"])] if row["attempts"] else []
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import QUARTER_MS
+from chainlog_async.common.outcome import CANCELLED_STATUS, Outcome, attempt_status, outcome_of
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.model import ENTRY_FIELDS
 from chainlog_async.requests.cursor import MAX_PAGE, position_of
@@ -212,7 +213,8 @@ class MemoryReads(ReadStorage):
                 name=name,
                 other=other,
                 requests=len(rows),
-                errors=sum(row.http_status >= 400 for row in rows),
+                errors=sum(_ended(row, "failed") for row in rows),
+                cancelled=sum(_ended(row, "cancelled") for row in rows),
                 rate_limited=sum(row.http_status == 429 for row in rows),
                 waterfalls=sum(row.attempts > 1 for row in rows),
                 prompt_tokens=sum(row.prompt_tokens for row in rows),
@@ -220,8 +222,8 @@ class MemoryReads(ReadStorage):
                 cached_tokens=sum(row.cached_tokens or 0 for row in rows),
                 total_tokens=sum(row.total_tokens for row in rows),
                 cost_usd=math.fsum(row.cost_usd or 0 for row in rows),
-                avg_latency_ms=_mean([row.latency_ms for row in rows]),
-                avg_ttft_ms=_mean([row.ttft_ms for row in rows if row.ttft_ms is not None]),
+                avg_latency_ms=_mean([row.latency_ms for row in rows if _ended(row, "answered")]),
+                avg_ttft_ms=_mean(_ttfts(row for row in rows if _ended(row, "answered"))),
             )
             for start, end, name, other, rows in await self._steps(query)
         ]
@@ -235,11 +237,12 @@ class MemoryReads(ReadStorage):
                 name=name,
                 other=other,
                 requests=len(rows),
-                error_rate=_mean([row.http_status >= 400 for row in rows]) or 0.0,
+                error_rate=_mean([_ended(row, "failed") for row in rows]) or 0.0,
+                cancelled_rate=_mean([_ended(row, "cancelled") for row in rows]) or 0.0,
                 rate_limited_rate=_mean([row.http_status == 429 for row in rows]) or 0.0,
                 tokens_per_second=_per_second(rows),
-                latency_ms=_percentiles(row.latency_ms for row in rows),
-                ttft_ms=_percentiles(row.ttft_ms for row in rows if row.ttft_ms is not None),
+                latency_ms=_percentiles(row.latency_ms for row in rows if _is_asked(row, query)),
+                ttft_ms=_percentiles(_ttfts(row for row in rows if _is_asked(row, query))),
             )
             for start, end, name, other, rows in await self._steps(query)
         ]
@@ -250,7 +253,7 @@ class MemoryReads(ReadStorage):
         tries = _attempts(row for row in self._database.rows if edges[0] <= _quarter(row) < edges[-1])
         health = []
         for (provider, model), outcomes in tries.items():
-            errors = [(timestamp, status, error) for timestamp, status, error in outcomes if (status or 599) >= 400]
+            errors = [one for one in outcomes if _status(one) >= 400 and _status(one) != CANCELLED_STATUS]
             # Of two errors in one millisecond, the one that was stored later.
             last = max(reversed(errors), key=lambda one: one[0], default=None)
             counts = _outcomes(outcomes)
@@ -388,12 +391,24 @@ def _passes(row: RequestLogRow, query: UsageQuery) -> bool:
     )
 
 
+def _ended(row: RequestLogRow, outcome: Outcome) -> bool:
+    return outcome_of(row) == outcome
+
+
+def _is_asked(row: RequestLogRow, query: UsageQuery) -> bool:
+    return query.durations_of == "all" or _ended(row, "answered") == (query.durations_of == "answered")
+
+
+def _ttfts(rows: Iterable[RequestLogRow]) -> list[int]:
+    return [row.ttft_ms for row in rows if row.ttft_ms is not None]
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
 def _per_second(rows: Sequence[RequestLogRow]) -> float | None:
-    latency = sum(row.latency_ms for row in rows)
+    latency = sum(row.latency_ms for row in rows if _ended(row, "answered"))
     return 1_000 * sum(row.completion_tokens for row in rows) / latency if latency else None
 
 
@@ -416,13 +431,17 @@ def _attempts(rows: Iterable[RequestLogRow]) -> dict[tuple[str, str], list[_Outc
                 outcome = (row.timestamp, attempt.http_status, attempt.error_message)
                 tries.setdefault((attempt.provider_id, attempt.model), []).append(outcome)
         elif row.attempts:
-            outcome = (row.timestamp, row.http_status, row.error_message)
+            outcome = (row.timestamp, row.http_status, row.error_message if row.http_status >= 400 else None)
             tries.setdefault((row.provider_id, row.model), []).append(outcome)
     return tries
 
 
+def _status(one: _Outcome) -> int:
+    return attempt_status(one[1], one[2])
+
+
 def _outcomes(outcomes: Sequence[_Outcome]) -> tuple[int, int, int, int]:
-    statuses = [599 if status is None else status for _, status, _ in outcomes]
+    statuses = [_status(one) for one in outcomes]
     return (
         len(statuses),
         sum(status < 400 for status in statuses),
@@ -432,10 +451,12 @@ def _outcomes(outcomes: Sequence[_Outcome]) -> tuple[int, int, int, int]:
 
 
 def _sums(rows: Sequence[RequestLogRow]) -> list[float]:
-    ttfts = [row.ttft_ms for row in rows if row.ttft_ms is not None]
+    answered = [row for row in rows if _ended(row, "answered")]
+    ttfts = _ttfts(answered)
     return [
         len(rows),
-        sum(row.http_status >= 400 for row in rows),
+        sum(_ended(row, "failed") for row in rows),
+        sum(_ended(row, "cancelled") for row in rows),
         sum(row.http_status == 429 for row in rows),
         sum(row.attempts > 1 for row in rows),
         sum(row.prompt_tokens for row in rows),
@@ -443,9 +464,9 @@ def _sums(rows: Sequence[RequestLogRow]) -> list[float]:
         sum(row.cached_tokens or 0 for row in rows),
         sum(row.total_tokens for row in rows),
         0.0,
-        sum(row.latency_ms for row in rows),
+        sum(row.latency_ms for row in answered),
         sum(ttfts),
-        *(_cumulated([row.latency_ms for row in rows])),
+        *(_cumulated([row.latency_ms for row in answered])),
         len(ttfts),
         *(_cumulated(ttfts)),
     ]

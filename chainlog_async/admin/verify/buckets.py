@@ -24,23 +24,25 @@ _QUARTER = f"CAST(timestamp AS INTEGER) / {QUARTER_MS} * {QUARTER_MS}"
 _BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
 _ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
 
-# What the triggers of migration 0007 compute from the same rows.
+# What the triggers of migration 0010 compute from the same rows.
 _COUNTED_USAGE = f"""
 SELECT
   {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
   {_BIN.format("latency_ms")} AS upper_ms,
-  COUNT(*) AS requests, SUM(http_status >= 400) AS errors, SUM(http_status = 429) AS rate_limited,
+  COUNT(*) AS requests, SUM(outcome = 'failed') AS errors, SUM(outcome = 'cancelled') AS cancelled,
+  SUM(http_status = 429) AS rate_limited,
   SUM(attempts > 1) AS waterfalls, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
   SUM(COALESCE(cached_tokens, 0)) AS cached_tokens, SUM(total_tokens) AS total_tokens,
-  SUM(COALESCE(cost_usd, 0)) AS cost_usd, SUM(latency_ms) AS latency_ms, SUM(COALESCE(ttft_ms, 0)) AS ttft_ms,
-  COUNT(ttft_ms) AS ttft_requests
+  SUM(COALESCE(cost_usd, 0)) AS cost_usd, SUM(IIF(outcome = 'answered', latency_ms, 0)) AS latency_ms,
+  SUM(IIF(outcome = 'answered', COALESCE(ttft_ms, 0), 0)) AS ttft_ms,
+  SUM(outcome = 'answered' AND ttft_ms IS NOT NULL) AS ttft_requests
 {_ROWS}
 GROUP BY 1, 2, 3, 4, 5, 6
 """  # put together from constants of this file
 _COUNTED_TTFT = f"""
 SELECT
   {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
-  {_BIN.format("ttft_ms")} AS upper_ms, COUNT(*) AS requests
+  {_BIN.format("ttft_ms")} AS upper_ms, COUNT(*) AS requests, SUM(outcome <> 'answered') AS failed
 {_ROWS} AND ttft_ms IS NOT NULL
 GROUP BY 1, 2, 3, 4, 5, 6
 """  # put together from constants of this file
@@ -53,21 +55,24 @@ SELECT
   last_error, last_error_status, last_error_at, MAX(place)
 FROM (
   SELECT
-    *, IIF(status >= 400, SUBSTR(message, 1, 500), NULL) AS last_error, IIF(status >= 400, told, NULL) AS
-    last_error_status, IIF(status >= 400, timestamp, NULL) AS last_error_at,
-    IIF(status >= 400, ROW_NUMBER() OVER (ORDER BY timestamp, id, try), NULL) AS place
-  FROM (
+    *, IIF(is_error, SUBSTR(message, 1, 500), NULL) AS last_error, IIF(is_error, told, NULL) AS last_error_status,
+    IIF(is_error, timestamp, NULL) AS last_error_at,
+    IIF(is_error, ROW_NUMBER() OVER (ORDER BY timestamp, id, try), NULL) AS place
+  FROM (SELECT *, status >= 400 AND status <> 499 AS is_error FROM (
     SELECT
-      {_QUARTER} AS start, timestamp, id, 0 AS try, provider_id, model, http_status AS status, http_status AS told,
+      {_QUARTER} AS start, timestamp, id, 0 AS try, provider_id, model,
+      http_status AS status, http_status AS told,
       error_message AS message
     {_ROWS} AND attempt_trail IS NULL AND attempts > 0
     UNION ALL
     SELECT
       {_QUARTER}, timestamp, request_logs.id, key, value ->> 'provider_id', value ->> 'model',
-      COALESCE(value ->> 'http_status', 599), value ->> 'http_status', value ->> 'error_message'
+      IIF(value ->> 'http_status' >= 400 OR value ->> 'error_message' IS NULL,
+        COALESCE(value ->> 'http_status', 599), 599),
+      value ->> 'http_status', value ->> 'error_message'
     FROM request_logs, json_each(attempt_trail)
     WHERE timestamp >= :since AND timestamp < :until AND attempt_trail IS NOT NULL
-  )
+  ))
 )
 GROUP BY start, provider_id, model
 """  # noqa: S608  # put together from constants of this file
@@ -141,7 +146,7 @@ BUCKETS = (
         USAGE_SUMS,
         _COUNTED_USAGE,
     ),
-    BucketTable("ttft_buckets", _NAMES, ("requests",), _COUNTED_TTFT),
+    BucketTable("ttft_buckets", _NAMES, ("requests", "failed"), _COUNTED_TTFT),
     BucketTable(
         "attempt_buckets",
         ("start", "provider_id", "model"),

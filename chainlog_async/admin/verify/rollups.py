@@ -12,7 +12,9 @@ from chainlog_async.usage.sums import USAGE_SUMS
 from .buckets import TimeSpan
 from .differences import Difference, compare_lines, time_text
 
-_COLUMNS = (*USAGE_SUMS, "latencies", "ttfts")
+_HISTOGRAMS = ("latencies", "ttfts", "failed_latencies", "failed_ttfts")
+_COLUMNS = (*USAGE_SUMS, *_HISTOGRAMS)
+_COUNTED = f"SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each({{0}}))) AS {{0}}"  # noqa: S608  # put together from constants
 _SUMS = ", ".join(f"SUM({number}) AS {number}" for number in USAGE_SUMS)
 _DAY = "start >= :since AND start < :until"
 _SPANS = f"rolled_up WHERE taken_by IS NULL AND {_DAY}"
@@ -25,9 +27,11 @@ ROLLUP_SUMS = f"""
 WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dimensions FROM {_SPANS}), widths AS (
   SELECT width, dimension, bit FROM (SELECT DISTINCT width FROM spans), rollup_dimensions
 ), ttfts AS (
-  SELECT start, SUM(requests) AS ttfts FROM ttft_buckets WHERE {_DAY} GROUP BY start
+  SELECT start, SUM(requests - failed) AS ttfts, SUM(failed) AS failed_ttfts
+  FROM ttft_buckets WHERE {_DAY} GROUP BY start
 ), quarters AS MATERIALIZED (
-  SELECT *, requests AS latencies FROM (SELECT start, {_SUMS} FROM usage_buckets WHERE {_DAY} GROUP BY start)
+  SELECT *, requests - errors - cancelled AS latencies, errors + cancelled AS failed_latencies
+  FROM (SELECT start, {_SUMS} FROM usage_buckets WHERE {_DAY} GROUP BY start)
   LEFT JOIN ttfts USING (start)
 ), counted AS (
   SELECT spans.width, spans.start, spans.dimensions, {", ".join(f"SUM({column}) AS {column}" for column in _COLUMNS)}
@@ -38,13 +42,12 @@ WITH spans (width, start, dimensions) AS MATERIALIZED (SELECT width, start, dime
   FROM widths CROSS JOIN usage_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 ), durations AS (
   SELECT
-    width, dimension, start, SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(latencies))) AS latencies,
-    SUM((SELECT SUM({COUNT_OF_VALUE}) FROM json_each(ttfts))) AS ttfts
+    width, dimension, start, {", ".join(_COUNTED.format(name) for name in _HISTOGRAMS)}
   FROM widths CROSS JOIN duration_rollups USING (width, dimension) WHERE {_DAY} GROUP BY width, dimension, start
 )
 SELECT
   counted.width, counted.start, widths.dimension, {", ".join(f"usage.{number}" for number in USAGE_SUMS)},
-  durations.latencies, durations.ttfts,
+  {", ".join(f"durations.{name}" for name in _HISTOGRAMS)},
   {", ".join(f"counted.{column}" for column in _COLUMNS)}
 FROM counted JOIN widths ON widths.width = counted.width AND counted.dimensions & bit
 LEFT JOIN usage

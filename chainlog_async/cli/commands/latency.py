@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import anyio
 import click
 import msgspec
@@ -13,7 +15,7 @@ from chainlog_async.cli.output.render import duration, number, output, print_jso
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.settings import Settings
 from chainlog_async.usage.points import LatencyPoint
-from chainlog_async.usage.query import EVERYTHING, UsageQuery
+from chainlog_async.usage.query import EVERYTHING, DurationsOf, UsageQuery
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _COLUMNS = (
@@ -27,6 +29,7 @@ _COLUMNS = (
     Column("tokens/s", right=True, spare=True),
     Column("errors", right=True),
     Column("429", right=True),
+    Column("499", right=True, spare=True),
 )
 
 
@@ -42,19 +45,30 @@ class LatencyOverTime(msgspec.Struct, frozen=True):
         "chainlog latency                          the last 24 hours in one line",
         "chainlog latency --by provider --since 7d",
         "chainlog latency --since 24h --step 1h --chain default --tz Europe/Berlin",
+        "chainlog latency --outcome unanswered     how long failures took",
     ),
 )
 @json_option('one object with "points", as in GET /v1/latency')
+@click.option(
+    "--outcome",
+    "durations_of",
+    type=click.Choice(get_args(DurationsOf)),
+    default="answered",
+    show_default=True,
+    help="Requests whose percentiles are shown; unanswered ones failed, or their client hung up.",
+)
 @query_options
 @settings_options
-def latency(options: SettingsOptions, as_json: bool, query: QueryOptions | None) -> None:
+def latency(
+    options: SettingsOptions, as_json: bool, query: QueryOptions | None, durations_of: DurationsOf = "answered"
+) -> None:
     """Show percentiles of latency and time to first token, and the error rates.
 
-    Percentiles are within 5 % of the exact values. They are read from histograms that are updated as entries are
-    written, so this takes no longer when the log grows.
+    Percentiles are of answered requests, and within 5 % of the exact values. They are read from histograms that are
+    updated as entries are written, so this takes no longer when the log grows.
     """
     query = query or QueryOptions(window_of(None, None), None, EVERYTHING, 20)
-    points = anyio.run(_read, options.load(), query)
+    points = anyio.run(_read, options.load(), query, durations_of)
     if as_json:
         print_json(LatencyOverTime(points))
     elif not points:
@@ -63,10 +77,16 @@ def latency(options: SettingsOptions, as_json: bool, query: QueryOptions | None)
         _print(points, query)
 
 
-async def _read(settings: Settings, query: QueryOptions) -> list[LatencyPoint]:
+async def _read(settings: Settings, query: QueryOptions, durations_of: DurationsOf) -> list[LatencyPoint]:
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         return await usage.get_latency(
-            UsageQuery(window=query.window, by=query.by, where=query.where, max_groups=query.groups)
+            UsageQuery(
+                window=query.window,
+                by=query.by,
+                where=query.where,
+                max_groups=query.groups,
+                durations_of=durations_of,
+            )
         )
 
 
@@ -85,6 +105,7 @@ def _print(points: list[LatencyPoint], query: QueryOptions) -> None:
             "-" if point.tokens_per_second is None else f"{point.tokens_per_second:,.1f}",
             percent(point.error_rate),
             percent(point.rate_limited_rate),
+            percent(point.cancelled_rate),
         ]
         for point in points
     ]

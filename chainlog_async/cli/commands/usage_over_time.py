@@ -21,6 +21,7 @@ _SUM_COLUMNS = (
     Column("requests", right=True),
     Column("errors", right=True),
     Column("429", right=True),
+    Column("499", right=True, spare=True),
     Column("tokens", right=True),
     Column("cost", right=True),
     Column("latency", right=True, spare=True),
@@ -64,15 +65,19 @@ async def _read(settings: Settings, query: QueryOptions) -> list[UsagePoint]:
 
 def _sums(points: Sequence[UsagePoint]) -> tuple[str, ...]:
     requests = sum(point.requests for point in points)
-    errors, refused = (sum(getattr(point, name) for point in points) for name in ("errors", "rate_limited"))
-    latency = sum((point.avg_latency_ms or 0) * point.requests for point in points)
+    errors = sum(point.errors for point in points)
+    cancelled = sum(point.cancelled for point in points)
+    answered = requests - errors - cancelled
+    # The mean latency of a step is of its answered requests.
+    latency = sum((point.avg_latency_ms or 0) * (point.requests - point.errors - point.cancelled) for point in points)
     return (
         number(requests),
         percent(errors / requests if requests else 0),
-        percent(refused / requests if requests else 0),
+        percent(sum(point.rate_limited for point in points) / requests if requests else 0),
+        percent(cancelled / requests if requests else 0),
         number(sum(point.total_tokens for point in points)),
         dollars(sum(point.cost_usd for point in points)),
-        duration(latency / requests) if requests else "-",
+        duration(latency / answered) if answered else "-",
     )
 
 

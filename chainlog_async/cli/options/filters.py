@@ -38,7 +38,7 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     @click.option(
         "--status",
         metavar="STATUS",
-        help="Only this status, such as 429, a class such as 4xx, or errors: 400 and above.",
+        help="Only this status, such as 429, a class such as 4xx, or errors: all that failed.",
     )
     @click.option(
         "--min-latency",

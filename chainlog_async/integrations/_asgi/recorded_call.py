@@ -7,15 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
 
-from chainlog_async.entry.model import MAX_NAME_CHARS, RequestLogEntry
+from chainlog_async.common.outcome import CANCELLED_STATUS
+from chainlog_async.entry.model import MAX_NAME_CHARS, Attempt, RequestLogEntry
 from chainlog_async.entry.text import as_text
 
-from .context import RequestNotes, name_error
+from .context import RequestNotes, Tried, name_error
 from .messages import ObservedRequest, ObservedResponse, is_last
 from .response_reader import ResponseReader
-
-CLIENT_GONE = 499
-"""Status of a request whose client disconnected before the response was complete, as nginx uses it."""
 
 # Wide enough for the types of every framework: Starlette's mappings and Litestar's typed dictionaries.
 Message = Mapping[str, object]
@@ -85,10 +83,12 @@ class RecordedCall:
         first_token, usage = answered.first_token, reader.usage()
         last = self.notes.trail[-1] if self.notes.trail else None
         status, message = self._outcome(error, reader.failure)
+        provider = _name(said.get("provider_id") or (last and last.provider_id) or provider_id)
+        model = _name(said.get("model") or (last and last.model) or asked.model or reader.model or "unknown")
         return RequestLogEntry(
             chain_name=_name(said.get("chain_name") or chain_name),
-            provider_id=_name(said.get("provider_id") or (last and last.provider_id) or provider_id),
-            model=_name(said.get("model") or (last and last.model) or asked.model or reader.model or "unknown"),
+            provider_id=provider,
+            model=model,
             prompt_tokens=said.get("prompt_tokens", usage.prompt_tokens or 0),
             completion_tokens=said.get("completion_tokens", usage.completion_tokens or 0),
             total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
@@ -104,29 +104,36 @@ class RecordedCall:
             streamed=answered.is_stream if answered.status is not None else asked.stream,
             cached_tokens=said.get("cached_tokens", usage.cached_tokens),
             metadata=said.get("metadata"),
-            attempt_trail=[tried.as_attempt() for tried in self.notes.trail] or None,
+            attempt_trail=self._trail(Tried(provider, model), reader.failure if status < 400 else None),
         )
+
+    def _trail(self, answered: Tried, failure: str | None) -> list[Attempt] | None:
+        """Returns the attempts; the last of them failed when the answer reports a failure in spite of its status."""
+        trail = list(self.notes.trail)
+        if failure is not None:
+            if not trail:
+                answered.http_status = self._answered.status
+                trail.append(answered)
+            trail[-1].error_message = trail[-1].error_message or failure
+        return [tried.as_attempt() for tried in trail] or None
 
     def _outcome(self, error: BaseException | None, failure: str | None) -> tuple[int, str | None]:
         """Returns the status that the client got, and why the request failed; `failure` is what a 200 reports."""
         said = self.notes.description
         if self._is_gone:
-            status, message = CLIENT_GONE, "the client hung up"
+            status, message = CANCELLED_STATUS, "the client hung up"
         elif isinstance(error, asyncio.CancelledError):
-            status, message = CLIENT_GONE, "cancelled before the answer was complete"
+            status, message = CANCELLED_STATUS, "cancelled before the answer was complete"
         elif error is not None:
             status, message = said.get("http_status", 500), name_error(error)
         elif not self._answered.is_complete or self._answered.status is None:
             status, message = said.get("http_status", 500), "the application ended before its answer was complete"
         else:
             status, message = said.get("http_status", self._answered.status), ""
-            last = self.notes.trail[-1] if self.notes.trail else None
             if status < 400:
                 message = failure or ""
-                if last is not None and last.error_message is None:
-                    last.error_message = failure
-            elif last is not None:
-                message = last.error_message or ""
+            elif self.notes.trail:
+                message = self.notes.trail[-1].error_message or ""
         return status, said.get("error_message", message) or None
 
     async def _check_for_disconnect(self) -> None:

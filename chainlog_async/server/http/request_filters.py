@@ -18,9 +18,9 @@ MODEL = text_parameter("model", "Requests of this model.")
 CALLER = text_parameter("caller", "Requests of this caller.")
 STATUSES = pattern_parameter(
     "status",
-    "One status such as `429`, a class such as `4xx`, or `errors` for 400 and above.",
+    "One status such as `429`, a class such as `4xx`, or `errors` for all that failed.",
     STATUS,
-    "one status such as 429, a class such as 4xx, or errors for 400 and above",
+    "one status such as 429, a class such as 4xx, or errors for all that failed",
 )
 MIN_LATENCY = ms_parameter("minLatencyMs", "Requests that took at least this many ms.")
 ERROR = text_parameter("error", "Text that the error message contains; ASCII case is ignored.")

@@ -14,7 +14,8 @@ LABELS = ("chain", "provider", "model")
 
 COUNTERS: tuple[tuple[str, str, Callable[[UsageTotals], float]], ...] = (
     ("chainlog_requests", "Requests logged.", lambda usage: usage.requests),
-    ("chainlog_request_errors", "Requests that ended with a status of 400 or more.", lambda usage: usage.errors),
+    ("chainlog_request_errors", "Requests that failed, without cancelled ones.", lambda usage: usage.errors),
+    ("chainlog_requests_cancelled", "Requests whose client hung up (499).", lambda usage: usage.cancelled),
     ("chainlog_requests_rate_limited", "Requests that ended with the status 429.", lambda usage: usage.rate_limited),
     ("chainlog_requests_waterfalled", "Requests that took more than one attempt.", lambda usage: usage.waterfalls),
     ("chainlog_prompt_tokens", "Prompt tokens.", lambda usage: usage.prompt_tokens),
@@ -47,8 +48,10 @@ def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
         for usage in totals.usage:
             counter.add_metric((usage.chain, usage.provider, usage.model), value_of(usage))
         yield counter
-    latency = HistogramMetricFamily("chainlog_request_latency_seconds", "Latency of requests.", labels=LABELS)
-    ttft = HistogramMetricFamily("chainlog_request_ttft_seconds", "Time to the first token.", labels=LABELS)
+    latency = HistogramMetricFamily("chainlog_request_latency_seconds", "Latency of answered requests.", labels=LABELS)
+    ttft = HistogramMetricFamily(
+        "chainlog_request_ttft_seconds", "Time to the first token of answered requests.", labels=LABELS
+    )
     for usage in totals.usage:
         labels = (usage.chain, usage.provider, usage.model)
         latency.add_metric(labels, *cumulative_buckets(usage.latency_ms, unit=1_000))

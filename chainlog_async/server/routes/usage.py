@@ -24,7 +24,7 @@ from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
+from chainlog_async.usage.query import MAX_GROUPS, DurationsOf, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import STEPS, Step, Window
 from chainlog_async.usage.totals import Names
 
@@ -45,9 +45,16 @@ GROUPS = integer_parameter(
     "groups", "Maximum number of groups; the others are summed.", minimum=1, maximum=MAX_GROUPS, default=20
 )
 FILL = pattern_parameter("fill", "`true` includes steps without requests.", "true|false", "true or false")
+OUTCOME = pattern_parameter(
+    "outcome",
+    "Requests whose percentiles are returned: `answered` (the default), `unanswered` (failed or cancelled), or `all`.",
+    "|".join(get_args(DurationsOf)),
+    f"one of {', '.join(get_args(DurationsOf))}",
+)
 
 WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
 QUERY_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
+LATENCY_PARAMETERS = (*QUERY_PARAMETERS, OUTCOME)
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
@@ -94,7 +101,7 @@ class UsageEndpoints:
         """Returns the routes."""
         return [
             Operation("/v1/usage", self.get_usage, UsageReply, QUERY_PARAMETERS),
-            Operation("/v1/latency", self.get_latency, LatencyReply, QUERY_PARAMETERS),
+            Operation("/v1/latency", self.get_latency, LatencyReply, LATENCY_PARAMETERS),
             Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW_PARAMETERS),
             Operation("/v1/names", self.get_names, Names),
         ]
@@ -111,9 +118,9 @@ class UsageEndpoints:
     async def get_latency(self, _request: Request, parameters: ParsedParameters) -> Response:
         """Percentiles of latency and time to first token, tokens per second, and the rates of errors and 429s.
 
-        Percentiles are within 5 % of the exact values.
+        Percentiles are of answered requests unless `outcome` says otherwise, and within 5 % of the exact values.
         """
-        query = _UsageRequest(parameters)
+        query = _UsageRequest(parameters, cast("DurationsOf", parameters[OUTCOME] or "answered"))
         points = await query.ask(self._chainlog.usage.get_latency)
         return json_reply(LatencyReply(**query.echo(), points=points))
 
@@ -129,8 +136,9 @@ class UsageEndpoints:
 
 
 class _UsageRequest:
-    def __init__(self, parameters: ParsedParameters) -> None:
+    def __init__(self, parameters: ParsedParameters, durations_of: DurationsOf = "answered") -> None:
         self._parameters = parameters
+        self._durations_of = durations_of
         self._window = _window(parameters)
         self._by = cast("GroupBy | None", parameters[BY])
 
@@ -147,6 +155,7 @@ class _UsageRequest:
                     where=where,
                     max_groups=parameters[GROUPS],
                     fill=parameters[FILL] == "true",
+                    durations_of=self._durations_of,
                 )
             )
         )

@@ -29,7 +29,8 @@ WITH RECURSIVE places (place) AS (
     LENGTH(CAST(COALESCE(caller, '') AS BLOB)) AS caller, LENGTH(CAST(COALESCE(request_id, '') AS BLOB)) AS request_id,
     LENGTH(CAST(COALESCE(error_message, '') || COALESCE(metadata, '') || COALESCE(attempt_trail, '') AS BLOB)) AS texts,
     8 * ((ttft_ms IS NOT NULL) + (cost_usd IS NOT NULL)) AS details,
-    (http_status >= 400) + (request_id IS NOT NULL) AS partial_indexes
+    (http_status >= 400 OR (error_message IS NOT NULL AND attempt_trail IS NOT NULL))
+      + (request_id IS NOT NULL) AS partial_indexes
   FROM sample CROSS JOIN request_logs USING (id)
 )
 SELECT AVG(43 + names + caller + 2 * request_id + texts + details + 17 * (1 + partial_indexes)) FROM lengths

@@ -114,7 +114,9 @@ def _bins_of(histogram: str) -> str:
     )"""  # noqa: S608  # built from constants of this module
 
 
-USAGE_OF_BUCKETS = _usage_query(_BUCKETS, (_BUCKETS, "requests"), (f"ttft_buckets WHERE {_RANGE}", "requests"))
+USAGE_OF_BUCKETS = _usage_query(
+    _BUCKETS, (_BUCKETS, "(requests - errors - cancelled)"), (f"ttft_buckets WHERE {_RANGE}", "(requests - failed)")
+)
 USAGE_OF_DAYS = _usage_query(
     f"usage_rollups {_DAYS_OF}",
     (_bins_of("latencies"), "count"),

@@ -113,6 +113,7 @@ def _parameters_of(where: RequestFilter) -> dict[str, object]:
         "request_id": where.request_id,
         "lowest_status": lowest,
         "highest_status": highest,
+        "is_failed": where.is_failed or None,
         "min_latency_ms": where.min_latency_ms,
         "error_text": None if where.error_text is None else lower_ascii(where.error_text),
     }

@@ -39,6 +39,7 @@ SELECT * FROM (
     AND (:caller IS NULL OR caller = :caller)
     AND (:request_id IS NULL OR request_id = :request_id)
     AND (:lowest_status IS NULL OR http_status BETWEEN :lowest_status AND :highest_status)
+    AND (:is_failed IS NULL OR outcome = 'failed')
     AND (:min_latency_ms IS NULL OR latency_ms >= :min_latency_ms)
     AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0)
   LIMIT :limit
@@ -46,6 +47,9 @@ SELECT * FROM (
 UNION ALL
 SELECT * FROM (SELECT id, timestamp{nulls} FROM examined ORDER BY timestamp, id LIMIT 1)
 """
+
+# The condition of the index, which a query must repeat.
+_MAY_HAVE_FAILED = "http_status >= 400 OR (error_message IS NOT NULL AND attempt_trail IS NOT NULL)"
 
 
 def _page(index: str, path: str) -> str:
@@ -68,7 +72,7 @@ class Query(NamedTuple):
 # The most selective first: the first one whose field is set is used.
 QUERIES = {
     "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
-    "idx_logs_errors": Query("status", _page("idx_logs_errors", "http_status >= 400")),
+    "idx_logs_errors": Query("status", _page("idx_logs_errors", f"({_MAY_HAVE_FAILED})")),
     "idx_logs_timestamp": Query("", _page("idx_logs_timestamp", "TRUE")),
 }
 
@@ -77,7 +81,7 @@ def query_for(where: RequestFilter) -> str:
     """The SQL that examines the fewest rows for this filter."""
     for query in QUERIES.values():
         if query.wanted_by == "status":
-            if where.statuses is not None and where.statuses[0] >= 400:
+            if where.is_failed or (where.statuses is not None and where.statuses[0] >= 400):
                 return query.sql
         elif not query.wanted_by or getattr(where, query.wanted_by) is not None:
             return query.sql

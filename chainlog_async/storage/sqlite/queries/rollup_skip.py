@@ -28,7 +28,8 @@ WHERE start IS NOT NULL AND (
       AND (:provider IS NULL OR provider_id = :provider)
       AND (:model IS NULL OR model = :model)
       AND (:caller IS NULL OR caller = :caller)
-      AND (:lowest_status IS NULL OR :highest_status < 400 OR errors > 0)
+      AND (:lowest_status IS NULL OR :highest_status < 400 OR errors + cancelled > 0)
+      AND (:is_failed IS NULL OR errors > 0)
       AND (:lowest_status IS NOT 429 OR :highest_status IS NOT 429 OR rate_limited > 0)
       AND (:min_latency_ms IS NULL OR EXISTS (
         SELECT 1 FROM duration_rollups AS durations

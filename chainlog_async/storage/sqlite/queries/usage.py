@@ -28,6 +28,7 @@ class _Sums(UsageSums, array_like=True):
 class _SumsForRates(msgspec.Struct, array_like=True):
     requests: int = 0
     errors: int = 0
+    cancelled: int = 0
     rate_limited: int = 0
     completion_tokens: int = 0
     latency_ms: float = 0.0
@@ -67,7 +68,7 @@ class UsageReader:
         filters = msgspec.structs.asdict(query.where)
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
         self._asked = [name for name in KEYS if name in filtered or name == query.by]
-        self._queries = usage_queries(query.by, filtered)
+        self._queries = usage_queries(query.by, filtered, query.durations_of)
         self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
         self._edges: list[int] = []
 
@@ -128,6 +129,7 @@ class UsageReader:
                 other=name is None,
                 requests=one.requests,
                 errors=one.errors,
+                cancelled=one.cancelled,
                 rate_limited=one.rate_limited,
                 waterfalls=one.waterfalls,
                 prompt_tokens=one.prompt_tokens,
@@ -135,7 +137,7 @@ class UsageReader:
                 cached_tokens=one.cached_tokens,
                 total_tokens=one.total_tokens,
                 cost_usd=one.cost_usd,
-                avg_latency_ms=_ratio(one.latency_ms, one.requests),
+                avg_latency_ms=_ratio(one.latency_ms, one.requests - one.errors - one.cancelled),
                 avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
             )
             for step, name in self._groups(sums)
@@ -155,6 +157,7 @@ class UsageReader:
                 other=name is None,
                 requests=one.requests,
                 error_rate=_ratio(one.errors, one.requests) or 0.0,
+                cancelled_rate=_ratio(one.cancelled, one.requests) or 0.0,
                 rate_limited_rate=_ratio(one.rate_limited, one.requests) or 0.0,
                 tokens_per_second=_ratio(1_000 * one.completion_tokens, one.latency_ms),
                 latency_ms=latency,

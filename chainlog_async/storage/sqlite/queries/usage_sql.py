@@ -12,6 +12,7 @@ from functools import cache
 
 from chainlog_async.common.clock import QUARTER_MS
 from chainlog_async.usage.dimensions import KEYS, GroupBy, names_of_dimension
+from chainlog_async.usage.query import DurationsOf
 from chainlog_async.usage.sums import USAGE_SUMS
 
 from .histogram_sql import stored
@@ -23,10 +24,22 @@ WITH plan (point, width, since, until, is_whole) AS MATERIALIZED (
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:plan)
 )
 """
-_SUMS_FOR_RATES = ("requests", "errors", "rate_limited", "completion_tokens", "latency_ms")
+_SUMS_FOR_RATES = ("requests", "errors", "cancelled", "rate_limited", "completion_tokens", "latency_ms")
 _PERCENTILES = """
   latency_p50, latency_p90, latency_p95, latency_p99, ttft_p50, ttft_p90, ttft_p95, ttft_p99
 """
+_HISTOGRAMS: dict[DurationsOf, tuple[tuple[str, str], ...]] = {
+    "answered": (("latencies", "ttfts"),),
+    "unanswered": (("failed_latencies", "failed_ttfts"),),
+    "all": (("latencies", "ttfts"), ("failed_latencies", "failed_ttfts")),
+}
+"""The columns of `duration_rollups` with the histograms of latency and time to first token."""
+_BINS: dict[DurationsOf, tuple[str, str]] = {
+    "answered": ("requests - errors - cancelled", "requests - failed"),
+    "unanswered": ("errors + cancelled", "failed"),
+    "all": ("requests", "requests"),
+}
+"""How many requests are in a bin of `usage_buckets`, and of `ttft_buckets`."""
 _NAME = "CASE WHEN full_name IN (SELECT value FROM json_each(:groups)) THEN full_name END AS name"
 
 
@@ -62,8 +75,10 @@ class _Lines:
 
 
 @cache
-def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQueries:
-    """The queries, with `=` for every known name so that SQLite searches the key; there are at most 80 variants.
+def usage_queries(
+    by: GroupBy | None, filtered: frozenset[GroupBy], durations_of: DurationsOf = "answered"
+) -> UsageQueries:
+    """The queries, with `=` for every known name so that SQLite searches the key; there are at most 240 variants.
 
     Parameters are the filters by name and, for rollups, `:rolled_chain` and so on, which are "" if the dimension does
     not have that name.
@@ -76,9 +91,21 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
         combinations = f"{_PLAN}{_all_names(lines, with_buckets=not is_exact)}"
         lines, given = _looked_up(lines, with_buckets=not is_exact), _PLAN + _COMBINATIONS
     named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
-    durations = f"{named}, is_whole, latencies, ttfts, {_PERCENTILES}"
-    latency_bins = _union(lines.buckets, "usage_buckets", f"{named}, upper_ms, requests AS latencies, 0 AS ttfts")
-    ttft_bins = _union(lines.buckets, "ttft_buckets", f"{named}, upper_ms, 0, requests")
+    # The percentiles that are stored are those of answered requests.
+    is_whole = "is_whole" if durations_of == "answered" else "0 AS is_whole"
+    durations = " UNION ALL ".join(
+        _union(
+            lines.rolled_up,
+            "duration_rollups",
+            f"{named}, {is_whole}, {latencies} AS latencies, {ttfts} AS ttfts, {_PERCENTILES}",
+        )
+        for latencies, ttfts in _HISTOGRAMS[durations_of]
+    )
+    latency_count, ttft_count = _BINS[durations_of]
+    latency_bins = _union(
+        lines.buckets, "usage_buckets", f"{named}, upper_ms, {latency_count} AS latencies, 0 AS ttfts"
+    )
+    ttft_bins = _union(lines.buckets, "ttft_buckets", f"{named}, upper_ms, 0, {ttft_count}")
     return UsageQueries(
         combinations=combinations,
         largest_groups=f"""{given}, named AS ({_usage(lines, f"{named}, requests")})
@@ -88,7 +115,7 @@ def usage_queries(by: GroupBy | None, filtered: frozenset[GroupBy]) -> UsageQuer
         rates=f"{given}{_summed(lines, named, _SUMS_FOR_RATES)}",
         # If a single line covers a group in a step, its percentiles are the answer and its histograms are not read.
         rolled_up_durations=f"""{given}, chosen AS (
-              {_union(lines.rolled_up, "duration_rollups", durations)}
+              {durations}
             ), named AS (SELECT *, {_NAME} FROM chosen)
             SELECT
               point, name, IIF(is_whole AND name IS NOT NULL, NULL, latencies),

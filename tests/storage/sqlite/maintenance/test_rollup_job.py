@@ -69,7 +69,7 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
         VALUES ({FIRST_DAY}) UNION ALL SELECT start + 900000 FROM quarters LIMIT {96 * days}
       )
     """
-    bucket = "'c', 'p', 'm', '', 1, 1, 0, 0, 0, 1, 1, 0, 2, 0.0, 1, 0, 0"
+    bucket = "'c', 'p', 'm', '', 1, 1, 0, 0, 0, 1, 1, 0, 2, 0.0, 1, 0, 0, 0"
     change(path, f"INSERT INTO usage_buckets {quarters} SELECT start, {bucket} FROM quarters")
     for width in WIDTHS:
         spans = f"SELECT DISTINCT {width}, start / {width} * {width}, 4095, NULL, NULL FROM quarters"

@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from chainlog_async import ChainLog, RequestLogEntry, UsageAggregator
+from chainlog_async.common.outcome import outcome_of
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.percentiles import RELATIVE_ERROR, UPPERS
 from chainlog_async.usage.points import UsagePoint
-from chainlog_async.usage.query import UsageFilter, UsageQuery
+from chainlog_async.usage.query import DurationsOf, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Step, Window
 from tests.support import rolling_up
 from tests.support.entries import entry, insert_as_original, original_row
@@ -142,7 +144,8 @@ async def test_sums_equal_those_of_the_rows(
 def check_sums(point: UsagePoint, entries: list[RequestLogEntry]) -> None:
     """Every sum and mean of the point."""
     assert point.requests == len(entries)
-    assert point.errors == sum(one.http_status >= 400 for one in entries)
+    assert point.errors == sum(outcome_of(one) == "failed" for one in entries)
+    assert point.cancelled == sum(one.http_status == 499 for one in entries)
     assert point.rate_limited == sum(one.http_status == 429 for one in entries)
     assert point.waterfalls == sum(one.attempts > 1 for one in entries)
     assert point.prompt_tokens == sum(one.prompt_tokens for one in entries)
@@ -150,34 +153,49 @@ def check_sums(point: UsagePoint, entries: list[RequestLogEntry]) -> None:
     assert point.total_tokens == point.prompt_tokens + point.completion_tokens
     assert point.cached_tokens == sum(one.cached_tokens or 0 for one in entries)
     assert point.cost_usd == pytest.approx(sum(one.cost_usd or 0 for one in entries))
-    assert point.avg_latency_ms == pytest.approx(sum(half_up(one.latency_ms) for one in entries) / len(entries))
-    first_tokens = [half_up(one.ttft_ms) for one in entries if one.ttft_ms is not None]
-    mean = sum(first_tokens) / len(first_tokens) if first_tokens else None
-    assert point.avg_ttft_ms == (None if mean is None else pytest.approx(mean))
+    answered = [one for one in entries if outcome_of(one) == "answered"]
+    for mean, values in (
+        (point.avg_latency_ms, [half_up(one.latency_ms) for one in answered]),
+        (point.avg_ttft_ms, [half_up(one.ttft_ms) for one in answered if one.ttft_ms is not None]),
+    ):
+        assert mean == (pytest.approx(sum(values) / len(values)) if values else None)
 
 
+@pytest.mark.parametrize("durations_of", get_args(DurationsOf))
 @pytest.mark.parametrize("step", ["15m", "1d"])
 @pytest.mark.parametrize("by", BYS)
 async def test_percentiles_are_within_the_stated_error(
-    by: GroupBy | None, step: Step, usage: UsageAggregator, logged: tuple[Path, list[RequestLogEntry]]
+    by: GroupBy | None,
+    step: Step,
+    durations_of: DurationsOf,
+    usage: UsageAggregator,
+    logged: tuple[Path, list[RequestLogEntry]],
 ) -> None:
-    """Against the nearest rank of the stored durations, at most `RELATIVE_ERROR` away, for each group and filter."""
+    """Against the nearest rank of the stored durations, at most `RELATIVE_ERROR` away, for each group and filter.
+
+    They are of answered requests, unless the others or all are asked for.
+    """
+    asked = {"answered": {"answered"}, "unanswered": {"failed", "cancelled"}}
     window = Window(start=START, end=END, step=step)
     for where in FILTERS:
         expected = grouped(logged[1], window, by, where)
-        points = await usage.get_latency(UsageQuery(window=window, by=by, where=where))
+        points = await usage.get_latency(UsageQuery(window=window, by=by, where=where, durations_of=durations_of))
         assert {(point.start, point.name) for point in points} == set(expected)
         for point in points:
             entries = expected[point.start, point.name]
-            latencies = sorted(half_up(one.latency_ms) for one in entries)
-            first_tokens = sorted(half_up(one.ttft_ms) for one in entries if one.ttft_ms is not None)
+            measured = [one for one in entries if outcome_of(one) in asked.get(durations_of, {outcome_of(one)})]
+            latencies = sorted(half_up(one.latency_ms) for one in measured)
+            first_tokens = sorted(half_up(one.ttft_ms) for one in measured if one.ttft_ms is not None)
             for found, true in ((point.latency_ms, latencies), (point.ttft_ms, first_tokens)):
                 for percent in (50, 90, 95, 99):
                     check_percentile(getattr(found, f"p{percent}"), true, percent)
-            assert point.error_rate == pytest.approx(sum(one.http_status >= 400 for one in entries) / len(entries))
+            failed, cancelled = (sum(outcome_of(one) == kind for one in entries) for kind in ("failed", "cancelled"))
+            assert point.error_rate == pytest.approx(failed / len(entries))
+            assert point.cancelled_rate == pytest.approx(cancelled / len(entries))
             tokens = sum(one.completion_tokens for one in entries)
-            if any(latencies):
-                assert point.tokens_per_second == pytest.approx(1_000 * tokens / sum(latencies))
+            took = sum(half_up(one.latency_ms) for one in entries if outcome_of(one) == "answered")
+            if took:
+                assert point.tokens_per_second == pytest.approx(1_000 * tokens / took)
 
 
 def check_percentile(found: float | None, true: list[int], percent: int) -> None:
