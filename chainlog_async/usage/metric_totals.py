@@ -37,6 +37,8 @@ class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Latency of the answered requests. Its bounds are accurate to 5 %, like the bins that it is computed from."""
     ttft_ms: Histogram
     """Time to first token, of the answered requests that have one."""
+    unanswered_latency_ms: Histogram
+    """Latency of the requests that failed or were cancelled; their sum is not kept and always 0."""
 
 
 class AttemptTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +67,9 @@ def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> 
     requests, errors, cancelled, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[
         :12
     ]
-    latency_counts = sums[12 : 12 + len(BOUNDS_MS)]
-    ttft_requests, *ttft_counts = sums[12 + len(BOUNDS_MS) :]
+    bins = len(BOUNDS_MS)
+    latency_counts, ttft_requests = sums[12 : 12 + bins], sums[12 + bins]
+    ttft_counts, unanswered_counts = sums[13 + bins : 13 + 2 * bins], sums[13 + 2 * bins :]
     return UsageTotals(
         chain=chain,
         provider=provider,
@@ -83,6 +86,7 @@ def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> 
         cost_usd=cost_usd,
         latency_ms=_histogram(latency_counts, requests - errors - cancelled, latency),
         ttft_ms=_histogram(ttft_counts, ttft_requests, ttft),
+        unanswered_latency_ms=_histogram(unanswered_counts, errors + cancelled, 0.0),
     )
 
 

@@ -469,6 +469,7 @@ def _sums(rows: Sequence[RequestLogRow]) -> list[float]:
         *(_cumulated([row.latency_ms for row in answered])),
         len(ttfts),
         *(_cumulated(ttfts)),
+        *(_cumulated([row.latency_ms for row in rows if not _ended(row, "answered")])),
     ]
 
 

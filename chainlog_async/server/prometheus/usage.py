@@ -52,12 +52,18 @@ def usage_metrics(totals: MetricTotals | None) -> Iterator[Metric]:
     ttft = HistogramMetricFamily(
         "chainlog_request_ttft_seconds", "Time to the first token of answered requests.", labels=LABELS
     )
+    unanswered = HistogramMetricFamily(
+        "chainlog_unanswered_request_latency_seconds", "Latency of failed and cancelled requests.", labels=LABELS
+    )
     for usage in totals.usage:
         labels = (usage.chain, usage.provider, usage.model)
         latency.add_metric(labels, *cumulative_buckets(usage.latency_ms, unit=1_000))
         ttft.add_metric(labels, *cumulative_buckets(usage.ttft_ms, unit=1_000))
+        # Without a sum, which is not kept.
+        unanswered.add_metric(labels, cumulative_buckets(usage.unanswered_latency_ms, unit=1_000)[0], None)
     yield latency
     yield ttft
+    yield unanswered
     yield _attempts(totals)
 
 

@@ -81,7 +81,7 @@ def _summed(source: str, columns: Mapping[str, str]) -> str:
     """  # noqa: S608  # built from constants of this module
 
 
-def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str]) -> str:
+def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str], unanswered: tuple[str, str]) -> str:
     """One query for usage and histograms, so that sums and counts match; durations are given as source and count."""
 
     def cumulated(kind: str, count: str) -> dict[str, str]:
@@ -89,14 +89,17 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str])
 
     ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
     latency_columns = cumulated("latency", latencies[1])
-    shown = ", ".join((*_NUMBERS, *latency_columns, *ttft_columns))
+    unanswered_columns = cumulated("unanswered", unanswered[1])
+    shown = ", ".join((*_NUMBERS, *latency_columns, *ttft_columns, *unanswered_columns))
     return f"""
     WITH usage AS ({_summed(usage, {name: name for name in _NUMBERS})}),
       by_latency AS ({_summed(latencies[0], latency_columns)}),
-      by_ttft AS ({_summed(ttfts[0], ttft_columns)})
+      by_ttft AS ({_summed(ttfts[0], ttft_columns)}),
+      by_unanswered AS ({_summed(unanswered[0], unanswered_columns)})
     SELECT chain_name, provider_id, model, usage.first_day, {shown}
-    FROM usage JOIN by_latency USING (chain_name, provider_id, model)
+    FROM usage LEFT JOIN by_latency USING (chain_name, provider_id, model)
       LEFT JOIN by_ttft USING (chain_name, provider_id, model)
+      LEFT JOIN by_unanswered USING (chain_name, provider_id, model)
     ORDER BY usage.first_day, 1, 2, 3
     """  # noqa: S608  # built from constants of this module
 
@@ -115,12 +118,16 @@ def _bins_of(histogram: str) -> str:
 
 
 USAGE_OF_BUCKETS = _usage_query(
-    _BUCKETS, (_BUCKETS, "(requests - errors - cancelled)"), (f"ttft_buckets WHERE {_RANGE}", "(requests - failed)")
+    _BUCKETS,
+    (_BUCKETS, "(requests - errors - cancelled)"),
+    (f"ttft_buckets WHERE {_RANGE}", "(requests - failed)"),
+    (_BUCKETS, "(errors + cancelled)"),
 )
 USAGE_OF_DAYS = _usage_query(
     f"usage_rollups {_DAYS_OF}",
     (_bins_of("latencies"), "count"),
     (_bins_of("ttfts"), "count"),
+    (_bins_of("failed_latencies"), "count"),
 )
 ATTEMPTS = f"""
 SELECT provider_id, model, MIN(start) / {DAY_MS} AS first_day,

@@ -75,12 +75,13 @@ async def test_everything_is_counted(database: Path, usage: UsageAggregator) -> 
     insert(database, status=499)
     totals = await usage.get_metric_totals()
     (told,) = totals.usage
-    assert msgspec.structs.replace(told, latency_ms=None, ttft_ms=None) == UsageTotals(
+    assert msgspec.structs.replace(told, latency_ms=None, ttft_ms=None, unanswered_latency_ms=None) == UsageTotals(
         chain="fast", provider="groq", model="m", requests=4, errors=2, cancelled=1, rate_limited=1, waterfalls=1,
         prompt_tokens=40, completion_tokens=20, cached_tokens=12, total_tokens=60, cost_usd=0.75,
-        latency_ms=None, ttft_ms=None,  # type: ignore[arg-type]  # compared below
+        latency_ms=None, ttft_ms=None, unanswered_latency_ms=None,  # type: ignore[arg-type]  # compared below
     )  # fmt: skip
     assert (told.latency_ms.counts, told.latency_ms.sum) == ((0, 1, *[0] * 10), 200)
+    assert told.unanswered_latency_ms.counts == (0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
     assert (told.ttft_ms.counts, told.ttft_ms.sum) == ((1, *[0] * 11), 80)
     tries = {(each.provider, each.tries, each.successes, each.rate_limited, each.failures) for each in totals.attempts}
     assert tries == {("a", 1, 0, 1, 0), ("groq", 4, 1, 1, 1)}
