@@ -18,6 +18,7 @@ from chainlog_async.server.routes.stream import EventEndpoints
 from chainlog_async.server.routes.usage import UsageEndpoints
 
 from .access import AccessControl
+from .counters import ServiceCounters
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
@@ -30,14 +31,15 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     only under its own names. ``app.state.end_streams()`` ends the streams of new requests, which would delay a server
     that waits for its requests to end.
     """
-    events = EventEndpoints(chainlog)
+    counters = ServiceCounters()
+    events = EventEndpoints(chainlog, counters)
     operations = [
         *HealthEndpoints(chainlog).operations(),
-        metrics_operation(chainlog),
-        ingest_operation(chainlog),
+        metrics_operation(chainlog, counters),
+        ingest_operation(chainlog, counters),
         *StatsEndpoints(chainlog).operations(),
         *events.operations(),
-        *RequestEndpoints(chainlog).operations(),
+        *RequestEndpoints(chainlog, counters).operations(),
         *UsageEndpoints(chainlog).operations(),
     ]
     described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
@@ -50,4 +52,5 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     # A path with a trailing slash does not exist; on a redirect, many clients would drop the body of a POST.
     app.router.redirect_slashes = False
     app.state.end_streams = events.stop
+    app.state.counters = counters
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
+import msgspec
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.model import RequestLogRow
@@ -15,8 +16,33 @@ FEED_POLL_INTERVAL_S = 0.25
 MAX_FEED_KEPT_REQUESTS = 1_000
 """How many of the newest requests are kept for all clients together."""
 
+MAX_FEED_KEPT_BYTES = 4 * 1024 * 1024
+"""Size of their events above which fewer are kept, in bytes."""
+
 MAX_FEED_PAGE_REQUESTS = 500
 """How many requests one poll may read."""
+
+MAX_FEED_BEHIND_REQUESTS = 100
+"""How many requests a client that is further behind reads at a time."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class NewRequest:
+    """A request and, encoded once for all clients, its event."""
+
+    __slots__ = ("_event", "request")
+
+    def __init__(self, request: RequestLogRow) -> None:
+        self.request = request
+        self._event: bytes | None = None
+
+    @property
+    def event(self) -> bytes:
+        """The request as a server-sent event."""
+        if self._event is None:
+            self._event = b"event: request\nid: %d\ndata: %b\n\n" % (self.request.id, _encode(self.request))
+        return self._event
 
 
 class LiveFeed:
@@ -33,7 +59,8 @@ class LiveFeed:
         self._resets = 0
         self._has_more = False
         self._pause: anyio.CancelScope | None = None
-        self._kept: deque[RequestLogRow] = deque()
+        self._kept: deque[NewRequest] = deque()
+        self._kept_bytes = 0
         # Every request with an id above _after_id and up to _up_to_id is kept.
         self._after_id = self._up_to_id = 0
         self.stopped = False
@@ -49,7 +76,7 @@ class LiveFeed:
         """Returns the id from which a client sees only new requests."""
         return await self._chainlog.usage.get_newest_id()
 
-    async def after(self, seen: int) -> tuple[list[RequestLogRow], int]:
+    async def after(self, seen: int) -> tuple[list[NewRequest], int]:
         """Returns the requests after the id `seen`, and the id up to which everything has then been seen.
 
         Waits briefly for new ones; the list may still be empty. Raises `DatabaseError` or `ClosedError`.
@@ -60,10 +87,11 @@ class LiveFeed:
         if self._resets != resets:
             return [], self._up_to_id
         if seen < self._after_id:
-            rows = await self._chainlog.usage.get_requests_after(seen, limit=MAX_FEED_PAGE_REQUESTS)
+            rows = await self._chainlog.usage.get_requests_after(seen, limit=MAX_FEED_BEHIND_REQUESTS)
+            new = list(map(NewRequest, rows))
         else:
-            rows = [request for request in self._kept if request.id > seen]
-        return rows, rows[-1].id if rows else seen
+            new = [each for each in self._kept if each.request.id > seen]
+        return new, new[-1].request.id if new else seen
 
     async def _poll(self, seen: int) -> None:
         polls = self._polls
@@ -89,10 +117,15 @@ class LiveFeed:
 
     def _reset_to(self, seen: int) -> None:
         self._kept.clear()
+        self._kept_bytes = 0
         self._after_id = self._up_to_id = seen
 
     def _keep(self, rows: list[RequestLogRow]) -> None:
-        self._kept.extend(rows)
+        for new in map(NewRequest, rows):
+            self._kept.append(new)
+            self._kept_bytes += len(new.event)
         self._up_to_id = rows[-1].id
-        while len(self._kept) > MAX_FEED_KEPT_REQUESTS:
-            self._after_id = self._kept.popleft().id
+        while len(self._kept) > MAX_FEED_KEPT_REQUESTS or self._kept_bytes > MAX_FEED_KEPT_BYTES:
+            oldest = self._kept.popleft()
+            self._kept_bytes -= len(oldest.event)
+            self._after_id = oldest.request.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import signal
 import socket
@@ -21,10 +22,16 @@ from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
 
 from .app import create_app
+from .connections import ConnectionLimits, LimitedConfig, LimitedConnection, possible_connections
 from .listen import BindAddress, bound_socket, check_bind, listen
 from .shutdown import ShutdownMiddleware
 
+logger = logging.getLogger(__name__)
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+BACKLOG = 256
+"""Maximum number of connections that wait to be accepted, and that are accepted before any of them can be refused."""
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +62,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._end_streams()
         await super().shutdown(sockets=sockets)
+        # A client that does not read would keep its connection open for ever.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | None = None) -> Statistics | None:
@@ -93,10 +103,13 @@ def _stop(server: _Server, opening: anyio.CancelScope) -> None:
 
 
 def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.Config]:
-    address = check_bind(chainlog.settings)
+    settings = chainlog.settings
+    address = check_bind(settings)
     app = create_app(chainlog, already_running=True)
-    config = uvicorn.Config(
+    config = LimitedConfig(
         ShutdownMiddleware(app),
+        http=LimitedConnection,
+        backlog=BACKLOG,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -104,10 +117,24 @@ def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.
         proxy_headers=False,
         server_header=False,
         # A client that hangs must not delay writing the accepted entries.
-        timeout_graceful_shutdown=math.ceil(chainlog.settings.shutdown_timeout_ms / 1000),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_ms / 1000),
     )
+    config.limits = ConnectionLimits(settings.server, _max_connections(settings), app.state.counters)
     config.load()
-    return address, chainlog.settings.db_path.absolute(), app, config
+    return address, settings.db_path.absolute(), app, config
+
+
+def _max_connections(settings: Settings) -> int:
+    asked = settings.server.max_connections
+    possible = possible_connections(settings.server, settings.max_readers)
+    if possible < asked:
+        logger.warning(
+            "at most %d connections, not %d (server.max_connections), because of the limit of open files; "
+            "raise it (ulimit -n), or lower server.max_connections",
+            possible,
+            asked,
+        )
+    return possible
 
 
 async def _run_server(server: _Server, sock: socket.socket) -> None:

@@ -102,6 +102,48 @@ class ServerSettings(BaseModel):
         le=10_000,
         description="Maximum number of combinations of chain, provider and model in /metrics; later ones are `other`.",
     )
+    max_connections: int = Field(
+        default=500,
+        ge=1,
+        le=100_000,
+        description="Maximum number of connections to `chainlog serve` at once; others are answered with 503.",
+    )
+    max_watchers: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Maximum number of clients of /v1/requests/stream at once; others are answered with 503.",
+    )
+    max_exports: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Maximum number of exports over HTTP at once; others are answered with 503.",
+    )
+    max_buffered_bytes: int = Field(
+        default=64 * MIB,
+        ge=KIB,
+        le=64 * GIB,
+        description="Maximum size in bytes of all request bodies held at once, and of all responses not read yet.",
+    )
+    header_timeout_ms: int = Field(
+        default=10_000,
+        ge=1,
+        le=3_600_000,
+        description="Maximum time in ms for a client of `chainlog serve` to send the headers of a request.",
+    )
+    body_timeout_ms: int = Field(
+        default=30_000,
+        ge=1,
+        le=3_600_000,
+        description="Maximum time in ms for a client to send the body of a request; then it is answered with 408.",
+    )
+    write_timeout_ms: int = Field(
+        default=30_000,
+        ge=1,
+        le=3_600_000,
+        description="Time in ms after which a client that reads nothing of its response is disconnected.",
+    )
 
 
 class Settings(BaseSettings):

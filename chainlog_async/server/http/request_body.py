@@ -1,15 +1,22 @@
-"""Request bodies: read up to a limit, and split into the JSON documents that they hold."""
+"""Request bodies: read within limits, and split into the JSON documents that they hold."""
 
 from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
+import anyio
 import msgspec
 from starlette.requests import Request
 
-from .responses import ApiError
+from chainlog_async.server.counters import ServiceCounters
+from chainlog_async.settings import ServerSettings
+
+from .responses import ApiError, closing_headers
+
+RETRY_AFTER_S = 1
 
 LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 JSON_SPACE = b" \t\r\n"
@@ -21,22 +28,74 @@ _document = msgspec.json.Decoder(msgspec.Raw)
 Document = tuple[int, bytes]
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Returns the whole body.
+class BodyLimits:
+    """How large one body may be, how long it may take to arrive, and how much all of them may hold at once."""
 
-    Raises `ApiError`: 413 as soon as it is longer than ``max_bytes``, 415 when it is compressed.
-    """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > max_bytes):
-        raise _too_large(max_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
+    def __init__(self, settings: ServerSettings, counters: ServiceCounters) -> None:
+        self._max_bytes = settings.max_body_bytes
+        # A body of the largest size is accepted when it is the only one.
+        self._max_held = max(settings.max_buffered_bytes, settings.max_body_bytes)
+        self._timeout_ms = settings.body_timeout_ms
+        self._counters = counters
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[bytes]:
+        """Yields the whole body, which counts as held until the block ends.
+
+        Raises `ApiError`: 413 as soon as it is longer than allowed, 415 when it is compressed, 503 when all bodies
+        together hold too much, and 408 when it does not arrive in time.
+        """
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
+            raise self._too_large()
+        body = bytearray()
+        try:
+            with anyio.move_on_after(self._timeout_ms / 1000) as waiting:
+                await self._read(request, body)
+            if waiting.cancelled_caught:
+                raise self._too_slow(request)
+            yield bytes(body)
+        finally:
+            self._counters.body_bytes -= len(body)
+
+    async def _read(self, request: Request, body: bytearray) -> None:
+        async for chunk in request.stream():
+            if len(body) + len(chunk) > self._max_bytes:
+                raise self._too_large()
+            if self._counters.body_bytes + len(chunk) > self._max_held:
+                self._counters.refused["bodies"] += 1
+                raise self._too_many()
+            body += chunk
+            self._counters.body_bytes += len(chunk)
+
+    def _too_large(self) -> ApiError:
+        return ApiError(
+            413,
+            f"the body is longer than {self._max_bytes} bytes; send fewer entries at a time, or raise "
+            "server.max_body_bytes",
+            "body_too_large",
+        )
+
+    def _too_many(self) -> ApiError:
+        return ApiError(
+            503,
+            f"the request bodies being received hold {self._max_held} bytes already; send it again later, or raise "
+            "server.max_buffered_bytes",
+            "too_many_bodies",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+
+    def _too_slow(self, request: Request) -> ApiError:
+        self._counters.disconnected["body_timeout"] += 1
+        return ApiError(
+            408,
+            f"the body did not arrive within {self._timeout_ms} ms; send fewer entries at a time, or raise "
+            "server.body_timeout_ms",
+            "body_timeout",
+            headers=closing_headers(request),
+        )
 
 
 def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
@@ -85,11 +144,3 @@ def _loosely_decoded(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _too_large(max_bytes: int) -> ApiError:
-    return ApiError(
-        413,
-        f"the body is longer than {max_bytes} bytes; send fewer entries at a time, or raise server.max_body_bytes",
-        "body_too_large",
-    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from chainlog_async.errors import ClosedError, DatabaseError, MissingExtraError, QueryTimeoutError
 
@@ -77,27 +75,9 @@ def json_reply(content: object, *, status: int = 200, headers: Mapping[str, str]
     )
 
 
-async def streamed_reply(
-    request: Request, pieces: AsyncGenerator[bytes], media_type: str, *, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Returns a response that is produced while it is sent and must not be cached; for HEAD, only its headers."""
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
-    if request.method == "HEAD":
-        await pieces.aclose()
-        return Response(headers=headers, media_type=media_type)
-    return _Streamed(pieces, headers=headers, media_type=media_type)
-
-
-class _Streamed(StreamingResponse):
-    """Closes its source when the client disconnects, instead of leaving that to the garbage collector."""
-
-    def __init__(self, pieces: AsyncGenerator[bytes], *, headers: Mapping[str, str], media_type: str) -> None:
-        super().__init__(pieces, headers=headers, media_type=media_type)
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._pieces):
-            await super().__call__(scope, receive, send)
+def closing_headers(request: Request) -> dict[str, str]:
+    """Returns the headers that end the connection after the response: HTTP/1 has such a header, HTTP/2 forbids it."""
+    return {"Connection": "close"} if request.scope["http_version"].startswith("1") else {}
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

@@ -13,16 +13,16 @@ from starlette.responses import Response
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
+from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.entry_schema import PostedEntry
 from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import ParsedParameters
-from chainlog_async.server.http.request_body import Document, read_body, split_documents
+from chainlog_async.server.http.request_body import RETRY_AFTER_S, BodyLimits, Document, split_documents
 from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
 
 INGEST_TURN_S = 0.002
 """How long the entries of one request are accepted before other requests get a turn, in seconds."""
 
-RETRY_AFTER_S = 1
 MAX_REJECTED_LISTED = 1000
 MAX_LISTED_ERROR_CHARS = 500
 
@@ -100,8 +100,9 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
     return intake
 
 
-def ingest_operation(chainlog: ChainLog) -> Operation:
+def ingest_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation:
     """Returns the route that accepts entries."""
+    limits = BodyLimits(chainlog.settings.server, counters)
 
     async def post_logs(request: Request, _parameters: ParsedParameters) -> Response:
         """Accept entries: one, an array, or one per line.
@@ -109,8 +110,8 @@ def ingest_operation(chainlog: ChainLog) -> Operation:
         Answers 202 once they are accepted. An entry that cannot be stored is listed with its index and does not affect
         the others.
         """
-        body = await read_body(request, chainlog.settings.server.max_body_bytes)
-        intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
+        async with limits.received(request) as body:
+            intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
         return intake.reply()
 
     return Operation(
@@ -121,6 +122,7 @@ def ingest_operation(chainlog: ChainLog) -> Operation:
         success=202,
         other_answers={
             400: (IntakeReply, ErrorReply),
+            408: ErrorReply,
             413: ErrorReply,
             415: ErrorReply,
             503: (IntakeReply, ErrorReply),

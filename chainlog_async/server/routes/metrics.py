@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import ClosedError, DatabaseError
+from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters, pattern_parameter
 from chainlog_async.statistics import Health, Statistics
@@ -29,13 +31,13 @@ COLLECT = pattern_parameter(
 METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
 
-def metrics_operation(chainlog: ChainLog) -> Operation:
+def metrics_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation:
     """Returns the route that answers a scrape, in the text format or OpenMetrics, as negotiated."""
 
     async def get_metrics(request: Request, parameters: ParsedParameters) -> Response:
         """Metrics for Prometheus, in its text format or OpenMetrics; docs/operations.md lists them."""
         part = parameters[COLLECT]
-        of_process = _process(chainlog) if part != "database" else None
+        of_process = (*_process(chainlog), copy.deepcopy(counters)) if part != "database" else None
         totals = await _totals(chainlog) if part != "process" else None
         # Rendering thousands of lines takes time: not on the event loop, which may be a gateway's.
         accept = request.headers.get("accept", "")
@@ -63,7 +65,7 @@ async def _totals(chainlog: ChainLog) -> MetricTotals | None:
 
 def _render(
     accept: str,
-    of_process: tuple[Health, Statistics | None] | None,
+    of_process: tuple[Health, Statistics | None, ServiceCounters] | None,
     totals: MetricTotals | None,
     is_database_asked: bool,
 ) -> tuple[bytes, str]:
@@ -73,12 +75,16 @@ def _render(
     from prometheus_client.registry import Collector
 
     from chainlog_async.server.prometheus.process import process_metrics
+    from chainlog_async.server.prometheus.service import service_metrics
     from chainlog_async.server.prometheus.usage import usage_metrics
 
     class Scrape(Collector):
         def collect(self) -> Iterable[Metric]:
             if of_process is not None:
-                yield from process_metrics(*of_process)
+                health, statistics, counters = of_process
+                yield from process_metrics(health, statistics)
+                if statistics is not None:
+                    yield from service_metrics(counters)
             if is_database_asked:
                 yield from usage_metrics(totals)
 

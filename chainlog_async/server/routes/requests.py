@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.cursor import CURSOR, MAX_PAGE
 from chainlog_async.requests.export import MEDIA_TYPES, export_requests
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import NOT_FOUND, Operation
 from chainlog_async.server.http.parameters import (
     ParsedParameters,
@@ -21,7 +22,8 @@ from chainlog_async.server.http.parameters import (
     pattern_parameter,
 )
 from chainlog_async.server.http.request_filters import REQUEST_FILTERS, filter_of
-from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply, streamed_reply
+from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply
+from chainlog_async.server.http.streamed_reply import StreamLimit
 
 PAGE_LIMIT = integer_parameter(
     "limit", "Maximum number of requests on the page.", minimum=1, maximum=MAX_PAGE, default=50
@@ -40,8 +42,9 @@ EXPORT_FORMAT = choice_parameter("format", "File format.", tuple(MEDIA_TYPES), d
 class RequestEndpoints:
     """The routes of single requests."""
 
-    def __init__(self, chainlog: ChainLog) -> None:
+    def __init__(self, chainlog: ChainLog, counters: ServiceCounters) -> None:
         self._chainlog = chainlog
+        self._exports = StreamLimit("exports", chainlog.settings.server, counters)
 
     def operations(self) -> list[Operation]:
         """Returns the routes."""
@@ -71,11 +74,14 @@ class RequestEndpoints:
     async def export_requests(self, request: Request, parameters: ParsedParameters) -> Response:
         """All requests that match the filters, newest first, as a file."""
         file_format = parameters[EXPORT_FORMAT]
-        pieces = export_requests(self._chainlog.usage, filter_of(parameters), file_format)
-        # The first piece is read before the headers are sent, so that an early error gets its own status.
-        begun = _prepend(await anext(pieces, b""), pieces)
-        name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
-        return await streamed_reply(request, begun, MEDIA_TYPES[file_format], headers=name)
+        with ExitStack() as place:
+            place.enter_context(self._exports.place(request))
+            pieces = export_requests(self._chainlog.usage, filter_of(parameters), file_format)
+            # The first piece is read before the headers are sent, so that an early error gets its own status.
+            begun = _prepend(await anext(pieces, b""), pieces)
+            name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
+            kept = place.pop_all()
+        return await self._exports.reply(request, begun, MEDIA_TYPES[file_format], kept, headers=name)
 
     async def get_request(self, _request: Request, parameters: ParsedParameters) -> Response:
         """One request in full, including its attempts."""

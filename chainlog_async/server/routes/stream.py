@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,15 +13,12 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.errors import ClosedError, DatabaseError
 from chainlog_async.requests.filter import RequestFilter, matches
-from chainlog_async.requests.model import RequestLogRow
+from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters, integer_parameter
 from chainlog_async.server.http.request_filters import FIELD_FILTERS, filter_of
-from chainlog_async.server.http.responses import ApiError, streamed_reply
+from chainlog_async.server.http.streamed_reply import MAX_PIECE_BYTES, StreamLimit
 from chainlog_async.server.live_feed import LiveFeed
-
-MAX_STREAMS = 100
-"""How many clients may stream at once."""
 
 HEARTBEAT_INTERVAL_S = 15.0
 """Maximum silence on a stream, in seconds: proxies close idle connections."""
@@ -39,15 +36,13 @@ LAST_EVENT_ID = integer_parameter(
     location="header",
 )
 
-_encode = msgspec.json.Encoder().encode
-
 
 class EventEndpoints:
     """The route that streams new requests."""
 
-    def __init__(self, chainlog: ChainLog) -> None:
+    def __init__(self, chainlog: ChainLog, counters: ServiceCounters) -> None:
         self._feed = LiveFeed(chainlog)
-        self._streams = 0
+        self._watchers = StreamLimit("watchers", chainlog.settings.server, counters)
 
     def operations(self) -> list[Operation]:
         """Returns the routes."""
@@ -70,37 +65,47 @@ class EventEndpoints:
 
         Each event is named `request`; its id is that of the request and its data the request as JSON. After 15 seconds
         without an event a comment is sent. A client that lost the connection sends `Last-Event-ID` and misses nothing;
-        one that reads slowly gets the events later.
+        one that reads slowly gets the events later, and one that reads nothing for a while is disconnected. 503 when
+        there are too many clients.
         """
-        if self._streams >= MAX_STREAMS:
-            raise ApiError(503, f"{MAX_STREAMS} clients are streaming already; try again later", "too_many_streams")
         where, seen = filter_of(parameters), parameters[LAST_EVENT_ID]
-        newest = await self._feed.newest_id()
-        # An id beyond the newest is from another file, so the stream starts with new requests.
-        begin = newest if not 0 <= seen <= newest else seen
-        return await streamed_reply(request, self._events(where, begin), "text/event-stream")
+        with ExitStack() as place:
+            place.enter_context(self._watchers.place(request))
+            newest = await self._feed.newest_id()
+            # An id beyond the newest is from another file, so the stream starts with new requests.
+            begin = newest if not 0 <= seen <= newest else seen
+            kept = place.pop_all()
+        return await self._watchers.reply(request, self._events(where, begin), "text/event-stream", kept)
 
     async def _events(self, where: RequestFilter, seen: int) -> AsyncGenerator[bytes]:
-        self._streams += 1
-        try:
-            yield b"retry: %d\nid: %d\n\n" % (RECONNECT_MS, seen)
-            spoke_at = time.monotonic()
-            while not self._feed.stopped:
-                try:
-                    requests, seen = await self._feed.after(seen)
-                except (DatabaseError, ClosedError) as error:
-                    yield f": {' '.join(str(error).split())}\n\n".encode()
-                    return
-                events = b"".join(_event(request) for request in requests if matches(request, where))
-                if not events and time.monotonic() - spoke_at >= HEARTBEAT_INTERVAL_S:
-                    # With the id, so that a client that reconnects skips what the filter has left out.
-                    events = b": nothing new\nid: %d\n\n" % seen
-                if events:
-                    yield events
-                    spoke_at = time.monotonic()
-        finally:
-            self._streams -= 1
+        yield b"retry: %d\nid: %d\n\n" % (RECONNECT_MS, seen)
+        spoke_at = time.monotonic()
+        while not self._feed.stopped:
+            try:
+                events, seen = await self._events_after(seen, where)
+            except (DatabaseError, ClosedError) as error:
+                yield f": {' '.join(str(error).split())}\n\n".encode()
+                return
+            if not events and time.monotonic() - spoke_at >= HEARTBEAT_INTERVAL_S:
+                # With the id, so that a client that reconnects skips what the filter has left out.
+                events = b": nothing new\nid: %d\n\n" % seen
+            if events:
+                yield events
+                spoke_at = time.monotonic()
 
+    async def _events_after(self, seen: int, where: RequestFilter) -> tuple[bytes, int]:
+        """Returns events for about one piece, and the id up to which they go.
 
-def _event(request: RequestLogRow) -> bytes:
-    return b"event: request\nid: %d\ndata: %b\n\n" % (request.id, _encode(request))
+        The requests are dropped before the events are sent: for a client that does not read, nothing else is held, and
+        what was left out is looked up again.
+        """
+        new, seen = await self._feed.after(seen)
+        events: list[bytes] = []
+        size = 0
+        for each in new:
+            if matches(each.request, where):
+                events.append(each.event)
+                size += len(each.event)
+                if size >= MAX_PIECE_BYTES:
+                    return b"".join(events), each.request.id
+        return b"".join(events), seen
