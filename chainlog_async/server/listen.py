@@ -21,6 +21,10 @@ REMEDIES = {
 }
 
 
+MAX_UNSENT_BYTES = 128 * 1024
+"""How much of a response the kernel takes before it is sent, in bytes."""
+
+
 class BindAddress(NamedTuple):
     """A numeric address, in the form that the socket module takes."""
 
@@ -69,6 +73,9 @@ def bound_socket(address: BindAddress) -> Iterator[socket.socket]:
         with _named_failure(address):
             if os.name == "posix":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                # Accepted connections inherit it. For a client that does not read, the kernel would keep 3 MB.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
             sock.bind(address.sockaddr)
         yield sock
 

@@ -72,6 +72,10 @@ class LiveFeed:
         if self._pause is not None:
             self._pause.cancel()
 
+    def forget(self) -> None:
+        """Frees what is kept, for when no client is left."""
+        self._reset_to(self._up_to_id)
+
     async def newest_id(self) -> int:
         """Returns the id from which a client sees only new requests."""
         return await self._chainlog.usage.get_newest_id()

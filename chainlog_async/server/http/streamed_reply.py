@@ -36,10 +36,15 @@ class StreamLimit:
         self._write_timeout_s = settings.write_timeout_ms / 1000
         self._counters = counters
 
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self._counters.streams[self._kind]
+
     @contextmanager
     def place(self, request: Request) -> Iterator[None]:
         """Holds one of the places. Raises `ApiError` (503) when all are taken."""
-        if self._counters.streams[self._kind] >= self._most:
+        if self.taken >= self._most:
             self._counters.refused[self._kind] += 1
             raise ApiError(
                 503,

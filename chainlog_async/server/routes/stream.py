@@ -70,12 +70,17 @@ class EventEndpoints:
         """
         where, seen = filter_of(parameters), parameters[LAST_EVENT_ID]
         with ExitStack() as place:
+            place.callback(self._end_watching)
             place.enter_context(self._watchers.place(request))
             newest = await self._feed.newest_id()
             # An id beyond the newest is from another file, so the stream starts with new requests.
             begin = newest if not 0 <= seen <= newest else seen
             kept = place.pop_all()
         return await self._watchers.reply(request, self._events(where, begin), "text/event-stream", kept)
+
+    def _end_watching(self) -> None:
+        if not self._watchers.taken:
+            self._feed.forget()
 
     async def _events(self, where: RequestFilter, seen: int) -> AsyncGenerator[bytes]:
         yield b"retry: %d\nid: %d\n\n" % (RECONNECT_MS, seen)
