@@ -71,7 +71,7 @@ async def test_headers_of_a_second_request_have_a_limit_too(tmp_path: Path) -> N
 
 async def test_a_complete_request_has_no_limit_any_more(tmp_path: Path) -> None:
     """A watcher, whose headers and body came in parts, is still there when later ones have been told to go."""
-    async with limited(tmp_path, header_timeout_ms=1000, body_timeout_ms=1000) as client:
+    async with limited(tmp_path, header_timeout_ms=2000, body_timeout_ms=2000) as client:
         async with connected(client, b"GET /v1/requests/stream HTTP/1.1\r\nHost: loc") as watcher:
             await watcher.send(b"alhost\r\nContent-Length: 2\r\n\r\n[")
             assert (await watcher.receive()).startswith(b"HTTP/1.1 200 ")
@@ -209,14 +209,14 @@ async def test_any_response_must_be_read(tmp_path: Path, question: bytes) -> Non
 
 async def test_a_response_that_is_read_slowly_is_whole(tmp_path: Path) -> None:
     """Who reads a little now and then has the time that it takes."""
-    async with limited(tmp_path, write_timeout_ms=500) as client:
+    async with limited(tmp_path, write_timeout_ms=2000) as client:
         await fill(client)
         whole = (await client.get("/v1/requests?limit=500")).content
         async with client.stream("GET", "/v1/requests?limit=500") as reply:
             received = b""
             async for part in reply.aiter_raw(chunk_size=100_000):
                 received += part
-                await anyio.sleep(0.05)
+                await anyio.sleep(0.15)
         assert received == whole
 
 

@@ -50,7 +50,14 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
                 "(default 127.0.0.1)"
             ),
         ),
-        ({"server": 5}, "argument server must be a mapping of host, port, api_keys, max_body_bytes, max_metric_groups"),
+        (
+            {"server": 5},
+            (
+                "argument server must be a mapping of host, port, api_keys, max_body_bytes, max_metric_groups, "
+                "max_connections, max_watchers, max_exports, max_buffered_bytes, header_timeout_ms, body_timeout_ms, "
+                "write_timeout_ms"
+            ),
+        ),
         (
             {"server": {"host": "a b"}},
             (

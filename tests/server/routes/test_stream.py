@@ -16,8 +16,11 @@ import pytest
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
 from chainlog_async.server import live_feed as feed
+from chainlog_async.server.http import streamed_reply
+from chainlog_async.server.http.streamed_reply import MAX_PIECE_BYTES
 from chainlog_async.server.routes import stream as events
 from tests.support.entries import insert_as_original, original_row
+from tests.support.raw_clients import WATCH, deaf, reached
 from tests.support.service import entry, running, service_settings, serving, settled
 from tests.support.service_process import Output, process
 
@@ -171,17 +174,96 @@ async def test_the_database_is_asked_once_for_everybody(tmp_path: Path, monkeypa
     assert max(rounds) <= 2
 
 
-async def test_too_many_watchers_are_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound a watcher gets 503, and may come in once another one has left."""
-    monkeypatch.setattr(events, "MAX_STREAMS", 1)
-    async with running(service_settings(tmp_path)) as client:
+async def test_too_many_watchers_are_sent_away(tmp_path: Path) -> None:
+    """Beyond the bound a watcher gets 503, when to come again, and no connection; it may once another one has left."""
+    async with running(service_settings(tmp_path, server={"max_watchers": 1})) as client:
         async with watching(client):
             reply = await client.get(STREAM)
             assert (reply.status_code, reply.json()["error"]["code"]) == (503, "too_many_streams")
+            assert "server.max_watchers" in reply.json()["error"]["message"]
+            assert (reply.headers["retry-after"], reply.headers["connection"]) == ("5", "close")
+            await reached(client, streams_watchers=1, refused_total_watchers=1)
         while (await client.head(STREAM)).status_code == 503:
             pass
         async with watching(client):
             pass
+
+
+async def test_the_bound_holds_for_watchers_that_come_at_once(tmp_path: Path) -> None:
+    """Forty that come together, and none of which reads, are not more than one after another."""
+    async with running(service_settings(tmp_path, server={"max_watchers": 3})) as client:
+        with deaf(client.base_url, 40, WATCH):
+            await reached(client, streams_watchers=3, refused_total_watchers=37, connections=4)
+        await reached(client, streams_watchers=0, connections=1)
+
+
+async def test_a_watcher_that_fails_leaves_its_place(tmp_path: Path) -> None:
+    """An answer that never begins, because the log is closed, or of which only the headers were asked, holds none."""
+    chainlog = ChainLog(service_settings(tmp_path, server={"max_watchers": 1}))
+    async with chainlog, serving(create_app(chainlog, already_running=True)) as client:
+        assert (await client.head(STREAM)).status_code == 200
+        async with watching(client):
+            pass
+        await chainlog.usage.aclose()
+        while (code := (await client.get(STREAM)).json()["error"]["code"]) == "too_many_streams":
+            pass
+        assert code == "closed"
+        assert (await client.get(STREAM)).json()["error"]["code"] == "closed"
+
+
+async def test_a_deaf_watcher_holds_little(tmp_path: Path) -> None:
+    """Of megabytes that it does not read, one piece waits for it, whatever the size of the events."""
+    big = [{"provider_id": "p", "model": "m", "error_message": "e" * 4000} for _ in range(90)]
+    async with running(service_settings(tmp_path)) as client:
+        for trail in (None, big):
+            with deaf(client.base_url, 10, WATCH):
+                await reached(client, streams_watchers=10)
+                for _ in range(2):
+                    posted = [entry(error_message="x " * 2000, attempt_trail=trail, attempts=90)] * 10
+                    assert (await client.post("/v1/logs", json=posted * (1 if trail else 20))).status_code == 202
+                    await settled(client)
+                async with watching(client, **{"Last-Event-ID": "0"}) as reading:
+                    for _ in range(30):
+                        await reading.next()
+                while not (unread := (await reached(client, streams_watchers=10))["unread_bytes"]):
+                    pass
+                assert unread <= 10 * MAX_PIECE_BYTES + 10_000
+            await reached(client, streams_watchers=0, unread_bytes=0)
+
+
+async def test_nothing_is_kept_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest requests are kept up to a size, and freed when the last watcher has left."""
+    monkeypatch.setattr(feed, "MAX_FEED_KEPT_BYTES", 20_000)
+    kept: list[tuple[int, int]] = []
+    forget = feed.LiveFeed.forget
+
+    def noted(self: feed.LiveFeed) -> None:
+        held = sum(len(each.event) for each in self._kept)
+        assert held == self._kept_bytes
+        forget(self)
+        kept.append((held, len(self._kept) + self._kept_bytes))
+
+    monkeypatch.setattr(feed.LiveFeed, "forget", noted)
+    async with running(service_settings(tmp_path)) as client:
+        async with watching(client) as stream:
+            await client.post("/v1/logs", json=[entry(model=f"m{n}", error_message="x " * 1000) for n in range(50)])
+            assert [(await stream.next())["model"] for _ in range(50)] == [f"m{n}" for n in range(50)]
+        await reached(client, streams_watchers=0)
+    ((held, left),) = kept
+    assert 10_000 < held <= 20_000
+    assert left == 0
+
+
+async def test_a_watcher_of_any_server_must_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a gateway's own server, whose connections are the gateway's, a watcher that does not read is let go too."""
+    monkeypatch.setattr(streamed_reply, "WRITE_GRACE_S", 0.0)
+    chainlog = ChainLog(service_settings(tmp_path, server={"write_timeout_ms": 200}))
+    async with chainlog, serving(create_app(chainlog, already_running=True)) as client:
+        with deaf(client.base_url, 3, WATCH):
+            await reached(client, streams_watchers=3)
+            while (await reached(client))["streams_watchers"]:
+                await client.post("/v1/logs", json=[entry(error_message="x " * 2000)] * 300)
+            await reached(client, disconnected_total_write_timeout=3, connections=0)
 
 
 async def test_a_bad_id_is_refused(tmp_path: Path) -> None:
