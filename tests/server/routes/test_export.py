@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.operator import fill, migrate
+from tests.support.raw_clients import deaf, reached
 from tests.support.service import entry, running, service_settings, settled
 from tests.support.service_process import Output, process
 
@@ -67,6 +68,26 @@ async def test_what_is_wrong_from_the_start_has_its_status(tmp_path: Path, monke
         settings.db_path.rename(tmp_path / "moved.db")
         reply = await client.get("/v1/requests/export")
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "database_unavailable")
+
+
+async def test_too_many_exports_are_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound an export is 503, with when to come again; one that fails or has ended holds no place."""
+    async with running(service_settings(tmp_path, server={"max_exports": 2})) as client:
+        await client.post("/v1/logs", json=[entry(error_message="x " * 2000)] * 600)
+        await settled(client)
+        with deaf(client.base_url, 2, b"GET /v1/requests/export HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            await reached(client, streams_exports=2)
+            reply = await client.get("/v1/requests/export")
+            assert (reply.status_code, reply.json()["error"]["code"]) == (503, "too_many_exports")
+            assert reply.headers["retry-after"] == "5"
+            assert (await client.get("/v1/requests")).status_code == 200
+        await reached(client, streams_exports=0, refused_total_exports=1)
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        monkeypatch.delitem(sys.modules, "chainlog_async.requests.parquet", raising=False)
+        for _ in range(3):
+            assert (await client.get("/v1/requests/export?format=parquet")).status_code == 501
+            assert (await client.head("/v1/requests/export")).status_code == 200
+            assert (await client.get("/v1/requests/export?format=jsonl")).text.count("\n") == 600
 
 
 async def test_a_client_that_stops_reading_does_not_stop_the_end(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
 from chainlog_async.server.routes import ingest
+from tests.support.raw_clients import connected, reached
 from tests.support.service import count_rows, entry, running, service_settings, settled
 
 NDJSON = {"Content-Type": "application/x-ndjson; charset=utf-8"}
@@ -225,6 +226,33 @@ async def test_a_client_that_leaves_half_way_leaves_nothing(tmp_path: Path) -> N
         assert (await client.post("/v1/logs", json=entry())).status_code == 202
         accounting = await settled(client)
     assert accounting["submitted"] == 1
+
+
+async def test_all_bodies_together_have_a_limit(tmp_path: Path) -> None:
+    """Beyond it a body is 503, to be sent again; what the others hold is free as soon as they are gone."""
+    server = {"max_body_bytes": 50_000, "max_buffered_bytes": 100_000}
+    part = b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n" + b"[" * 40_000
+    small = [entry(error_message="x " * 1000)] * 15
+    async with running(service_settings(tmp_path, server=server)) as client:
+        async with connected(client, part), connected(client, part):
+            await reached(client, body_bytes=80_000)
+            reply = await client.post("/v1/logs", json=small)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (503, "too_many_bodies")
+            assert (reply.headers["retry-after"], "resendFrom" in reply.json()) == ("1", False)
+            assert (await client.post("/v1/logs", json=entry())).status_code == 202
+            await reached(client, body_bytes=80_000, refused_total_bodies=1)
+        await reached(client, body_bytes=0)
+        assert (await client.post("/v1/logs", json=small)).json()["accepted"] == 15
+        assert (await settled(client))["written"] == 16
+
+
+async def test_one_body_of_the_largest_size_always_fits(tmp_path: Path) -> None:
+    """With a smaller limit for all bodies together, they are accepted one at a time."""
+    server = {"max_body_bytes": 50_000, "max_buffered_bytes": 1024}
+    async with running(service_settings(tmp_path, server=server)) as client:
+        reply = await client.post("/v1/logs", content=body_of(50_000))
+        assert reply.status_code == 202
+        await reached(client, body_bytes=0)
 
 
 async def test_a_full_queue_says_where_to_go_on(tmp_path: Path) -> None:
