@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+LAST_ANSWERS_S = 1.0
+"""How long the requests that a shutdown cancels may take to answer, in seconds."""
+
 BACKLOG = 256
 """Maximum number of connections that wait to be accepted, and that are accepted before any of them can be refused."""
 
@@ -62,6 +65,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._end_streams()
         await super().shutdown(sockets=sockets)
+        if self.server_state.tasks:
+            # Cancelled when the time was over; each still answers that, which takes no time unless it cannot.
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_ANSWERS_S)
         # A client that does not read would keep its connection open for ever.
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -187,16 +187,22 @@ async def fill(client: httpx.AsyncClient, number: int = 600) -> None:
 
 async def test_a_watcher_that_does_not_read_is_let_go(tmp_path: Path) -> None:
     """Its place and its memory are free again, and one that reads stays."""
-    async with limited(tmp_path, write_timeout_ms=300, max_watchers=6) as client:
-        async with client.stream("GET", "/v1/requests/stream") as reading:
-            lines = reading.aiter_lines()
+    async with limited(tmp_path, write_timeout_ms=1500, max_watchers=6) as client:
+        async with client.stream("GET", "/v1/requests/stream") as reading, anyio.create_task_group() as tasks:
+            seen: list[str] = []
+
+            async def read() -> None:
+                async for line in reading.aiter_lines():
+                    seen.extend([line] * line.startswith("event: "))
+
+            tasks.start_soon(read)
             with deaf(client.base_url, 5, WATCH):
                 await reached(client, streams_watchers=6)
                 await fill(client)
-                seen = 0
-                while seen < 600:
-                    seen += (await anext(lines)).startswith("event: ")
                 await reached(client, disconnected_total_write_timeout=5, streams_watchers=1, unread_bytes=0)
+            while len(seen) < 600:
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
         await reached(client, connections=1, streams_watchers=0)
 
 

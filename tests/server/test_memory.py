@@ -20,7 +20,10 @@ from tests.support.service import entry, settled
 
 HALF_BODY = b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n" + b"[" * 200_000
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read from /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read from /proc"),
+    pytest.mark.timeout(300),
+]
 
 
 class Service:
