@@ -201,7 +201,7 @@ async def test_a_watcher_that_does_not_read_is_let_go(tmp_path: Path) -> None:
                 await fill(client)
                 await reached(client, disconnected_total_write_timeout=5, streams_watchers=1, unread_bytes=0)
             while len(seen) < 600:
-                await anyio.sleep(0.01)
+                await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
         await reached(client, connections=1, streams_watchers=0)
 
