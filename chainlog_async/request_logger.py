@@ -83,6 +83,11 @@ class RequestLogger:
         """Whether the database failed to respond the last time the writer used it."""
         return self._storage.is_stuck
 
+    @property
+    def write_error(self) -> str | None:
+        """Why entries cannot be written now; None when they can, and while only a lock is waited for."""
+        return self._health.write_error
+
     def log_request(self, entry: RequestLogEntry) -> bool:
         """Accepts the entry and returns at once, from any thread.
 

@@ -54,6 +54,11 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
     return RequestLogEntry(**fields)  # type: ignore[arg-type]  # validated when it is encoded, like any other entry
 
 
+def field_named(name: str) -> str | None:
+    """The field of an entry that a name in snake_case or camelCase means; None when it means none."""
+    return _FIELD_OF_NAME.get(name)
+
+
 def _attempts(trail: object) -> object:
     """Converts the names in attempts to snake_case; anything but a list of objects is validated with the entry."""
     if not isinstance(trail, list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -11,8 +12,11 @@ import msgspec
 
 from .model import COLUMNS, LoggedAttempt, RequestLogRow
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a text begins that a spreadsheet would run, or that looks like one with the guard before it."""
 
+_EMPTY = "\udc00"
+"""Stands for an empty text until the CSV is encoded, which no text in it can contain."""
 
 _json = msgspec.json.Encoder()
 
@@ -28,7 +32,10 @@ class Encoder(Protocol):
 
 
 class CsvEncoder:
-    """A header and a row for each request; columns are named as in the database."""
+    """A header and a row for each request; columns are named as in the database.
+
+    An empty text is quoted, and NULL is not; `restored_text` undoes the guard against formulas.
+    """
 
     def __init__(self) -> None:
         self._text = io.StringIO()
@@ -45,7 +52,7 @@ class CsvEncoder:
         return self._taken()
 
     def _taken(self) -> bytes:
-        taken = self._text.getvalue().encode()
+        taken = self._text.getvalue().replace(_EMPTY, '""').encode()
         self._text.seek(0)
         self._text.truncate()
         return taken
@@ -74,5 +81,12 @@ def _json_text(value: dict[str, object] | list[LoggedAttempt] | None) -> str | N
 
 
 def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
     # A spreadsheet would run such a text as a formula; a leading apostrophe makes it text.
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if _FORMULA.match(value) else value or _EMPTY
+
+
+def restored_text(cell: str) -> str:
+    """The text that `CsvEncoder` wrote as this cell: without the apostrophe that guards it, if one does."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

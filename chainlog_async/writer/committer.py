@@ -125,11 +125,11 @@ class Committer:
             self._report(second_error)
 
     def _report(self, error: Exception) -> None:
-        detail = self._storage.describe(error)
-        if self._storage.classify(error) is StorageFault.DAMAGED:
+        detail, fault = self._storage.describe(error), self._storage.classify(error)
+        if fault is StorageFault.DAMAGED:
             self._health.note_damage(detail, self._storage.damage_remedy)
         else:
-            self._health.note_error(detail)
+            self._health.note_error(detail, fault)
 
 
 def _joined(part: Batch, later: list[Batch]) -> Batch:

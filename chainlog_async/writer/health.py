@@ -8,7 +8,7 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.common.histogram import Tally
 from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.statistics import COMMIT_BOUNDS_MS, Health
-from chainlog_async.storage.base import StorageEvents
+from chainlog_async.storage.base import StorageEvents, StorageFault
 
 
 class HealthState(StorageEvents):
@@ -20,6 +20,7 @@ class HealthState(StorageEvents):
         self.retries = 0
         self.last_error: str | None = None
         self.last_error_at: int | None = None
+        self._fault: StorageFault | None = None
         self.commit_ms = Tally(COMMIT_BOUNDS_MS)
         self.wal_bytes = self.database_bytes = 0
         self.checkpoints_complete = 0
@@ -33,12 +34,18 @@ class HealthState(StorageEvents):
         self._leftover: str | None = None
         self._log_throttle = LogThrottle()
 
+    @property
+    def write_error(self) -> str | None:
+        """What keeps entries from being written now, unless it is only a lock of another process."""
+        return None if self._fault in (None, StorageFault.BUSY) else self.last_error
+
     def note_retry(self) -> None:
         """Notes that a commit failed and will be tried again."""
         self.retries += 1
 
-    def note_error(self, detail: str) -> None:
-        """Notes what keeps entries from being written."""
+    def note_error(self, detail: str, fault: StorageFault = StorageFault.OTHER) -> None:
+        """Notes what keeps entries from being written, and what kind of error that is."""
+        self._fault = fault
         self.last_error = detail
         self.last_error_at = now_ms()
         self._failing = True
@@ -46,14 +53,14 @@ class HealthState(StorageEvents):
 
     def note_damage(self, detail: str, remedy: str) -> None:
         """Notes that the database is damaged, and what an operator has to do."""
-        self.note_error(detail)
+        self.note_error(detail, StorageFault.DAMAGED)
         self._damage = f"the database is damaged ({detail}) and nothing is being written to it: {remedy}"
 
     def note_success(self, took_s: float) -> None:
         """Notes that a batch was committed, which took `took_s` seconds."""
         self.commit_ms.add(1_000 * took_s)
         self._failing = False
-        self._damage = None
+        self._damage = self._fault = None
 
     def note_leftover(self, detail: str) -> None:
         """Notes that a dead writer's journal could not be read and waits for the next start."""
@@ -62,7 +69,7 @@ class HealthState(StorageEvents):
 
     def note_reopened(self) -> None:
         """See `StorageEvents`."""
-        self._corruption = self._damage = None
+        self._corruption = self._damage = self._fault = None
         self._failing = False
 
     def note_maintenance(self, problem: str | None) -> None:

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 
 from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.entry.model import RequestLogEntry
-from chainlog_async.errors import InvalidEntryError
 
 from .records import Record
-from .timestamps import seconds_of
-
-INTEGER_FIELDS = frozenset(
-    {"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", "cached_tokens"}
+from .values import (
+    INTEGER_FIELDS,
+    JSON_FIELDS,
+    NUMBER_FIELDS,
+    flag_of,
+    is_missing,
+    json_of,
+    number_of,
+    status_of_code,
+    timestamp_of,
 )
-NUMBER_FIELDS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
+
 _EMPTY_VALUES: Mapping[str, object] = {"http_status": 200, "latency_ms": 0}
 """What null and empty stand for: no error code is a success, and many traces have no latency for a failure."""
 
@@ -72,7 +77,7 @@ class FieldMap:
         fields: dict[str, object] = {name: _converted(name, value, None) for name, value in self._constants.items()}
         for column in self._columns:
             is_there, value = _find(record, column.source)
-            if value is not None:
+            if not is_missing(column.field, value):
                 fields[column.field] = _converted(column.field, value, column.factor)
             elif is_there and column.field in _EMPTY_VALUES:
                 fields[column.field] = _EMPTY_VALUES[column.field]
@@ -106,43 +111,14 @@ def _find(record: Record, source: str) -> tuple[bool, object]:
 
 def _converted(field: str, value: object, factor: float | None) -> object:
     if field == "timestamp":
-        # Text that is not a number is a date, which becomes milliseconds without the factor.
-        is_date = isinstance(value, str) and not _is_number(value)
-        return round(seconds_of(value, field) * (1000 if is_date else factor or 1))
+        return timestamp_of(value, factor)
     if field == "http_status":
-        return _status(value)
+        return status_of_code(value)
     if field in INTEGER_FIELDS | NUMBER_FIELDS:
-        number = _number(field, value) * (factor or 1)
+        number = number_of(field, value) * (factor or 1)
         return round(number) if field in INTEGER_FIELDS else number
     if field == "error_message":
         return value or None
-    if field == "streamed" and isinstance(value, str):
-        return value.lower() in {"true", "t", "1"}
-    return value
-
-
-def _status(value: object) -> int:
-    """Returns the HTTP status of an error code: empty is a success, anything but an HTTP status a failure."""
-    if value == "":
-        return 200
-    try:
-        status = int(value) if isinstance(value, str | int) else 500
-    except ValueError:
-        return 500
-    return status if 100 <= status <= 599 else 500
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(field: str, value: object) -> float:
-    if isinstance(value, str) and _is_number(value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidEntryError(f"{field} is {value!r}; give a number")
-    return value
+    if field == "streamed":
+        return flag_of(value)
+    return json_of(value) if field in JSON_FIELDS else value

@@ -1,19 +1,21 @@
-"""The file formats of ``chainlog import``: lines in, entries out."""
+"""The file formats of ``chainlog import``: records in, entries out."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import click
 
-from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.admin.restore import ExportedRow
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations.litellm_spend_logs import spend_log_entry
 
 from .field_map import FieldMap, MappedColumn, parse_constant
-from .records import Record, Records
+from .own_records import are_own_names, read_own_record
+from .records import Record
 from .timestamps import seconds_of
 
 _R = TypeVar("_R")
@@ -22,50 +24,41 @@ _T = TypeVar("_T")
 SPEND_LOGS = "litellm-spend-logs"
 
 
-class Decoder(Protocol):
-    """Decodes one file, line by line."""
-
-    def read(self, line: bytes) -> RequestLogEntry | None:
-        """Returns the entry that ends with this line, or None if none does. Raises `InvalidEntryError`."""
-
-    def finish(self) -> None:
-        """Raises `InvalidEntryError` when the file ended in the middle of an entry."""
+Item: TypeAlias = RequestLogEntry | ExportedRow
+"""What a record of a file becomes."""
 
 
-class EntryDecoder:
-    """Decodes one JSON object per line, with the field names of an entry."""
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How the records of a file are understood."""
 
-    def read(self, line: bytes) -> RequestLogEntry | None:
-        """See `Decoder`."""
-        return entry_from_json(line)
-
-    def finish(self) -> None:
-        """See `Decoder`."""
-
-
-class RecordDecoder:
-    """Decodes records of another shape; `translate` turns each into an entry."""
-
-    def __init__(self, translate: Callable[[Record], RequestLogEntry]) -> None:
-        self._translate = translate
-        self._records = Records()
-
-    def read(self, line: bytes) -> RequestLogEntry | None:
-        """See `Decoder`."""
-        record = self._records.read(line)
-        return None if record is None else self._translate(record)
-
-    def finish(self) -> None:
-        """See `Decoder`."""
-        self._records.finish()
+    translate: Callable[[Record], Item]
+    """Raises `InvalidEntryError` for a record that does not fit."""
+    is_header: Callable[[Sequence[str]], bool]
+    """Whether the values of a first line are the header of a CSV file, rather than broken JSON."""
+    advice: str
+    """What to do when no record of a file fits; ``{names}`` are the names in it."""
 
 
-def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
-    """Adds ``--format``, ``--map`` and ``--set``; the command receives a decoder factory as ``make_decoder``."""
+OWN_FORMAT = Format(
+    read_own_record,
+    are_own_names,
+    "if it has another shape, name the fields, as in --map NAME=provider_id; the file's names are {names}",
+)
+_SPEND_LOGS = Format(
+    lambda record: spend_log_entry(record, seconds_of),
+    lambda _: True,
+    "--format litellm-spend-logs is for exports of the table LiteLLM_SpendLogs; for another shape use --map; "
+    "the file's names are {names}",
+)
+
+
+def format_options(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Adds ``--format``, ``--map`` and ``--set``; the command receives a `Format` as ``form``."""
 
     @click.option(
         "--format",
-        "form",
+        "named",
         type=click.Choice([SPEND_LOGS]),
         help="Rows of LiteLLM's table LiteLLM_SpendLogs, as CSV or JSON lines.",
     )
@@ -86,23 +79,27 @@ def decoder_options(command: Callable[..., _R]) -> Callable[..., _R]:
         help="Value of FIELD in records that have none. Repeatable.",
     )
     @functools.wraps(command)
-    def with_decoder(
-        *args: object, form: str | None, columns: list[MappedColumn], constants: list[tuple[str, str]], **kwargs: object
+    def with_format(
+        *args: object,
+        named: str | None,
+        columns: list[MappedColumn],
+        constants: list[tuple[str, str]],
+        **kwargs: object,
     ) -> _R:
         field_map = FieldMap(columns, dict(constants)) if columns or constants else None
-        if form and field_map:
+        if named and field_map:
             raise click.UsageError("--format has its own mapping of columns; leave out --map and --set.")
-        return command(*args, make_decoder=_decoder_for(form, field_map), **kwargs)
+        return command(*args, form=_format_for(named, field_map), **kwargs)
 
-    return with_decoder
+    return with_format
 
 
-def _decoder_for(form: str | None, field_map: FieldMap | None) -> Callable[[], Decoder]:
-    if form is not None:
-        return lambda: RecordDecoder(_spend_log)
+def _format_for(named: str | None, field_map: FieldMap | None) -> Format:
+    if named is not None:
+        return _SPEND_LOGS
     if field_map is not None:
-        return lambda: RecordDecoder(field_map.entry)
-    return EntryDecoder
+        return Format(field_map.entry, lambda _: True, "check --map and --set; the file's names are {names}")
+    return OWN_FORMAT
 
 
 def _parsed(texts: Sequence[str], parse: Callable[[str], _T]) -> list[_T]:
@@ -110,7 +107,3 @@ def _parsed(texts: Sequence[str], parse: Callable[[str], _T]) -> list[_T]:
         return [parse(text) for text in texts]
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def _spend_log(record: Record) -> RequestLogEntry:
-    return spend_log_entry(record, seconds_of)

@@ -9,31 +9,20 @@ from types import TracebackType
 from typing import Self
 
 import click
-import msgspec
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from chainlog_async.cli.output.render import errors, number, on_terminal, plain
 
-from .lines import LineReader
-
-MAX_REASON_CHARS = 300
-
-
-class BadLine(msgspec.Struct, frozen=True, rename="camel"):
-    """A line that was skipped, or a file that could not be read."""
-
-    file: str
-    line: int | None
-    """Counted from 1; None when the whole file is meant."""
-    error: str
+from .bad_lines import BadLine, BadLines
+from .reader import RecordReader
 
 
 class ImportDisplay:
     """Counts bad lines, prints the first ones, and shows a progress bar when stderr is a terminal."""
 
     def __init__(self, paths: Sequence[str], *, show_bad: int) -> None:
-        self._show_bad = show_bad
+        self._bad_lines = BadLines(show_bad)
         self._total = _total_bytes(paths)
         self._rows = 0
         self._done_bytes = 0
@@ -52,8 +41,6 @@ class ImportDisplay:
         """How many lines are not valid entries."""
         self.unread = 0
         """How many files could not be read, or not to their end."""
-        self.bad_lines: list[BadLine] = []
-        """The first bad lines and unread files, at most `show_bad`."""
 
     def __enter__(self) -> Self:
         if not self._progress.disable:
@@ -65,8 +52,8 @@ class ImportDisplay:
     ) -> None:
         if not self._progress.disable:
             self._progress.stop()
-        hidden = self.bad + self.unread - len(self.bad_lines)
-        if hidden:
+        self._print_bad_lines()
+        if hidden := self._bad_lines.hidden:
             click.echo(f"and {number(hidden)} more bad lines (--show-bad N shows more)", err=True)
 
     def begin(self, what: str) -> None:
@@ -76,34 +63,53 @@ class ImportDisplay:
         self._rows = self._done_bytes = 0
         self._task = self._progress.add_task(what, total=self._total, rows="0")
 
-    def advance(self, reader: LineReader, rows: int) -> None:
+    def advance(self, reader: RecordReader, rows: int) -> None:
         """Moves the bar to the position of the reader, and adds to the number of lines that are done."""
         self._rows += rows
         if self._task is not None:
             completed = self._done_bytes + reader.consumed
             self._progress.update(self._task, completed=completed, rows=number(self._rows))
 
-    def finish(self, reader: LineReader) -> None:
+    def finish(self, reader: RecordReader) -> None:
         """Records that the reader's file is done."""
         self._done_bytes += reader.consumed
 
-    def report_bad(self, file: str, line: int | None, reason: str) -> None:
-        """Prints a bad line as ``FILE:LINE: reason``, or only counts it once enough were printed.
+    def begin_storing(self, rows: int) -> None:
+        """Shows, while rows of an export are stored, how many of them are done: see `advance_storing`."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task("storing", total=rows, rows="0")
 
-        Without `line` the whole file is meant.
+    def advance_storing(self, rows: int) -> None:
+        """Moves the bar to so many stored rows."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=rows, rows=number(rows))
+
+    def report_bad(self, file: str, line: int | None, reason: str) -> None:
+        """Counts a bad line; without `line` the whole file is meant.
+
+        Printed at the end of the file: all lines with the same error are one.
         """
         if line is None:
             self.unread += 1
         else:
             self.bad += 1
-        if len(self.bad_lines) >= self._show_bad:
-            return
-        reason = plain(reason)
-        if len(reason) > MAX_REASON_CHARS:
-            reason = f"{reason[:MAX_REASON_CHARS]}…"
-        self.bad_lines.append(BadLine(file, line, reason))
-        place = plain(file) if line is None else f"{plain(file)}:{line}"
-        self._progress.console.print(Text(f"{place}: {reason}"), soft_wrap=True)
+        self._bad_lines.add(file, line, reason)
+
+    def report_end(self, file: str, advice: str | None) -> None:
+        """Prints the bad lines of a file, and then the advice on it."""
+        self._print_bad_lines()
+        if advice is not None:
+            self._progress.console.print(Text(f"{plain(file)}: {plain(advice)}"), soft_wrap=True)
+
+    @property
+    def bad_lines(self) -> list[BadLine]:
+        """The first errors, at most `show_bad`."""
+        return self._bad_lines.all()
+
+    def _print_bad_lines(self) -> None:
+        for text in self._bad_lines.take_texts():
+            self._progress.console.print(Text(text), soft_wrap=True)
 
 
 def _total_bytes(paths: Sequence[str]) -> int | None:

@@ -14,9 +14,11 @@ _FRACTION = re.compile(r"([.,]\d{6})\d+")
 def seconds_of(value: object, name: str) -> float:
     """Returns a time in s since the epoch, UTC.
 
-    A number, also as text, is already in seconds; other text is ISO 8601, in UTC if it names no zone. Raises
-    `InvalidEntryError` with `name` in its message.
+    A number, also as text, is already in seconds; other text is ISO 8601, in UTC if it names no zone; a `datetime` is
+    taken as it is. Raises `InvalidEntryError` with `name` in its message.
     """
+    if isinstance(value, datetime):
+        return value.timestamp()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, str):

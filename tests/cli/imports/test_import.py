@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chainlog_async.cli.commands.import_ import ImportReport, ImportRun
 from chainlog_async.cli.imports.progress import ImportDisplay
+from chainlog_async.cli.imports.run import ImportReport, ImportRun
 from chainlog_async.settings import Settings
 from tests.support.cli import Cli, entry, jsonl, until
 

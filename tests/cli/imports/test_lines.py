@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async.cli.imports.lines import CHUNK_BYTES, MAX_LINE_BYTES, Line, LineSplitter, open_lines
+from chainlog_async.cli.imports.chunks import CHUNK_BYTES, open_chunks
+from chainlog_async.cli.imports.lines import MAX_LINE_BYTES, Line, LineSplitter
 from tests.support.cli import Cli, entry, jsonl
 
 
@@ -67,10 +68,11 @@ async def test_a_long_file_is_read_in_blocks(tmp_path: Path) -> None:
     path.write_bytes(b"".join(b"%07d\n" % number for number in range(200_000)))
     numbers: list[int] = []
     blocks = 0
-    with open_lines(str(path)) as reader:
-        while lines := await reader.block():
+    splitter = LineSplitter()
+    with open_chunks(str(path)) as reader:
+        while chunk := await reader.chunk():
             blocks += 1
-            numbers += [int(line.data) for line in lines if line.data is not None]
+            numbers += [int(line.data) for line in splitter.feed(chunk) if line.data is not None]
         assert reader.consumed == path.stat().st_size
     assert numbers == list(range(200_000))
     assert blocks > 5
@@ -82,10 +84,12 @@ async def test_a_named_pipe_whose_writer_comes_late(tmp_path: Path) -> None:
     os.mkfifo(path)
     writer = threading.Thread(target=lambda: path.write_bytes(b"one\ntwo"))
     found: list[Line] = []
-    with open_lines(str(path)) as reader:
+    splitter = LineSplitter()
+    with open_chunks(str(path)) as reader:
         writer.start()
-        while lines := await reader.block():
-            found += lines
+        while chunk := await reader.chunk():
+            found += splitter.feed(chunk)
+    found += splitter.finish()
     writer.join()
     assert found == [Line(1, b"one"), Line(2, b"two")]
 

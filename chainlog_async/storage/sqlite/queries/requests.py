@@ -77,7 +77,7 @@ async def find_requests(
 async def get_request(readers: ReaderPool, request_id: int) -> RequestLogRow | None:
     """One request by its id in this database."""
     rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MAX_INT64 else []
-    return _request(rows[0]) if rows else None
+    return request_of_row(rows[0]) if rows else None
 
 
 async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[RequestLogRow]:
@@ -128,10 +128,11 @@ def _cursor(row: type_of_row) -> str:
 
 
 def _requests(rows: list[type_of_row]) -> list[RequestLogRow]:
-    return [_request(row) for row in rows]
+    return [request_of_row(row) for row in rows]
 
 
-def _request(row: type_of_row) -> RequestLogRow:
+def request_of_row(row: type_of_row) -> RequestLogRow:
+    """The request that a row of `COLUMNS` is, whichever program stored it."""
     *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
     key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
     return RequestLogRow(
