@@ -85,8 +85,8 @@ class _Line(msgspec.Struct, array_like=True):
     cost_usd: float | None
     streamed: bool | None
     cached_tokens: int | None
-    metadata: msgspec.Raw | None
-    attempt_trail: msgspec.Raw | None
+    metadata: dict[str, msgspec.Raw] | None
+    attempt_trail: list[msgspec.Raw] | None
 
 
 _Staged = tuple[int, int, bytes | None, bytes]
@@ -327,8 +327,8 @@ def _values_of(line: bytes) -> tuple[object, ...]:
         None if entry.cost_usd is None else float(entry.cost_usd),
         entry.streamed,
         entry.cached_tokens,
-        None if entry.metadata is None else bytes(entry.metadata).decode(),
-        None if entry.attempt_trail is None else bytes(entry.attempt_trail).decode(),
+        None if entry.metadata is None else _encode(entry.metadata).decode(),
+        None if entry.attempt_trail is None else _encode(entry.attempt_trail).decode(),
     )
 
 

@@ -121,30 +121,63 @@ def test_json_is_one_document(cli: Cli) -> None:
     assert list(report) == [
         "database",
         "imported",
+        "doubles",
         "bad",
         "unreadFiles",
         "refused",
+        "unstored",
         "waiting",
         "replayed",
         "seconds",
         "rowsPerSecond",
         "interrupted",
         "stoppedAfter",
+        "error",
         "badLines",
     ]
     assert (report["imported"], report["bad"], report["interrupted"]) == (1, 1, None)
     (bad,) = report["badLines"]
     assert (bad["file"], bad["line"]) == (str(cli.folder / "entries.jsonl"), 2)
     assert "not JSON" in bad["error"]
+    assert (bad["count"], bad["lines"]) == (1, [2])
 
 
-def test_a_flood_of_bad_lines_is_cut(cli: Cli) -> None:
-    """Only the first bad lines are printed, then how many more there were; all are counted."""
-    done = cli.here("import", "--show-bad", "3", _file(cli, "bad\n" * 1000))
+def test_a_flood_of_errors_is_cut(cli: Cli) -> None:
+    """Only the first errors are printed, then how many more bad lines there were; all are counted."""
+    done = cli.here("import", "--show-bad", "3", _file(cli, jsonl(*({f"a{'b' * n}": 1} for n in range(1000)))))
     reports = done.stderr.splitlines()
-    assert len(reports) == 5
-    assert reports[3] == "and 997 more bad lines (--show-bad N shows more)"
-    assert reports[4] == "skipped 1,000 bad lines"
+    assert [line.partition(" unknown field")[0].rpartition("entries.jsonl")[2] for line in reports[:3]] == [
+        ":1:",
+        ":2:",
+        ":3:",
+    ]
+    assert reports[-2:] == ["and 997 more bad lines (--show-bad N shows more)", "skipped 1,000 bad lines"]
+
+
+def test_an_error_that_repeats_is_one_line(cli: Cli) -> None:
+    """Lines with the same error, whatever the value that is wrong, are one line with their number and the first."""
+    bad = [entry(latency_ms=f"x{number}") for number in range(1000)]
+    done = cli.here("import", _file(cli, jsonl(entry(), *bad) + "{}\n"))
+    assert done.stderr.splitlines() == [
+        f"{cli.folder / 'entries.jsonl'}:2: latency_ms is 'x0'; give a number (1,000 lines: 2, 3, 4, 5, 6, …)",
+        f"{cli.folder / 'entries.jsonl'}:1002: missing fields: chain_name, provider_id, model, latency_ms, http_status",
+        "skipped 1,001 bad lines",
+    ]
+    (many, one) = json.loads(cli.here("import", "--json", _file(cli, jsonl(*bad[:20]) + "{}\n")).stdout)["badLines"]
+    assert (many["line"], many["count"], many["lines"]) == (1, 20, [1, 2, 3, 4, 5])
+    assert (one["line"], one["count"]) == (21, 1)
+
+
+def test_one_file_that_fits_not_at_all_says_what_to_do(cli: Cli) -> None:
+    """JSON lines or CSV of another shape name --map and the names in the file; one good line, and there is none."""
+    other = {"vendor": "groq", "seconds": 1.5}
+    for content in (jsonl(*[other] * 40), "vendor,seconds\n" + "groq,1.5\n" * 40):
+        done = cli.here("import", _file(cli, content))
+        assert done.code == 1
+        assert "--map NAME=provider_id; the file's names are vendor, seconds\n" in done.stderr
+        assert len(done.stderr.splitlines()) == 3
+    assert "--map" not in cli.here("import", _file(cli, jsonl(*[other] * 40, entry()))).stderr
+    assert "check --map" in cli.here("import", "--map", "vendr=provider_id", _file(cli, jsonl(other))).stderr
 
 
 def test_a_small_queue_of_the_service_costs_no_entry(cli: Cli) -> None:
