@@ -24,7 +24,7 @@ class CsvRecords(Splitter):
 
     def __init__(self) -> None:
         # The parser refuses longer fields; its default is 128 KiB, and the limit is the process's.
-        csv.field_size_limit(MAX_LINE_BYTES)
+        csv.field_size_limit(2 * MAX_LINE_BYTES)
         self._rest = b""
         self._is_first = True
         self._skips = False
