@@ -85,7 +85,7 @@ class RequestLogger:
 
     @property
     def write_error(self) -> str | None:
-        """Why entries cannot be written now; None when they can, and while only a lock is waited for."""
+        """Why the last try to write failed; None once one succeeded, and while only a lock is waited for."""
         return self._health.write_error
 
     def log_request(self, entry: RequestLogEntry) -> bool:

@@ -135,8 +135,9 @@ async def require_writable(path: str | Path, *, busy_timeout_ms: int = 5_000) ->
         return
     try:
         with named_errors(path):
-            await connection.execute_fetchall("BEGIN IMMEDIATE")
-            await connection.execute_fetchall("ROLLBACK")
+            # BEGIN IMMEDIATE alone succeeds on a file that is read-only.
+            for statement in ("BEGIN IMMEDIATE", "CREATE TABLE write_probe (id)", "ROLLBACK"):
+                await connection.execute_fetchall(statement)
     except DatabaseError as error:
         if classify(error) is not StorageFault.BUSY:
             raise

@@ -36,7 +36,7 @@ class HealthState(StorageEvents):
 
     @property
     def write_error(self) -> str | None:
-        """What keeps entries from being written now, unless it is only a lock of another process."""
+        """Why the last try to write failed, unless it was only a lock of another process; None once one succeeded."""
         return None if self._fault in (None, StorageFault.BUSY) else self.last_error
 
     def note_retry(self) -> None:
@@ -69,7 +69,7 @@ class HealthState(StorageEvents):
 
     def note_reopened(self) -> None:
         """See `StorageEvents`."""
-        self._corruption = self._damage = self._fault = None
+        self._corruption = self._damage = None
         self._failing = False
 
     def note_maintenance(self, problem: str | None) -> None:

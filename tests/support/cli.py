@@ -27,6 +27,7 @@ from chainlog_async.cli import chainlog
 from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.settings import Settings
 
+from .faults import bound_by_permissions
 from .traces import Totals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +93,18 @@ class Cli:
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def bound(self, *args: str | Path, stdin: str = "") -> Ended:
+        """Runs a command to its end that permissions hold for, even when root runs the tests."""
+        done = subprocess.run(
+            bound_by_permissions(self._command(args, db=True)),
+            input=stdin.encode(),
+            capture_output=True,
+            cwd=self.folder,
+            env=self._env,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
     def here(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> Ended:
         """Runs a command in this process: starting another takes longer than most commands do.
 
@@ -124,20 +137,25 @@ class Cli:
         self._processes.append(process)
         return process
 
-    def on_terminal(self, *args: str | Path, columns: int = 80) -> tuple[int, str]:
-        """Runs a command with stdout and stderr on a terminal; returns its code and all that was written to it."""
+    def on_terminal(self, *args: str | Path, columns: int = 80, answer: str | None = None) -> tuple[int, str]:
+        """Runs a command with stdout and stderr on a terminal; returns its code and all that was written to it.
+
+        With `answer`, stdin is on the terminal as well, and that is typed there.
+        """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         with io.FileIO(ours) as screen:
             process = subprocess.Popen(
                 self._command(args, db=True),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if answer is None else theirs,
                 stdout=theirs,
                 stderr=theirs,
                 cwd=self.folder,
                 env=self._env,
             )
             os.close(theirs)
+            if answer is not None:
+                os.write(ours, f"{answer}\n".encode())
             written = b""
             try:
                 while chunk := screen.read(65_536):

@@ -100,6 +100,21 @@ def immutable(path: Path) -> Iterator[None]:
         subprocess.run(["chattr", "-i", path], check=True)
 
 
+# As root, a process without these two capabilities is bound by permissions like anybody else: CAP_DAC_OVERRIDE and
+# CAP_DAC_READ_SEARCH, dropped by prctl(PR_CAPBSET_DROP) before the program that is started next.
+_BOUND = """
+import ctypes, os, sys
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(24, capability)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def bound_by_permissions(command: list[str]) -> list[str]:
+    """The command, so that permissions of files hold for it even when root runs the tests."""
+    return command if os.geteuid() != 0 else [sys.executable, "-c", _BOUND, *command]
+
+
 def overwrite_pages(db_path: Path) -> None:
     """Random bytes over every page but the first, where the next reader or writer will find them. Blocks."""
     with closing(sqlite3.connect(db_path, timeout=20, isolation_level=None)) as connection:

@@ -63,7 +63,8 @@ class Destination:
 
     async def end_block(self) -> None:
         """Called between blocks: waits for room. Raises `DatabaseError`."""
-        if self._chainlog.statistics().pending >= MAX_PENDING_ENTRIES:
+        pending = self._chainlog.statistics().pending
+        if pending >= MAX_PENDING_ENTRIES or (pending and self._chainlog.request_logger.write_error):
             await self.flush()
         if self._restore is not None:
             await self._restore.stage()
