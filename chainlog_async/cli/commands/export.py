@@ -73,6 +73,7 @@ def export(
 
     CSV and Parquet use the column names of the database, with times in UTC; JSON lines use the JSON of the service. In
     CSV, text that a spreadsheet would run as a formula is prefixed with an apostrophe. Parquet needs the extra parquet.
+    chainlog import reads all three again.
 
     The gateway can keep writing. FILE appears once it is complete, and only its owner can read it.
 
