@@ -43,6 +43,9 @@ MAX_KEPT_ID = 1_000_000_000_000
 LOCK_PAUSE_S = 0.1
 """Pause between two tries to write while another process holds the lock, in seconds."""
 
+WAITS_BEFORE_WARNING = 5
+"""How often in a row the lock may be held by somebody, which may be a writer's maintenance, before that is told."""
+
 _PREPARE = (
     # In the order of the ids: they are to grow in the order in which rows are stored.
     "CREATE TEMP TABLE staged (id INTEGER, place INTEGER, given BLOB, line BLOB, PRIMARY KEY (id, place))",
@@ -169,7 +172,7 @@ class Restore:
         self._taken: list[_Staged] = []
         self._places = 0
         self._last: tuple[int, set[bytes]] = (-1, set())
-        self._waited = False
+        self._waits = 0
         self.counts = RestoreCounts()
 
     def take(self, row: ExportedRow) -> None:
@@ -224,10 +227,11 @@ class Restore:
         except sqlite3.Error as error:
             if classify(error) is not StorageFault.BUSY:
                 raise
-            if not self._waited:
-                self._waited = True
+            self._waits += 1
+            if self._waits == WAITS_BEFORE_WARNING:
                 logger.warning("the database is locked by another process; waiting for it")
             return False
+        self._waits = 0
         self.counts.stored += stored
         self.counts.doubles += len(rows) - stored
         return True

@@ -59,6 +59,11 @@ def field_named(name: str) -> str | None:
     return _FIELD_OF_NAME.get(name)
 
 
+def names_of(field: str) -> tuple[str, str]:
+    """The names that a field may have: in snake_case and in camelCase."""
+    return field, _camel(field)
+
+
 def _attempts(trail: object) -> object:
     """Converts the names in attempts to snake_case; anything but a list of objects is validated with the entry."""
     if not isinstance(trail, list):
