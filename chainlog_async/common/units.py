@@ -1,4 +1,4 @@
-"""Durations, times and sizes as people write them: ``30d``, ``1h30m``, ``2026-11-25T08:00Z``, ``2GB``, ``512 MiB``."""
+"""Durations, times and sizes as people write them: ``30d``, ``1h30min``, ``2026-11-25T08:00Z``, ``2GB``, ``512 MiB``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from .clock import MAX_TIMESTAMP_MS
 
-_MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_MS_OF_UNIT = {
+    "ms": 1,
+    "s": 1_000,
+    "min": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "mo": 2_592_000_000,
+}
+DURATION_UNITS = tuple(_MS_OF_UNIT)
+"""The units of a duration: a week (w) is 7 days, a month (mo) is 30 days."""
+
 _POWERS = "kmgt"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _PART = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([a-z]+)\s*", re.ASCII)
@@ -16,23 +27,35 @@ _MS = re.compile(r"\d{1,15}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class AmbiguousUnitError(ValueError):
+    """A duration has the unit ``m``, which is a minute to some and a month to others."""
+
+
 def parse_duration(text: str) -> int:
-    """Parses a duration to ms: numbers with ms, s, m or min, h, d or w. Raises `ValueError`."""
+    """Parses a duration to ms: numbers, each with one of `DURATION_UNITS`.
+
+    Raises `AmbiguousUnitError` for the unit ``m``, and `ValueError` for anything else that is not a duration.
+    """
     total, end = 0.0, 0
     for part in _PART.finditer(text.lower()):
-        if part.start() != end or part[2] not in _MS_OF_UNIT:
+        if part.start() != end:
+            break
+        if part[2] == "m":
+            number = part[1]
+            raise AmbiguousUnitError(f"{text[:60]!r} could mean minutes or months: {number}min or {number}mo?")
+        if part[2] not in _MS_OF_UNIT:
             break
         total += float(part[1]) * _MS_OF_UNIT[part[2]]
         end = part.end()
     if not end or end != len(text):
-        raise ValueError(f"{text!r} is not a duration; give a number and a unit, such as 90m, 12h, 30d or 2w")
+        raise ValueError(f"{text!r} is not a duration; give a number and a unit, such as 90min, 12h, 30d or 2w")
     return round(total)
 
 
 def parse_instant(text: str, *, now: int) -> int:
     """Parses a time to ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
 
-    An ISO time without a zone is UTC. Raises `ValueError`.
+    An ISO time without a zone is UTC. Raises `ValueError`, and what `parse_duration` raises for the unit ``m``.
     """
     text = text.strip()
     if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
@@ -45,10 +68,12 @@ def parse_instant(text: str, *, now: int) -> int:
         return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
     try:
         return now - parse_duration(text)
+    except AmbiguousUnitError:
+        raise
     except ValueError:
         raise ValueError(
             f"{text[:60]!r} is not a time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
-            "or a duration back from now, such as 90m, 24h or 7d"
+            "or a duration back from now, such as 90min, 24h or 7d"
         ) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainlog_async.common.units import parse_bytes, parse_duration, parse_instant, size_text
+from chainlog_async.common.units import AmbiguousUnitError, parse_bytes, parse_duration, parse_instant, size_text
 
 DAY_MS = 86_400_000
 
@@ -15,8 +15,12 @@ DAY_MS = 86_400_000
         ("30d", 30 * DAY_MS),
         ("2w", 14 * DAY_MS),
         ("12h", 12 * 3_600_000),
-        ("90m", 5_400_000),
+        ("1min", 60_000),
         ("90 min", 5_400_000),
+        ("1h30min", 5_400_000),
+        ("1mo", 30 * DAY_MS),
+        ("6MO", 180 * DAY_MS),
+        ("1mo1d", 31 * DAY_MS),
         ("45s", 45_000),
         ("250ms", 250),
         ("1d12h", 36 * 3_600_000),
@@ -33,8 +37,27 @@ def test_a_duration_is_read(text: str, ms: int) -> None:
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """A number without a unit, an unknown unit and anything else is an error that shows how it is done."""
-    with pytest.raises(ValueError, match="such as 90m, 12h, 30d or 2w"):
+    with pytest.raises(ValueError, match="such as 90min, 12h, 30d or 2w"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("1m", "1min or 1mo?"),
+        ("1M", "1min or 1mo?"),
+        (" 6 m ", "6min or 6mo?"),
+        ("1h30m", "30min or 30mo?"),
+        ("1d1m", "1min or 1mo?"),
+        ("1.5m", r"1\.5min or 1\.5mo?"),
+    ],
+)
+def test_minutes_are_not_taken_for_months(text: str, question: str) -> None:
+    """The unit m is refused with a question, as a duration and as a time: to a person it may mean a month."""
+    with pytest.raises(AmbiguousUnitError, match=question.replace("?", r"\?")):
+        parse_duration(text)
+    with pytest.raises(AmbiguousUnitError, match=question.replace("?", r"\?")):
+        parse_instant(text, now=0)
 
 
 @pytest.mark.parametrize(

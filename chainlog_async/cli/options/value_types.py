@@ -19,7 +19,8 @@ def read_by(parse: Callable[[str], int]) -> Callable[[click.Context, click.Param
         try:
             number = parse(value)
         except ValueError as error:
-            raise click.BadParameter(f"{error}.", ctx, param) from None
+            told = str(error)
+            raise click.BadParameter(told if told.endswith("?") else f"{told}.", ctx, param) from None
         if number < 1:
             raise click.BadParameter(f"{value!r} is too small; give a value above 0.", ctx, param)
         return number

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar, cast
 from starlette.requests import Request
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, now_ms
-from chainlog_async.common.units import parse_instant
+from chainlog_async.common.units import DURATION_UNITS, AmbiguousUnitError, parse_instant
 from chainlog_async.entry.model import MAX_COUNT
 from chainlog_async.requests.filter import MAX_FILTER_CHARS
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _C = TypeVar("_C", bound=str)
 _T_co = TypeVar("_T_co", covariant=True)
 
-DURATION = "^[0-9]{1,6}(ms|s|m|min|h|d|w)$"
+DURATION = f"^[0-9]{{1,6}}({'|'.join(DURATION_UNITS)})$"
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 ParameterLocation = Literal["query", "path", "header"]
@@ -69,6 +69,8 @@ def _read(parameter: Parameter[object], texts: list[str]) -> object:
     try:
         if len(texts) == 1:
             return parameter.read(texts[0])
+    except AmbiguousUnitError as error:
+        raise ApiError(400, f"{parameter.name}: {error}", "invalid_parameter", param=parameter.name) from None
     except ValueError:
         pass
     shown = " and ".join(repr(given[:MAX_ECHOED_CHARS]) for given in texts[:MAX_ECHOED_CHARS])
@@ -177,6 +179,6 @@ def time_parameter(name: str, description: str) -> Parameter[int | None]:
     }
     remedy = (
         "one time: ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
-        "or a duration back from now, such as 90m, 24h or 7d"
+        "or a duration back from now, such as 90min, 24h or 7d"
     )
     return Parameter(name, description, read, remedy, schema, None)

@@ -62,7 +62,7 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
         (("--min-latency", "2s", "--caller", "team"), ["slow"]),
         (("--error", "timed"), ["failed"]),
         (("--provider", "azure", "--chain", "c", "--model", "new", "--request-id", "r"), ["new"]),
-        (("-n", "1", "--since", "90m"), ["new"]),
+        (("-n", "1", "--since", "90min"), ["new"]),
     ):
         assert models(cli, *options) == found, options
     assert cli.here("recent", "--model", "nobody").stdout == "no request matches\n"
@@ -71,7 +71,9 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--since", "soon"), "such as 90m, 24h or 7d"),
+        (("--since", "soon"), "such as 90min, 24h or 7d"),
+        (("--since", "1m"), "'1m' could mean minutes or months: 1min or 1mo?"),
+        (("--min-latency", "1m"), "'1m' could mean minutes or months: 1min or 1mo?"),
         (("--min-latency", "500"), "is not a duration"),
         (("--status", "999"), "status is '999'"),
         (("--since", "1h", "--until", "2h"), "--until is before --since"),

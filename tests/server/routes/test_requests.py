@@ -108,6 +108,9 @@ async def test_an_unknown_parameter_is_refused_with_those_that_are_known(tmp_pat
         reply = await client.get("/v1/requests?provider_id=x")
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "provider_id")
         assert "'provider'" in reply.json()["error"]["message"]
+        reply = await client.get("/v1/requests?from=1m")
+        assert reply.status_code == 400
+        assert reply.json()["error"]["message"] == "from: '1m' could mean minutes or months: 1min or 1mo?"
         reply = await client.get("/v1/requests?from=1h&until=2h")
         assert (reply.status_code, reply.json()["error"]["message"]) == (400, "until is before from; swap them")
 
@@ -123,7 +126,7 @@ async def test_times_are_taken_as_people_write_them(tmp_path: Path) -> None:
             "2025-11-25T08:00:01Z",
             "2025-11-25T10:00:01+02:00",
             "2025-11-25T10:00:01%2B02:00",
-            "10m",
+            "10min",
         ):
             for name, ids in (("from", [2]), ("until", [1])):
                 reply = await client.get(f"/v1/requests?{name}={time}")
