@@ -10,18 +10,23 @@ import aiosqlite
 import anyio
 import msgspec
 
-from chainlog_async.common.clock import END_OF_TIME, now_ms
+from chainlog_async.common.clock import now_ms
 from chainlog_async.common.progress import Progress, no_progress
-from chainlog_async.storage.sqlite.maintenance.pages import fetch_int, free_pages, read_pages
-from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
-from chainlog_async.storage.sqlite.maintenance.size_estimate import find_surplus
+from chainlog_async.storage.sqlite.maintenance.pages import free_pages, read_pages
+from chainlog_async.storage.sqlite.maintenance.purge import BY_AGE, MAX_CLOCK_SKEW_MS, OldestRowsPurge, has_rows_ahead
+from chainlog_async.storage.sqlite.maintenance.size_estimate import bytes_per_row, find_surplus
 
 from .session import count_rows, open_for_admin, open_for_reading
 
 PRUNE_TRANSACTION_S = 0.1
 """About how long one deletion may hold the write lock, in seconds; longer ones delete faster."""
 
-COUNT_ROWS_BEFORE = "SELECT COUNT(*) FROM request_logs WHERE timestamp < ?"
+ROWS_BEFORE = "SELECT COUNT(*), MIN(timestamp), MAX(timestamp) FROM request_logs WHERE timestamp < ?"
+FIRST_ROWS = """
+SELECT MIN(timestamp), (SELECT timestamp FROM request_logs ORDER BY timestamp, id LIMIT 1 OFFSET ? - 1)
+FROM request_logs
+"""
+OLDEST_ROWS = f"SELECT MIN(timestamp), MAX(timestamp) FROM request_logs WHERE id IN ({BY_AGE})"  # noqa: S608  # put together from constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,13 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     dry_run: bool
     deleted: int
     """Requests that were deleted, or would be; they stay in the totals."""
+    oldest: int | None
+    """Timestamp of the first of them, in ms since the epoch, UTC, as planned before the first was deleted; None if none
+    had to go."""
+    newest: int | None
+    """Timestamp of the last of them."""
+    deleted_bytes: int
+    """About how many bytes of the database they took, as planned before the first was deleted."""
     rows: int
     """Requests that are left, or would be."""
     bytes_before: int
@@ -58,47 +70,60 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     seconds: float
 
 
-async def plan_pruning(path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000) -> PruneReport:
+async def plan_pruning(
+    path: str | Path, limits: PruneLimits, *, now: int | None = None, busy_timeout_ms: int = 5_000
+) -> PruneReport:
     """Counts what `prune_database` would delete; changes nothing. By size this is an estimate.
 
-    Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError` and others.
+    Ages are as of `now` (ms since the epoch, UTC; by default the current time). Raises `DatabaseError`:
+    `DatabaseMissingError`, `OlderDatabaseError` and others.
     """
     began = monotonic()
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         await connection.execute_fetchall("BEGIN")
         rows = await count_rows(connection)
-        deleted, too_large = await _count_surplus(connection, limits, rows, now_ms())
+        plan = await _plan(connection, limits, rows, now_ms() if now is None else now)
         pages = await read_pages(connection)
         return PruneReport(
             database=str(path),
             dry_run=True,
-            deleted=deleted,
-            rows=rows - deleted,
+            deleted=plan.rows,
+            oldest=plan.oldest,
+            newest=plan.newest,
+            deleted_bytes=plan.bytes,
+            rows=rows - plan.rows,
             bytes_before=pages.file_bytes,
             bytes_after=pages.file_bytes,
             free_bytes=pages.free_bytes,
             can_shrink=pages.is_incremental,
-            too_large=too_large,
+            too_large=plan.too_large,
             seconds=round(monotonic() - began, 3),
         )
 
 
 async def prune_database(
-    path: str | Path, limits: PruneLimits, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+    path: str | Path,
+    limits: PruneLimits,
+    *,
+    now: int | None = None,
+    busy_timeout_ms: int = 5_000,
+    on_progress: Progress = no_progress,
 ) -> PruneReport:
     """Deletes the oldest rows until the limits hold, and returns their pages to the file system.
 
-    Each deletion is a transaction of about `PRUNE_TRANSACTION_S` seconds, followed by as long a pause in which other
-    processes can write. The totals are kept. An error, a cancellation or a kill ends the pruning; what was deleted
-    stays deleted.
+    Ages are as of `now` (ms since the epoch, UTC; by default the current time). Each deletion is a transaction of about
+    `PRUNE_TRANSACTION_S` seconds, followed by as long a pause in which other processes can write. The totals are kept.
+    An error, a cancellation or a kill ends the pruning; what was deleted stays deleted.
 
     Raises `DatabaseError`: `DatabaseMissingError`, `OlderDatabaseError`, another process holds the lock, and others.
     """
     began = monotonic()
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        run = _PruneRun(connection, on_progress)
         bytes_before = (await read_pages(connection)).file_bytes
-        await run.prune(limits, now_ms())
+        now = now_ms() if now is None else now
+        plan = await _plan(connection, limits, await count_rows(connection), now)
+        run = _PruneRun(connection, plan.rows, now, on_progress)
+        await run.prune(limits)
         await run.free_pages()
         # The file only shrinks when a checkpoint moves the write-ahead log into it.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
@@ -107,6 +132,9 @@ async def prune_database(
             database=str(path),
             dry_run=False,
             deleted=run.deleted,
+            oldest=plan.oldest,
+            newest=plan.newest,
+            deleted_bytes=plan.bytes,
             rows=await count_rows(connection),
             bytes_before=bytes_before,
             bytes_after=pages.file_bytes,
@@ -118,19 +146,18 @@ async def prune_database(
 
 
 class _PruneRun:
-    def __init__(self, connection: aiosqlite.Connection, on_progress: Progress) -> None:
+    def __init__(self, connection: aiosqlite.Connection, expected: int, now: int, on_progress: Progress) -> None:
         self._connection = connection
+        self._expected = expected
+        self._now = now
         self._on_progress = on_progress
         self._purge = OldestRowsPurge(PRUNE_TRANSACTION_S)
-        self._expected = 0
         self.deleted = 0
         self.too_large: str | None = None
 
-    async def prune(self, limits: PruneLimits, now: int) -> None:
-        rows = await count_rows(self._connection)
-        self._expected, _ = await _count_surplus(self._connection, limits, rows, now)
+    async def prune(self, limits: PruneLimits) -> None:
         if limits.max_age_ms:
-            await self._delete(rows, before=now - limits.max_age_ms)
+            await self._delete(await count_rows(self._connection), before=self._now - limits.max_age_ms)
         if limits.max_rows:
             await self._delete(await count_rows(self._connection) - limits.max_rows)
         rows = await count_rows(self._connection)
@@ -153,16 +180,19 @@ class _PruneRun:
             self._on_progress("returning space", max(at_first - pages.free, 0), at_first)
             await anyio.sleep(monotonic() - started)
 
-    async def _delete(self, rows: int, *, before: int = END_OF_TIME) -> None:
+    async def _delete(self, rows: int, *, before: int | None = None) -> None:
         while rows > 0:
             deleted = await self._delete_slice(rows, before=before)
             if not deleted:
                 break
             rows -= deleted
 
-    async def _delete_slice(self, rows: int, *, before: int = END_OF_TIME) -> int:
+    async def _delete_slice(self, rows: int, *, before: int | None = None) -> int:
         started = monotonic()
-        deleted = await self._purge.delete_oldest(self._connection, rows, before=before)
+        if before is None:
+            deleted = await self._purge.delete_oldest(self._connection, rows, self._now)
+        else:
+            deleted = await self._purge.delete_before(self._connection, rows, before)
         self.deleted += deleted
         self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
         # A waiting writer polls for the lock, and must find it free.
@@ -170,17 +200,41 @@ class _PruneRun:
         return deleted
 
 
-async def _count_surplus(
-    connection: aiosqlite.Connection, limits: PruneLimits, rows: int, now: int
-) -> tuple[int, str | None]:
-    """Returns how many rows have to go, and why deleting them is not enough, or None."""
-    surplus_rows, too_large = [0], None
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    rows: int
+    oldest: int | None
+    newest: int | None
+    bytes: int
+    too_large: str | None
+    """Why deleting them is not enough; None when it is."""
+
+
+async def _plan(connection: aiosqlite.Connection, limits: PruneLimits, rows: int, now: int) -> _Plan:
+    by_age, oldest, newest = 0, None, None
+    surplus_rows, too_large = 0, None
     if limits.max_age_ms:
-        surplus_rows.append(await fetch_int(connection, COUNT_ROWS_BEFORE, (now - limits.max_age_ms,)))
+        found = await connection.execute_fetchall(ROWS_BEFORE, (now - limits.max_age_ms,))
+        ((by_age, oldest, newest),) = found
     if limits.max_rows:
-        surplus_rows.append(rows - limits.max_rows)
+        surplus_rows = rows - limits.max_rows
     if limits.max_bytes:
         surplus = await find_surplus(connection, rows, (await read_pages(connection)).used_bytes, limits.max_bytes)
-        surplus_rows.append(surplus.rows)
+        surplus_rows = max(surplus_rows, surplus.rows)
         too_large = surplus.reason
-    return min(max(surplus_rows), rows), too_large
+    surplus_rows = min(surplus_rows, rows)
+    if surplus_rows > by_age:
+        oldest, newest = await _times_of_oldest(connection, surplus_rows, now)
+    deleted = max(by_age, surplus_rows)
+    size = round(deleted * (await bytes_per_row(connection) or 0)) if deleted else 0
+    return _Plan(deleted, oldest, newest, size, too_large)
+
+
+async def _times_of_oldest(connection: aiosqlite.Connection, rows: int, now: int) -> tuple[int, int]:
+    if await has_rows_ahead(connection, now):
+        # -1 searches all rows for those of the future.
+        everything = {"latest": now + MAX_CLOCK_SKEW_MS, "searched_to": 0, "searched": -1, "rows": rows}
+        ((oldest, newest),) = await connection.execute_fetchall(OLDEST_ROWS, everything)
+    else:
+        ((oldest, newest),) = await connection.execute_fetchall(FIRST_ROWS, (rows,))
+    return int(oldest), int(newest)

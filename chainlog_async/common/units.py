@@ -1,4 +1,4 @@
-"""Durations, times and sizes as people write them: ``30d``, ``1h30min``, ``2026-11-25T08:00Z``, ``2GB``, ``512 MiB``."""
+"""Durations, times and sizes as people write them: ``30d``, ``1h30min``, ``2026-11-25T08:00Z``, ``2GB``, ``1 MiB``."""
 
 from __future__ import annotations
 

@@ -122,6 +122,33 @@ async def test_a_dry_run_says_the_same_and_changes_nothing(database: Path) -> No
         assert done.deleted == pytest.approx(plan.deleted, rel=0.2 if limits.max_bytes else 0, abs=1)
 
 
+async def test_a_plan_tells_from_when_the_rows_are_and_how_much_they_take(database: Path) -> None:
+    """By age, by number and by size: the first and the last that go, and a size that is about right."""
+    fill(database, 1_000, padding=500)
+    now = T0 + 40 * DAY_MS
+    for limits, last in ((PruneLimits(max_age_ms=now - T0 - 400_000), 399), (PruneLimits(max_rows=300), 699)):
+        for work in (plan_pruning, prune_database):
+            path = database.with_name(f"{last} {work.__name__}.db")
+            shutil.copy(database, path)
+            report = await work(path, limits, now=now)
+            assert (report.deleted, report.oldest, report.newest) == (last + 1, T0, T0 + 1_000 * last)
+            assert report.deleted_bytes == pytest.approx(700 * (last + 1), rel=0.2)
+    none = await plan_pruning(database, PruneLimits(max_rows=1_000), now=now)
+    assert (none.deleted, none.oldest, none.newest, none.deleted_bytes) == (0, None, None, 0)
+
+
+async def test_a_plan_knows_rows_of_a_clock_that_was_ahead(database: Path) -> None:
+    """What is planned is what goes, also where rows are from the future."""
+    times = [T0 + number + (400 * DAY_MS if number % 3 == 0 else 0) for number in range(90)]
+    insert_as_original(database, [original_row(model=str(at), timestamp=time) for at, time in enumerate(times)])
+    now = T0 + DAY_MS
+    plan = await plan_pruning(database, PruneLimits(max_rows=30), now=now)
+    assert (plan.deleted, plan.oldest, plan.newest) == (60, T0 + 1, T0 + 57 + 400 * DAY_MS)
+    assert (await prune_database(database, PruneLimits(max_rows=30), now=now)).deleted == 60
+    assert models_of(database) == [str(number) for number in range(60, 90)]
+    await clean(database)
+
+
 async def test_a_dry_run_is_honest_where_most_is_not_the_log(database: Path) -> None:
     """Beside many buckets, which stay, it knows how many rows make up the bytes that have to go, and what is left."""
     fill(database, 6_000)

@@ -1,4 +1,8 @@
-"""Retention: deletes the oldest rows by age, number or size of the database. Totals are kept."""
+"""Retention: deletes the oldest rows by age, number or size of the database. Totals are kept.
+
+The age limit goes by timestamps alone. The other two go by `purge`'s order, in which a timestamp in the future does not
+make a row young.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from chainlog_async.common.clock import DAY_MS, END_OF_TIME
+from chainlog_async.common.clock import DAY_MS
 
 from .pages import Pages, fetch_int, free_pages, read_pages
 from .purge import MAX_PURGE_ROWS, OldestRowsPurge
@@ -34,8 +38,8 @@ OLDER_THAN = "SELECT EXISTS (SELECT 1 FROM request_logs WHERE timestamp < ?)"
 class _Excess:
     rows: int
     """How many of the oldest rows to delete at most."""
-    before: int = END_OF_TIME
-    """Only rows older than this are deleted, in ms since the epoch, UTC."""
+    before: int | None = None
+    """Only rows with earlier timestamps are deleted, in ms since the epoch, UTC; None sets no limit."""
     is_estimate: bool = False
     """Whether the size must be checked again afterwards."""
 
@@ -61,13 +65,16 @@ class Retention:
         excess = await self._find_excess(connection, pages, now)
         most = self._purge.rows
         # The file may be too large, or the totals wrong, without any row left to delete.
-        deleted = (
-            0 if excess is None else await self._purge.delete_oldest(connection, excess.rows, before=excess.before)
-        )
+        deleted = 0 if excess is None else await self._delete(connection, excess, now)
         if deleted:
             pages = await read_pages(connection)
         gave_back = await free_pages(connection, pages, keep_pages=VACUUM_ABOVE_PAGES)
         return deleted == most or (deleted > 0 and excess is not None and excess.is_estimate) or gave_back
+
+    async def _delete(self, connection: aiosqlite.Connection, excess: _Excess, now: int) -> int:
+        if excess.before is not None:
+            return await self._purge.delete_before(connection, excess.rows, excess.before)
+        return await self._purge.delete_oldest(connection, excess.rows, now)
 
     async def _find_excess(self, connection: aiosqlite.Connection, pages: Pages, now: int) -> _Excess | None:
         if self._max_rows:

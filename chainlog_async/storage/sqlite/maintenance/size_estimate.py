@@ -47,6 +47,12 @@ class Surplus:
     """Why that is not enough, with the remedy; None when it is."""
 
 
+async def bytes_per_row(connection: aiosqlite.Connection) -> float | None:
+    """Estimates how many bytes a row takes with its index entries; None without rows. Raises `sqlite3.Error`."""
+    ((row_bytes,),) = await connection.execute_fetchall(BYTES_PER_ROW)
+    return None if row_bytes is None else float(row_bytes)
+
+
 async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, max_bytes: int) -> Surplus:
     """Estimates how many of the `rows` rows to delete for `used` bytes to fit into `max_bytes`. Raises `sqlite3.Error`.
 
@@ -55,7 +61,7 @@ async def find_surplus(connection: aiosqlite.Connection, rows: int, used: int, m
     """
     if used <= max_bytes:
         return Surplus(0, None)
-    ((row_bytes,),) = await connection.execute_fetchall(BYTES_PER_ROW)
+    row_bytes = await bytes_per_row(connection)
     if row_bytes is None:
         return Surplus(0, _reason(used, max_bytes, 0))
     may_go = max(rows - int(max_bytes / MIN_LOG_SHARE / row_bytes), 0)

@@ -7,15 +7,23 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from chainlog_async import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.purge import MIN_PURGE_ROWS, PURGE_TRANSACTION_S, OldestRowsPurge
+from chainlog_async.storage.sqlite.maintenance.purge import (
+    BY_AGE,
+    MAX_CLOCK_SKEW_MS,
+    MIN_PURGE_ROWS,
+    PURGE_TRANSACTION_S,
+    OldestRowsPurge,
+)
 from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
 from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, MIN_LOG_SHARE
-from tests.support.entries import entry
-from tests.support.operator import change, clean, fill, migrate, number_of, rows_of
+from tests.support.entries import entry, insert_as_original, original_row
+from tests.support.operator import T0, change, clean, fill, migrate, number_of, rows_of
 from tests.support.writing import models, settings_for, until
 
 PAGES = "SELECT page_count FROM pragma_page_count"
@@ -146,12 +154,113 @@ async def test_slices_get_smaller_when_the_disk_is_slow(database: Path, monkeypa
     slices = OldestRowsPurge()
     try:
         for expected in (500, MIN_PURGE_ROWS, MIN_PURGE_ROWS):
-            assert await slices.delete_oldest(connection, 10**6) == expected
+            assert await slices.delete_oldest(connection, 10**6, now_ms()) == expected
         clock, pace = iter(range(10**6)), PURGE_TRANSACTION_S / 4
         for expected in (MIN_PURGE_ROWS, 2 * MIN_PURGE_ROWS, 4 * MIN_PURGE_ROWS):
-            assert await slices.delete_oldest(connection, 10**6) == expected
+            assert await slices.delete_oldest(connection, 10**6, now_ms()) == expected
     finally:
         await close_connection(connection)
+
+
+# -- a clock that was ahead ------------------------------------------------------------------------------------------
+
+YEARS_MS = 5 * 365 * DAY_MS
+
+
+async def test_rows_from_the_future_do_not_push_out_new_ones(tmp_path: Path) -> None:
+    """A log full of rows of a clock that was five years ahead keeps the rows that are logged from now on instead."""
+    path = tmp_path / "o.db"
+    async with ChainLog(settings_for(path, retention_rows=100)) as chainlog:
+        for number in range(100):
+            chainlog.log_request(entry(model=f"ahead {number}", timestamp=now_ms() + YEARS_MS + number))
+        await chainlog.flush()
+        await log_many(chainlog, 60)
+        await until(lambda: rows_of(path) == 100)
+        assert models(path)[39:41] == ["ahead 99", "model 0"]
+        for number in range(200):
+            chainlog.log_request(entry(model=f"new {number}", timestamp=now_ms() + number))
+        await chainlog.flush()
+        await until(lambda: rows_of(path) == 100)
+    assert models(path) == [f"new {number}" for number in range(100, 200)]
+    await clean(path)
+
+
+async def delete_oldest(path: Path, rows: int, *, now: int, at_once: int = 500) -> None:
+    """Deletes so many of the oldest rows, at most `at_once` in one deletion."""
+    connection = await initialize_database(path)
+    purge = OldestRowsPurge()
+    try:
+        while rows:
+            rows -= (deleted := await purge.delete_oldest(connection, min(rows, at_once), now))
+            assert deleted
+    finally:
+        await close_connection(connection)
+
+
+def store(path: Path, timestamps: list[int]) -> None:
+    """Stores rows in this order; the model of each is its place in the order, counted from 0."""
+    insert_as_original(
+        path, [original_row(model=str(place), timestamp=timestamp) for place, timestamp in enumerate(timestamps)]
+    )
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 500])
+async def test_a_clock_that_is_always_ahead_gets_its_fair_share(database: Path, at_once: int) -> None:
+    """Where one of two gateways is ahead, its rows go along with those that arrived at the same time."""
+    store(database, [T0 + number + (YEARS_MS if number % 2 else 0) for number in range(200)])
+    await delete_oldest(database, 150, now=T0 + DAY_MS, at_once=at_once)
+    assert models(database) == [str(number) for number in range(150, 200)]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 500])
+async def test_an_imported_log_goes_by_its_own_time(database: Path, at_once: int) -> None:
+    """Whether it came before or after, it is older than the rows of today and those of a clock that is ahead."""
+    today = [T0 + number for number in range(20)]
+    today[10:15] = [T0 + YEARS_MS] * 5
+    before, after = [T0 - 300 * DAY_MS] * 30, [T0 - 200 * DAY_MS] * 30
+    store(database, [*before, *today, *after])
+    await delete_oldest(database, 45, now=T0 + DAY_MS, at_once=at_once)
+    assert models(database) == [str(number) for number in [*range(30, 50), *range(65, 80)]]
+    await delete_oldest(database, 15 + 12, now=T0 + DAY_MS, at_once=at_once)
+    assert models(database) == [str(number) for number in range(42, 50)]
+
+
+async def test_a_row_is_from_the_future_only_as_long_as_it_is(database: Path) -> None:
+    """Once its time has come, or where the clock of the reader was behind, a row is as old as its timestamp."""
+    store(database, [T0 + 5_000, T0, T0 + 1_000])
+    await delete_oldest(database, 1, now=T0)
+    assert models(database) == ["0", "2"], "clocks differ by seconds"
+    change(database, "DELETE FROM request_logs")
+    store(database, [T0 + YEARS_MS, T0, T0 + 1_000])
+    await delete_oldest(database, 1, now=T0 + YEARS_MS)
+    assert models(database) == ["0", "2"]
+
+
+async def test_many_rows_are_searched_for_those_of_the_future(database: Path) -> None:
+    """Behind thousands of others they are found before everything older is gone, a little at a time."""
+    store(database, [*(T0 + number for number in range(3_000)), *([T0 + YEARS_MS] * 50), T0 + 4_000, T0 + 4_001])
+    await delete_oldest(database, 3_025, now=T0 + DAY_MS, at_once=200)
+    assert models(database) == [str(number) for number in range(3_025, 3_052)]
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(1, 30))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_deletion_takes_the_oldest_by_the_rule(times: list[int], rows: int) -> None:
+    """A row's age is its timestamp, or if that is in the future the age of the row before it; first come, first go."""
+    now = T0 + 20 - MAX_CLOCK_SKEW_MS
+    ages: list[int] = []
+    for time in times:
+        ages.append(time if time <= 20 else ages[-1] if ages else -1)
+    expected = sorted(range(len(times)), key=lambda place: (ages[place], place))[rows:]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE request_logs (id INTEGER PRIMARY KEY, timestamp INTEGER)")
+        connection.executemany(
+            "INSERT INTO request_logs VALUES (?, ?)", [(at, T0 + time) for at, time in enumerate(times)]
+        )
+        search = {"latest": now + MAX_CLOCK_SKEW_MS, "searched_to": 0, "searched": -1, "rows": rows}
+        connection.execute(f"DELETE FROM request_logs WHERE id IN ({BY_AGE})", search)
+        left = [place for (place,) in connection.execute("SELECT id FROM request_logs ORDER BY id")]
+    assert left == sorted(expected)
 
 
 @pytest.mark.parametrize("details", [{}, {"padding": 700}, {"models": 2}])
