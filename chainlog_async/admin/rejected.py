@@ -22,6 +22,7 @@ from .session import open_for_admin, open_for_reading, write_transaction
 LIST_REJECTED = "SELECT id, rejected_at, error, entry FROM rejected_entries ORDER BY id DESC LIMIT ?"
 REJECTED_IDS = "SELECT id FROM rejected_entries ORDER BY id"
 REJECTED_ENTRY = "SELECT entry FROM rejected_entries WHERE id = ?"
+REJECTED_SIZE = "SELECT rejected_at, LENGTH(CAST(entry AS BLOB)) FROM rejected_entries WHERE id = ?"
 DELETE_REJECTED = "DELETE FROM rejected_entries WHERE id = ?"
 WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, 0, ?, ?)"
 DELETE_POSITION = "DELETE FROM writer_positions WHERE writer_id = ?"
@@ -55,6 +56,22 @@ class RetryReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     written: tuple[int, ...]
     """Ids of the entries that are in the log now."""
     failed: tuple[StillRejected, ...]
+
+
+class DeletePlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `delete_rejected` would delete."""
+
+    database: str
+    found: tuple[int, ...]
+    """Ids of rejected entries that exist."""
+    missing: tuple[int, ...]
+    """Ids that do not exist."""
+    oldest: int | None
+    """When the first of them was rejected, in ms since the epoch, UTC; None when none exists."""
+    newest: int | None
+    """When the last of them was rejected."""
+    bytes: int
+    """Size of their entries."""
 
 
 class DeleteReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -109,6 +126,24 @@ async def retry_rejected(
                     raise
                 failed.append(StillRejected(number, f"{error} ({sqlite_error_name(error)})"))
     return RetryReport(database=str(path), written=tuple(written), failed=tuple(failed))
+
+
+async def plan_deletion(path: str | Path, ids: Sequence[int], *, busy_timeout_ms: int = 5_000) -> DeletePlan:
+    """Looks up what `delete_rejected` would delete; changes nothing. Raises `DatabaseError`."""
+    found: dict[int, tuple[int, int]] = {}
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        for number in ids:
+            for rejected_at, size in await connection.execute_fetchall(REJECTED_SIZE, (number,)):
+                found[number] = (int(rejected_at), int(size))
+    times = [rejected_at for rejected_at, _ in found.values()]
+    return DeletePlan(
+        database=str(path),
+        found=tuple(found),
+        missing=tuple(number for number in ids if number not in found),
+        oldest=min(times, default=None),
+        newest=max(times, default=None),
+        bytes=sum(size for _, size in found.values()),
+    )
 
 
 async def delete_rejected(path: str | Path, ids: Sequence[int], *, busy_timeout_ms: int = 5_000) -> DeleteReport:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -32,6 +33,8 @@ from .traces import Totals
 
 ROOT = Path(__file__).resolve().parents[2]
 DB = "observability.db"
+
+Answer = bytes | signal.Signals | Callable[[], bytes]
 
 
 def entry(**values: object) -> dict[str, object]:
@@ -84,7 +87,7 @@ class Cli:
     ) -> Ended:
         """Runs a command to its end."""
         done = subprocess.run(
-            self._command(args, db=db),
+            self.command(*args, db=db),
             input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
             capture_output=True,
             cwd=self.folder,
@@ -96,7 +99,7 @@ class Cli:
     def bound(self, *args: str | Path, stdin: str = "") -> Ended:
         """Runs a command to its end that permissions hold for, even when root runs the tests."""
         done = subprocess.run(
-            bound_by_permissions(self._command(args, db=True)),
+            bound_by_permissions(self.command(*args)),
             input=stdin.encode(),
             capture_output=True,
             cwd=self.folder,
@@ -127,7 +130,7 @@ class Cli:
     def start(self, *args: str | Path, stdin: int | None = subprocess.PIPE) -> subprocess.Popen[bytes]:
         """Starts a command and leaves it running; `end` ends it at the latest."""
         process = subprocess.Popen(
-            self._command(args, db=True),
+            self.command(*args),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -137,16 +140,17 @@ class Cli:
         self._processes.append(process)
         return process
 
-    def on_terminal(self, *args: str | Path, columns: int = 80, answer: str | None = None) -> tuple[int, str]:
+    def on_terminal(self, *args: str | Path, columns: int = 80, answer: Answer | None = None) -> tuple[int, str]:
         """Runs a command with stdout and stderr on a terminal; returns its code and all that was written to it.
 
-        With `answer`, stdin is on the terminal as well, and that is typed there.
+        With `answer`, stdin is the terminal too, and a question is answered by typing that, what that returns, or by
+        that signal.
         """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        with io.FileIO(ours) as screen:
+        with io.FileIO(ours, "r+") as screen:
             process = subprocess.Popen(
-                self._command(args, db=True),
+                self.command(*args),
                 stdin=subprocess.DEVNULL if answer is None else theirs,
                 stdout=theirs,
                 stderr=theirs,
@@ -154,12 +158,16 @@ class Cli:
                 env=self._env,
             )
             os.close(theirs)
-            if answer is not None:
-                os.write(ours, f"{answer}\n".encode())
             written = b""
             try:
                 while chunk := screen.read(65_536):
                     written += chunk
+                    if answer is not None and written.endswith(b"[y/N]: "):
+                        if isinstance(answer, signal.Signals):
+                            process.send_signal(answer)
+                        else:
+                            screen.write(answer if isinstance(answer, bytes) else answer())
+                        answer = None
             except OSError:
                 # Linux says EIO when the last process has closed the terminal.
                 pass
@@ -200,7 +208,8 @@ class Cli:
             process.kill()
             process.communicate()
 
-    def _command(self, args: tuple[str | Path, ...], *, db: bool) -> list[str]:
+    def command(self, *args: str | Path, db: bool = True) -> list[str]:
+        """The command line of a command, for a process that a test starts itself."""
         return [sys.executable, "-m", "chainlog_async", *map(str, args), *self._database(db=db)]
 
     def _database(self, *, db: bool) -> list[str]:

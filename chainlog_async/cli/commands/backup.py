@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from chainlog_async.admin.backup import backup_database
+from chainlog_async.cli.confirmation import may_replace
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import duration, plain, print_json
@@ -17,12 +18,12 @@ from chainlog_async.common.units import size_text
     short_help="Copy the database while it is in use.",
     epilog=examples(
         "chainlog backup /backups/observability.db",
-        "chainlog backup --force ~/chainlog.db              replace yesterday's backup",
+        "chainlog backup --force ~/chainlog.db              replace yesterday's backup, without asking",
         "chainlog backup /backups/$(date -u +%F).db --json | jq .bytes",
     ),
 )
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--force", "--yes", is_flag=True, help="Replace FILE if it exists, without asking.")
 @json_option("one object with database, backup, bytes and seconds")
 @settings_options
 def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -> None:
@@ -33,12 +34,15 @@ def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -
     gateway and put it in the place of the database, without the -wal and -shm files of the old one. Pruned requests and
     entries that are still in the journal are not in the copy.
 
+    If FILE exists, it says on stderr what will be replaced, and asks. Without a terminal to ask on it needs --force.
+
     While the copy runs, the write-ahead log cannot be reset and grows by what is written. A kill leaves .FILE.partial,
     which the next backup to FILE replaces.
 
     Exit codes: 0 done, 1 there is no backup (the reason is on stderr).
     """
     settings = options.load()
+    force = may_replace(target, force=force)
     report = run_long_work(
         lambda progress: backup_database(
             settings.db_path,

@@ -14,6 +14,7 @@ import anyio
 import click
 import msgspec
 
+from chainlog_async.cli.confirmation import may_replace
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.filters import filter_options
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
@@ -62,7 +63,7 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
     type=click.Choice(list(MEDIA_TYPES)),
     help="File format.  [default: by the suffix of FILE; csv for -]",
 )
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--force", "--yes", is_flag=True, help="Replace FILE if it exists, without asking.")
 @filter_options
 @json_option("one object with file, format, requests, bytes and seconds; not with -")
 @settings_options
@@ -75,7 +76,8 @@ def export(
     CSV, text that a spreadsheet would run as a formula is prefixed with an apostrophe. Parquet needs the extra parquet.
     chainlog import reads all three again.
 
-    The gateway can keep writing. FILE appears once it is complete, and only its owner can read it.
+    The gateway can keep writing. FILE appears once it is complete, and only its owner can read it. If it exists
+    already, the command says on stderr what will be replaced, and asks; without a terminal it needs --force.
 
     Exit codes: 0 done, 1 there is no file (the reason is on stderr).
     """
@@ -85,6 +87,7 @@ def export(
     if as_json and target == STDOUT:
         raise click.UsageError("--json needs a FILE; with - the requests themselves go to stdout.")
     settings = options.load()
+    force = target != STDOUT and may_replace(Path(target), force=force)
     if_stopped = "the output is incomplete" if target == STDOUT else "no file was written, and no partial file is left"
     report = run_long_work(
         lambda progress: _export(settings, where, file_format, target, force=force, progress=progress),

@@ -7,12 +7,21 @@ from collections.abc import Sequence
 import anyio
 import click
 
-from chainlog_async.admin.rejected import RejectedEntry, delete_rejected, list_rejected, retry_rejected
+from chainlog_async.admin.rejected import (
+    DeletePlan,
+    RejectedEntry,
+    delete_rejected,
+    list_rejected,
+    plan_deletion,
+    retry_rejected,
+)
 from chainlog_async.cli.command_group import names_command
+from chainlog_async.cli.confirmation import confirm, yes_option
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.common.units import size_text
 from chainlog_async.entry.redaction import Redactor
 
 _COLUMNS = (
@@ -31,7 +40,7 @@ _ID = click.IntRange(min=1)
         "chainlog rejected                         the last 20, newest first",
         "chainlog rejected -n 1000 --json | jq '.rejected[] | {id, error, entry}'",
         "chainlog rejected retry --all             once the cause is fixed",
-        "chainlog rejected delete 3 4",
+        "chainlog rejected delete 3 4              says what will go, and asks",
     ),
 )
 @click.option(
@@ -102,18 +111,31 @@ def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], ev
     ctx.exit(1 if report.failed else 0)
 
 
-@rejected.command(short_help="Delete rejected entries.", epilog=examples("chainlog rejected delete 3 4"))
+@rejected.command(
+    short_help="Delete rejected entries.",
+    epilog=examples("chainlog rejected delete 3 4", "chainlog rejected delete 3 4 --yes        do not ask"),
+)
 @click.argument("ids", nargs=-1, required=True, metavar="ID...", type=_ID)
+@yes_option
 @json_option("one object with deleted and missing")
 @settings_options
 @click.pass_context
-def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], as_json: bool) -> None:
+def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], yes: bool, as_json: bool) -> None:
     """Delete rejected entries permanently, by the IDs that chainlog rejected lists.
 
-    Exit codes: 0 done, 1 some of the IDs do not exist; the others are deleted anyway.
+    First it says on stderr how many will go, when they were rejected and how large they are, and asks. Without a
+    terminal to ask on it needs --yes.
+
+    Exit codes: 0 done, 1 some of the IDs do not exist (the others are deleted anyway), or the answer was not yes, 2
+    there is no terminal to ask on, and no --yes.
     """
     settings = options.load()
-    report = anyio.run(lambda: delete_rejected(settings.db_path, _once(ids), busy_timeout_ms=settings.busy_timeout_ms))
+    path, timeout = settings.db_path, settings.busy_timeout_ms
+    plan = anyio.run(lambda: plan_deletion(path, _once(ids), busy_timeout_ms=timeout))
+    count = count_text(len(plan.found), "rejected entry", "rejected entries")
+    question = f"Delete {count} permanently?" if plan.found else None
+    confirm(_what_goes(plan, count), question, yes=yes)
+    report = anyio.run(lambda: delete_rejected(path, _once(ids), busy_timeout_ms=timeout))
     if as_json:
         print_json(report)
     else:
@@ -122,6 +144,13 @@ def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], a
         for number in report.missing:
             click.echo(f"there is no rejected entry {number}", err=True)
     ctx.exit(1 if report.missing else 0)
+
+
+def _what_goes(plan: DeletePlan, count: str) -> str:
+    if not plan.found:
+        return f"deletes no rejected entry from {plain(plan.database)}"
+    times = f"rejected from {utc_text(plan.oldest)} to {utc_text(plan.newest)} UTC"
+    return f"deletes {count} from {plain(plan.database)}: {times}, {size_text(plan.bytes)}"
 
 
 def _once(ids: Sequence[int]) -> list[int]:

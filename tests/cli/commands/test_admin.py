@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -18,23 +19,24 @@ import pytest
 from click.testing import CliRunner
 
 from chainlog_async.cli import chainlog
+from chainlog_async.common.clock import now_ms
 from tests.support.cli import ROOT, Cli, entry, jsonl, until
 from tests.support.entries import entry as an_entry
-from tests.support.operator import beside, fill, leave_journal, migrate, mode_of, rows_of
+from tests.support.operator import T0, beside, fill, leave_journal, migrate, mode_of, rows_of
 from tests.support.schemas import query, totals_of
 
 COMMANDS: list[tuple[str, ...]] = [
     ("check",),
     ("rebuild",),
     ("backup", "copy.db"),
-    ("prune", "--keep-rows", "10"),
+    ("prune", "--keep-rows", "10", "--yes"),
     ("prune", "--keep-rows", "10", "--dry-run"),
     ("vacuum",),
     ("journal",),
     ("journal", "replay"),
     ("rejected",),
     ("rejected", "retry", "--all"),
-    ("rejected", "delete", "1"),
+    ("rejected", "delete", "1", "--yes"),
 ]
 
 
@@ -100,7 +102,7 @@ def test_a_database_of_the_original_works_with_all_of_them(
 
 def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cli: Cli, filled: Path) -> None:
     """Found with its figures and exit code 1, mended with them, and then nothing is found any more."""
-    assert invoke(cli, "prune", "--keep-rows", "600")[0] == 0
+    assert invoke(cli, "prune", "--keep-rows", "600", "--yes")[0] == 0
     sound = cli.run("check")
     assert (sound.code, sound.stderr) == (0, "")
     assert "is intact, and its totals match 600 requests and 1,400 pruned ones" in sound.stdout
@@ -213,25 +215,50 @@ def test_a_backup_that_is_stopped_leaves_nothing(cli: Cli, filled: Path, number:
         pytest.fail("the signal never came in time")
 
 
+PLAN = re.compile(
+    r"deletes ([\d,]+) requests? from \S+: (\S+ \S+) to (\S+ \S+) UTC, about \S+ \w+; "
+    r"([\d,]+) stay, and so do all totals"
+)
+
+
 def test_prune_says_what_it_did(cli: Cli, filled: Path) -> None:
     """A dry run only counts; then rows go and the file is smaller; wrong values are misuse."""
-    would = f"would delete 1,500 requests from {filled}; 500 would be left\n"
-    assert invoke(cli, "prune", "--max-bytes", "1MB", "--keep-rows", "500", "--dry-run") == (0, would)
-    assert rows_of(filled) == 2_000
-    report = cli.json("prune", "--keep-rows", "500")
-    assert (report["deleted"], report["rows"], report["freeBytes"]) == (1_500, 500, 0)
-    code, told = invoke(cli, "prune", "--older-than", "1d")
+    code, would = invoke(cli, "prune", "--max-bytes", "1MB", "--keep-rows", "500", "--dry-run")
     assert code == 0
-    assert told.startswith(f"deleted 500 requests from {filled}; 0 are left\nsize: ")
+    assert would.startswith(
+        f"would delete 1,500 requests from {filled}: 2026-03-01 21:20:00 to 2026-03-01 21:44:59 UTC, about 8"
+    )
+    assert would.endswith(" kB; 500 stay, and so do all totals\n")
+    assert rows_of(filled) == 2_000
+    report = cli.json("prune", "--keep-rows", "500", "--yes")
+    assert (report["deleted"], report["rows"], report["freeBytes"]) == (1_500, 500, 0)
+    assert (report["oldest"], report["newest"]) == (T0, T0 + 1_499_000)
+    done = cli.here("prune", "--older-than", "1d", "--yes")
+    assert done.code == 0
+    assert done.stdout.startswith(f"deleted 500 requests from {filled}; 0 are left\nsize: ")
+    plan = PLAN.fullmatch(done.stderr.strip())
+    assert plan is not None, done.stderr
+    assert plan.groups() == ("500", "2026-03-01 21:45:00", "2026-03-01 21:53:19", "0")
     assert cli.json("usage")["summary"] == {"totalRequests": 2_000, "waterfallRequests": 1_333, "avgLatencyMs": 250}
     for value in (("--older-than", "30 days"), ("--max-bytes", "much"), ("--keep-rows", "0"), ("--max-bytes", "0")):
         assert invoke(cli, "prune", *value)[0] == 2
 
 
+def test_a_month_is_not_a_minute(cli: Cli, filled: Path) -> None:
+    """1m is refused with a question, even with --yes; 1min and 1mo both work, and differ by what they delete."""
+    code, told = invoke(cli, "prune", "--older-than", "1m", "--yes")
+    assert code == 2
+    assert told.endswith("Invalid value for '--older-than': '1m' could mean minutes or months: 1min or 1mo?\n")
+    assert rows_of(filled) == 2_000
+    cli.sql(f"UPDATE request_logs SET timestamp = {now_ms() - 3_600_000} WHERE id > 1900")
+    assert cli.json("prune", "--older-than", "1mo", "--dry-run")["deleted"] == 1_900
+    assert cli.json("prune", "--older-than", "1min", "--dry-run")["deleted"] == 2_000
+
+
 def test_prune_alone_goes_by_the_settings(cli: Cli, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a bound on the command line those of the settings hold; where there is none, that is misuse."""
     monkeypatch.setenv("CHAINLOG_RETENTION_ROWS", "700")
-    assert invoke(cli, "prune")[0] == 0
+    assert invoke(cli, "prune", "--yes")[0] == 0
     monkeypatch.setenv("CHAINLOG_RETENTION_ROWS", "0")
     monkeypatch.setenv("CHAINLOG_RETENTION_BYTES", "0")
     code, told = invoke(cli, "prune")
@@ -349,8 +376,9 @@ def test_rejected_entries_are_shown_retried_and_deleted(cli: Cli, filled: Path) 
         "3 stays rejected: no such model (SQLITE_CONSTRAINT_TRIGGER)",
         "99 stays rejected: there is no rejected entry with that id",
     ]
-    assert invoke(cli, "rejected", "delete", "5") == (0, f"deleted 1 rejected entry from {filled}\n")
-    assert invoke(cli, "rejected", "delete", "5")[0] == 1
+    deleted = cli.here("rejected", "delete", "5", "--yes")
+    assert (deleted.code, deleted.stdout) == (0, f"deleted 1 rejected entry from {filled}\n")
+    assert invoke(cli, "rejected", "delete", "5", "--yes")[0] == 1
     cli.sql("DROP TRIGGER refuse")
     assert cli.json("rejected", "retry", "2")["written"] == [2]
     assert invoke(cli, "rejected", "retry", "--all") == (0, f"wrote 3 entries to {filled}\n")

@@ -24,7 +24,7 @@ def filled(cli: Cli) -> Path:
 @pytest.mark.usefixtures("filled")
 def test_what_a_rebuild_cannot_mend_is_told(cli: Cli) -> None:
     """Old buckets, whose requests are pruned, stay as they are: with their figures, and exit code 1."""
-    assert cli.here("prune", "--keep-rows", "600").code == 0
+    assert cli.here("prune", "--keep-rows", "600", "--yes").code == 0
     cli.sql("UPDATE usage_buckets SET requests = requests + 1 WHERE start = (SELECT MIN(start) FROM usage_buckets)")
     assert cli.here("check").code == 1
     rebuilt = cli.here("rebuild")
@@ -47,8 +47,8 @@ def test_more_than_people_read_is_counted(cli: Cli, filled: Path) -> None:
 def test_a_size_that_cannot_be_met_is_told(cli: Cli, filled: Path) -> None:
     """Where most of the file is no request, prune says why it is larger than was asked for."""
     assert query(filled, "SELECT COUNT(*) FROM request_logs") == [(2_000,)]
-    for dry_run in (["--dry-run"], []):
-        told = cli.here("prune", "--max-bytes", "300000", *dry_run)
+    for how in ("--dry-run", "--yes"):
+        told = cli.here("prune", "--max-bytes", "300000", how)
         assert told.code == 0
         assert "fewer distinct callers and models" in told.stdout
     assert query(filled, "SELECT COUNT(*) > 0 FROM request_logs") == [(1,)]
