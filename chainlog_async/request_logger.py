@@ -132,12 +132,12 @@ class RequestLogger:
         await self._queue.until_resolved(self._submit(entry, watch=True), watched=True)
 
     async def flush(self) -> None:
-        """Returns when everything accepted before the call is committed.
+        """Returns when everything accepted before the call is committed, and so is what killed writers had left.
 
         Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown ran out of time. Entries that
         were rejected by the database or dropped for newer ones raise nothing: see `statistics`.
         """
-        await self._queue.until_resolved(self._queue.accepted)
+        await self._queue.until_resolved(self._queue.accepted, replayed=True)
 
     def statistics(self) -> Statistics:
         """What became of the entries so far, and what the writer reports. Cheap, and safe from any thread."""

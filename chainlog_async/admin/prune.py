@@ -13,7 +13,8 @@ import msgspec
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.sqlite.maintenance.pages import free_pages, read_pages
-from chainlog_async.storage.sqlite.maintenance.purge import BY_AGE, MAX_CLOCK_SKEW_MS, OldestRowsPurge, has_rows_ahead
+from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
+from chainlog_async.storage.sqlite.maintenance.rows_ahead import BY_AGE, MAX_CLOCK_SKEW_MS, has_rows_ahead
 from chainlog_async.storage.sqlite.maintenance.size_estimate import bytes_per_row, find_surplus
 
 from .session import count_rows, open_for_admin, open_for_reading

@@ -52,6 +52,7 @@ class EntryQueue:
         self._no_journal: str | None = None
         self._journal_failing = False
         self._waiting = 0
+        self._is_replaying = False
         self._watched: dict[int, EntryError | None] = {}
         self._log_throttle = LogThrottle()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,7 +150,8 @@ class EntryQueue:
     # -- the writer's side ---------------------------------------------------------------------------------------
 
     def attach(self) -> None:
-        """Tells the queue which event loop the writer runs on."""
+        """Tells the queue which event loop the writer runs on. The writer then replays, until `end_replay`."""
+        self._is_replaying = True
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self.wake.set()
@@ -157,6 +159,11 @@ class EntryQueue:
     def detach(self) -> None:
         """Tells everyone who still waits that the writer has ended."""
         self._loop = None
+        self._tell_waiters()
+
+    def end_replay(self) -> None:
+        """Tells everyone who waits for it that the journals of dead writers are replayed."""
+        self._is_replaying = False
         self._tell_waiters()
 
     def wake_writer(self) -> None:
@@ -320,19 +327,22 @@ class EntryQueue:
         """The number of the newest entry that was accepted."""
         return self._backlog.accepted
 
-    async def until_resolved(self, number: int, *, watched: bool = False) -> None:
+    async def until_resolved(self, number: int, *, watched: bool = False, replayed: bool = False) -> None:
         """Returns once the entry with that number and all before it are committed or dropped.
 
-        Raises `EntryAbandonedError` when shutdown ran out of time, `ClosedError` when no writer runs, and, for a
-        watched entry, what kept it out of the database.
+        With `replayed`, once the journals of dead writers are replayed as well. Raises `EntryAbandonedError` when
+        shutdown ran out of time, `ClosedError` when no writer runs, and, for a watched entry, what kept it out of the
+        database.
         """
         self.require_same_process()
         self._waiting += 1
         try:
-            while self._resolved < number:
+            while self._resolved < number or (replayed and self._is_replaying):
                 if self._abandoned_from is not None:
                     break
                 if self._loop is None:
+                    if self._resolved >= number:
+                        break
                     raise ClosedError("no writer is running; start run() in a task group, or use `async with`")
                 self.wake.set()
                 await self._progress.wait()
@@ -346,6 +356,11 @@ class EntryQueue:
             raise EntryAbandonedError(
                 "shutdown ran out of time before everything was committed; entries in the journal are written at the "
                 "next start: raise shutdown_timeout_ms, or find out what blocked the writer (statistics().last_error)"
+            )
+        if replayed and self._is_replaying:
+            raise EntryAbandonedError(
+                "shutdown ran out of time before the journals of earlier writers were replayed, which the next start "
+                "goes on with: raise shutdown_timeout_ms, or find out what blocked the writer (statistics().last_error)"
             )
 
     @property

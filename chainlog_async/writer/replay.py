@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.lease import Lease
@@ -16,18 +15,12 @@ from chainlog_async.entry.batch import Batch
 from chainlog_async.storage.base import BatchStorage
 
 from .committer import BatchOutcome, Committer
+from .replay_outcome import Counter, ReplayOutcome, end_statement
 
 logger = logging.getLogger(__name__)
 
 Commit = Callable[[Batch, BatchOutcome], Awaitable[None]]
 """Returns when every row of the batch is committed or rejected, and counted."""
-
-
-class Counter(Protocol):
-    """Counts what is replayed, as it happens."""
-
-    def note_replayed(self, rows: int, truncated: int = 0) -> None:
-        """Adds to the number of replayed entries and of truncated lines."""
 
 
 @dataclass(slots=True)
@@ -59,18 +52,22 @@ async def replay_dead_writers(
     *,
     max_batch_rows: int,
     on_unreadable: Callable[[str], None],
+    outcomes: dict[str, ReplayOutcome],
 ) -> None:
     """Takes over the journal of every dead writer, commits what is not committed yet, and deletes it.
 
-    After a kill or a cancellation the next start continues. A journal that cannot be read is reported to
-    `on_unreadable` and left for the next start, so that new entries are still written. Raises what the engine raises.
+    After a cancellation another call continues, with the same `outcomes`; after a kill, the next start. A journal that
+    cannot be read is reported to `on_unreadable` and left for the next start, so that new entries are still written.
+    Raises what the engine raises.
     """
     dead = await journals.take_dead(on_unreadable)
     try:
         while dead:
             lease = dead.pop()
             try:
-                await replay([lease], storage, committer.commit, queue, max_batch_rows=max_batch_rows)
+                await replay(
+                    [lease], storage, committer.commit, queue, max_batch_rows=max_batch_rows, outcomes=outcomes
+                )
             except OSError as error:
                 on_unreadable(
                     f"the journal of an earlier writer, {lease.writer_id}, cannot be replayed and is kept: {error}"
@@ -80,20 +77,31 @@ async def replay_dead_writers(
 
 
 async def replay(
-    leases: list[Lease], storage: BatchStorage, commit: Commit, counter: Counter, *, max_batch_rows: int
+    leases: list[Lease],
+    storage: BatchStorage,
+    commit: Commit,
+    counter: Counter,
+    *,
+    max_batch_rows: int,
+    outcomes: dict[str, ReplayOutcome] | None = None,
 ) -> Replayed:
-    """Replays the journals of leases that are already taken, and releases every lease. Raises what `commit` raises."""
+    """Replays the journals of leases that are already taken, and releases every lease. Raises what `commit` raises.
+
+    `outcomes`, by writer id, has what an earlier call replayed of journals before it was cancelled.
+    """
     total = Replayed()
+    outcomes = {} if outcomes is None else outcomes
     try:
         while leases:
-            await _replay(leases[-1], storage, commit, counter, total, max_batch_rows)
+            outcome = outcomes.setdefault(leases[-1].writer_id, ReplayOutcome(counter))
+            await _replay(leases[-1], storage, commit, counter, outcome, total, max_batch_rows)
             lease = leases.pop()
             await run_in_thread(lease.release, remove=True)
     except BaseException:
         # A cancelled statement may still be running, and could commit after another process has replayed the journal
         # and deleted the position. Unless the engine confirms that it has ended, the lock is kept until this process
         # ends.
-        if not await run_shielded(storage.wait_until_idle()) and leases:
+        if not await run_shielded(end_statement(storage, outcomes.values())) and leases:
             leases.pop()
         raise
     finally:
@@ -112,17 +120,24 @@ async def _release_all(leases: list[Lease]) -> None:
 
 
 async def _replay(
-    lease: Lease, storage: BatchStorage, commit: Commit, counter: Counter, total: Replayed, max_batch_rows: int
+    lease: Lease,
+    storage: BatchStorage,
+    commit: Commit,
+    counter: Counter,
+    outcome: ReplayOutcome,
+    total: Replayed,
+    max_batch_rows: int,
 ) -> None:
     journal = DeadJournal(lease, await storage.position(lease.writer_id), max_batch_rows=max_batch_rows)
-    outcome = _ReplayOutcome(counter)
     try:
         while part := await journal.next_part():
             if isinstance(part, Damaged):
                 await storage.reject(part.batch, part.error)
                 outcome.rejected += 1
             else:
+                outcome.begin(part)
                 await commit(part, outcome)
+                outcome.in_hand = None
     finally:
         await journal.close()
     counter.note_replayed(0, journal.truncated)
@@ -141,17 +156,3 @@ async def _replay(
     total.rows += outcome.rows
     total.rejected += outcome.rejected
     total.truncated += journal.truncated
-
-
-class _ReplayOutcome:
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self.rows = 0
-        self.rejected = 0
-
-    def mark_committed(self, batch: Batch) -> None:
-        self.rows += batch.rows
-        self._counter.note_replayed(batch.rows)
-
-    def reject(self, batch: Batch, error: Exception) -> None:
-        self.rejected += batch.rows

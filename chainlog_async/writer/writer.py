@@ -20,6 +20,7 @@ from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
 from .gil_yield import GilYielder
 from .health import HealthState
 from .replay import replay_dead_writers
+from .replay_outcome import ReplayOutcome
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
@@ -55,6 +56,8 @@ class Writer:
         self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
         self._gil_yielder = gil_yielder
         self._serving = CancelScope()
+        self._replayed: dict[str, ReplayOutcome] = {}
+        self._is_replayed = False
         self._taken_at = -self._flush_interval_s
         self._maintain_at = monotonic()
 
@@ -65,7 +68,7 @@ class Writer:
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Writes until stopped or cancelled, then drains the queue within the shutdown timeout.
 
-        The journals of dead writers are replayed first.
+        The journals of dead writers are replayed first; what is not replayed before it is stopped belongs to the drain.
         """
         try:
             await self._journals.open(await self._storage.start())
@@ -86,14 +89,13 @@ class Writer:
                 self._queue.detach()
 
     async def _serve(self, tasks: TaskGroup) -> None:
-        replayed = False
         pause_s = MIN_RETRY_PAUSE_S
         while True:
             try:
-                if not replayed:
-                    with self._gil_yielder:
-                        await self._replay(tasks)
-                    replayed = True
+                if not self._is_replayed:
+                    await self._replay()
+                    if self._journals.left_behind:
+                        tasks.start_soon(self._storage.check_after_crash)
                 if await self._wait_for_batch():
                     await self._write_next()
                 await self._maintain()
@@ -103,23 +105,26 @@ class Writer:
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
-    async def _replay(self, tasks: TaskGroup) -> None:
+    async def _replay(self) -> None:
         try:
-            await replay_dead_writers(
-                self._journals,
-                self._storage,
-                self._committer,
-                self._queue,
-                max_batch_rows=self._max_batch_size,
-                on_unreadable=self._health.note_leftover,
-            )
+            with self._gil_yielder:
+                await replay_dead_writers(
+                    self._journals,
+                    self._storage,
+                    self._committer,
+                    self._queue,
+                    max_batch_rows=self._max_batch_size,
+                    on_unreadable=self._health.note_leftover,
+                    outcomes=self._replayed,
+                )
         except Exception as error:
             if isinstance(error, ChainlogError) or self._storage.classify(error) is not StorageFault.OTHER:
                 raise
             # What dead writers left must not keep this one from writing.
             self._health.note_leftover(f"the journals of earlier writers were not replayed: {error!r}")
-        if self._journals.left_behind:
-            tasks.start_soon(self._storage.check_after_crash)
+        self._is_replayed = True
+        self._replayed.clear()
+        self._queue.end_replay()
 
     async def _maintain(self) -> None:
         if monotonic() < self._maintain_at:
@@ -170,9 +175,17 @@ class Writer:
         await self._clean_up()
 
     async def _drain(self) -> None:
+        # First what may be in memory only, and then what waits in journals.
         pause_s = MIN_RETRY_PAUSE_S
         while batch := self._queue.take():
             if await self._committer.try_once(batch, self._queue):
+                await anyio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
+        while not self._is_replayed:
+            try:
+                await self._replay()
+            except Exception as error:  # noqa: BLE001  # whatever the error, the next try may succeed in time
+                await self._committer.note(error)
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
@@ -199,6 +212,13 @@ class Writer:
                 self._shutdown_timeout_s * 1_000,
                 abandoned,
                 kept,
+                self._health.last_error,
+            )
+        if self._journals.left_behind and not self._is_replayed:
+            logger.warning(
+                "the journals of earlier writers were not replayed within %d ms and wait for the next start; "
+                "last error: %s",
+                self._shutdown_timeout_s * 1_000,
                 self._health.last_error,
             )
         self._queue.end_journal()

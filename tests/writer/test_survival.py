@@ -14,6 +14,7 @@ import pytest
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer import lease
+from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.errors import ChainlogError
 from chainlog_async.storage.sqlite.storage import SqliteStorage
 from tests.support.entries import entry
@@ -42,6 +43,8 @@ WRITERS_MODULES = (
     "storage.sqlite.maintenance.rounds",
     "storage.sqlite.quarantine",
     "writer.replay",
+    "writer.replay_outcome",
+    "storage.sqlite.maintenance.rows_ahead",
     "storage.sqlite.maintenance.retention",
     "storage.sqlite.maintenance.rollup_job",
     "storage.sqlite.schema",
@@ -69,6 +72,7 @@ PASSED_OVER = {
     "storage.sqlite.write_connection.WriteConnection._renew",
     # Only for a replay that is cut short, see the tests of cancellation, or for a round, see test_upkeep.py.
     "storage.sqlite.storage.SqliteStorage.wait_until_idle",
+    "writer.replay_outcome.end_statement",
     "storage.sqlite.write_connection.WriteConnection.end_statement",
 }
 
@@ -88,6 +92,10 @@ AT_THE_END = {
 
 WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._find_position"}
 """And only when time runs out."""
+
+ROWS_AHEAD = "storage.sqlite.maintenance.rows_ahead."
+
+PURGES = ("storage.sqlite.maintenance.purge.", "storage.sqlite.maintenance.pages.", ROWS_AHEAD)
 
 Owner = type | ModuleType
 
@@ -146,8 +154,10 @@ def _names_of(function: object) -> list[tuple[Owner, str]]:
 class Life:
     """A log in which everything happens that the writer may have to deal with, until it has met the fault."""
 
-    def __init__(self, chainlog: ChainLog, fault: Fault) -> None:
+    def __init__(self, chainlog: ChainLog, fault: Fault, *, ahead: bool = False) -> None:
         self.chainlog = chainlog
+        self.ahead = ahead
+        """Whether entries are from the future."""
         self.fault = fault
         self.db_path = chainlog.settings.db_path
         self.logged = 0
@@ -208,7 +218,8 @@ class Life:
         """Some entries."""
         for _ in range(30):
             self.logged += 1
-            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **overrides))
+            times = {"timestamp": now_ms() + DAY_MS} if self.ahead else {}
+            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **overrides, **times))
 
 
 def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for_ever: bool) -> Life:
@@ -225,13 +236,11 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
         wal_limit_bytes=0,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
-        retention_rows=20
-        if name.startswith(("storage.sqlite.maintenance.purge.", "storage.sqlite.maintenance.pages."))
-        else 0,
+        retention_rows=20 if name.startswith(PURGES) else 0,
         retention_bytes=100_000 if name.startswith("storage.sqlite.maintenance.size_estimate.") else 0,
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )
-    life = Life(ChainLog(settings), fault)
+    life = Life(ChainLog(settings), fault, ahead=name.startswith(ROWS_AHEAD))
     run_if_due = SqliteStorage.maintain
 
     async def counting(storage: SqliteStorage, *, is_behind: bool) -> float:

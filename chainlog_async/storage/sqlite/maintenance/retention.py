@@ -65,16 +65,15 @@ class Retention:
         excess = await self._find_excess(connection, pages, now)
         most = self._purge.rows
         # The file may be too large, or the totals wrong, without any row left to delete.
-        deleted = 0 if excess is None else await self._delete(connection, excess, now)
+        deleted = 0
+        if excess is not None and excess.before is not None:
+            deleted = await self._purge.delete_before(connection, excess.rows, excess.before)
+        elif excess is not None:
+            deleted = await self._purge.delete_oldest(connection, excess.rows, now)
         if deleted:
             pages = await read_pages(connection)
         gave_back = await free_pages(connection, pages, keep_pages=VACUUM_ABOVE_PAGES)
         return deleted == most or (deleted > 0 and excess is not None and excess.is_estimate) or gave_back
-
-    async def _delete(self, connection: aiosqlite.Connection, excess: _Excess, now: int) -> int:
-        if excess.before is not None:
-            return await self._purge.delete_before(connection, excess.rows, excess.before)
-        return await self._purge.delete_oldest(connection, excess.rows, now)
 
     async def _find_excess(self, connection: aiosqlite.Connection, pages: Pages, now: int) -> _Excess | None:
         if self._max_rows:

@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 from chainlog_async import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
-from chainlog_async.storage.sqlite.maintenance.purge import (
-    BY_AGE,
-    MAX_CLOCK_SKEW_MS,
-    MIN_PURGE_ROWS,
-    PURGE_TRANSACTION_S,
-    OldestRowsPurge,
-)
+from chainlog_async.storage.sqlite.maintenance.purge import MIN_PURGE_ROWS, PURGE_TRANSACTION_S, OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
+from chainlog_async.storage.sqlite.maintenance.rows_ahead import BY_AGE, MAX_CLOCK_SKEW_MS
 from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, MIN_LOG_SHARE
 from tests.support.entries import entry, insert_as_original, original_row
 from tests.support.operator import T0, change, clean, fill, migrate, number_of, rows_of
