@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import aiosqlite
@@ -16,6 +17,16 @@ APPLICATION_ID = 0x636C6F67
 
 ORIGINAL_VERSION = 2
 """Highest `PRAGMA user_version` that 429chain writes."""
+
+_OTHERS_TABLES = re.compile(
+    r"_litestream_(seq|lock)"  # Litestream, as soon as it replicates a file
+    r"|__marmot__\w+"  # Marmot
+    r"|libsql_wasm_func_table"  # libSQL
+)
+"""Tables that a replication tool adds to whatever database it opens; they do not say whose database it is.
+
+SQLite's own (`sqlite_sequence`, `sqlite_stat1` and others) are never looked at.
+"""
 
 _ORIGINAL_TABLES = frozenset({"request_logs", "usage_by_provider", "usage_by_chain"})
 
@@ -56,6 +67,7 @@ class Identity:
     application_id: int
     version: int
     tables: frozenset[str]
+    """Without those that say nothing about the program, such as Litestream's."""
     columns: frozenset[str]
     """The columns of `request_logs`; empty when there is no such table."""
 
@@ -70,7 +82,8 @@ class Identity:
 async def read_identity(connection: aiosqlite.Connection) -> Identity:
     """Reads everything in one statement and changes nothing. Raises `sqlite3.Error`."""
     ((application_id, version, tables, columns),) = await connection.execute_fetchall(_IDENTITY)
-    return Identity(int(application_id), int(version), frozenset(json.loads(tables)), frozenset(json.loads(columns)))
+    names = frozenset(name for name in json.loads(tables) if not _OTHERS_TABLES.fullmatch(name))
+    return Identity(int(application_id), int(version), names, frozenset(json.loads(columns)))
 
 
 def check_identity(identity: Identity, name: str = "the database") -> None:
