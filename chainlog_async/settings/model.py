@@ -210,7 +210,7 @@ class Settings(BaseSettings):
         default=5000,
         ge=0,
         le=600_000,
-        description="Maximum time in ms for draining the queue at shutdown.",
+        description="Maximum time in ms for draining the queue and replaying journals of killed processes at shutdown.",
     )
     wal_limit_bytes: int = Field(
         default=64 * MIB,
