@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+# Before anything takes a copy of SQLite: tests look into the files of logs that they have open with Python's own.
+os.environ[MODULE_VARIABLE := "CHAINLOG_SQLITE_MODULE"] = "sqlite3"
+
 import pytest
 from blockbuster import BlockBuster
 
@@ -98,7 +101,7 @@ def copy_of_original(shared_data: Path, tmp_path: Path) -> Callable[[int], Path]
 def make_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
     """Gives settings with a database of the test's own, whatever the environment says."""
     for name in os.environ:
-        if name.upper().startswith("CHAINLOG_"):
+        if name.upper().startswith("CHAINLOG_") and name != MODULE_VARIABLE:
             monkeypatch.delenv(name)
 
     def make(**overrides: object) -> Settings:

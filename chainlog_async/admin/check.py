@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from time import monotonic
 
@@ -21,6 +20,7 @@ from chainlog_async.admin.verify.differences import Difference, Findings
 from chainlog_async.admin.verify.rollups import compare_rollups, rolled_up_days
 from chainlog_async.admin.verify.totals import TABLES, compare, read_totals
 from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.errors import classify, sqlite_error_name
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int

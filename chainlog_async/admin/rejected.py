@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import aiosqlite
 import msgspec
 
 from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.entry.repair import encode_storable

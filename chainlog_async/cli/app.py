@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import logging
-import sqlite3
 import sys
 from collections.abc import Iterator
 from typing import IO, Any
@@ -32,6 +31,7 @@ from chainlog_async.cli.commands.vacuum import vacuum
 from chainlog_async.cli.options.settings import examples
 from chainlog_async.cli.output.log_handler import log_to_stderr
 from chainlog_async.cli.output.render import plain
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import ChainlogError
 
 
@@ -141,6 +141,6 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     log_to_stderr(logging.WARNING)
-    # Warnings about the machine's SQLite belong in the log of the service, not in the output of every command.
+    # Notes on the machine's SQLite belong in the log of the service, not in the output of every command.
     logging.getLogger("chainlog_async.sqlite").setLevel(logging.ERROR)
     chainlog.main(prog_name="chainlog")

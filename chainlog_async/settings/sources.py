@@ -16,13 +16,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from chainlog_async.common.sqlite import MODULE_VARIABLE, MODULES
 from chainlog_async.errors import SettingsError
 
 from .schema import KeyPath, did_you_mean, group_of, leaves
 
 PREFIX: Final = "CHAINLOG_"
 NESTED: Final = "__"
-RESERVED: Final = frozenset({"CHAINLOG_CONFIG"})
+RESERVED: Final = frozenset({"CHAINLOG_CONFIG", MODULE_VARIABLE})
 RENAMED: Final = {"give_way": "yield_gil"}
 """Settings that have been renamed: the old name is still accepted, with a warning in the log."""
 ALIASES: Final = {"dbPath": "db_path", **RENAMED}
@@ -101,6 +102,8 @@ class Environment(Source):
         ours = sorted(name for name in environ if name.upper().startswith(PREFIX) and name not in RESERVED)
         values: dict[str, Any] = {}
         problems: list[str] = []
+        if environ.get(MODULE_VARIABLE, MODULES[0]) not in MODULES:
+            problems.append(f"environment variable {MODULE_VARIABLE} is not one of {' and '.join(MODULES)}; unset it")
         for name in ours:
             if name not in known:
                 if not _is_service_link(name, environ):

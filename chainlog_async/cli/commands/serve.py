@@ -40,7 +40,7 @@ def serve_command(options: SettingsOptions, host: str | None, port: int | None) 
     server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = options.load(**({"server": server} if server else {}))
     log_to_stderr(logging.INFO, with_time=True)
-    logging.getLogger("chainlog_async.sqlite").setLevel(logging.WARNING)
+    logging.getLogger("chainlog_async.sqlite").setLevel(logging.INFO)
     anyio.run(functools.partial(run_server, settings, announce=_announce))
     click.echo("stopped")
 

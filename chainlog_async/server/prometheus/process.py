@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 import chainlog_async
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.entry.model import ENTRY_FIELDS
 from chainlog_async.statistics import DropReason, Health, Statistics
 

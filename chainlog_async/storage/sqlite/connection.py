@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import random
-import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import anyio
 from anyio import to_thread
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, WalUnavailableError
 from chainlog_async.storage.base import StorageFault
 
@@ -161,11 +161,15 @@ def _is_open(connection: aiosqlite.Connection) -> bool:
 
 
 async def _connect(path: Path, mode: Literal["rw", "ro"], busy_timeout_ms: int) -> aiosqlite.Connection:
-    connection = aiosqlite.connect(
-        f"file:{quote(os.fsencode(path))}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        timeout=busy_timeout_ms / 1_000,
+    # Not by `aiosqlite.connect`, which always takes Python's own SQLite.
+    connection = aiosqlite.Connection(
+        lambda: sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=busy_timeout_ms / 1_000,
+        ),
+        iter_chunk_size=64,
     )
     # A thread that is blocked in SQLite (by a dead network disk) must not keep the process from ending:
     # https://github.com/omnilib/aiosqlite/issues/290

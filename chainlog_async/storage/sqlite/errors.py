@@ -6,11 +6,11 @@ Errors are classified by `sqlite_errorname` alone: in Python the class for "lock
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import DatabaseError, NotADatabaseError
 from chainlog_async.storage.base import StorageFault
 

@@ -8,12 +8,12 @@ A comment that begins with ``-- @`` says how a file or its next statement is run
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import MigrationError
 
 _SKIP, _SLICES = "-- @skip-if-column ", "-- @slices"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import aiosqlite
 import anyio
 
 from chainlog_async.common.cancellation import run_shielded
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import ClosedError, ForkedError, QueryTimeoutError
 
 from .connection import close_connection, open_reader

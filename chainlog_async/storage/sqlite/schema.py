@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from functools import partial
 
@@ -10,6 +9,7 @@ import aiosqlite
 
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.progress import LoggedProgress, Progress
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import MigrationError
 
 from .errors import describe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import anyio
 
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.clock import now_ms
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.entry.line import check_line, line_as_json
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.storage.base import BatchStorage, IgnoredEvents, StorageEvents, StorageFault
@@ -22,7 +22,7 @@ from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 
 from .connection import close_connection
 from .errors import classify, describe, named_errors, sqlite_error_name
-from .version import version_notes, warn_once_of_sqlite
+from .version import tell_once_of_sqlite, version_notes
 from .write_connection import WriteConnection
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class SqliteStorage(BatchStorage):
 
     async def start(self) -> Path:
         """Returns where the file is; its journal is beside it. Raises `DatabaseError`."""
-        warn_once_of_sqlite()
+        tell_once_of_sqlite()
         with named_errors(self._file.path):
             return await self._file.locate()
 

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 
-WAL_RESET_BUG_FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""SQLite releases without the WAL-reset bug, the newest line first; before 3.7.0 there was no WAL.
+from chainlog_async.common.sqlite import has_wal_reset_bug, sqlite3
 
-The bug can corrupt a database when two connections write or checkpoint at the same moment:
-https://www.sqlite.org/wal.html#walresetbug
-"""
-
-_WAL_RESET_NOTE = f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; update it to 3.51.3 or newer"
-
-_has_warned = False
+_has_told = False
 
 sqlite_logger = logging.getLogger("chainlog_async.sqlite")
-"""A name of its own, so that short-lived commands can leave the warning to the service."""
-
-
-def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """Whether this release of SQLite has the bug."""
-    if version >= WAL_RESET_BUG_FIXED_IN[0]:
-        return False
-    return not any(version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RESET_BUG_FIXED_IN)
+"""A name of its own, so that short-lived commands can leave the notes to the service."""
 
 
 def version_notes() -> tuple[str, ...]:
     """What an operator should know about this release of SQLite."""
-    return (_WAL_RESET_NOTE,) if has_wal_reset_bug(sqlite3.sqlite_version_info) else ()
+    if not has_wal_reset_bug(sqlite3.sqlite_version_info):
+        return ()
+    note = (
+        f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug: while several processes write to the file, a rare "
+        "race between them may damage it; a single one is safe. pip install 'pysqlite3>=0.6.1' brings a fixed SQLite, "
+        'which is used from the next start on (docs/reliability.md, "The WAL-reset bug")'
+    )
+    return (note,)
 
 
-def warn_once_of_sqlite() -> None:
-    """Logs `version_notes` as warnings, once in the life of a process."""
-    global _has_warned  # noqa: PLW0603  # lasts as long as the process
-    if not _has_warned:
-        _has_warned = True
+def tell_once_of_sqlite() -> None:
+    """Logs `version_notes`, once in the life of a process.
+
+    They are no warnings: most logs have a single writer, to which nothing can happen.
+    """
+    global _has_told  # noqa: PLW0603  # lasts as long as the process
+    if not _has_told:
+        _has_told = True
         for note in version_notes():
-            sqlite_logger.warning("%s", note)
+            sqlite_logger.info("%s", note)

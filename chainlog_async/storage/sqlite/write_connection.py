@@ -6,7 +6,6 @@ When the file is deleted, moved or replaced, or is damaged and may be moved asid
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import aiosqlite
 import anyio
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import StorageFault
 

@@ -161,12 +161,12 @@ async def test_a_dangling_link_is_a_named_error(tmp_path: Path) -> None:
 
 async def test_a_file_system_without_shared_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLite will not switch to write-ahead logging, as on a network disk, the start fails and says so."""
-    connect = aiosqlite.connect
+    connect = sqlite3.connect
 
-    def without_shared_memory(database: str, *, uri: bool, **_: object) -> aiosqlite.Connection:
+    def without_shared_memory(database: str, *, uri: bool, **_: object) -> sqlite3.Connection:
         return connect(f"{database}&vfs=unix-dotfile", uri=uri, isolation_level=None)
 
-    monkeypatch.setattr(aiosqlite, "connect", without_shared_memory)
+    monkeypatch.setattr(sqlite3, "connect", without_shared_memory)
     with pytest.raises(WalUnavailableError, match=r"o\.db stays in journal mode 'delete'.*local disk"):
         await initialize_database(tmp_path / "o.db")
 
