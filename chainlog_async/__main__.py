@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-_HINT = "error: the command line needs {missing}; pip install 'chainlog-async[server]'\n"
-
 
 def main() -> None:
     """Runs the command line and exits with its code; 2 when the extra ``server`` is not installed."""
@@ -15,7 +13,9 @@ def main() -> None:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"click", "rich"}:
             raise
-        sys.stderr.write(_HINT.format(missing=missing))
+        from .common.extras import install_command
+
+        sys.stderr.write(f"error: the command line needs {missing}; {install_command('server')}\n")
         sys.exit(2)
     run()
 

@@ -87,3 +87,14 @@ def test_the_wheel_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> N
     printed = run(sys.executable, "-c", TRY_IT, tmp_path / "o.db", PYTHONPATH=str(elsewhere))
     assert printed.split() == ["1", str(elsewhere)]
     assert (tmp_path / "o.db").is_file()
+
+
+def test_an_extra_is_installed_from_the_wheel_that_was(wheel: Path, tmp_path: Path) -> None:
+    """No index has the package: the advice for an extra names the wheel it came from, and pip takes it."""
+    elsewhere = tmp_path / "elsewhere"
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index")
+    run(*pip, "--target", elsewhere, wheel)
+    code = "from chainlog_async.common.extras import install_command; print(install_command('server'))"
+    advice = run(sys.executable, "-c", code, PYTHONPATH=str(elsewhere))
+    assert advice == f"run: pip install '{wheel}[server]'\n"
+    run(*pip, "--dry-run", f"{wheel}[server]")

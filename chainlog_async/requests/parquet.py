@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from chainlog_async.common.extras import install_command
 from chainlog_async.errors import MissingExtraError
 
 from .encoders import flat
@@ -15,7 +16,7 @@ try:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 except ModuleNotFoundError as error:
-    raise MissingExtraError("Parquet needs pyarrow: pip install 'chainlog-async[parquet]'") from error
+    raise MissingExtraError(f"Parquet needs pyarrow; {install_command('parquet')}") from error
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import chainlog_async
 from chainlog_async.cli import chainlog
+from chainlog_async.common.extras import install_command
 from chainlog_async.errors import ChainlogError, DatabaseError, SettingsError
 from tests.support.cli import ROOT, Cli, entry
 
@@ -154,7 +155,7 @@ def test_without_the_extra_it_says_how_to_get_it(missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from chainlog_async.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"error: the command line needs {missing}; pip install 'chainlog-async[server]'\n"
+    assert done.stderr == f"error: the command line needs {missing}; {install_command('server')}\n"
 
 
 def test_a_terminal_that_is_not_utf8_is_no_error(cli: Cli) -> None:

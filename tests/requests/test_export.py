@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import re
 import sqlite3
 import sys
 import tracemalloc
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chainlog_async import RequestFilter, UsageAggregator
+from chainlog_async.common.extras import install_command
 from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.line import encode_line
 from chainlog_async.errors import MissingExtraError
@@ -159,5 +162,6 @@ async def test_parquet_without_pyarrow_says_what_to_install(database: Path, monk
     """Where the extra is not installed, the error names it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "chainlog_async.requests.parquet", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'chainlog-async\[parquet\]'"):
+    message = f"Parquet needs pyarrow; {await asyncio.to_thread(install_command, 'parquet')}"
+    with pytest.raises(MissingExtraError, match=re.escape(message)):
         await export(database, "parquet")

@@ -12,6 +12,7 @@ import click
 from chainlog_async.cli.options.settings import SettingsOptions, examples, settings_options
 from chainlog_async.cli.output.log_handler import log_to_stderr
 from chainlog_async.cli.output.render import plain
+from chainlog_async.common.extras import install_command
 
 
 @click.command(
@@ -36,7 +37,7 @@ def serve_command(options: SettingsOptions, host: str | None, port: int | None) 
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
-        raise click.UsageError(f"serve needs {error.name}; pip install 'chainlog-async[server]'") from error
+        raise click.UsageError(f"serve needs {error.name}; {install_command('server')}") from error
     server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = options.load(**({"server": server} if server else {}))
     log_to_stderr(logging.INFO, with_time=True)
