@@ -11,6 +11,9 @@ HOUR_MS = 3_600_000
 
 DAY_MS = 24 * HOUR_MS
 
+MIN_CLEAR_TIMESTAMP_MS = 31 * DAY_MS
+"""End of January 1970, in ms since the epoch. A smaller number, other than 0, is in s, or is no time at all."""
+
 MAX_TIMESTAMP_MS = 253_402_300_799_999
 """Last millisecond of the year 9999, UTC, which is the limit of SQLite's date functions."""
 

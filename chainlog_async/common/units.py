@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from .clock import MAX_TIMESTAMP_MS
+from .clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
 
 _MS_OF_UNIT = {
     "ms": 1,
@@ -52,20 +52,34 @@ def parse_duration(text: str) -> int:
     return round(total)
 
 
+class UnclearTimeError(ValueError):
+    """A number that would be a time in January 1970: seconds rather than ms, or a duration without its unit."""
+
+    def __init__(self, number: float) -> None:
+        seconds = f"; in s it is {iso_text(round(number * 1_000))}, which is {round(number * 1_000)} ms"
+        meant = (
+            seconds if number >= 1_000_000_000 else "; a duration needs a unit, as in 7d, and a date is like 2026-11-25"
+        )
+        self.reason = f"as ms since the epoch is in January 1970{meant}"
+        """What is wrong, to follow the value and the word "which"."""
+        super().__init__(f"{number:.15g} {self.reason}")
+
+
 def parse_instant(text: str, *, now: int) -> int:
     """Parses a time to ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
 
-    An ISO time without a zone is UTC. Raises `ValueError`, and what `parse_duration` raises for the unit ``m``.
+    An ISO time without a zone is UTC. Raises `ValueError`: `UnclearTimeError` for a number in January 1970 other than
+    0, the beginning of the epoch, and what `parse_duration` raises for the unit ``m``.
     """
     text = text.strip()
     if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
+        if 0 < int(text) < MIN_CLEAR_TIMESTAMP_MS:
+            raise UnclearTimeError(int(text))
         return int(text)
     try:
-        when = datetime.fromisoformat(text)
+        return parse_iso_time(text)
     except ValueError:
         pass
-    else:
-        return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
     try:
         return now - parse_duration(text)
     except AmbiguousUnitError:
@@ -75,6 +89,23 @@ def parse_instant(text: str, *, now: int) -> int:
             f"{text[:60]!r} is not a time; give ISO 8601 such as 2026-11-25T08:00Z, ms since the epoch, "
             "or a duration back from now, such as 90min, 24h or 7d"
         ) from None
+
+
+def parse_iso_time(text: str) -> int:
+    """Parses an ISO 8601 time, UTC if it names no zone, to ms since the epoch, UTC. Raises `ValueError`."""
+    when = datetime.fromisoformat(text.strip())
+    return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def iso_text(ms: int) -> str:
+    """Formats a time in ms since the epoch as ``2026-11-25T08:00:00Z``, cut to the second.
+
+    One beyond the calendar is the number itself.
+    """
+    try:
+        return f"{_EPOCH + timedelta(seconds=ms // 1_000):%Y-%m-%dT%H:%M:%S}Z"
+    except (OverflowError, ValueError):
+        return f"{ms} ms since the epoch"
 
 
 def parse_bytes(text: str) -> int:

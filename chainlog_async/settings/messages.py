@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from .schema import KeyPath, all_keys, did_you_mean, group_of
+from chainlog_async.common.spelling import did_you_mean
+
+from .schema import KeyPath, all_keys, group_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

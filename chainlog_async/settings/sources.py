@@ -16,10 +16,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.common.sqlite import MODULE_VARIABLE, MODULES
 from chainlog_async.errors import SettingsError
 
-from .schema import KeyPath, did_you_mean, group_of, leaves
+from .schema import KeyPath, group_of, leaves
 
 PREFIX: Final = "CHAINLOG_"
 NESTED: Final = "__"

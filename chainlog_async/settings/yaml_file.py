@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 from pydantic_settings import BaseSettings
 
+from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.errors import SettingsError
 
-from .schema import KeyPath, did_you_mean
+from .schema import KeyPath
 from .sources import ALIASES, Source
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, MAX_TIMESTAMP_MS, QUARTER_MS
+from chainlog_async.common.spelling import did_you_mean
+from chainlog_async.common.units import iso_text, parse_duration
 
 MAX_STEPS = 2_000
 """Most steps of a window."""
+
+MAX_ZONE_CHARS = 60
+"""Longest name of a time zone for which a similar one is looked for, and that an error shows, in characters."""
 
 Step = Literal["15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
 
@@ -51,12 +56,18 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         Reads a file when a time zone is first used. Raises `ValueError` when the window is empty or outside the
         calendar, has more than `MAX_STEPS` steps, or when its zone or step is unknown.
         """
+        zone = zone_of(self.zone)
         start = self.start // QUARTER_MS * QUARTER_MS
         end = -(-self.end // QUARTER_MS) * QUARTER_MS
+        if self.start > self.end:
+            raise ValueError(
+                f"the window ends at {iso_text(self.end)}, before it starts at {iso_text(self.start)}; "
+                "give two times, the earlier one first"
+            )
         if not 0 <= start < end <= MAX_TIMESTAMP_MS:
             raise ValueError(
-                f"the window is from {self.start} to {self.end}; give two times in ms since the epoch, the earlier one "
-                "first"
+                f"the window is from {iso_text(self.start)} to {iso_text(self.end)}; "
+                "give two times from 1970 to 9999, the earlier one first"
             )
         if self.step is None:
             return [start, end]
@@ -68,20 +79,27 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
                 f"the window has {(end - start) // step_ms:,} steps of {self.step}, and {MAX_STEPS:,} is the most; "
                 "give a longer step or a shorter window"
             )
-        inner = (edge for edge in _steps(start, end, step_ms, zone_of(self.zone)) if start < edge < end)
+        inner = (edge for edge in _steps(start, end, step_ms, zone) if start < edge < end)
         return [start, *inner, end]
 
 
+class UnknownZoneError(ValueError):
+    """There is no time zone of that name."""
+
+
 def zone_of(name: str) -> tzinfo:
-    """The time zone of that name. Raises `ValueError` when there is none."""
+    """The time zone of that name; reads a file when it is first used.
+
+    Raises `UnknownZoneError`, with the most similar name.
+    """
     if name == "UTC":
         return UTC
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
-        raise ValueError(
-            f"time zone {name!r} is unknown; give a name such as Europe/Berlin, or install the package tzdata"
-        ) from None
+        near = did_you_mean(name, sorted(available_timezones())) if len(name) <= MAX_ZONE_CHARS else None
+        remedy = f"did you mean {near}?" if near else "give a name such as Europe/Berlin, or install the package tzdata"
+        raise UnknownZoneError(f"time zone {name[:MAX_ZONE_CHARS]!r} is unknown; {remedy}") from None
 
 
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:

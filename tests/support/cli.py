@@ -25,6 +25,7 @@ from click.testing import CliRunner
 
 from chainlog_async import ChainLog
 from chainlog_async.cli import chainlog
+from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.settings import Settings
 
@@ -79,7 +80,11 @@ class Cli:
         self.folder = folder
         self.db = folder / DB
         self._processes: list[subprocess.Popen[bytes]] = []
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("CHAINLOG_", "COLUMNS"))}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CHAINLOG_", "COLUMNS")) or name == MODULE_VARIABLE
+        }
         self._env = {**clean, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm-256color"}
 
     def run(

@@ -9,8 +9,8 @@ from typing import Generic, Literal, TypeVar, cast
 
 from starlette.requests import Request
 
-from chainlog_async.common.clock import MAX_TIMESTAMP_MS, now_ms
-from chainlog_async.common.units import DURATION_UNITS, AmbiguousUnitError, parse_instant
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS, now_ms
+from chainlog_async.common.units import DURATION_UNITS, AmbiguousUnitError, UnclearTimeError, parse_instant
 from chainlog_async.entry.model import MAX_COUNT
 from chainlog_async.requests.filter import MAX_FILTER_CHARS
 
@@ -66,14 +66,16 @@ def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> Par
 
 
 def _read(parameter: Parameter[object], texts: list[str]) -> object:
+    shown = " and ".join(repr(given[:MAX_ECHOED_CHARS]) for given in texts[:MAX_ECHOED_CHARS])
     try:
         if len(texts) == 1:
             return parameter.read(texts[0])
     except AmbiguousUnitError as error:
         raise ApiError(400, f"{parameter.name}: {error}", "invalid_parameter", param=parameter.name) from None
+    except UnclearTimeError as error:
+        shown = f"{shown}, which {error.reason}"
     except ValueError:
         pass
-    shown = " and ".join(repr(given[:MAX_ECHOED_CHARS]) for given in texts[:MAX_ECHOED_CHARS])
     message = f"{parameter.name} is {shown}; give {parameter.remedy}"
     raise ApiError(400, message, "invalid_parameter", param=parameter.name)
 
@@ -172,7 +174,8 @@ def time_parameter(name: str, description: str) -> Parameter[int | None]:
 
     schema = {
         "anyOf": [
-            {"type": "integer", "minimum": 0, "maximum": MAX_TIMESTAMP_MS},
+            {"type": "integer", "enum": [0]},
+            {"type": "integer", "minimum": MIN_CLEAR_TIMESTAMP_MS, "maximum": MAX_TIMESTAMP_MS},
             {"type": "string", "format": "date-time"},
             {"type": "string", "pattern": DURATION},
         ],

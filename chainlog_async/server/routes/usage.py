@@ -25,7 +25,7 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.query import MAX_GROUPS, DurationsOf, UsageFilter, UsageQuery
-from chainlog_async.usage.time_window import STEPS, Step, Window
+from chainlog_async.usage.time_window import STEPS, Step, UnknownZoneError, Window
 from chainlog_async.usage.totals import Names
 
 _T = TypeVar("_T")
@@ -185,5 +185,7 @@ def _window(parameters: ParsedParameters) -> Window:
 async def _or_bad_request(answer: Awaitable[_T]) -> _T:
     try:
         return await answer
+    except UnknownZoneError as error:
+        raise ApiError(400, str(error), "invalid_parameter", param=ZONE.name) from None
     except ValueError as error:
         raise ApiError(400, str(error), "invalid_parameter") from None

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from starlette.routing import Route
 
 from chainlog_async import ChainLog
+from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.server import create_app
 from tests.support.openapi_document import DOCUMENT, HEADERS, KEY
 from tests.support.service import entry, running, service_settings
@@ -31,7 +32,9 @@ EXAMPLES = 15
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a service in a process of its own, with some requests in its log and a key."""
     db_path = tmp_path_factory.mktemp("service") / "log.db"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("CHAINLOG_")}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith("CHAINLOG_") or name == MODULE_VARIABLE
+    }
     with subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(db_path), "1000"],
         stdout=subprocess.PIPE,
