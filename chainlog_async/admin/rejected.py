@@ -10,7 +10,7 @@ import msgspec
 
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.common.sqlite import sqlite3
-from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.json_input import entry_from_mapping, json_value
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import InvalidEntryError
@@ -164,7 +164,7 @@ async def _retry(connection: aiosqlite.Connection, number: int, redact: Callable
         rows = list(await connection.execute_fetchall(REJECTED_ENTRY, (number,)))
         if not rows:
             return False
-        line = encode_storable(entry_from_json(rows[0][0]), redact)
+        line = encode_storable(entry_from_mapping(json_value(rows[0][0])), redact)
         await connection.execute_fetchall(WRITE_BATCH, (RETRY_WRITER_ID, len(line), b"[" + line + b"]"))
         await connection.execute_fetchall(DELETE_POSITION, (RETRY_WRITER_ID,))
         await connection.execute_fetchall(DELETE_REJECTED, (number,))

@@ -53,14 +53,13 @@ def parse_duration(text: str) -> int:
 
 
 class UnclearTimeError(ValueError):
-    """A number that would be a time in January 1970: seconds rather than ms, or a duration without its unit."""
+    """A number of ms that would be a time in January 1970: it is in seconds, or a duration without its unit."""
 
-    def __init__(self, number: float) -> None:
-        seconds = f"; in s it is {iso_text(round(number * 1_000))}, which is {round(number * 1_000)} ms"
-        meant = (
-            seconds if number >= 1_000_000_000 else "; a duration needs a unit, as in 7d, and a date is like 2026-11-25"
-        )
-        self.reason = f"as ms since the epoch is in January 1970{meant}"
+    def __init__(self, number: float, *, hint: str = "") -> None:
+        ms = round(number * 1_000)
+        # Of this century, if it is in seconds.
+        meant = f"in s it is {iso_text(ms)}, which is {ms} ms" if number >= 1_000_000_000 else hint
+        self.reason = "as ms since the epoch is in January 1970" + (meant and f"; {meant}")
         """What is wrong, to follow the value and the word "which"."""
         super().__init__(f"{number:.15g} {self.reason}")
 
@@ -74,7 +73,8 @@ def parse_instant(text: str, *, now: int) -> int:
     text = text.strip()
     if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
         if 0 < int(text) < MIN_CLEAR_TIMESTAMP_MS:
-            raise UnclearTimeError(int(text))
+            hint = "a duration needs a unit, as in 7d, and a date is written 2026-11-25"
+            raise UnclearTimeError(int(text), hint=hint)
         return int(text)
     try:
         return parse_iso_time(text)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
+from chainlog_async.common.units import UnclearTimeError, parse_iso_time
 from chainlog_async.errors import InvalidEntryError
 
 from .line import _decode_json
@@ -18,9 +21,23 @@ _REQUIRED = frozenset(field.name for field in msgspec.structs.fields(RequestLogE
 def entry_from_json(data: bytes | str) -> RequestLogEntry:
     """Parses an entry from one JSON object with names in snake_case or camelCase.
 
-    Raises `InvalidEntryError` when it is not JSON, not an object, or has an unknown or missing field.
+    Raises `InvalidEntryError` when it is not JSON, not an object, has an unknown or missing field, or a timestamp that
+    is in January 1970, because it is in seconds.
     """
-    return entry_from_mapping(json_value(data))
+    value = json_value(data)
+    entry = entry_from_mapping(value)
+    # Anything but a number is refused, with the other fields, when the entry is encoded.
+    if isinstance(entry.timestamp, int | float) and not isinstance(entry.timestamp, bool):
+        _refuse_unclear_time(entry.timestamp)
+    return entry
+
+
+def _refuse_unclear_time(timestamp: float) -> None:
+    if 0 <= timestamp < MIN_CLEAR_TIMESTAMP_MS:
+        reason = UnclearTimeError(timestamp).reason
+        raise InvalidEntryError(f"timestamp is {timestamp}, which {reason}; give ms since the epoch, or ISO 8601")
+    if timestamp > MAX_TIMESTAMP_MS:
+        raise InvalidEntryError(f"timestamp is {timestamp}, after the year 9999; give ms since the epoch, or ISO 8601")
 
 
 def json_value(data: bytes | str) -> object:
@@ -34,7 +51,7 @@ def json_value(data: bytes | str) -> object:
 
 
 def entry_from_mapping(value: object) -> RequestLogEntry:
-    """Builds an entry from decoded JSON with names in snake_case or camelCase.
+    """Builds an entry from decoded JSON with names in snake_case or camelCase; its timestamp may be ISO 8601.
 
     Raises `InvalidEntryError` when it is not an object, or has an unknown or missing field.
     """
@@ -44,13 +61,16 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
     for name, item in value.items():
         field = _FIELD_OF_NAME.get(name)
         if field is None:
-            raise InvalidEntryError(f"unknown field {_short(name)}{_did_you_mean(str(name))}")
+            raise InvalidEntryError(f"unknown field {_short(name)}{_did_you_mean(str(name), value)}")
         if field in fields:
-            raise InvalidEntryError(f"field {field!r} is given twice")
+            raise InvalidEntryError(f"field {field!r} is given twice, also as {_camel(field)!r}; keep one of them")
         fields[field] = _attempts(item) if field == "attempt_trail" else item
+    if isinstance(timestamp := fields.get("timestamp"), str):
+        fields["timestamp"] = _ms_of(timestamp)
     missing = [name for name in ENTRY_FIELDS if name in _REQUIRED and name not in fields]
     if missing:
-        raise InvalidEntryError(f"missing field{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
+        named = ", ".join(map(_sent_names(value).__getitem__, missing))
+        raise InvalidEntryError(f"missing field{'s' if len(missing) > 1 else ''}: {named}")
     return RequestLogEntry(**fields)  # type: ignore[arg-type]  # validated when it is encoded, like any other entry
 
 
@@ -62,6 +82,47 @@ def field_named(name: str) -> str | None:
 def names_of(field: str) -> tuple[str, str]:
     """The names that a field may have: in snake_case and in camelCase."""
     return field, _camel(field)
+
+
+def as_sent(error: InvalidEntryError, data: bytes | str) -> InvalidEntryError:
+    """Returns the error about the entry in `data` with its fields named as they were sent there: ``chainName``."""
+    try:
+        return as_sent_in(error, json_value(data))
+    except InvalidEntryError:
+        return error
+
+
+def as_sent_in(error: InvalidEntryError, value: object) -> InvalidEntryError:
+    """Returns the error about an entry of decoded JSON with its fields named as they are there."""
+    if not isinstance(value, Mapping) or not _is_camel(value):
+        return error
+    names = _sent_names(value)
+    # A value, which is quoted, may look like a name.
+    text = _QUOTED_OR_NAME.sub(lambda found: names.get(found[0], found[0]), str(error))
+    return InvalidEntryError(text)
+
+
+def _sent_names(value: Mapping[object, object]) -> dict[str, str]:
+    """Returns what the sender calls each field: as it was sent, and in camelCase if any other name is."""
+    is_camel = _is_camel(value)
+    called = {field: _camel(field) if is_camel else field for field in (*Attempt.__struct_fields__, *ENTRY_FIELDS)}
+    return called | {field: str(name) for name in value if (field := _FIELD_OF_NAME.get(str(name)))}
+
+
+def _is_camel(value: Mapping[object, object]) -> bool:
+    return any(name in _CAMEL_NAMES for name in value)
+
+
+def _ms_of(timestamp: str) -> int:
+    if _DIGITS.fullmatch(timestamp):
+        return int(timestamp)
+    try:
+        return parse_iso_time(timestamp)
+    except (ValueError, OverflowError):
+        raise InvalidEntryError(
+            f"timestamp is {_short(timestamp)}; give ms since the epoch, or ISO 8601 such as 2026-11-25T08:00:00.250Z "
+            "(UTC unless it names a zone)"
+        ) from None
 
 
 def _attempts(trail: object) -> object:
@@ -86,9 +147,10 @@ def _aliases(names: Sequence[str]) -> dict[str, str]:
 
 
 _FIELD_OF_NAME = _aliases(ENTRY_FIELDS)
-
-
 _ATTEMPT_FIELD_OF_NAME = _aliases(Attempt.__struct_fields__)
+_CAMEL_NAMES = frozenset(_FIELD_OF_NAME) - frozenset(ENTRY_FIELDS)
+_DIGITS = re.compile(r"\s*[0-9]{1,15}\s*")
+_QUOTED_OR_NAME = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b[a-z]+(?:_[a-z]+)+\b""")
 
 
 def _short(name: object) -> str:
@@ -96,9 +158,12 @@ def _short(name: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _did_you_mean(name: str) -> str:
+def _did_you_mean(name: str, value: Mapping[object, object]) -> str:
     close = difflib.get_close_matches(name, _FIELD_OF_NAME, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(ENTRY_FIELDS)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    names = _sent_names(value)
+    return f"; the fields are {', '.join(names[field] for field in ENTRY_FIELDS)}"
 
 
 def _json_type(value: object) -> str:

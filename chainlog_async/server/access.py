@@ -40,7 +40,7 @@ class AccessControl:
 
     def _refuse_unauthenticated(self, scope: Scope) -> ApiError | None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in {HEALTH_PATH, HOME_PATH} or path.startswith(STATIC_PREFIX):
+        if path in {HEALTH_PATH, f"{HEALTH_PATH}/", HOME_PATH} or path.startswith(STATIC_PREFIX):
             return None
         # Raw bytes: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")

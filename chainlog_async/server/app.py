@@ -44,12 +44,12 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     ]
     described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
     app = Starlette(
-        routes=[*Dashboard().routes(), *(operation.route() for operation in (*operations, described))],
+        routes=[*Dashboard().routes(), *(route for one in (*operations, described) for route in one.routes())],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
         lifespan=None if already_running else chainlog.lifespan,
     )
-    # A path with a trailing slash does not exist; on a redirect, many clients would drop the body of a POST.
+    # Each path is there with a slash at its end too; on a redirect, many clients would drop the body of a POST.
     app.router.redirect_slashes = False
     app.state.end_streams = events.stop
     app.state.counters = counters

@@ -11,7 +11,7 @@ import msgspec
 
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, MAX_TIMESTAMP_MS, QUARTER_MS
 from chainlog_async.common.spelling import did_you_mean
-from chainlog_async.common.units import iso_text, parse_duration
+from chainlog_async.common.units import iso_text
 
 MAX_STEPS = 2_000
 """Most steps of a window."""

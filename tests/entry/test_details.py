@@ -118,7 +118,7 @@ def test_secrets_are_blotted_out_of_the_trail_and_the_metadata() -> None:
 
 def test_json_in_either_spelling_gives_the_same_entry() -> None:
     """CamelCase and snake_case, in the attempts too; a line read back as JSON is an entry again."""
-    snake = {**msgspec.to_builtins(DETAILS), "chain_name": "c", "provider_id": "p", "model": "m", "timestamp": 5}
+    snake = {**msgspec.to_builtins(DETAILS), "chain_name": "c", "provider_id": "p", "model": "m", "timestamp": 10**12}
     snake |= {"latency_ms": 1, "http_status": 200}
     camel = {_camel(name): value for name, value in snake.items()}
     camel["attemptTrail"] = [{_camel(name): value for name, value in item.items()} for item in snake["attempt_trail"]]

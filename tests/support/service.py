@@ -16,6 +16,9 @@ from starlette.applications import Starlette
 from chainlog_async.server import serve
 from chainlog_async.settings import Settings
 
+BEGIN_MS = 1_764_057_600_000
+"""2025-11-25T08:00Z in ms since the epoch: a time to count from, because one in January 1970 is refused."""
+
 KEY = "first-key"
 OTHER_KEY = "second-key"
 

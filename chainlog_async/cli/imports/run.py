@@ -16,6 +16,7 @@ import msgspec
 
 from chainlog_async.admin.restore import ExportedRow, RestoreCounts, require_writable
 from chainlog_async.cli.signals import signals_to
+from chainlog_async.entry.json_input import as_sent_in
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import DatabaseError, InvalidEntryError, QueueFullError
@@ -218,7 +219,9 @@ class ImportRun:
                 raise InvalidEntryError(found.problem)
             await take(self._form.translate(found.record))
             self._good += 1
-        except (InvalidEntryError, QueueFullError) as error:
+        except InvalidEntryError as error:
+            self._display.report_bad(name, found.line, str(as_sent_in(error, found.record)))
+        except QueueFullError as error:
             self._display.report_bad(name, found.line, str(error))
         self._last = found.last
         self._last_line = f"{name}:{found.last}"

@@ -6,6 +6,7 @@ from typing import Annotated, get_type_hints
 
 import msgspec
 
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
 from chainlog_async.entry.line import LineAttempt, LineEntry
 from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt, RequestLogEntry
 
@@ -32,6 +33,8 @@ PostedEntry = _posted(
     "PostedEntry",
     RequestLogEntry,
     LineEntry,
+    timestamp=Annotated[int, msgspec.Meta(ge=MIN_CLEAR_TIMESTAMP_MS, le=MAX_TIMESTAMP_MS)]
+    | Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})],
     metadata=dict[str, object] | None,
     attempt_trail=Annotated[list[PostedAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None,  # type: ignore[valid-type]  # a type that is created at run time
 )

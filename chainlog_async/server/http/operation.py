@@ -44,13 +44,19 @@ class Operation:
     """The media types of a success that is not JSON."""
     body: Body | None = None
 
-    def route(self) -> Route:
-        """Returns the route for Starlette."""
+    def routes(self) -> list[Route]:
+        """Returns the route for Starlette, and the same with a slash at its end.
+
+        A redirect would cost a POST its body with many clients. A name at the end of a path may itself end in a slash.
+        """
 
         async def answer(request: Request) -> Response:
             return await self.endpoint(request, read_parameters(request, self.parameters))
 
-        return Route(self.path, answer, methods=[self.method])
+        route = Route(self.path, answer, methods=[self.method])
+        if self.path.endswith(":chainlog_name}"):
+            return [route]
+        return [route, Route(f"{self.path}/", answer, methods=[self.method], include_in_schema=False)]
 
 
 NOT_FOUND = {404: ErrorReply}

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.entry.json_input import entry_from_json
+from chainlog_async.entry.json_input import as_sent, entry_from_json
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.entry_schema import PostedEntry
@@ -44,7 +44,7 @@ class IntakeReply(msgspec.Struct, frozen=True, rename="camel"):
     rejected_not_listed: int | msgspec.UnsetType = msgspec.UNSET
     """How many more there are."""
     error: Problem | msgspec.UnsetType = msgspec.UNSET
-    """Why the rest was not accepted."""
+    """Why none was accepted, or the rest was not; in the shape of every other error."""
     resend_from: int | msgspec.UnsetType = msgspec.UNSET
     """The index of the first entry that was not accepted: send it and those after it again."""
 
@@ -72,12 +72,21 @@ class Intake:
         """Returns the response: 202, 400 when everything was rejected, 503 when the rest must be sent again."""
         content = IntakeReply(self.accepted, self.rejected, self.rejected_not_listed or msgspec.UNSET)
         if self.stopped is None:
-            return json_reply(content, status=202 if self.accepted or not self.rejected else 400)
+            if self.accepted or not self.rejected:
+                return json_reply(content, status=202)
+            content = msgspec.structs.replace(content, error=self._none_accepted().problem)
+            return json_reply(content, status=400)
         index, reason = self.stopped
         code = "queue_full" if isinstance(reason, QueueFullError) else "closed"
         refusal = ApiError(503, f"{reason}; nothing from index {index} on was accepted, send it again", code)
         content = msgspec.structs.replace(content, error=refusal.problem, resend_from=index)
         return json_reply(content, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+    def _none_accepted(self) -> ApiError:
+        first = self.rejected[0]
+        number = len(self.rejected) + self.rejected_not_listed
+        which = "the entry was not accepted" if number == 1 else f"none of {number} entries was accepted; the first"
+        return ApiError(400, f"{which}: {first.error}", "invalid_entry")
 
 
 async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
@@ -88,7 +97,7 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
         try:
             chainlog.submit(entry_from_json(document))
         except InvalidEntryError as error:
-            intake.reject(index, error)
+            intake.reject(index, as_sent(error, document))
         except (QueueFullError, ClosedError) as error:
             intake.stopped = (index, error)
             break
@@ -129,6 +138,7 @@ def ingest_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation
         },
         body=Body(
             PostedEntry,
-            "One entry, an array of entries, or one entry per line. Names may also be in snake_case.",
+            "One entry, an array of entries, or one entry per line. Names may also be in snake_case. A timestamp is in "
+            "ms since the epoch, or ISO 8601 (UTC unless it names a zone).",
         ),
     )

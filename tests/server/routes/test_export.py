@@ -16,22 +16,23 @@ import pytest
 
 from tests.support.operator import fill, migrate
 from tests.support.raw_clients import deaf, reached
-from tests.support.service import entry, running, service_settings, settled
+from tests.support.service import BEGIN_MS, entry, running, service_settings, settled
 from tests.support.service_process import Output, process
 
 
 async def test_every_format_is_streamed(tmp_path: Path) -> None:
     """All formats hold every request that the filters let through, over many pages, and say what they are."""
     async with running(service_settings(tmp_path)) as client:
-        await client.post("/v1/logs", json=[entry(timestamp=n, http_status=200 + n % 2 * 229) for n in range(3000)])
+        numbered = [entry(timestamp=BEGIN_MS + n, http_status=200 + n % 2 * 229) for n in range(3000)]
+        await client.post("/v1/logs", json=numbered)
         await settled(client)
-        times = list(range(2999, 1000, -2))
+        times = [BEGIN_MS + n for n in range(2999, 1000, -2)]
         for name, media_type in (
             ("csv", "text/csv; charset=utf-8"),
             ("jsonl", "application/x-ndjson"),
             ("parquet", "application/vnd.apache.parquet"),
         ):
-            reply = await client.get(f"/v1/requests/export?format={name}&status=429&from=1001")
+            reply = await client.get(f"/v1/requests/export?format={name}&status=429&from={BEGIN_MS + 1001}")
             assert (reply.status_code, reply.headers["content-type"]) == (200, media_type)
             assert reply.headers["content-disposition"] == f'attachment; filename="requests.{name}"'
             assert reply.headers["transfer-encoding"] == "chunked"

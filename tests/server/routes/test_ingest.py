@@ -15,7 +15,7 @@ from chainlog_async import ChainLog
 from chainlog_async.server import create_app
 from chainlog_async.server.routes import ingest
 from tests.support.raw_clients import connected, reached
-from tests.support.service import count_rows, entry, running, service_settings, settled
+from tests.support.service import BEGIN_MS, count_rows, entry, running, service_settings, settled
 
 NDJSON = {"Content-Type": "application/x-ndjson; charset=utf-8"}
 
@@ -315,3 +315,47 @@ async def test_everything_accepted_is_stored_at_the_end(tmp_path: Path) -> None:
         await client.post("/v1/logs", json=entry())
         await client.post("/v1/logs", json=[entry()] * 2500)
     assert count_rows(settings.db_path) == 2501
+
+
+def posted(**values: object) -> dict[str, object]:
+    """An entry as a gateway in JavaScript sends it."""
+    return {
+        "chainName": "fast", "providerId": "groq", "model": "m", "latencyMs": 12, "httpStatus": 200, **values,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/logs", "/v1/logs/"])
+async def test_a_refusal_has_the_shape_of_every_error(tmp_path: Path, path: str) -> None:
+    """Where nothing is accepted, the answer has an error like all others, beside what was accepted and rejected."""
+    async with running(service_settings(tmp_path)) as client:
+        one = await client.post(path, json=posted(httpStatus=99))
+        some = await client.post(path, json=[posted(chainName=None), {"providerId": "p"}])
+    assert (one.status_code, some.status_code) == (400, 400)
+    (rejected,) = one.json()["rejected"]
+    assert one.json()["accepted"] == 0
+    assert one.json()["error"] == {
+        "message": f"the entry was not accepted: {rejected['error']}",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_entry",
+    }
+    assert "httpStatus" in rejected["error"]
+    assert some.json()["error"]["message"].startswith("none of 2 entries was accepted; the first: ")
+    first, second = [rejected["error"] for rejected in some.json()["rejected"]]
+    assert "chainName" in first
+    assert second == "missing fields: chainName, model, latencyMs, httpStatus"
+
+
+async def test_times_are_read_as_the_queries_read_them(tmp_path: Path) -> None:
+    """A timestamp may be ISO 8601, UTC unless it says otherwise; one in seconds is refused, and only that entry."""
+    at = ["2025-11-25T08:00:00.250Z", "2025-11-25T08:00", "2025-11-25T09:00:00+01:00", 1_764_057_600_000]
+    async with running(service_settings(tmp_path)) as client:
+        sent = [posted(timestamp=timestamp) for timestamp in (*at, 1_764_057_600)]
+        reply = await client.post("/v1/logs", json=sent)
+        await settled(client)
+        rows = (await client.get("/v1/requests?from=2025-11-25T08:00&until=2025-11-25T08:01")).json()["requests"]
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 4)
+    (refused,) = reply.json()["rejected"]
+    assert refused["index"] == 4
+    assert "as ms since the epoch is in January 1970" in refused["error"]
+    assert sorted(row["timestamp"] - BEGIN_MS for row in rows) == [0, 0, 0, 250]

@@ -7,22 +7,25 @@ from pathlib import Path
 import pytest
 
 from chainlog_async.storage.sqlite.queries import requests
-from tests.support.service import entry, running, service_settings, settled
+from tests.support.service import BEGIN_MS, entry, running, service_settings, settled
 
 
 async def test_requests_come_by_filter_and_page(tmp_path: Path) -> None:
     """Filters hold together, pages follow each other by nextCursor, and the last one has none."""
     async with running(service_settings(tmp_path)) as client:
         entries = [
-            entry(timestamp=number, model=f"m{number % 2}", http_status=200 + number % 3) for number in range(60)
+            entry(timestamp=BEGIN_MS + number, model=f"m{number % 2}", http_status=200 + number % 3)
+            for number in range(60)
         ]
         await client.post("/v1/logs", json=entries)
         await settled(client)
         times: list[int] = []
-        query = {"model": "m0", "status": "202", "from": "6", "until": "50", "limit": "3"}
+        query = {"model": "m0", "status": "202", "limit": "3"} | {
+            "from": str(BEGIN_MS + 6), "until": str(BEGIN_MS + 50),
+        }  # fmt: skip
         while True:
             page = (await client.get("/v1/requests", params=query)).json()
-            times += [request["timestamp"] for request in page["requests"]]
+            times += [request["timestamp"] - BEGIN_MS for request in page["requests"]]
             if page["nextCursor"] is None:
                 break
             query["cursor"] = page["nextCursor"]

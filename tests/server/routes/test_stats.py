@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from chainlog_async import UsageAggregator
-from tests.support.service import entry, running, service_settings, settled
+from tests.support.service import BEGIN_MS, entry, running, service_settings, settled
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 ORIGINAL = DATA / "429chain-v2.db"
@@ -80,19 +80,18 @@ async def test_odd_names_can_be_asked_for(tmp_path: Path) -> None:
 async def test_an_unknown_name_is_the_originals_404(tmp_path: Path, kind: str) -> None:
     """A name that was never logged gets 404 in the original's own shape."""
     async with running(service_settings(tmp_path)) as client:
-        for name in ("nobody", ""):
-            reply = await client.get(f"/v1/stats/{kind}s/{name}")
-            assert (reply.status_code, reply.json()) == (404, {"error": f"No usage data for {kind}"})
+        reply = await client.get(f"/v1/stats/{kind}s/nobody")
+        assert (reply.status_code, reply.json()) == (404, {"error": f"No usage data for {kind}"})
 
 
 async def test_limit_is_50_unless_told_and_500_at_most(tmp_path: Path) -> None:
     """The newest requests come 50 at a time, or as many as asked for, from 1 to 500."""
     async with running(service_settings(tmp_path)) as client:
-        await client.post("/v1/logs", json=[entry(timestamp=number) for number in range(510)])
+        await client.post("/v1/logs", json=[entry(timestamp=BEGIN_MS + number) for number in range(510)])
         await settled(client)
         for query, newest in (("", 50), ("?limit=1", 1), ("?limit=500", 500), ("?limit=007", 7)):
             rows = (await client.get(f"/v1/stats/requests{query}")).json()["requests"]
-            assert [row["timestamp"] for row in rows] == list(range(509, 509 - newest, -1))
+            assert [row["timestamp"] - BEGIN_MS for row in rows] == list(range(509, 509 - newest, -1))
 
 
 BAD_LIMITS = ("0", "501", "-1", "abc", "", "1.5", "+5", "%205", "٣", "1e2", "9" * 5000, "1&limit=2", "%FF")
@@ -132,9 +131,9 @@ async def test_errors_are_json_of_one_shape(tmp_path: Path) -> None:
         for method, path, status, code in (
             ("GET", "/nothing", 404, "not_found"),
             ("GET", "/v1/stats", 404, "not_found"),
-            ("GET", "/v1/stats/summary/", 404, "not_found"),
-            ("POST", "/v1/logs/", 404, "not_found"),
+            ("GET", "/v1/stats/summary//", 404, "not_found"),
             ("GET", "/v1/logs", 405, "method_not_allowed"),
+            ("GET", "/v1/logs/", 405, "method_not_allowed"),
             ("DELETE", "/v1/stats/providers/x", 405, "method_not_allowed"),
         ):
             reply = await client.request(method, path)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from chainlog_async.usage.percentiles import RELATIVE_ERROR
-from tests.support.service import entry, running, service_settings, settled
+from tests.support.service import BEGIN_MS, entry, running, service_settings, settled
 from tests.support.traces import llmperf_entries, needs_llmperf
 
 Rows = list[dict[str, Any]]
@@ -77,16 +77,22 @@ async def test_a_real_trace_is_answered_right(tmp_path: Path) -> None:
 
 async def test_steps_zones_filters_and_gaps(tmp_path: Path) -> None:
     """The window comes back as it was understood; gaps are there when asked for; filters hold together."""
-    hour = 3_600_000
+    hour, begin = 3_600_000, BEGIN_MS
     async with running(service_settings(tmp_path)) as client:
-        posted = [entry(timestamp=hour * number, caller="a" if number % 2 else "b") for number in (10, 11, 13)]
+        posted = [entry(timestamp=begin + hour * number, caller="a" if number % 2 else "b") for number in (10, 11, 13)]
         await client.post("/v1/logs", json=posted)
         await settled(client)
-        query = {"from": str(10 * hour), "until": str(14 * hour), "step": "1h", "tz": "Asia/Tokyo", "by": "caller"}
+        query = {
+            "from": str(begin + 10 * hour),
+            "until": str(begin + 14 * hour),
+            "step": "1h",
+            "tz": "Asia/Tokyo",
+            "by": "caller",
+        }
         reply = (await client.get("/v1/usage", params=query | {"caller": "a", "fill": "true"})).json()
         assert [point["requests"] for point in reply.pop("points")] == [0, 1, 0, 1]
         assert reply == {
-            "from": 10 * hour, "until": 14 * hour, "step": "1h", "tz": "Asia/Tokyo", "by": "caller",
+            "from": begin + 10 * hour, "until": begin + 14 * hour, "step": "1h", "tz": "Asia/Tokyo", "by": "caller",
         }  # fmt: skip
         assert (await client.get("/v1/usage")).json()["points"] == []
         assert (await client.get("/v1/names")).json() == {
