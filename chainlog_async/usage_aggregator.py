@@ -105,6 +105,10 @@ class UsageAggregator:
         """The first `limit` requests stored after the one with that id, in the order they were stored."""
         return await self._storage.get_requests_after(after_id, limit=limit)
 
+    async def find_request_ids(self, prefix: str, *, limit: int = 10) -> list[str]:
+        """The first `limit` of the gateway's own request ids that begin with `prefix`, sorted, each once."""
+        return await self._storage.find_request_ids(prefix, limit=limit)
+
     async def get_newest_id(self) -> int:
         """The id of the request that was stored last, or 0: where a follower begins."""
         return await self._storage.get_newest_id()

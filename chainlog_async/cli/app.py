@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from chainlog_async import __version__
+from chainlog_async.cli.command_group import SuggestingGroup
 from chainlog_async.cli.commands.backup import backup
 from chainlog_async.cli.commands.check import check
 from chainlog_async.cli.commands.export import export
@@ -44,7 +45,7 @@ class CommandError(click.ClickException):
             click.echo(f"error: {plain(line)}", file=file or sys.stderr)
 
 
-class ErrorReportingGroup(click.Group):
+class ErrorReportingGroup(SuggestingGroup):
     """A group that reports `ChainlogError`, `OSError` and `sqlite3.Error` without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:

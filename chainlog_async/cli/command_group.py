@@ -1,9 +1,27 @@
-"""Command groups that print a list when called without a subcommand."""
+"""Command groups: suggestions for a misspelt subcommand, and a list when there is none."""
 
 from __future__ import annotations
 
 import click
 from click.core import ParameterSource
+
+from chainlog_async.common.spelling import did_you_mean
+
+
+class SuggestingGroup(click.Group):
+    """A group that answers an unknown subcommand with the most similar one, or with all of them."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command of the first argument. Raises `click.UsageError`."""
+        name = args[0]
+        if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        commands = self.list_commands(ctx)
+        near = "--help" if name == "help" else did_you_mean(name, commands)
+        remedy = f"did you mean {ctx.command_path} {near}?" if near else f"the commands are {', '.join(commands)}."
+        raise click.UsageError(f"there is no command {name[:60]!r}; {remedy}", ctx)
 
 
 def names_command(ctx: click.Context) -> bool:

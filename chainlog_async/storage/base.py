@@ -202,6 +202,9 @@ class ReadStorage(Protocol):
     async def get_request(self, request_id: int) -> RequestLogRow | None:
         """One request by its id in the database."""
 
+    async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
+        """The first of the gateway's own ids that begin with the prefix, in their order."""
+
     async def get_newest_id(self) -> int:
         """The id of the request that was stored last, or 0."""
 

@@ -306,6 +306,8 @@ async def _compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Ra
     assert await reads.get_chain_usage("nobody") is None
     assert await reads.get_summary_stats() == await expected.get_summary_stats()
     assert await reads.get_recent_requests(50) == await expected.get_recent_requests(50)
+    for prefix in ("r", "r1", "nothing", ""):
+        assert await reads.find_request_ids(prefix, limit=5) == await expected.find_request_ids(prefix, limit=5)
     assert await reads.get_newest_id() == await expected.get_newest_id()
     assert await reads.get_oldest_timestamp() == await expected.get_oldest_timestamp()
     assert await reads.get_request(3) == await expected.get_request(3)

@@ -196,6 +196,11 @@ class MemoryReads(ReadStorage):
         """By id."""
         return next((row for row in self._database.rows if row.id == request_id), None)
 
+    async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
+        """Sorted."""
+        ids = {row.request_id for row in self._database.rows if row.request_id is not None}
+        return sorted(one for one in ids if one.startswith(prefix))[:limit]
+
     async def get_newest_id(self) -> int:
         """The last one's."""
         return max((row.id for row in self._database.rows), default=0)

@@ -18,6 +18,7 @@ from chainlog_async.cli.confirmation import may_replace
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.filters import filter_options
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.options.value_types import Choice
 from chainlog_async.cli.output.render import count_text, duration, plain, print_json
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.common.cancellation import run_in_thread
@@ -60,7 +61,7 @@ class ExportReport(msgspec.Struct, frozen=True, rename="camel"):
 @click.option(
     "--format",
     "given_format",
-    type=click.Choice(list(MEDIA_TYPES)),
+    type=Choice(list(MEDIA_TYPES)),
     help="File format.  [default: by the suffix of FILE; csv for -]",
 )
 @click.option("--force", "--yes", is_flag=True, help="Replace FILE if it exists, without asking.")

@@ -6,7 +6,7 @@ import anyio
 import click
 
 from chainlog_async.admin.journals import JournalReport, ReplayReport, list_journals, replay_journals
-from chainlog_async.cli.command_group import names_command
+from chainlog_async.cli.command_group import SuggestingGroup, names_command
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import age, count_text, number, output, plain, print_json, utc_text
@@ -26,6 +26,7 @@ _COLUMNS = (
 
 
 @click.group(
+    cls=SuggestingGroup,
     invoke_without_command=True,
     short_help="List the journals; replay those of dead writers.",
     epilog=examples(

@@ -13,6 +13,7 @@ from chainlog_async.cli.options.window import QueryOptions, query_options, windo
 from chainlog_async.cli.output.charts import group_name, percent, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.cli.similar_names import similar_names
 from chainlog_async.settings import Settings
 from chainlog_async.usage.points import LatencyPoint
 from chainlog_async.usage.query import EVERYTHING, DurationsOf, UsageQuery
@@ -68,18 +69,21 @@ def latency(
     updated as entries are written, so this takes no longer when the log grows.
     """
     query = query or QueryOptions(window_of(None, None), None, EVERYTHING, 20)
-    points = anyio.run(_read, options.load(), query, durations_of)
+    points, hint = anyio.run(_read, options.load(), query, durations_of)
     if as_json:
         print_json(LatencyOverTime(points))
     elif not points:
-        click.echo("no requests in that window")
+        click.echo(f"no requests in that window{hint}")
     else:
         _print(points, query)
 
 
-async def _read(settings: Settings, query: QueryOptions, durations_of: DurationsOf) -> list[LatencyPoint]:
+async def _read(
+    settings: Settings, query: QueryOptions, durations_of: DurationsOf
+) -> tuple[list[LatencyPoint], str]:
+    """Returns what there is, or else nothing and the name that was probably meant."""
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
-        return await usage.get_latency(
+        points = await usage.get_latency(
             UsageQuery(
                 window=query.window,
                 by=query.by,
@@ -88,6 +92,7 @@ async def _read(settings: Settings, query: QueryOptions, durations_of: Durations
                 durations_of=durations_of,
             )
         )
+        return points, "" if points else await similar_names(usage, query.where)
 
 
 def _print(points: list[LatencyPoint], query: QueryOptions) -> None:

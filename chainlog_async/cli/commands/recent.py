@@ -22,6 +22,7 @@ from chainlog_async.cli.output.render import (
 )
 from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.cli.signals import signals_to
+from chainlog_async.cli.similar_names import similar_names
 from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.requests.filter import RequestFilter, matches
 from chainlog_async.requests.model import RequestLogRow
@@ -85,18 +86,20 @@ def recent(
     if follow:
         anyio.run(_follow, settings, where, limit, interval, _json_lines if as_json else _table_lines())
         return
-    rows = anyio.run(_read_recent, settings, where, limit)
+    rows, hint = anyio.run(_read_recent, settings, where, limit)
     if as_json:
         print_json({"requests": rows})
     elif rows:
         Table(output(), _COLUMNS).print([_cells(row) for row in rows])
     elif limit:
-        click.echo("no request has been logged yet" if where == RequestFilter() else "no request matches")
+        click.echo("no request has been logged yet" if where == RequestFilter() else f"no request matches{hint}")
 
 
-async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> list[RequestLogRow]:
+async def _read_recent(settings: Settings, where: RequestFilter, limit: int) -> tuple[list[RequestLogRow], str]:
+    """Returns what there is, or else nothing and the name that was probably meant."""
     async with open_usage(settings) as usage:
-        return await _newest(usage, where, limit)
+        rows = await _newest(usage, where, limit)
+        return rows, "" if rows else await similar_names(usage, where)
 
 
 async def _newest(usage: UsageAggregator, where: RequestFilter, limit: int) -> list[RequestLogRow]:

@@ -15,7 +15,7 @@ from chainlog_async.admin.rejected import (
     plan_deletion,
     retry_rejected,
 )
-from chainlog_async.cli.command_group import names_command
+from chainlog_async.cli.command_group import SuggestingGroup, names_command
 from chainlog_async.cli.confirmation import confirm, yes_option
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
@@ -34,6 +34,7 @@ _ID = click.IntRange(min=1)
 
 
 @click.group(
+    cls=SuggestingGroup,
     invoke_without_command=True,
     short_help="List, retry or delete rejected entries.",
     epilog=examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import anyio
@@ -12,11 +13,16 @@ from rich.text import Text
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import duration, number, output, plain, print_json, status, utc_text
 from chainlog_async.cli.output.table import Cell, Column, Table
-from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
 from chainlog_async.settings import Settings
+from chainlog_async.usage_aggregator import UsageAggregator
 
 from .usage import open_usage
+
+_ROW_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SHOWN_IDS = 10
+"""How many ids are named when more than one could be meant."""
 
 _ATTEMPT_COLUMNS = (
     Column("attempt", right=True),
@@ -32,21 +38,27 @@ _ATTEMPT_COLUMNS = (
     short_help="Show one request in full, with its attempts.",
     epilog=examples(
         "chainlog show 4711                        an id from chainlog recent",
+        "chainlog show req-005f4b                  the gateway's own id, or how it begins",
         "chainlog show 4711 --json | jq .attemptTrail",
     ),
 )
-@click.argument("request_id", metavar="ID", type=click.IntRange(0, MAX_INT64))
+@click.argument("wanted", metavar="ID")
 @json_option("the request as one object")
 @settings_options
-def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
+def show(options: SettingsOptions, wanted: str, as_json: bool) -> None:
     """Show everything that is known about one request, with every attempt of its chain.
 
-    Exit codes: 0 done, 1 there is no such request.
+    ID is the id in this database, as chainlog recent shows it, or the gateway's own id, whole or its beginning.
+
+    Exit codes: 0 done, 1 there is no such request, or more than one.
     """
-    request = anyio.run(_read, options.load(), request_id)
-    if request is None:
-        click.echo(f"there is no request {request_id}; it may have been pruned", err=True)
-        raise click.exceptions.Exit(1)
+    try:
+        request = anyio.run(_read, options.load(), wanted)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    except LookupError as error:
+        click.echo(plain(str(error.args[0])), err=True)
+        raise click.exceptions.Exit(1) from None
     if as_json:
         print_json(request)
         return
@@ -59,9 +71,32 @@ def show(options: SettingsOptions, request_id: int, as_json: bool) -> None:
         Table(output(), _ATTEMPT_COLUMNS).print(rows)
 
 
-async def _read(settings: Settings, request_id: int) -> RequestLogRow | None:
+async def _read(settings: Settings, wanted: str) -> RequestLogRow:
+    """Raises `LookupError` when there is not exactly one such request, and `ValueError` for what can be no id."""
     async with open_usage(settings) as usage:
-        return await usage.get_request(request_id)
+        if _ROW_ID.fullmatch(wanted) and (request := await usage.get_request(int(wanted))) is not None:
+            return request
+        found = await _by_request_id(usage, wanted)
+        if not found and not _ROW_ID.fullmatch(wanted):
+            ids = await usage.find_request_ids(wanted, limit=_SHOWN_IDS + 1)
+            if len(ids) > 1:
+                more = "more than " if len(ids) > _SHOWN_IDS else ""
+                shown = ", ".join(ids[:_SHOWN_IDS])
+                raise LookupError(
+                    f"{more}{min(len(ids), _SHOWN_IDS)} ids begin with {wanted}: {shown}; give more of it"
+                )
+            found = await _by_request_id(usage, ids[0]) if ids else []
+    if not found:
+        raise LookupError(f"there is no request {wanted}; it may have been pruned")
+    if len(found) > 1:
+        shown = ", ".join(str(request.id) for request in found)
+        raise LookupError(f"there are several requests {found[0].request_id}: show one of {shown}")
+    return found[0]
+
+
+async def _by_request_id(usage: UsageAggregator, request_id: str) -> list[RequestLogRow]:
+    page = await usage.find_requests(RequestFilter(request_id=request_id), limit=_SHOWN_IDS)
+    return page.requests
 
 
 def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.options.value_types import Choice
 from chainlog_async.cli.options.window import QueryOptions, query_options
 from chainlog_async.cli.output.render import age, duration, number, output, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
@@ -45,7 +46,12 @@ def open_usage(settings: Settings) -> UsageAggregator:
         "chainlog usage --by provider --since 24h --step 1h",
     ),
 )
-@click.argument("what", required=False, metavar="[providers|chains]", type=click.Choice(["providers", "chains"]))
+@click.argument(
+    "what",
+    required=False,
+    metavar="[providers|chains]",
+    type=Choice(["providers", "chains"], otherwise="for a single one, give --provider NAME or --chain NAME"),
+)
 @json_option('one object with "summary", "providers" and "chains", or only the one named; with a window "points"')
 @query_options
 @settings_options

@@ -12,6 +12,7 @@ from chainlog_async.cli.options.window import QueryOptions
 from chainlog_async.cli.output.charts import bar, by_group, dollars, percent, sparkline, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.cli.similar_names import similar_names
 from chainlog_async.settings import Settings
 from chainlog_async.usage.points import UsagePoint
 from chainlog_async.usage.query import UsageQuery
@@ -36,11 +37,11 @@ class UsageOverTime(msgspec.Struct, frozen=True):
 
 def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> None:
     """Runs the query and prints its result, as tables or as JSON."""
-    points = anyio.run(_read, settings, query)
+    points, hint = anyio.run(_read, settings, query)
     if as_json:
         print_json(UsageOverTime(points))
     elif not points:
-        click.echo("no requests in that window")
+        click.echo(f"no requests in that window{hint}")
     elif query.window.step is None:
         _print_groups(points, query)
     elif query.by is None:
@@ -49,7 +50,8 @@ def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> Non
         _print_sparklines(points, query)
 
 
-async def _read(settings: Settings, query: QueryOptions) -> list[UsagePoint]:
+async def _read(settings: Settings, query: QueryOptions) -> tuple[list[UsagePoint], str]:
+    """Returns what there is, or else nothing and the name that was probably meant."""
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         points = await usage.get_usage(
             UsageQuery(
@@ -60,7 +62,9 @@ async def _read(settings: Settings, query: QueryOptions) -> list[UsagePoint]:
                 fill=query.window.step is not None,
             )
         )
-    return points if any(point.requests for point in points) else []
+        if any(point.requests for point in points):
+            return points, ""
+        return [], await similar_names(usage, query.where)
 
 
 def _sums(points: Sequence[UsagePoint]) -> tuple[str, ...]:

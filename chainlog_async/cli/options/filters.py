@@ -8,10 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from chainlog_async.common.units import parse_duration
 from chainlog_async.requests.filter import RequestFilter
 
-from .value_types import read_by
+from .value_types import parse_short_duration, read_by
 from .window import Instant
 
 _P = ParamSpec("_P")
@@ -43,7 +42,7 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     @click.option(
         "--min-latency",
         "min_latency_ms",
-        callback=read_by(parse_duration),
+        callback=read_by(parse_short_duration),
         metavar="TIME",
         help="Only requests that took at least this long, such as 500ms or 2s.",
     )

@@ -10,10 +10,12 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 import click
 
 from chainlog_async.common.clock import now_ms
-from chainlog_async.common.units import parse_instant
+from chainlog_async.common.units import iso_text, parse_instant
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.query import UsageFilter
-from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
+from chainlog_async.usage.time_window import STEPS, Step, Window
+
+from .value_types import Choice
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -64,8 +66,8 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
     """
 
     @window_options
-    @click.option("--step", type=click.Choice(STEPS), help="Print one line, or one bar, per step of this length.")
-    @click.option("--by", type=click.Choice(get_args(GroupBy)), help="Dimension to group by.")
+    @click.option("--step", type=Choice(STEPS), help="Print one line, or one bar, per step of this length.")
+    @click.option("--by", type=Choice(get_args(GroupBy)), help="Dimension to group by.")
     @click.option(
         "--tz", default="UTC", show_default=True, metavar="ZONE", help="Time zone whose midnights start a day."
     )
@@ -103,8 +105,15 @@ def window_of(since: int | None, until: int | None, *, step: str | None = None, 
         step=cast("Step | None", step),
         zone=zone,
     )
+    if window.start > window.end:
+        since_text, end_text = iso_text(window.start), iso_text(window.end)
+        if until is None:
+            raise click.UsageError(f"--since is in the future: {since_text}; it is {end_text} now.")
+        if since is not None:
+            raise click.UsageError(
+                f"--until ({end_text}) is before --since ({since_text}); give the earlier one first."
+            )
     try:
-        zone_of(zone)
         window.edges()
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,8 +32,11 @@ PAGE_LIMIT = integer_parameter(
 PAGE_CURSOR = pattern_parameter("cursor", "`nextCursor` of the page before.", CURSOR, "one unchanged nextCursor")
 
 
-ROW_ID = integer_parameter(
-    "id", "The row id of the request in this database.", minimum=0, maximum=MAX_INT64, default=0, location="path"
+ROW_ID = replace(
+    integer_parameter(
+        "id", "The row id of the request in this database.", minimum=0, maximum=MAX_INT64, default=0, location="path"
+    ),
+    remedy=f"one whole number from 0 to {MAX_INT64}, or ask for the gateway's own id: /v1/requests?requestId=...",
 )
 
 

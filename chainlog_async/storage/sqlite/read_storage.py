@@ -89,6 +89,10 @@ class SqliteReadStorage(ReadStorage):
         """By id."""
         return await requests.get_request(self._readers, request_id)
 
+    async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
+        """By the index on the request id."""
+        return await requests.find_request_ids(self._readers, prefix, limit=limit)
+
     async def get_newest_id(self) -> int:
         """By id."""
         return await requests.get_newest_id(self._readers)

@@ -14,7 +14,7 @@ from chainlog_async.requests.filter import RequestFilter, lower_ascii
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow, RequestPage
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
-from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, query_for
+from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, REQUEST_IDS, query_for
 from .rollup_skip import can_skip, newest_candidate
 
 SCAN_BUDGET = 10_000
@@ -78,6 +78,11 @@ async def get_request(readers: ReaderPool, request_id: int) -> RequestLogRow | N
     """One request by its id in this database."""
     rows = await readers.fetch(BY_ID, (request_id,)) if 0 <= request_id <= MAX_INT64 else []
     return request_of_row(rows[0]) if rows else None
+
+
+async def find_request_ids(readers: ReaderPool, prefix: str, *, limit: int) -> list[str]:
+    """The first ids of the gateway that begin with the prefix, in their order."""
+    return [cast("str", name) for (name,) in await readers.fetch(REQUEST_IDS, (prefix, limit))]
 
 
 async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) -> list[RequestLogRow]:

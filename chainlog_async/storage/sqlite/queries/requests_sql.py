@@ -10,6 +10,11 @@ from chainlog_async.requests.model import COLUMNS
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM request_logs"  # noqa: S608  # built of the constants above
 BY_ID = f"{_ROWS} WHERE id = ?"
 AFTER_ID = f"{_ROWS} WHERE id > ? ORDER BY id LIMIT ?"
+REQUEST_IDS = """
+SELECT DISTINCT request_id FROM request_logs INDEXED BY idx_logs_request_id
+WHERE request_id IS NOT NULL AND request_id >= ?1 AND request_id < ?1 || char(0x10FFFF)
+ORDER BY request_id LIMIT ?2
+"""
 NEWEST_ID = "SELECT id FROM request_logs ORDER BY id DESC LIMIT 1"
 RECENT = f"{_ROWS} ORDER BY timestamp DESC, id DESC LIMIT ?"
 OLDEST_TIMESTAMP = "SELECT timestamp FROM request_logs ORDER BY timestamp LIMIT 1"
