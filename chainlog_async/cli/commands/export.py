@@ -20,6 +20,7 @@ from chainlog_async.cli.options.filters import filter_options
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.options.value_types import Choice
 from chainlog_async.cli.output.render import count_text, duration, plain, print_json
+from chainlog_async.cli.similar_names import similar_names
 from chainlog_async.common.atomic_file import AtomicFile
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress
@@ -90,7 +91,7 @@ def export(
     settings = options.load()
     force = target != STDOUT and may_replace(Path(target), force=force)
     if_stopped = "the output is incomplete" if target == STDOUT else "no file was written, and no partial file is left"
-    report = run_long_work(
+    report, hint = run_long_work(
         lambda progress: _export(settings, where, file_format, target, force=force, progress=progress),
         if_stopped=if_stopped,
     )
@@ -100,13 +101,15 @@ def export(
         requests = count_text(report.requests, "request", "requests")
         size = f"{size_text(report.bytes)}, {duration(report.seconds * 1000)}"
         click.echo(
-            f"exported {requests} to {'stdout' if target == STDOUT else plain(target)} ({size})", err=target == STDOUT
+            f"exported {requests} to {'stdout' if target == STDOUT else plain(target)} ({size}){hint}",
+            err=target == STDOUT,
         )
 
 
 async def _export(
     settings: Settings, where: RequestFilter, file_format: Format, target: str, *, force: bool, progress: Progress
-) -> ExportReport:
+) -> tuple[ExportReport, str]:
+    """Returns what was exported, and if that is nothing the name that was probably meant."""
     begun = time.monotonic()
     written = 0
     async with open_usage(settings) as usage:
@@ -118,8 +121,9 @@ async def _export(
             async for piece in _joined(first, pieces):
                 await write(piece)
                 written += len(piece)
+        hint = "" if pages.requests else await similar_names(usage, where)
     took = round(time.monotonic() - begun, 3)
-    return ExportReport(str(settings.db_path), target, file_format, pages.requests, written, took)
+    return ExportReport(str(settings.db_path), target, file_format, pages.requests, written, took), hint
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:

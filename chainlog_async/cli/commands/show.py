@@ -16,7 +16,6 @@ from chainlog_async.cli.output.table import Cell, Column, Table
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
 from chainlog_async.settings import Settings
-from chainlog_async.usage_aggregator import UsageAggregator
 
 from .usage import open_usage
 
@@ -53,12 +52,15 @@ def show(options: SettingsOptions, wanted: str, as_json: bool) -> None:
     Exit codes: 0 done, 1 there is no such request, or more than one.
     """
     try:
-        request = anyio.run(_read, options.load(), wanted)
+        where = RequestFilter(request_id=wanted)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
-    except LookupError as error:
-        click.echo(plain(str(error.args[0])), err=True)
-        raise click.exceptions.Exit(1) from None
+    if not wanted:
+        raise click.UsageError("ID is empty; give one that chainlog recent shows.")
+    request = anyio.run(_read, options.load(), where, wanted)
+    if isinstance(request, str):
+        click.echo(plain(request), err=True)
+        raise click.exceptions.Exit(1)
     if as_json:
         print_json(request)
         return
@@ -71,32 +73,26 @@ def show(options: SettingsOptions, wanted: str, as_json: bool) -> None:
         Table(output(), _ATTEMPT_COLUMNS).print(rows)
 
 
-async def _read(settings: Settings, wanted: str) -> RequestLogRow:
-    """Raises `LookupError` when there is not exactly one such request, and `ValueError` for what can be no id."""
+async def _read(settings: Settings, where: RequestFilter, wanted: str) -> RequestLogRow | str:
+    """Returns the request, or why there is not exactly one."""
+    is_number = _ROW_ID.fullmatch(wanted) is not None
     async with open_usage(settings) as usage:
-        if _ROW_ID.fullmatch(wanted) and (request := await usage.get_request(int(wanted))) is not None:
+        if is_number and (request := await usage.get_request(int(wanted))) is not None:
             return request
-        found = await _by_request_id(usage, wanted)
-        if not found and not _ROW_ID.fullmatch(wanted):
+        found = (await usage.find_requests(where, limit=_SHOWN_IDS)).requests
+        if not found and not is_number:
             ids = await usage.find_request_ids(wanted, limit=_SHOWN_IDS + 1)
             if len(ids) > 1:
-                more = "more than " if len(ids) > _SHOWN_IDS else ""
-                shown = ", ".join(ids[:_SHOWN_IDS])
-                raise LookupError(
-                    f"{more}{min(len(ids), _SHOWN_IDS)} ids begin with {wanted}: {shown}; give more of it"
-                )
-            found = await _by_request_id(usage, ids[0]) if ids else []
+                more = ", ..." if len(ids) > _SHOWN_IDS else ""
+                return f"several ids begin with {wanted}: {', '.join(ids[:_SHOWN_IDS])}{more}; give more of it"
+            if ids:
+                found = (await usage.find_requests(RequestFilter(request_id=ids[0]), limit=_SHOWN_IDS)).requests
     if not found:
-        raise LookupError(f"there is no request {wanted}; it may have been pruned")
+        return f"there is no request {wanted}; it may have been pruned"
     if len(found) > 1:
-        shown = ", ".join(str(request.id) for request in found)
-        raise LookupError(f"there are several requests {found[0].request_id}: show one of {shown}")
+        ids = [str(one.id) for one in found]
+        return f"several requests have the id {found[0].request_id}: show one of {', '.join(ids)}"
     return found[0]
-
-
-async def _by_request_id(usage: UsageAggregator, request_id: str) -> list[RequestLogRow]:
-    page = await usage.find_requests(RequestFilter(request_id=request_id), limit=_SHOWN_IDS)
-    return page.requests
 
 
 def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:

@@ -13,7 +13,7 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import iso_text, parse_instant
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.query import UsageFilter
-from chainlog_async.usage.time_window import STEPS, Step, Window
+from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
 
 from .value_types import Choice
 
@@ -87,6 +87,10 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
         asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
         groups, zone = options.pop("groups"), options.pop("tz")
         query = None
+        try:
+            zone_of(zone)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", param_hint="'--tz'") from None
         if any(value is not None for value in asked.values()):
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
             where = UsageFilter(**{name: asked[name] for name in _FILTERS})
@@ -110,9 +114,7 @@ def window_of(since: int | None, until: int | None, *, step: str | None = None, 
         if until is None:
             raise click.UsageError(f"--since is in the future: {since_text}; it is {end_text} now.")
         if since is not None:
-            raise click.UsageError(
-                f"--until ({end_text}) is before --since ({since_text}); give the earlier one first."
-            )
+            raise click.UsageError(f"--until, {end_text}, is before --since, {since_text}; swap them.")
     try:
         window.edges()
     except ValueError as error:
