@@ -164,3 +164,21 @@ def test_a_terminal_that_is_not_utf8_is_no_error(cli: Cli) -> None:
     done = cli.run("usage", "providers", env={"PYTHONIOENCODING": "latin-1"})
     assert done.code == 0
     assert "\\u65e5\\u672c" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("usge",), "there is no command 'usge'; did you mean chainlog usage?"),
+        (("help",), "there is no command 'help'; did you mean chainlog --help?"),
+        (("server",), "did you mean chainlog serve?"),
+        (("dashboards",), "there is no command 'dashboards'; the commands are backup, check, export, "),
+        (("journal", "repaly"), "there is no command 'repaly'; did you mean chainlog journal replay?"),
+        (("rejected", "zzz"), "there is no command 'zzz'; the commands are delete, retry."),
+        (("export", "--format", "json", "x"), "did you mean 'jsonl'?"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_one_that_was_meant(arguments: tuple[str, ...], told: str) -> None:
+    """Commands, subcommands and choices that do not exist are a misuse that says what there is."""
+    result = CliRunner().invoke(chainlog, arguments)
+    assert (result.exit_code, told in " ".join(result.stderr.split())) == (2, True), result.stderr

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from chainlog_async.common.units import AmbiguousUnitError, parse_bytes, parse_duration, parse_instant, size_text
+from chainlog_async.common.units import (
+    AmbiguousUnitError,
+    UnclearTimeError,
+    iso_text,
+    parse_bytes,
+    parse_duration,
+    parse_instant,
+    size_text,
+)
 
 DAY_MS = 86_400_000
 
@@ -126,6 +136,37 @@ def test_a_size_is_shown_in_three_figures(size: int, text: str) -> None:
 def test_a_time_is_read(text: str, ms: int) -> None:
     """A number of ms, an ISO time, UTC where no zone is said, and a duration back from now, are a time."""
     assert parse_instant(text, now=10_000 * DAY_MS) == ms
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("7", "7 as ms since the epoch is in January 1970; a duration needs a unit, as in 7d"),
+        ("2023", "a date is written 2026-11-25"),
+        ("20231127", "a date is written 2026-11-25"),
+        ("1703638574", "is in January 1970; in s it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        ("2678399999", "which is 2678399999000 ms"),
+    ],
+)
+def test_a_number_that_is_not_in_ms_is_refused(text: str, words: str) -> None:
+    """Seconds, a duration without its unit, and a date without its dashes are not January 1970."""
+    with pytest.raises(UnclearTimeError, match=re.escape(words)):
+        parse_instant(text, now=10_000 * DAY_MS)
+    assert parse_instant("2678400000", now=0) == 31 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_764_057_600_999, "2025-11-25T08:00:00Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+        (2**62, f"{2**62} ms since the epoch"),
+    ],
+)
+def test_a_time_is_shown_as_iso_8601(ms: int, text: str) -> None:
+    """In UTC, to the second; one that no calendar has as its number."""
+    assert iso_text(ms) == text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_a_day_is_as_long_as_its_clocks_make_it(day: tuple[int, int, int], zone:
     ("window", "words"),
     [
         (Window(start=5, end=5 - QUARTER_MS), "the earlier one first"),
+        (
+            Window(start=10**12 + 5, end=10**12),
+            "ends at 2001-09-09T01:46:40Z, before it starts at 2001-09-09T01:46:40Z",
+        ),
+        (Window(start=4_070_908_800_000, end=10**12), "before it starts at 2099-01-01T00:00:00Z"),
+        (Window(start=0, end=10**9, zone="Nowhere"), "time zone 'Nowhere' is unknown; give a name such as"),
+        (Window(start=0, end=10**9, zone="europe/berln"), "did you mean Europe/Berlin?"),
+        (Window(start=0, end=10**9, zone="x" * 1_000), "is unknown"),
         (Window(start=-1, end=10), "the earlier one first"),
         (Window(start=0, end=10**18), "the earlier one first"),
         (Window(start=0, end=10**12, step="15m"), f"{MAX_STEPS:,} is the most"),

@@ -74,7 +74,10 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
         (("--since", "soon"), "such as 90min, 24h or 7d"),
         (("--since", "1m"), "'1m' could mean minutes or months: 1min or 1mo?"),
         (("--min-latency", "1m"), "'1m' could mean minutes or months: 1min or 1mo?"),
-        (("--min-latency", "500"), "is not a duration"),
+        (("--since", "7"), "7 as ms since the epoch is in January 1970; a duration needs a unit, as in 7d"),
+        (("--since", "1703638574"), "in s it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        (("--until", "20231127"), "and a date is written 2026-11-25"),
+        (("--min-latency", "500"), "'500' is not a duration; give a number and a unit, such as 500ms, 2s or 1min"),
         (("--status", "999"), "status is '999'"),
         (("--since", "1h", "--until", "2h"), "--until is before --since"),
         (("--error", "x" * 1001), "error_text has 1001 characters"),
@@ -89,7 +92,7 @@ def test_a_filter_that_means_nothing_is_misuse(cli: Cli, options: tuple[str, str
 
 def test_more_than_a_page_is_shown(cli: Cli) -> None:
     """Any number can be asked for, whatever a page holds."""
-    cli.store(*[entry(model=f"m{n}", timestamp=n) for n in range(1300)])
+    cli.store(*[entry(model=f"m{n}", timestamp=10**12 + n) for n in range(1300)])
     assert models(cli, "-n", "1200") == [f"m{n}" for n in range(1299, 99, -1)]
 
 
@@ -140,7 +143,44 @@ def test_a_request_that_is_not_there_is_told(cli: Cli) -> None:
     cli.store()
     done = cli.here("show", "7")
     assert (done.code, done.stderr) == (1, "there is no request 7; it may have been pruned\n")
-    assert cli.here("show", "x").code == cli.here("show", str(2**64)).code == 2
+    assert cli.here("show", "x").stderr == "there is no request x; it may have been pruned\n"
+    assert cli.here("show", str(2**64)).code == 1
+    assert cli.here("show", "").code == cli.here("show", "x" * 1001).code == 2
+
+
+def test_a_request_is_found_by_the_gateway_s_own_id(cli: Cli) -> None:
+    """By all of it, or by a beginning that no other has; where more than one is meant, they are named."""
+    ids = ["req-005f4b", "req-005f4c", "req-1", "req-1-again", "again", "again", "2"]
+    cli.store(*[entry(request_id=name, model=f"m{number}") for number, name in enumerate(ids, 1)])
+    for wanted, model in (("req-005f4b", "m1"), ("req-1-", "m4"), ("req-1", "m3"), ("2", "m2"), ("7", "m7")):
+        assert cli.json("show", wanted)["model"] == model, wanted
+    for wanted, told in (
+        ("req-005f4", "several ids begin with req-005f4: req-005f4b, req-005f4c; give more of it"),
+        ("again", "several requests have the id again: show one of 6, 5"),
+        ("req-2", "there is no request req-2; it may have been pruned"),
+        ("005f4b", "there is no request 005f4b; it may have been pruned"),
+        ("_e%", "there is no request _e%; it may have been pruned"),
+        ("8", "there is no request 8; it may have been pruned"),
+    ):
+        done = cli.here("show", wanted)
+        assert (done.code, done.stderr) == (1, f"{told}\n"), wanted
+
+
+def test_a_misspelt_name_is_answered_with_the_one_there_is(cli: Cli) -> None:
+    """Where nothing is found, a similar name that is in the log is suggested; a name that is there is not."""
+    cli.store(entry(provider_id="groq", model="llama-3.1", caller="team-a", chain_name="fast"))
+    for command in (("recent",), ("usage",), ("latency",), ("export", "--force", "x.csv")):
+        for options, meant in (
+            (("--provider", "grok"), "; did you mean --provider groq?"),
+            (("--model", "lama-3.1", "--chain", "fats"), "; did you mean --chain fast --model llama-3.1?"),
+            (("--caller", "team-b", "--provider", "groq"), "; did you mean --caller team-a?"),
+            (("--provider", "zzz"), ""),
+            (("--provider", "groq", "--until", "2020-01-01", "--since", "2019-12-31"), ""),
+        ):
+            done = cli.here(*command, *options)
+            told = (done.stderr or done.stdout).splitlines()[-1]
+            assert (done.code, told.partition(";")[2]) == (0, meant.removeprefix(";")), (command, options)
+    assert cli.json("usage", "--provider", "grok") == {"points": []}
 
 
 def test_export_makes_every_format(cli: Cli) -> None:

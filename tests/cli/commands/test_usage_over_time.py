@@ -97,9 +97,19 @@ def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
     [
         (("usage", "--since", "tomorrow"), "is not a time"),
         (("usage", "--step", "1h", "--tz", "Mars/Olympus"), "is unknown"),
-        (("latency", "--since", "1h", "--until", "2h"), "the earlier one"),
+        (("usage", "--tz", "Nowhere"), "time zone 'Nowhere' is unknown"),
+        (("latency", "--tz", "berlin"), "did you mean Europe/Berlin?"),
+        (("latency", "--since", "1h", "--until", "2h"), "is before --since, "),
+        (("usage", "--since", "2025-11-25T07:03Z", "--until", "2025-11-25T07:01Z"), "swap them"),
+        (("health", "--since", "2099-01-01"), "--since is in the future: 2099-01-01T00:00:00Z; it is 20"),
+        (("usage", "--since", "7"), "a duration needs a unit, as in 7d"),
         (("usage", "chains", "--since", "1h"), "--by chain"),
-        (("usage", "--by", "colour"), "'colour' is not one of"),
+        (("usage", "--by", "colour"), "'colour' is not one of 'chain', 'provider', 'model', 'caller'"),
+        (("usage", "--by", "providers"), "did you mean 'provider'?"),
+        (("usage", "--step", "1hr"), "did you mean '1h'?"),
+        (("usage", "provider"), "did you mean 'providers'?"),
+        (("usage", "zzz"), "for a single one, give --provider NAME or --chain NAME"),
+        (("usage", "--since", "1969-01-01", "--until", "1969-01-02"), "give two times from 1970 to 9999"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(store: Cli, arguments: tuple[str, ...], words: str) -> None:

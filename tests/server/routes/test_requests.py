@@ -85,7 +85,7 @@ async def test_a_request_that_is_not_there_is_404(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("param", "values"),
     {
-        "from": ("", "soon", "2026-13-01", "1h ago", "9" * 16, "-5"),
+        "from": ("", "soon", "2026-13-01", "1h ago", "9" * 16, "-5", "7", "1703638574", "2678399999"),
         "until": ("1.5", "24", "24h&until=1h")[:1],
         "status": ("", "200,429", "6xx", "099", "4XX", "error"),
         "minLatencyMs": ("", "-1", "nan", "inf", "1_0", "0x1", "1e99", "٣"),

@@ -111,6 +111,12 @@ async def test_steps_zones_filters_and_gaps(tmp_path: Path) -> None:
         ("tz=Mars/Olympus&step=1h", "time zone 'Mars/Olympus' is unknown"),
         ("from=0&step=15m", "2,000 is the most"),
         ("from=1h&until=2h", "the earlier one first"),
+        ("from=2025-11-25T07:03Z&until=2025-11-25T07:01Z", "ends at 2025-11-25T07:01:00Z, before it starts at"),
+        ("from=2099-01-01", "before it starts at 2099-01-01T00:00:00Z"),
+        ("from=1703638574", "as ms since the epoch is in January 1970; in s it is 2023-12-27T00:56:14Z"),
+        ("until=7", "until is '7', which as ms since the epoch is in January 1970; a duration needs a unit"),
+        ("tz=Nowhere", "time zone 'Nowhere' is unknown"),
+        ("tz=berlin", "did you mean Europe/Berlin?"),
         ("limit=5", "unknown query parameter 'limit'"),
     ],
 )

@@ -48,6 +48,14 @@ def test_a_filter_leads_to_its_index(index: str, database: Path) -> None:
     assert len([step for step in plan if "TEMP B-TREE" in step]) == 1
 
 
+def test_ids_of_the_gateway_are_completed_by_their_index(database: Path) -> None:
+    """A beginning leads to the ids that have it, which the index has in order: no row is read, and nothing sorted."""
+    with closing(sqlite3.connect(database)) as connection:
+        plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {queries.REQUEST_IDS}", ("r", 11))]
+    search = "SEARCH request_logs USING COVERING INDEX idx_logs_request_id (request_id>? AND request_id<?)"
+    assert plan == [search]
+
+
 @pytest.mark.parametrize("index", QUERIES)
 def test_no_query_counts_or_skips(index: str) -> None:
     """No page is reached by OFFSET, and nothing is counted."""
