@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-# Before anything takes a copy of SQLite: tests look into the files of logs that they have open with Python's own.
-os.environ[MODULE_VARIABLE := "CHAINLOG_SQLITE_MODULE"] = "sqlite3"
-
 import pytest
 from blockbuster import BlockBuster
 
 from chainlog_async import initialize_database, migrate_schema
+from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
 from tests.support.rolling_up import without_rollups
