@@ -1,4 +1,4 @@
-"""Consent to what cannot be undone: a command says what will go, then asks on a terminal or needs ``--yes``."""
+"""Questions before a change: a command says what it would do, then asks on a terminal or needs ``--yes``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ DECLINED = 1
 """The exit code of a command whose question was not answered with yes."""
 
 
-def yes_option(command: Callable[_P, _R]) -> Callable[_P, _R]:
+def yes_option(help_text: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Adds ``--yes``, passed on as ``yes``."""
-    return click.option("--yes", "-y", is_flag=True, help="Do not ask first. Needed where there is no terminal.")(
-        command
-    )
+    return click.option("--yes", "-y", is_flag=True, help=f"Do not ask: {help_text}")
 
 
 def confirm(what_goes: str, question: str | None, *, yes: bool) -> None:
@@ -40,6 +38,23 @@ def confirm(what_goes: str, question: str | None, *, yes: bool) -> None:
         raise click.UsageError("Nothing was deleted: there is no terminal to ask on. Give --yes to delete it.")
     if question is not None and not _is_answered_with_yes(question):
         click.echo("nothing was deleted", err=True)
+        raise click.exceptions.Exit(DECLINED)
+
+
+def confirm_new_folder(path: Path, *, yes: bool, can_ask: bool = True) -> None:
+    """Returns when the folder of a new file exists, or may be made: a missing one is usually a slip in the name.
+
+    Asks on a terminal, unless stdin is read otherwise (`can_ask`). Raises `click.UsageError` where nobody can be asked,
+    and `click.exceptions.Exit` for any answer but yes.
+    """
+    folder = path.absolute().parent
+    if yes or folder.exists():
+        return
+    if not (can_ask and _can_ask()):
+        raise click.UsageError(
+            f"The folder of --db does not exist: {plain(str(folder))}. Correct the path, or give --yes to make it."
+        )
+    if not _is_answered_with_yes(f"The folder {plain(str(folder))} does not exist. Make it?"):
         raise click.exceptions.Exit(DECLINED)
 
 
@@ -61,7 +76,7 @@ def may_replace(target: Path, *, force: bool) -> bool:
 
 def _can_ask() -> bool:
     """Returns whether somebody can read a question on stderr and answer it on stdin."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _is_answered_with_yes(question: str) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import anyio
 import click
 
+from chainlog_async.cli.confirmation import confirm_new_folder, yes_option
 from chainlog_async.cli.imports.chunks import STDIN
 from chainlog_async.cli.imports.formats import Format, format_options
 from chainlog_async.cli.imports.progress import ImportDisplay
 from chainlog_async.cli.imports.run import ImportReport, ImportRun
-from chainlog_async.cli.options.confirmation import confirm_new_folder, yes_option
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, duration, number, plain, print_json
 from chainlog_async.settings import Settings
@@ -43,7 +43,7 @@ from chainlog_async.settings import Settings
     type=click.IntRange(min=0),
     help="Report at most N errors in lines.",
 )
-@yes_option("make the folders of --db if they are missing")
+@yes_option("make the folders of --db if they are missing.")
 @json_option("one object with the counts and the first bad lines")
 @settings_options
 @click.pass_context

@@ -78,9 +78,7 @@ def latency(
         _print(points, query)
 
 
-async def _read(
-    settings: Settings, query: QueryOptions, durations_of: DurationsOf
-) -> tuple[list[LatencyPoint], str]:
+async def _read(settings: Settings, query: QueryOptions, durations_of: DurationsOf) -> tuple[list[LatencyPoint], str]:
     """Returns what there is, or else nothing and the name that was probably meant."""
     async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
         points = await usage.get_latency(

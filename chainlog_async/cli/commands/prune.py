@@ -41,7 +41,7 @@ from chainlog_async.settings import Settings
     help="Delete the oldest until the database fits this size, such as 500MB, 2GB or 1.5GiB.",
 )
 @click.option("--dry-run", is_flag=True, help="Only report what would be deleted; for --max-bytes an estimate.")
-@yes_option
+@yes_option("needed where there is no terminal.")
 @json_option("one object with deleted, oldest, newest, deletedBytes, rows, bytesBefore and bytesAfter")
 @settings_options
 def prune(

@@ -117,7 +117,7 @@ def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], ev
     epilog=examples("chainlog rejected delete 3 4", "chainlog rejected delete 3 4 --yes        do not ask"),
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID...", type=_ID)
-@yes_option
+@yes_option("needed where there is no terminal.")
 @json_option("one object with deleted and missing")
 @settings_options
 @click.pass_context

@@ -85,8 +85,8 @@ def test_a_missing_folder_is_not_made_unasked(cli: Cli) -> None:
     assert cli.rows() == 10
 
 
-@pytest.mark.parametrize(("answer", "code", "rows"), [("y", 0, 10), ("n", 1, 0)])
-def test_on_a_terminal_a_missing_folder_is_asked_for(cli: Cli, answer: str, code: int, rows: int) -> None:
+@pytest.mark.parametrize(("answer", "code", "rows"), [(b"y\n", 0, 10), (b"n\n", 1, 0)])
+def test_on_a_terminal_a_missing_folder_is_asked_for(cli: Cli, answer: bytes, code: int, rows: int) -> None:
     """The question names the folder; with no, it is not made."""
     given = _entries(cli)
     cli.db = cli.folder / "typo" / "deep" / "x.db"
