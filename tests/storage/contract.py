@@ -47,8 +47,11 @@ class Engine(ABC):
         """How many rows are kept as rejected."""
 
     @abstractmethod
-    async def compact(self) -> None:
-        """Does at once what maintenance does to older data in the background, such as rolling it up."""
+    async def compact(self, *, thoroughly: bool) -> None:
+        """Does at once what maintenance does to older data in the background, such as rolling it up.
+
+        `thoroughly` means everything, also what would not be worth it in use because there is so little of it.
+        """
 
 
 def batch_of(writer_id: str, start: int, entries: list[RequestLogEntry]) -> Batch:
@@ -253,16 +256,37 @@ class StorageContract:
         async with aclosing(engine.reads()) as reads:
             await _compare_all(reads, expected, random.Random(1), questions=10)
 
-    @pytest.mark.parametrize("compacted", [False, True], ids=["as written", "compacted"])
-    async def test_every_question_is_answered_as_from_the_rows(self, engine: Engine, compacted: bool) -> None:
+    @pytest.mark.parametrize("compacted", ["not at all", "as far as it pays", "thoroughly"])
+    async def test_every_question_is_answered_as_from_the_rows(self, engine: Engine, compacted: str) -> None:
         """A hundred random questions with zones, filters, groups and pages equal a computation from the rows alone."""
         entries = random_entries(1_000, seed=2)
         await _store(engine, entries)
-        if compacted:
-            await engine.compact()
+        if compacted != "not at all":
+            await engine.compact(thoroughly=compacted == "thoroughly")
         expected = await _in_memory(entries)
         async with aclosing(engine.reads()) as reads:
             await _compare_all(reads, expected, random.Random(3), questions=100)
+
+    @pytest.mark.parametrize("rows", [1, 40, 300])
+    async def test_names_are_those_of_all_rows_whenever_these_came(self, engine: Engine, rows: int) -> None:
+        """Neither few rows nor late ones cost a name: not before, not between and not after compactions."""
+        written: list[RequestLogEntry] = []
+        for late in (0, 1, 2):
+            entries = [
+                entry(
+                    timestamp=START + (END - START) * number // rows + late,
+                    model=f"{late}-{number % 10}",
+                    caller=f"{late}-{number}" if number % 3 else None,
+                )
+                for number in range(rows)
+            ]
+            written += entries
+            await _store(engine, entries, writer_id=f"w{late}")
+            expected = await (await _in_memory(written)).get_names()
+            async with aclosing(engine.reads()) as reads:
+                assert await reads.get_names() == expected
+                await engine.compact(thoroughly=late == 1)
+                assert await reads.get_names() == expected
 
     async def test_a_question_that_makes_no_sense_is_refused(self, engine: Engine) -> None:
         """An empty window, an unknown zone, a page of nothing and a cursor that is none raise `ValueError`."""
@@ -278,12 +302,12 @@ class StorageContract:
                 await reads.find_requests(RequestFilter(), limit=1, cursor="x")
 
 
-async def _store(engine: Engine, entries: list[RequestLogEntry]) -> None:
+async def _store(engine: Engine, entries: list[RequestLogEntry], writer_id: str = "w") -> None:
     async with aclosing(await engine.open()) as storage:
         await storage.start()
         start = 0
         for first in range(0, len(entries), 50):
-            batch = batch_of("w", start, entries[first : first + 50])
+            batch = batch_of(writer_id, start, entries[first : first + 50])
             await storage.commit(batch)
             start = batch.end
 

@@ -34,7 +34,7 @@ class MemoryEngine(Engine):
         """By a list."""
         return len(self._database.rejected)
 
-    async def compact(self) -> None:
+    async def compact(self, *, thoroughly: bool) -> None:
         """A list is compact."""
 
 

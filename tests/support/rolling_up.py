@@ -13,9 +13,12 @@ from chainlog_async.storage.sqlite.connection import close_connection, initializ
 from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 
 
-async def roll_up(path: Path, now: int, *, taker: RollupJob | None = None, steps: int = 10**9) -> None:
-    """As if it were `now`, in as many steps at the most, and however few buckets there are to add up."""
-    roll_up_small_ones(path)
+async def roll_up(
+    path: Path, now: int, *, taker: RollupJob | None = None, steps: int = 10**9, small_ones: bool = True
+) -> None:
+    """As if it were `now`, in as many steps at the most; with `small_ones` however few buckets there are to add up."""
+    if small_ones:
+        roll_up_small_ones(path)
     rollups = taker or RollupJob()
     connection = await initialize_database(path)
     try:

@@ -13,6 +13,7 @@ from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.sqlite.queries.metric_totals import RunningTotals
 from chainlog_async.storage.sqlite.queries.provider_health import provider_health
 from chainlog_async.storage.sqlite.queries.usage import UsageReader
+from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -114,16 +115,21 @@ class SqliteReadStorage(ReadStorage):
         return await provider_health(self._readers, window)
 
     async def get_names(self) -> Names:
-        """From totals and rollups."""
-        chains, providers, models, callers = [
-            tuple(str(name) for (name,) in await self._readers.fetch(query, (MAX_NAMES,)))
-            for query in (totals.CHAIN_NAMES, totals.PROVIDER_NAMES, totals.MODEL_NAMES, totals.CALLER_NAMES)
-        ]
-        return Names(chains, providers, models, callers)
+        """From totals and rollups, and buckets where there are none."""
+        return Names(
+            chains=await self._names(totals.CHAIN_NAMES),
+            providers=await self._names(totals.PROVIDER_NAMES),
+            models=await self._names(totals.MODEL_NAMES, "model"),
+            callers=await self._names(totals.CALLER_NAMES, "caller"),
+        )
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:
         """From sums that are remembered, and the buckets of the last hour."""
         return await self._running_totals.read(max_groups)
+
+    async def _names(self, sql: str, dimension: GroupBy | None = None) -> tuple[str, ...]:
+        rows = await self._readers.fetch(sql, {"limit": MAX_NAMES, "dimension": dimension})
+        return tuple(str(name) for (name,) in rows)
 
     async def _all(self, row_type: type[_T], sql: str, *parameters: object) -> list[_T]:
         return [row_type(*row) for row in await self._readers.fetch(sql, parameters)]

@@ -45,9 +45,9 @@ class SqliteEngine(Engine):
         ((count,),) = query(self._path, "SELECT COUNT(*) FROM rejected_entries")
         return int(str(count))
 
-    async def compact(self) -> None:
-        """Rolls up all of it."""
-        await roll_up(self._path, END + DAY_MS)
+    async def compact(self, *, thoroughly: bool) -> None:
+        """Rolls up what pays, or all of it."""
+        await roll_up(self._path, END + DAY_MS, small_ones=thoroughly)
         assert query(self._path, f"SELECT COUNT(*) > 0 FROM rolled_up WHERE width = {DAY_MS}") == [(1,)]
 
 
