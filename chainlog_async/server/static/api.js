@@ -2,12 +2,16 @@
 
 import { askForKey, key } from "./key.js";
 
-/** The service refused the request, or could not be reached. `kind` is "key", "offline" or "refused". */
+/**
+ * The service refused the request, or could not be reached. `kind` is "key", "offline" or "refused"; `parameter` is the
+ * name of the parameter at fault, or null.
+ */
 export class ServiceError extends Error {
-  constructor(kind, message, status = 0) {
+  constructor(kind, message, status = 0, parameter = null) {
     super(message);
     this.kind = kind;
     this.status = status;
+    this.parameter = parameter;
   }
 }
 
@@ -35,7 +39,7 @@ export async function ask(path, parameters = {}, { signal, headers = {}, also = 
     const sent = key();
     const response = await send(url, { signal, headers: sent ? { ...headers, Authorization: `Bearer ${sent}` } : headers });
     if (response.ok || response.status === also) return response;
-    if (response.status !== 401) throw new ServiceError("refused", await reason(response), response.status);
+    if (response.status !== 401) throw await refusal(response);
     if (!(await askForKey(sent))) throw new ServiceError("key", "This service needs an API key.", 401);
   }
 }
@@ -49,10 +53,11 @@ async function send(url, options) {
   }
 }
 
-async function reason(response) {
+async function refusal(response) {
   try {
-    return (await response.json()).error.message;
+    const { message, param } = (await response.json()).error;
+    return new ServiceError("refused", message, response.status, param);
   } catch {
-    return `The service responded with status ${response.status}.`;
+    return new ServiceError("refused", `The service responded with status ${response.status}.`, response.status);
   }
 }

@@ -7,9 +7,9 @@ import { offerNames, showControls } from "./controls.js";
 import { byId } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showLive, startLive, stopLive } from "./live.js";
-import { showError, showFirstSteps, showNothing } from "./notices.js";
+import { showError, showFirstSteps, showNothing, showRangeProblem } from "./notices.js";
 import { showProviders } from "./providers.js";
-import { bounds, isMoving, step, zone } from "./ranges.js";
+import { bounds, isMoving, problem, step, zone } from "./ranges.js";
 import { isBeingRead, loadRequests, showOpen } from "./requests.js";
 import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./state.js";
 
@@ -20,31 +20,51 @@ let loading = new AbortController();
 let timer = 0;
 let tz = zone();
 
-/** Loads everything for the current view; what is still loading for an earlier one is aborted. */
+/**
+ * Loads everything for the current view; what is still loading for an earlier one is aborted. Returns whether it was
+ * loaded, or null when it was aborted.
+ */
 async function load({ quietly = false } = {}) {
   loading.abort();
   loading = new AbortController();
   clearTimeout(timer);
   const { signal } = loading;
+  const wrong = problem(current());
+  if (wrong) {
+    showRangeProblem(wrong);
+    settle({ stale: true });
+    return false;
+  }
   if (!quietly) byId("figures").setAttribute("aria-busy", "true");
   try {
-    await loadFigures(signal, quietly);
-    byId("figures").removeAttribute("aria-busy");
+    const refusal = await loadFigures(signal, quietly);
+    if (refusal) showError(refusal, () => load());
+    settle();
     planNext();
+    return true;
   } catch (error) {
-    if (signal.aborted) return;
+    if (signal.aborted) return null;
     loading.abort();
     if (error.status === 400 && tz !== "UTC") {
-      // Without time zone data on its machine the service only knows UTC.
+      // Without time zone data on its machine the service only knows UTC. If it refuses that too, the zone was not why.
+      const refused = tz;
       tz = "UTC";
-      await load();
-      return;
+      const loaded = await load();
+      if (loaded === false) tz = refused;
+      return loaded;
     }
-    byId("figures").removeAttribute("aria-busy");
     fail(error);
+    return false;
   }
 }
 
+// Figures of an earlier view stay, but look it: the notice above them says why.
+function settle({ stale = false } = {}) {
+  byId("figures").removeAttribute("aria-busy");
+  byId("figures").toggleAttribute("data-stale", stale);
+}
+
+// Returns why the service refused to list requests, if it did: everything else is shown all the same.
 async function loadFigures(signal, quietly) {
   const view = current();
   const range = bounds(view);
@@ -53,7 +73,7 @@ async function loadFigures(signal, quietly) {
   const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MAX_GROUPS, fill: true };
   const ask = (path, parameters) => get(path, parameters, { signal });
   const keepList = quietly && (isBeingRead() || view.live);
-  const [health, statistics, names, usage, latency, usagePoints, latencyPoints, providers] = await Promise.all([
+  const [health, statistics, names, usage, latency, usagePoints, latencyPoints, providers, refusal] = await Promise.all([
     get("health", {}, { signal, also: 503 }),
     accounting(ask),
     ask("v1/names"),
@@ -70,8 +90,9 @@ async function loadFigures(signal, quietly) {
   else showFirstSteps();
   byId("figures").hidden = !names.chains.length;
   showCards(usage.points, latency.points, statistics ?? health.accounting);
-  showProviders(providers.providers);
+  showProviders(providers.providers, view);
   await showCharts(usagePoints.points, latencyPoints.points, view.by);
+  return refusal;
 }
 
 // Older services report their statistics only in /health.
@@ -86,10 +107,9 @@ async function accounting(ask) {
 
 function fail(error) {
   showError(error, () => load());
-  if (error.kind === "offline") {
-    showHealth(null);
-    plan(RETRY_MS);
-  }
+  settle({ stale: true });
+  if (error.kind === "offline") showHealth(null);
+  if (error.kind === "offline" || error.status >= 500) plan(RETRY_MS);
 }
 
 function planNext() {
@@ -112,7 +132,7 @@ function tail() {
   const view = current();
   const possible = isMoving(view);
   showLive(possible);
-  if (view.live && possible) startLive(picked(view, [...DIMENSIONS, ...REQUEST_FILTERS]));
+  if (view.live && possible) startLive(picked(view, [...DIMENSIONS, ...REQUEST_FILTERS]), () => load());
   else stopLive();
 }
 

@@ -1,7 +1,7 @@
 // Options of Chart.js: axes, tooltips, and the colours of the current theme.
 
 import { el } from "./dom.js";
-import { axisCount, axisTime, minute } from "./format.js";
+import { axisCount, axisTime, label, minute } from "./format.js";
 
 const DAYS_MS = 3 * 86_400_000;
 const FONT = { family: "system-ui, sans-serif", size: 11 };
@@ -38,8 +38,12 @@ function timeAxis(stacked, min, max) {
     time: { unit: max - min > DAYS_MS ? "day" : false },
     grid: { display: false },
     border: { color: colour("--line") },
-    ticks: { color: colour("--muted"), font: FONT, maxRotation: 0, autoSkipPadding: 24, callback: axisTime },
+    ticks: { color: colour("--muted"), font: FONT, maxRotation: 0, autoSkipPadding: 24, callback: timeLabel },
   };
+}
+
+function timeLabel(ms, place, ticks) {
+  return axisTime(ms, place === 0, ticks.map(({ value }) => value));
 }
 
 function valueAxis(chart, stacked) {
@@ -74,7 +78,7 @@ function tooltip(chart, starts, ends) {
     boxPadding: 4,
     callbacks: {
       title: ([first]) => (first ? `${minute(starts[first.dataIndex])} – ${minute(ends[first.dataIndex])}` : ""),
-      label: ({ dataset, raw }) => `${dataset.label}: ${chart.format(raw.y)}`,
+      label: ({ dataset, raw }) => `${label(dataset.label)}: ${chart.format(raw.y)}`,
       footer: (items) =>
         stacked && items.length > 1 ? `Total: ${chart.format(items.reduce((sum, { raw }) => sum + raw.y, 0))}` : "",
     },

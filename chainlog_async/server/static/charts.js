@@ -114,7 +114,8 @@ function legendButton({ name, colour: variable }, chartId) {
     figures.forEach(draw);
   };
   const id = `legend-${chartId}-${name}`;
-  return el("button", { type: "button", id, "aria-pressed": String(!off), onclick: toggle }, swatch, name);
+  const text = el("span", { class: "label" }, name);
+  return el("button", { type: "button", id, title: name, "aria-pressed": String(!off), onclick: toggle }, swatch, text);
 }
 
 function summary(chart, visible) {
@@ -128,7 +129,7 @@ function summary(chart, visible) {
 }
 
 function table(chart, { starts }, visible) {
-  const head = el("tr", {}, el("th", { scope: "col" }, "From"), visible.map(({ name }) => el("th", { scope: "col", class: "number" }, name)));
+  const head = el("tr", {}, el("th", { scope: "col" }, "From"), visible.map(({ name }) => el("th", { scope: "col", class: "number name", title: name }, name)));
   const rows = starts.map((start, place) =>
     el(
       "tr",

@@ -4,6 +4,9 @@ import { byId, el, fill, segments, select } from "./dom.js";
 import { asInput, bounds, isMoving, zone } from "./ranges.js";
 import { change, current, DIMENSIONS, GROUPS, isFiltered, RANGES, REFRESH, STATUSES, withoutFilters } from "./state.js";
 
+// What the service accepts.
+const MAX_MS = 1_000_000_000_000;
+const MAX_CHARS = 1000;
 const REPLACE = { keepInHistory: false };
 
 let names = { chains: [], providers: [], models: [], callers: [] };
@@ -91,21 +94,27 @@ function showFilters() {
 function showRequestFilters() {
   fill(byId("request-filters"), [
     select({ id: "filter-status", label: "status", options: STATUSES, value: current().status, onchange: (status) => change({ status }) }),
-    text("minLatencyMs", "took at least (ms)", { type: "number", min: "0", step: "1", inputmode: "numeric" }),
-    text("error", "error contains", { type: "search" }),
-    text("requestId", "request id", { type: "search" }),
+    text("minLatencyMs", "took at least (ms)", { type: "number", min: "0", max: MAX_MS, step: "any", inputmode: "decimal" }),
+    text("error", "error contains", { type: "search", maxlength: MAX_CHARS }),
+    text("requestId", "request id", { type: "search", maxlength: MAX_CHARS }),
   ]);
 }
 
 function text(name, label, attributes) {
+  const fault = el("span", { id: `filter-${name}-fault`, class: "fault", role: "alert" });
   const input = el("input", {
     id: `filter-${name}`,
     value: current()[name],
     autocomplete: "off",
-    onchange: ({ target }) => change({ [name]: target.value.trim() }),
+    "aria-describedby": fault.id,
+    onchange: ({ target }) => {
+      fault.textContent = target.validationMessage;
+      // What is no number reads as empty, and would clear the filter.
+      if (target.validity.valid) change({ [name]: target.value.trim() });
+    },
     ...attributes,
   });
-  return el("label", {}, el("span", {}, label), input);
+  return el("label", {}, el("span", {}, label), input, fault);
 }
 
 for (const id of ["filters", "request-filters"]) byId(id).addEventListener("submit", (event) => event.preventDefault());

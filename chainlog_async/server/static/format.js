@@ -13,13 +13,18 @@ const dollars = new Intl.NumberFormat(undefined, {
 });
 const compactDollars = new Intl.NumberFormat(undefined, { ...dollar, notation: "compact", maximumFractionDigits: 1 });
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const dayOfThisYear = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const dayOfAnyYear = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const exact = new Intl.DateTimeFormat(undefined, {
   dateStyle: "medium",
   timeStyle: "long",
 });
+
+const MAX_AGO_DAYS = 60;
+const MAX_LABEL = 48;
+const LABEL_END = 16;
 
 export const NOTHING = "–";
 
@@ -65,17 +70,40 @@ export function money(usd) {
   return (usd < 100_000 ? dollars : compactDollars).format(usd);
 }
 
-/** Formats a time for the table, without the day if it is today. */
-export function shortTime(ms) {
-  const date = new Date(ms);
-  const today = date.toDateString() === new Date().toDateString();
-  return today ? time.format(date) : `${day.format(date)}, ${time.format(date)}`;
+/** Formats a name for a place of limited width; a long one loses its middle. */
+export function label(name) {
+  return name.length > MAX_LABEL ? `${name.slice(0, MAX_LABEL - LABEL_END - 1)}…${name.slice(-LABEL_END)}` : name;
 }
 
-/** Formats a time for an axis: the day at midnight, otherwise the time of day. */
-export function axisTime(ms) {
+/** Formats the day of a time, with the year unless it is this one. */
+export function day(ms, now = Date.now()) {
   const date = new Date(ms);
-  return date.getHours() + date.getMinutes() === 0 ? day.format(date) : clock.format(date);
+  const format = date.getFullYear() === new Date(now).getFullYear() ? dayOfThisYear : dayOfAnyYear;
+  return format.format(date);
+}
+
+/** Formats a time for the table, without the day if it is today. */
+export function shortTime(ms) {
+  return isToday(ms) ? time.format(new Date(ms)) : `${day(ms)}, ${time.format(new Date(ms))}`;
+}
+
+/**
+ * Formats one of all times on an axis: the day at midnight, otherwise the time of day. Where no midnight names the day,
+ * the first time does, on a line of its own, unless it is today.
+ */
+export function axisTime(ms, isFirst, all) {
+  if (isMidnight(ms)) return day(ms);
+  const shown = clock.format(new Date(ms));
+  return isFirst && !isToday(ms) && !all.some(isMidnight) ? [shown, day(ms)] : shown;
+}
+
+function isToday(ms) {
+  return new Date(ms).toDateString() === new Date().toDateString();
+}
+
+function isMidnight(ms) {
+  const date = new Date(ms);
+  return date.getHours() + date.getMinutes() === 0;
 }
 
 /** Formats a time to the minute, with day and year. */
@@ -88,11 +116,12 @@ export function exactTime(ms) {
   return `${exact.format(new Date(ms))} (${new Date(ms).toISOString()})`;
 }
 
-/** Formats how long ago a time was: 5 s, 3 min, 2 h, 4 d. */
+/** Formats how long ago a time was: 5 s, 3 min, 2 h, 4 d; after two months the day it was on. */
 export function ago(ms, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - ms) / 1000));
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} d ago`;
+  const days = Math.floor(seconds / 86_400);
+  return days > MAX_AGO_DAYS ? day(ms, now) : `${days} d ago`;
 }

@@ -1,23 +1,27 @@
-// The live tail: new requests as they are written. While paused it collects them and shows how many there are.
+// The live tail: new requests as they are written. While paused, and while a row is being read that they would move, it
+// collects them and shows how many there are.
 
 import { ask } from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { newest, prepend } from "./requests.js";
+import { isHeld, newest, prepend } from "./requests.js";
 import { eventsOf } from "./sse.js";
-import { change } from "./state.js";
+import { change, onChange } from "./state.js";
 
-const MAX_PAUSED_REQUESTS = 500;
+const MAX_KEPT_REQUESTS = 500;
 const MIN_RECONNECT_MS = 1000;
 const MAX_RECONNECT_MS = 30_000;
 
 let running = null;
 let paused = false;
 let kept = [];
+let missed = false;
+let reload = () => {};
 let state = "";
 
-/** Starts or restarts the tail with these filters. */
-export function startLive(parameters) {
+/** Starts or restarts the tail with these filters. `onMissed` loads the list anew when too much was collected. */
+export function startLive(parameters, onMissed) {
   stop();
+  reload = onMissed;
   running = new AbortController();
   follow(parameters, running.signal);
 }
@@ -39,7 +43,12 @@ function stop() {
   running?.abort();
   running = null;
   paused = false;
+  forget();
+}
+
+function forget() {
   kept = [];
+  missed = false;
 }
 
 async function follow(parameters, signal) {
@@ -71,22 +80,45 @@ async function follow(parameters, signal) {
 }
 
 function take(request) {
-  if (!paused) {
-    prepend([request]);
-    return;
-  }
   kept.push(request);
-  if (kept.length > MAX_PAUSED_REQUESTS) kept.shift();
+  if (kept.length > MAX_KEPT_REQUESTS) {
+    kept.shift();
+    missed = true;
+  }
+  release();
   show();
+}
+
+// Shows what was collected, unless it has to wait.
+function release() {
+  if (!paused && kept.length && !isHeld()) showKept();
+}
+
+function showKept() {
+  if (missed) reload();
+  else prepend(kept);
+  forget();
 }
 
 function togglePause() {
   paused = !paused;
-  if (!paused) {
-    prepend(kept);
-    kept = [];
-  }
+  if (!paused) showKept();
   show();
+}
+
+// Not by a change of the layout: the button lies over the list, so that nothing moves when it appears.
+function showArrivals() {
+  const text = kept.length === 1 && !missed ? "1 new request" : `${amount()} new requests`;
+  const catchUp = () => {
+    showKept();
+    show();
+    byId("requests-title").scrollIntoView();
+  };
+  fill(byId("arrivals"), paused || !kept.length ? null : el("button", { type: "button", id: "catch-up", onclick: catchUp }, text));
+}
+
+function amount() {
+  return missed ? `more than ${MAX_KEPT_REQUESTS}` : String(kept.length);
 }
 
 function say(text) {
@@ -96,7 +128,8 @@ function say(text) {
 
 function show() {
   const possible = byId("live").dataset.possible;
-  const resume = kept.length ? `Resume (${kept.length} new)` : "Resume";
+  const resume = kept.length ? `Resume (${amount()} new)` : "Resume";
+  showArrivals();
   fill(byId("live"), [
     running ? el("span", { class: `dot ${state === "live" && !paused ? "on" : ""}`, "aria-hidden": "true" }) : null,
     el("span", { id: "live-state", class: "muted", role: "status" }, paused ? "paused" : state),
@@ -124,4 +157,16 @@ function pause(ms, signal) {
       resolve();
     });
   });
+}
+
+// Whatever ends the reading of a row.
+function look() {
+  if (paused || !kept.length) return;
+  release();
+  show();
+}
+
+onChange((names) => names.has("open") && queueMicrotask(look));
+for (const event of ["scroll", "selectionchange", "focusout"]) {
+  document.addEventListener(event, () => kept.length && requestAnimationFrame(look), { passive: true });
 }

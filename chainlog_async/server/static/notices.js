@@ -2,19 +2,44 @@
 
 import { base } from "./api.js";
 import { byId, el, fill } from "./dom.js";
+import { change, current, isFilter, isFiltered, withoutFilters } from "./state.js";
 
-/** Shows an error with its remedy; the button calls `retry`. */
+const RETRIES = " This page retries automatically.";
+const LAST_DAY = { range: "24h", from: "", until: "" };
+
+/** Shows an error with its remedy; the button calls `retry` where that can help. */
 export function showError(error, retry) {
+  const again = ["Try again", retry];
   const notices = {
-    key: ["This service needs an API key", "Without one there are no figures to show.", "Enter a key"],
-    offline: ["The service cannot be reached", offlineRemedy(error), "Try again"],
-    refused: ["The service returned an error", error.message, "Try again"],
+    key: ["This service needs an API key", "Without one there are no figures to show.", ["Enter a key", retry]],
+    offline: ["The service cannot be reached", offlineRemedy(error), again],
+    refused: ["The service returned an error", `${error.message}${error.status >= 500 ? RETRIES : ""}`, again],
   };
-  const [title, text, button] = notices[error.kind] ?? ["This page has failed", String(error), "Try again"];
-  show("bad", title, [
-    el("p", {}, text),
-    el("button", { type: "button", id: "retry", class: "primary", onclick: retry }, button),
-  ]);
+  const [title, text, remedy] =
+    error.status === 400
+      ? ["The service refused what the page asked for", error.message, wayOut(error.parameter)]
+      : (notices[error.kind] ?? ["This page has failed", String(error), again]);
+  showFault(title, text, remedy);
+}
+
+/** Shows what is wrong with the chosen range, and its remedy. */
+export function showRangeProblem({ title, text, remedy }) {
+  showFault(title, text, remedy ? ["Swap them", () => change(remedy)] : ["Show the last 24 hours", () => change(LAST_DAY)]);
+}
+
+// Asking once more would be refused once more: what was asked for has to change.
+function wayOut(parameter) {
+  if (isFilter(parameter) && current()[parameter]) {
+    return ["Clear this filter", () => change(withoutFilters([parameter]))];
+  }
+  return isFiltered()
+    ? ["Clear the filters", () => change(withoutFilters())]
+    : ["Show the last 24 hours", () => change(LAST_DAY)];
+}
+
+function showFault(title, text, [name, onclick]) {
+  const button = el("button", { type: "button", id: "retry", class: "primary", onclick }, name);
+  show("bad", title, [el("p", { class: "message" }, text), button]);
 }
 
 /** Shows how to send the first entry, while the log is empty. */
@@ -44,7 +69,7 @@ export function showNothing() {
 }
 
 function offlineRemedy(error) {
-  return `${error.message} Is chainlog serve still running? This page retries automatically.`;
+  return `${error.message} Is chainlog serve still running?${RETRIES}`;
 }
 
 function show(tone, title, content) {

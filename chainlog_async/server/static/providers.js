@@ -6,8 +6,18 @@ import { sign } from "./status.js";
 
 const COLUMNS = ["Provider", "Model", "Attempts", "Answered", "Refusals (429)", "Failures", "Last error"];
 
-/** Shows the health of every provider and model, the highest rate of refusals and failures first. */
-export function showProviders(providers) {
+const EVERY = "Every attempt of every chain, including those after which another provider answered.";
+
+/**
+ * Shows the health of every provider and model that the view asks for, the highest rate of refusals and failures first.
+ * Attempts are counted for all chains and callers together, so filters of these cannot apply, and a note says so.
+ */
+export function showProviders(all, view) {
+  const providers = all.filter(
+    ({ providerId, model }) => ["", providerId].includes(view.provider) && ["", model].includes(view.model),
+  );
+  const unapplied = ["chain", "caller"].filter((name) => view[name]).join(" and ");
+  byId("providers-note").textContent = unapplied ? `${EVERY} The filter of ${unapplied} does not apply here.` : EVERY;
   if (!providers.length) {
     fill(byId("providers"), el("p", { class: "panel empty" }, "No provider was called in this range."));
     return;
@@ -33,8 +43,8 @@ function row(provider) {
   return el(
     "tr",
     {},
-    el("th", { scope: "row", "data-label": "Provider" }, provider.providerId),
-    el("td", { "data-label": "Model", class: "name" }, provider.model),
+    el("th", { scope: "row", "data-label": "Provider", class: "name", title: provider.providerId }, provider.providerId),
+    el("td", { "data-label": "Model", class: "name", title: provider.model }, provider.model),
     el("td", { "data-label": "Attempts", class: "number" }, count(provider.attempts)),
     el("td", { "data-label": "Answered", class: "number" }, count(provider.successes)),
     rate("Refusals (429)", provider.refusalRate, provider.rateLimited, "warn"),

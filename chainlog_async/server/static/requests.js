@@ -1,10 +1,11 @@
 // The list of requests: newest first, page by page, with new ones on top while the live tail runs.
 
 import { get } from "./api.js";
+import { showApart, showNoneApart } from "./apart.js";
 import { details } from "./details.js";
 import { byId, el, fill } from "./dom.js";
 import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "./format.js";
-import { change, current, isFiltered, withoutFilters } from "./state.js";
+import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "./state.js";
 import { sign } from "./status.js";
 
 const PAGE_ROWS = 50;
@@ -26,25 +27,46 @@ let asked = {};
 let cursor = null;
 let pages = 0;
 let newestId = 0;
+let listed = null;
 const body = el("tbody", { id: "request-rows" });
 const foot = el("div", { class: "more" });
 
-/** Loads the first page for these parameters, and the open request if it is not on that page. */
+/**
+ * Loads the first page for these parameters, and the open request if it is not on that page. Returns null, or the error
+ * when the service refuses the parameters.
+ */
 export async function loadRequests(parameters, signal) {
-  const page = await get("v1/requests", { ...parameters, limit: PAGE_ROWS }, { signal });
-  const open = current().open;
-  const elsewhere = open && !page.requests.some(({ id }) => String(id) === open) ? await single(open, signal) : [];
+  let page;
+  try {
+    page = await get("v1/requests", { ...parameters, limit: PAGE_ROWS }, { signal });
+  } catch (error) {
+    if (error.status !== 400) throw error;
+    showRefused(error);
+    return error;
+  }
   asked = parameters;
   pages = 1;
   newestId = Math.max(newestId, ...page.requests.map(({ id }) => id));
   build();
-  fill(body, [...elsewhere, ...page.requests].flatMap(rowsOf));
+  fill(body, page.requests.flatMap((request) => rowsOf(request)));
   showFoot(page);
+  await settleOpen(signal);
+  return null;
 }
 
 /** Returns whether the user has loaded more pages or opened a row, so that reloading would disturb. */
 export function isBeingRead() {
-  return pages > 1 || current().open !== "";
+  return pages > 1 || current().open !== "" || isHeld();
+}
+
+/** Returns whether a row is open, selected, focused by keyboard or scrolled to, so that rows above it would move it. */
+export function isHeld() {
+  const selection = getSelection();
+  return (
+    body.querySelector('[aria-expanded="true"], :focus-visible') !== null ||
+    (!selection.isCollapsed && body.contains(selection.anchorNode)) ||
+    (body.firstElementChild?.getBoundingClientRect().top ?? 0) < 0
+  );
 }
 
 /** Returns the highest id on the list, from which the live tail continues. */
@@ -59,12 +81,16 @@ export function prepend(requests) {
     newestId = Math.max(newestId, request.id);
     if (!known.has(String(request.id))) body.prepend(...rowsOf(request, "new"));
   }
-  while (body.children.length > MAX_ROWS) body.lastChild.remove();
+  if (body.children.length > MAX_ROWS) cut();
   if (body.children.length) byId("requests-empty")?.remove();
+  if (isListed(current().open)) showNoneApart();
 }
 
 /** Opens the row that the view names, and closes all others. */
 export function showOpen() {
+  const { open } = current();
+  if (!open || isListed(open)) showNoneApart();
+  listed = viewOfList();
   for (const row of [...body.querySelectorAll("tr[data-id]")]) {
     const button = row.querySelector("button");
     const open = row.dataset.id === current().open;
@@ -75,13 +101,32 @@ export function showOpen() {
   }
 }
 
-async function single(id, signal) {
-  try {
-    return [await get(`v1/requests/${encodeURIComponent(id)}`, {}, { signal })];
-  } catch (error) {
-    if (error.status === 404 || error.status === 400) return []; // deleted since, or never existed
-    throw error;
-  }
+// A row that was open when the filters or the range changed, and is not on the new list, is closed. One that a link opens
+// is shown apart from it.
+async function settleOpen(signal) {
+  const { open } = current();
+  const before = listed;
+  listed = viewOfList();
+  if (!open || isListed(open)) showNoneApart();
+  else if (before !== null && before.open === open && before.shows !== listed.shows) change({ open: "" }, { keepInHistory: false });
+  else await showApart(open, asked, signal);
+}
+
+function viewOfList() {
+  const view = current();
+  const shows = ["range", "from", "until", ...DIMENSIONS, ...REQUEST_FILTERS].map((name) => view[name]);
+  return { open: view.open, shows: JSON.stringify(shows) };
+}
+
+function isListed(id) {
+  return [...body.children].some((row) => row.dataset.id === id);
+}
+
+// The rows that are loaded next would not follow the ones that remain.
+function cut() {
+  while (body.children.length > MAX_ROWS) body.lastChild.remove();
+  cursor = null;
+  fill(foot, el("p", { id: "more-note", class: "muted" }, `Only the newest ${MAX_ROWS / 2} are kept here. Refresh to load older ones.`));
 }
 
 function build() {
@@ -92,12 +137,23 @@ function build() {
   fill(byId("requests"), el("div", region, table), foot);
 }
 
+function showRefused({ message, parameter }) {
+  build();
+  fill(body);
+  cursor = null;
+  const field = parameter && byId(`filter-${parameter}`);
+  field?.setAttribute("aria-invalid", "true");
+  field?.setAttribute("aria-describedby", "requests-refused");
+  fill(foot, el("p", { class: "empty message", id: "requests-refused" }, `The requests cannot be listed: ${message}`));
+}
+
 async function more() {
   byId("more").disabled = true;
   try {
     const page = await get("v1/requests", { ...asked, limit: PAGE_ROWS, cursor });
     pages += 1;
     body.append(...page.requests.flatMap((request) => rowsOf(request)));
+    if (isListed(current().open)) showNoneApart();
     showFoot(page);
   } catch (error) {
     byId("more").disabled = false;
@@ -132,7 +188,7 @@ function rowsOf(request, kind = "") {
     { type: "button", class: "link", id: `row-${id}`, "aria-expanded": String(open), "aria-controls": `details-${id}` },
     shortTime(request.timestamp),
   );
-  const row = el("tr", { "data-id": id, class: `request ${typeof kind === "string" ? kind : ""}` }, cells(request, button));
+  const row = el("tr", { "data-id": id, class: `request ${kind}` }, cells(request, button));
   row.addEventListener("click", () => {
     if (getSelection().isCollapsed) toggle();
   });
@@ -145,10 +201,10 @@ function cells(request, button) {
   const first = request.ttftMs === null ? null : `first token after ${duration(request.ttftMs)}`;
   return [
     el("th", label("Time", { scope: "row", title: exactTime(request.timestamp) }), button),
-    el("td", label("Chain", { class: "name" }), request.chainName),
-    el("td", label("Provider", { class: "name" }), request.providerId),
+    el("td", label("Chain", { class: "name", title: request.chainName }), request.chainName),
+    el("td", label("Provider", { class: "name", title: request.providerId }), request.providerId),
     el("td", label("Model", { class: "name", title: request.model }), request.model),
-    el("td", label("Caller", { class: "name" }), request.caller ?? NOTHING),
+    el("td", label("Caller", { class: "name", title: request.caller }), request.caller ?? NOTHING),
     el("td", label("Status", { title: request.errorMessage }), sign(request.httpStatus)),
     el("td", label("Latency", { class: "number", title: first }), duration(request.latencyMs)),
     el("td", label("Tokens", { class: "number" }), count(request.totalTokens)),

@@ -75,9 +75,14 @@ export function isFiltered() {
   return [...DIMENSIONS, ...REQUEST_FILTERS].some((name) => view[name]);
 }
 
-/** Returns the change that clears every filter. */
-export function withoutFilters() {
-  return Object.fromEntries([...DIMENSIONS, ...REQUEST_FILTERS].map((name) => [name, ""]));
+/** Returns the change that clears these filters, or every filter. */
+export function withoutFilters(names = [...DIMENSIONS, ...REQUEST_FILTERS]) {
+  return Object.fromEntries(names.map((name) => [name, ""]));
+}
+
+/** Returns whether a parameter of the service is one of the filters. */
+export function isFilter(name) {
+  return DIMENSIONS.includes(name) || REQUEST_FILTERS.includes(name);
 }
 
 function read() {
