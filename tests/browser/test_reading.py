@@ -217,6 +217,22 @@ async def test_the_longest_names_break_nothing(tmp_path: Path, viewer: Viewer, w
             )
 
 
+BAR = """
+(() => {
+  const chart = Chart.getChart(document.querySelector('#chart-requests canvas'));
+  const place = chart.data.datasets[0].data.findIndex(({y}) => y);
+  const {x, y} = chart.getDatasetMeta(0).data[place].getCenterPoint();
+  return [x, y];
+})()
+"""
+TOOLTIP = """
+(() => {
+  const {tooltip, width} = Chart.getChart(document.querySelector('#chart-requests canvas'));
+  return tooltip.opacity > 0 && tooltip.dataPoints.length ? [tooltip.width, width] : null;
+})()
+"""
+
+
 async def test_a_tooltip_of_long_names_fits_its_chart(tmp_path: Path, viewer: Viewer) -> None:
     """What a chart says of a step is no wider than the chart."""
     with service(tmp_path) as running:
@@ -224,11 +240,10 @@ async def test_a_tooltip_of_long_names_fits_its_chart(tmp_path: Path, viewer: Vi
         page = await loaded(await viewer.open(f"{running.url}/?by=model"))
         canvas = page.locator("#chart-requests canvas")
         await canvas.scroll_into_view_if_needed()
-        box = await canvas.bounding_box()
-        assert box is not None
-        await page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] / 2)
-        shown = "(() => { const {tooltip, width} = Chart.getChart(document.querySelector('#chart-requests canvas'));"
-        await page.wait_for_function(f"{shown} return tooltip.opacity > 0 && tooltip.width < width; }})()")
+        x, y = await page.evaluate(BAR)
+        await canvas.hover(position={"x": x, "y": y})
+        shown = await (await page.wait_for_function(TOOLTIP)).json_value()
+        assert shown[0] < shown[1]
 
 
 async def test_a_long_message_stays_in_its_notice(busy: Service, viewer: Viewer) -> None:
