@@ -70,6 +70,17 @@ async def test_the_live_tail_does_not_move_rows_that_are_scrolled_to(tmp_path: P
         await expect(page.locator(ROWS).first).to_be_in_viewport()
 
 
+async def test_the_live_tail_keeps_the_order_and_the_range(tmp_path: Path, viewer: Viewer) -> None:
+    """What is logged late stands where its time is, and what an import brings from before the range is left out."""
+    with service(tmp_path) as running:
+        newest, late, old, before = recent_entries(4)
+        running.post([old, newest])
+        page = await live(await viewer.open(f"{running.url}/?live=1&refresh=0"))
+        running.post([before | {"timestamp": CHRISTMAS}])
+        running.post([late])
+        await expect(page.locator(f"{ROWS} [data-label=Latency]")).to_have_text(["100 ms", "101 ms", "102 ms"])
+
+
 async def test_a_refresh_does_not_move_rows_that_are_scrolled_to(tmp_path: Path, viewer: Viewer) -> None:
     """The figures are refreshed by themselves, the list only where nobody has scrolled into it."""
     with service(tmp_path) as running:
@@ -178,6 +189,7 @@ OUTSIDE = """
   .filter((node) => !node.closest('.hidden, .scroll, .legend .label, option'))
   .map((node) => node.outerHTML.slice(0, 120))
 """
+SIDEWAYS = "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('#requests .scroll'))"
 OVERLAPS = """
 [...document.querySelectorAll('.legend')].flatMap((legend) => {
   const boxes = [...legend.querySelectorAll('button')].map((button) => {
@@ -212,6 +224,8 @@ async def test_the_longest_names_break_nothing(tmp_path: Path, viewer: Viewer, w
             await expect(page.locator(".details:not([hidden])")).to_contain_text(long("request-0"))
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
             assert await page.evaluate(OUTSIDE) == []
+            if width == 1280:
+                assert await page.evaluate(SIDEWAYS) <= 0
             await expect(page.locator(ROWS).first.locator("[data-label=Provider]")).to_have_attribute(
                 "title", long("provider-0")
             )

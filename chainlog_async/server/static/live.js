@@ -3,7 +3,7 @@
 
 import { ask } from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { isHeld, newest, prepend } from "./requests.js";
+import { add, isHeld, newest } from "./requests.js";
 import { eventsOf } from "./sse.js";
 import { change, onChange } from "./state.js";
 
@@ -96,7 +96,7 @@ function release() {
 
 function showKept() {
   if (missed) reload();
-  else prepend(kept);
+  else add(kept);
   forget();
 }
 

@@ -5,6 +5,7 @@ import { showApart, showNoneApart } from "./apart.js";
 import { details } from "./details.js";
 import { byId, el, fill } from "./dom.js";
 import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "./format.js";
+import { bounds } from "./ranges.js";
 import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "./state.js";
 import { sign } from "./status.js";
 
@@ -74,16 +75,26 @@ export function newest() {
   return newestId;
 }
 
-/** Adds new requests, given oldest first, on top of the list. */
-export function prepend(requests) {
+/** Adds new requests to the list, each in its place: one that is logged late does not stand among the newest. */
+export function add(requests) {
+  const { from } = bounds(current());
   const known = new Set([...body.children].map((row) => row.dataset.id));
   for (const request of requests) {
     newestId = Math.max(newestId, request.id);
-    if (!known.has(String(request.id))) body.prepend(...rowsOf(request, "new"));
+    if (request.timestamp >= from && !known.has(String(request.id))) insert(request);
   }
   if (body.children.length > MAX_ROWS) cut();
   if (body.children.length) byId("requests-empty")?.remove();
   if (isListed(current().open)) showNoneApart();
+}
+
+function insert(request) {
+  const { id, timestamp } = request;
+  const isOlder = ({ dataset }) => Number(dataset.at) < timestamp || (Number(dataset.at) === timestamp && Number(dataset.id) < id);
+  const next = [...body.querySelectorAll("tr[data-id]")].find(isOlder);
+  // What is older than the last row comes with the next page, if there is one.
+  if (next) next.before(...rowsOf(request, "new"));
+  else if (!cursor) body.append(...rowsOf(request, "new"));
 }
 
 /** Opens the row that the view names, and closes all others. */
@@ -188,7 +199,7 @@ function rowsOf(request, kind = "") {
     { type: "button", class: "link", id: `row-${id}`, "aria-expanded": String(open), "aria-controls": `details-${id}` },
     shortTime(request.timestamp),
   );
-  const row = el("tr", { "data-id": id, class: `request ${kind}` }, cells(request, button));
+  const row = el("tr", { "data-id": id, "data-at": request.timestamp, class: `request ${kind}` }, cells(request, button));
   row.addEventListener("click", () => {
     if (getSelection().isCollapsed) toggle();
   });
