@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +16,21 @@ def query(path: Path, sql: str, *parameters: object) -> Rows:
     """Ask the database, on a connection of its own."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql, parameters).fetchall()
+
+
+def instructions(path: Path, sql: str, parameters: Mapping[str, object] | tuple[object, ...]) -> int:
+    """How many instructions SQLite takes for the answer."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_progress_handler(count, 1)
+        connection.execute(sql, parameters).fetchall()
+    return taken
 
 
 def version_of(path: Path) -> int:

@@ -59,17 +59,21 @@ spans (width, start, is_rolled_up) AS MATERIALIZED (
 def _names_of(column: str, named: str) -> str:
     """From days and hours that are rolled up by this name, and from the buckets of all other time.
 
-    Few buckets, and those of names that are nearly all different, are never rolled up: see migrations/0008.
+    Few buckets, and those of names that are nearly all different, are never rolled up: see migrations/0008. Of names
+    without number the search ends at the limit, before it has read and sorted all of them.
     """
     return f"""{_SPANS}
-      SELECT rolled.{column} FROM spans CROSS JOIN usage_rollups AS rolled
-      WHERE is_rolled_up AND rolled.width = spans.width AND dimension = :dimension AND rolled.start = spans.start
-        AND rolled.{named}
-      UNION
-      SELECT kept.{column} FROM spans CROSS JOIN usage_buckets AS kept
-      WHERE NOT is_rolled_up AND kept.start >= spans.start AND kept.start < spans.start + spans.width
-        AND kept.{named}
-      ORDER BY 1 LIMIT :limit
+      SELECT name FROM (
+        SELECT DISTINCT name FROM (
+          SELECT kept.{column} AS name FROM spans CROSS JOIN usage_buckets AS kept
+          WHERE NOT is_rolled_up AND kept.start >= spans.start AND kept.start < spans.start + spans.width
+            AND kept.{named}
+          UNION ALL
+          SELECT rolled.{column} FROM spans CROSS JOIN usage_rollups AS rolled
+          WHERE is_rolled_up AND rolled.width = spans.width AND dimension = :dimension AND rolled.start = spans.start
+            AND rolled.{named}
+        ) LIMIT :limit
+      ) ORDER BY name
     """  # noqa: S608  # built from constants of this module
 
 

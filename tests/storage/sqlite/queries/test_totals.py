@@ -20,10 +20,10 @@ from chainlog_async.common.clock import DAY_MS, HOUR_MS, QUARTER_MS
 from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS
 from chainlog_async.storage.sqlite.queries.totals import CALLER_NAMES, MODEL_NAMES
-from chainlog_async.usage.totals import Names
+from chainlog_async.usage.totals import MAX_NAMES, Names
 from tests.support.operator import T0, migrate
 from tests.support.rolling_up import roll_up
-from tests.support.schemas import query
+from tests.support.schemas import instructions, query
 from tests.support.traces import llmperf_entries, needs_llmperf
 
 FIRST_DAY = T0 // DAY_MS * DAY_MS
@@ -133,6 +133,19 @@ async def test_a_real_trace_has_all_its_models(tmp_path: Path) -> None:
     names = await names_of(path)
     assert len(names.models) == 19
     assert list(names.models) == sorted({str(one["model"]) for one in entries})
+
+
+def test_of_more_names_than_are_given_not_all_are_read(template: Path, tmp_path: Path) -> None:
+    """Where every request has a caller of its own, 1,000 are given, and ten times as many cost no more."""
+    costs = []
+    for count in (2_000, 20_000):
+        path = Path(shutil.copy(template, tmp_path / f"{count}.db"))
+        store(path, [(number % 96, "m", f"caller {number:05}", 1) for number in range(count)])
+        callers = anyio.run(names_of, path).callers
+        assert len(callers) == len(set(callers)) == MAX_NAMES
+        assert list(callers) == sorted(callers)
+        costs.append(instructions(path, CALLER_NAMES, {"dimension": "caller", "limit": MAX_NAMES}))
+    assert costs[1] < 1.1 * costs[0]
 
 
 @pytest.mark.parametrize("sql", [MODEL_NAMES, CALLER_NAMES], ids=["models", "callers"])

@@ -19,6 +19,7 @@ from chainlog_async.storage.sqlite.queries.usage_sql import usage_queries
 from tests.support import rolling_up
 from tests.support.buckets import T0, insert_details
 from tests.support.operator import change
+from tests.support.schemas import instructions
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -105,21 +106,6 @@ def steps_of(path: Path, sql: str, parameters: Parameters) -> list[str]:
         plan = [str(step) for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     aliases = {"span", "rolled_up", *TABLES}
     return [step for step in plan if step.split()[0] in ("SCAN", "SEARCH") and step.split()[1] in aliases]
-
-
-def instructions(path: Path, sql: str, parameters: Parameters) -> int:
-    """How many instructions SQLite takes for the answer."""
-    taken = 0
-
-    def count() -> int:
-        nonlocal taken
-        taken += 1
-        return 0
-
-    with closing(sqlite3.connect(path)) as connection:
-        connection.set_progress_handler(count, 1)
-        connection.execute(sql, parameters).fetchall()
-    return taken
 
 
 @pytest.mark.parametrize("name", QUERIES)
