@@ -49,12 +49,20 @@ class BackgroundLog:
     """Runs a `ChainLog` in a thread with an event loop of its own, from the first entry until `close`.
 
     Entries come from any thread, with or without an event loop. If the log cannot be opened, it retries every
-    `REOPEN_INTERVAL_S` seconds; meanwhile entries wait in memory. Thread-safe.
+    `REOPEN_INTERVAL_S` seconds; meanwhile entries wait in memory. `accepts` says which of them the settings, which are
+    only known once the thread has loaded them, want logged. Thread-safe.
     """
 
-    def __init__(self, load: Callable[[], Settings], *, on_tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        *,
+        on_tick: Callable[[], None] = lambda: None,
+        accepts: Callable[[Settings, RequestLogEntry], bool] = lambda _settings, _entry: True,
+    ) -> None:
         self._load = load
         self._on_tick = on_tick
+        self._accepts = accepts
         self._lock = threading.Lock()
         self._early: deque[RequestLogEntry] = deque()
         self._chainlog: ChainLog | None = None
@@ -74,7 +82,8 @@ class BackgroundLog:
                 if chainlog is None:
                     self._take_early(entry)
                     return
-        chainlog.log_request(entry)
+        if self._accepts(chainlog.settings, entry):
+            chainlog.log_request(entry)
 
     def close(self) -> None:
         """Writes the accepted entries, ends the thread, and returns once that is done. Later entries are dropped.
@@ -131,5 +140,7 @@ class BackgroundLog:
         """Submits the entries that came early, before any later one."""
         with self._lock:
             while self._early:
-                chainlog.log_request(self._early.popleft())
+                entry = self._early.popleft()
+                if self._accepts(chainlog.settings, entry):
+                    chainlog.log_request(entry)
             self._chainlog = chainlog

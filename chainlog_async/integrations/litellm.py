@@ -15,13 +15,18 @@ from collections.abc import Callable, Mapping
 from litellm.integrations.custom_logger import CustomLogger
 
 from chainlog_async.common.log_throttle import LogThrottle
+from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
-from chainlog_async.integrations._litellm.payload import read_event, read_failure
+from chainlog_async.integrations._litellm.payload import read_begun, read_event, read_failure, read_refusal
 from chainlog_async.settings import Settings
 
 from .background_log import BackgroundLog
 
 Kwargs = Mapping[str, object]
+
+
+# One of these is in the data of a request for a model or of a pass-through request, and in no other.
+_LOGGED_REQUEST = ("model", "standard_logging_object", "first_api_call_start_time")
 
 
 def settings_from_environment() -> Settings:
@@ -56,8 +61,13 @@ class ChainlogHandler(CustomLogger):
         self._log.close()
 
     def log_pre_api_call(self, model: object, messages: object, kwargs: Kwargs) -> None:
-        """LiteLLM starts an attempt."""
-        self._join.began(str(kwargs.get("litellm_call_id")), str(kwargs.get("litellm_trace_id")))
+        """LiteLLM starts an attempt, or the proxy reports that it refused a request."""
+        try:
+            begun = read_begun(model, kwargs)
+            if begun is not None:
+                self._join.began(begun)
+        except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
+            self._report(error)
 
     def log_success_event(self, kwargs: Kwargs, response_obj: object, start_time: object, end_time: object) -> None:
         """An attempt succeeded."""
@@ -91,16 +101,16 @@ class ChainlogHandler(CustomLogger):
     async def async_post_call_failure_hook(
         self, request_data: Kwargs, original_exception: Exception, user_api_key_dict: object, *_: object, **__: object
     ) -> None:
-        """The proxy reports a failed request to its client; only requests for a model are logged."""
-        if not (request_data.get("model") and request_data.get("litellm_call_id")):
+        """The proxy reports a failed request to its client; only what LiteLLM logs as a request is a row."""
+        if not (request_data.get("litellm_call_id") and any(map(request_data.get, _LOGGED_REQUEST))):
             return
         try:
-            self._join.refused(read_failure(request_data, original_exception))
+            self._join.refused(read_refusal(request_data, original_exception, user_api_key_dict))
         except Exception as error:  # noqa: BLE001  # a payload may hold anything at all
             self._report(error)
 
     def _reset(self) -> None:
-        self._log = BackgroundLog(self._load, on_tick=self._tick)
+        self._log = BackgroundLog(self._load, on_tick=self._tick, accepts=_is_logged)
         self._join = AttemptJoin(self._log.log)
 
     def _tick(self) -> None:
@@ -124,6 +134,10 @@ class ChainlogHandler(CustomLogger):
 
     def _report(self, error: Exception) -> None:
         self._log_throttle.warn("request not logged", f"{type(error).__name__}: {error}")
+
+
+def _is_logged(settings: Settings, entry: RequestLogEntry) -> bool:
+    return settings.litellm_health_checks or not (entry.metadata or {}).get("health_check")
 
 
 def _drain_litellm() -> None:

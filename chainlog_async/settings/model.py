@@ -263,6 +263,10 @@ class Settings(BaseSettings):
         strict=False,
         description="Regular expressions of secrets to redact in error messages, besides the usual API keys.",
     )
+    litellm_health_checks: bool = Field(
+        default=False,
+        description="Whether LiteLLM's own checks of its deployments are logged, with `health_check` in their metadata.",
+    )
     read_timeout_ms: int = Field(
         default=30_000,
         ge=1,

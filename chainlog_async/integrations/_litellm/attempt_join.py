@@ -6,6 +6,10 @@ LiteLLM identifies neither the request nor its end. What it offers:
   Under the Router each attempt of a request has a higher position than the one before (fallbacks, then retries), so an
   attempt belongs to a waiting request with a lower position, and position (0, 0) starts a new one.
 - A call without the Router has no position. Its attempts have the same call id, as have all attempts under the proxy.
+- A stream that breaks off is reported late, with the position and the provider of the fallback that follows; what it was
+  is only known from its beginning.
+- For Gemini's route and a model of another provider, LiteLLM makes an inner call, with a call id of its own and without a
+  position, but with the trace id of the Router. Its failures are reported for the outer call as well, its success is not.
 - A success ends its request. The proxy reports when a request has finally failed; otherwise nothing does, and the
   request has failed when no further attempt came for longer than LiteLLM ever sleeps between two.
 """
@@ -16,13 +20,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from chainlog_async.entry.model import RequestLogEntry
 
+from .attempt import UNKNOWN_PROVIDER, AttemptPosition, BegunAttempt, ReportedAttempt
 from .entry import entry_of
-from .payload import AttemptPosition, ReportedAttempt
 
 FAILED_HOLD_S = 5.0
 """How long a failed attempt waits for the next one when LiteLLM does not sleep between them, in seconds."""
@@ -37,7 +42,11 @@ MAX_WAITING_REQUESTS = 10_000
 """How many requests may wait; beyond that the oldest is logged as failed."""
 
 MAX_REMEMBERED_EVENTS = 20_000
-"""How many events and ended calls are remembered, so that what LiteLLM reports twice is logged once."""
+"""How many events, ended calls and begun streams are remembered each."""
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class _Request:
@@ -56,6 +65,8 @@ class _Request:
 
     def is_continued_by(self, item: ReportedAttempt) -> bool:
         """Returns whether the attempt can be the next one of this request."""
+        if item.is_inner:
+            return self.position is not None and item.route == self.attempts[-1].route
         if item.position is None or self.position is None:
             return any(item.call_id == known.call_id for known in self.attempts)
         return self.position < item.position
@@ -65,6 +76,14 @@ class _Request:
         last = self.attempts[-1]
         return (
             last.is_partial and not item.is_partial and (last.call_id, last.position) == (item.call_id, item.position)
+        )
+
+    def has(self, item: ReportedAttempt) -> bool:
+        """Returns whether the attempt is one of its attempts: LiteLLM may report one several times."""
+        return any(
+            (known.call_id, known.position) == (item.call_id, item.position)
+            and (item.position is not None or known.handoff_s == item.handoff_s)
+            for known in self.attempts
         )
 
 
@@ -86,6 +105,10 @@ class AttemptJoin:
         """Waiting requests by call id and by trace id."""
         self._waiting: dict[_Request, None] = {}
         self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        """When calls ended, in s since the epoch, by call id; a client may give another call the same id later."""
+        self._begun: OrderedDict[str, list[BegunAttempt]] = OrderedDict()
+        """The streams of requests that have not ended, by call id."""
 
     def __len__(self) -> int:
         """Returns how many requests wait."""
@@ -93,13 +116,17 @@ class AttemptJoin:
 
     def failed(self, item: ReportedAttempt) -> None:
         """Adds a failed attempt; its request may continue."""
+        # It comes again, as a failure of the outer call.
+        if item.is_inner:
+            return
         ended: list[_Request] = []
         with self._lock:
-            if self._is_known(item):
+            if self._is_known(item) or self._has_ended(item):
                 return
+            item = self._as_begun(item)
             request = self._find(item, _Request.is_described_by)
             if request is not None:
-                request.attempts.pop()
+                item = _with_provider(item, request.attempts.pop())
             else:
                 request = self._find(item, _Request.is_continued_by) or _Request()
             request.attempts.append(item)
@@ -114,38 +141,40 @@ class AttemptJoin:
         with self._lock:
             if self._is_known(item):
                 return
+            is_part = self._has_ended(item)
             request = self._find(item, _Request.is_continued_by) or _Request()
             self._remove(request)
             request.attempts.append(item)
             # A guardrail may still refuse the response; the row records what the provider did.
-            self._remember(("ended", item.call_id))
-        self._end([request])
+            self._note_end(item)
+        self._emit(entry_of(request.attempts, is_part=is_part))
 
     def refused(self, item: ReportedAttempt) -> None:
         """Ends a request that has finally failed, as the proxy told its client.
 
-        Its last attempt is usually known; `item` replaces it when there was none, for example because every deployment
+        Its attempts are usually known; `item` stands for them when there was none, for example because every deployment
         cools down.
         """
         with self._lock:
             request = next(iter(self._by_id.get(item.call_id, ())), None)
             if request is not None:
                 self._remove(request)
-            elif ("ended", item.call_id) in self._seen:
+            elif self._has_ended(item):
                 return
-            self._remember(("ended", item.call_id))
-        if request is not None:
-            self._emit(entry_of(request.attempts, status=item.status))
-        else:
-            self._emit(entry_of([msgspec.structs.replace(item, called_no_provider=True)]))
+            self._note_end(item)
+        self._emit(entry_of(request.attempts, refusal=item) if request is not None else entry_of([item]))
 
-    def began(self, call_id: str, trace_id: str) -> None:
+    def began(self, begun: BegunAttempt) -> None:
         """Notes that an attempt has begun: the request that it continues waits for its end, up to `RUNNING_HOLD_S`."""
+        if begun.streamed and begun.position is not None:
+            with self._lock:
+                self._begun.setdefault(begun.call_id, []).append(begun)
+                _forget_oldest(self._begun)
         # Nearly always nothing waits under these ids; checking needs no lock.
-        if call_id not in self._by_id and trace_id not in self._by_id:
+        if begun.call_id not in self._by_id and begun.trace_id not in self._by_id:
             return
         with self._lock:
-            for request in self._by_id.get(call_id, self._by_id.get(trace_id, [])):
+            for request in self._by_id.get(begun.call_id, self._by_id.get(begun.trace_id, [])):
                 request.until = self._clock() + RUNNING_HOLD_S
 
     def expire(self) -> None:
@@ -164,22 +193,40 @@ class AttemptJoin:
         self._end(ended)
 
     def _end(self, requests: list[_Request]) -> None:
+        """Emits requests of whose end nothing is known."""
         for request in requests:
-            self._emit(entry_of(request.attempts))
+            # The proxy always reports the end: whoever ended this request could not be joined with it.
+            self._emit(entry_of(request.attempts, is_part=bool(request.attempts[-1].route)))
 
     def _is_known(self, item: ReportedAttempt) -> bool:
-        """Returns whether LiteLLM reports an event again: some come through both the async and the sync callback."""
+        """Returns whether LiteLLM reports an event again: some come through several callbacks."""
         if item.is_partial:
-            return False
+            return any(request.has(item) for request in self._by_id.get(item.call_id, ()))
         key = (item.call_id, item.started_s, item.status)
         known = key in self._seen
-        self._remember(key)
+        self._seen[key] = None
+        _forget_oldest(self._seen)
         return known
 
-    def _remember(self, key: tuple[object, ...]) -> None:
-        self._seen[key] = None
-        if len(self._seen) > MAX_REMEMBERED_EVENTS:
-            self._seen.popitem(last=False)
+    def _has_ended(self, item: ReportedAttempt) -> bool:
+        """Returns whether the request of the attempt has ended, and is in the log."""
+        return item.started_s < self._ended.get(item.call_id, 0.0)
+
+    def _note_end(self, item: ReportedAttempt) -> None:
+        self._ended[item.call_id] = item.ended_s
+        _forget_oldest(self._ended)
+        self._begun.pop(item.call_id, None)
+
+    def _as_begun(self, item: ReportedAttempt) -> ReportedAttempt:
+        """Returns the attempt under its own name: the first of its call that began and was not reported."""
+        begun = self._begun.get(item.call_id)
+        if not begun or item.position is None or item.is_partial:
+            return item
+        reported = {known.position for request in self._by_id.get(item.call_id, ()) for known in request.attempts}
+        first = next((known for known in begun if known.position not in reported), None)
+        if first is None or first.position is None or first.position >= item.position:
+            return item
+        return item.as_begun(first)
 
     def _find(self, item: ReportedAttempt, matches: Callable[[_Request, ReportedAttempt], bool]) -> _Request | None:
         """Returns the waiting request that the attempt fits best: by call id, else that with the highest position."""
@@ -204,3 +251,15 @@ class AttemptJoin:
                 del self._by_id[name]
         request.names.clear()
         return request
+
+
+def _with_provider(item: ReportedAttempt, partial: ReportedAttempt) -> ReportedAttempt:
+    """Returns the attempt with the provider that its exception named: the payload of an outer call has none."""
+    if item.provider_id != UNKNOWN_PROVIDER:
+        return item
+    return msgspec.structs.replace(item, provider_id=partial.provider_id, model=partial.model)
+
+
+def _forget_oldest(remembered: OrderedDict[_Key, _Value]) -> None:
+    if len(remembered) > MAX_REMEMBERED_EVENTS:
+        remembered.popitem(last=False)
