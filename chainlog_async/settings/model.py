@@ -265,7 +265,7 @@ class Settings(BaseSettings):
     )
     litellm_health_checks: bool = Field(
         default=False,
-        description="Whether LiteLLM's own checks of its deployments are logged, with `health_check` in their metadata.",
+        description="Whether LiteLLM's own checks of its deployments are logged, with `health_check` in metadata.",
     )
     read_timeout_ms: int = Field(
         default=30_000,

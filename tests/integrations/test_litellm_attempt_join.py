@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations._litellm.attempt_join import FAILED_HOLD_S, RETRY_HOLD_S, RUNNING_HOLD_S
 from chainlog_async.integrations._litellm.attempt import ReportedAttempt
+from chainlog_async.integrations._litellm.attempt_join import FAILED_HOLD_S, RETRY_HOLD_S, RUNNING_HOLD_S
 from tests.support.litellm_events import Joined, a_try, recorded
 
 SCENARIOS = {

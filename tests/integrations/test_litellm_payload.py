@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chainlog_async.entry.line import encode_line
-from chainlog_async.integrations._litellm.entry import entry_of
 from chainlog_async.integrations._litellm.attempt import ReportedAttempt
+from chainlog_async.integrations._litellm.entry import entry_of
 from chainlog_async.integrations._litellm.payload import read_event, read_failure
 from tests.support.litellm_events import a_try
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chainlog_async import RequestLogEntry
 from chainlog_async.entry.line import encode_line
-from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.attempt import AttemptPosition, ReportedAttempt
+from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.payload import read_event
 
 

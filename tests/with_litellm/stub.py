@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -35,11 +38,14 @@ class Stub:
         self._server.server_close()
         self._thread.join()
 
-    def deployment(self, group: str, behaviour: str) -> dict[str, object]:
-        """An entry of a Router's model list: `behaviour` is ok, limited, failing or echoing."""
-        base = f"http://127.0.0.1:{self._server.server_port}/{behaviour}"
-        params = {"model": "openai/gpt-4o-mini", "api_base": base, "api_key": "sk-of-the-provider", "max_retries": 0}
+    def deployment(self, group: str, behaviour: str, model: str = "openai/gpt-4o-mini") -> dict[str, object]:
+        """An entry of a Router's model list: `behaviour` is one of those that `_Handler.do_POST` knows."""
+        params = {"model": model, "api_base": self.url(behaviour), "api_key": "sk-of-the-provider", "max_retries": 0}
         return {"model_name": group, "litellm_params": params}
+
+    def url(self, behaviour: str) -> str:
+        """The address under which it behaves like that."""
+        return f"http://127.0.0.1:{self._server.server_port}/{behaviour}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -58,8 +64,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, {"error": {"message": "out of order"}})
         elif behaviour == "echoing":
             self._send(400, {"error": {"message": f"not allowed: {request['messages'][0]['content']}"}})
+        elif behaviour == "unreadable":
+            self._send(200, {"choices": ANSWER})
+        elif behaviour == "cut":
+            self._cut()
+        elif "images" in self.path:
+            self._send(200, {"created": 1, "data": [{"url": "http://localhost/1.png"}]})
         elif request.get("stream"):
-            self._stream()
+            self._stream(endless=behaviour == "endless")
+        elif behaviour == "endless":
+            self._wait_until_left()
         else:
             message = {"role": "assistant", "content": ANSWER}
             self._send(200, _body("chat.completion", message=message, finish_reason="stop") | {"usage": TOKENS})
@@ -76,17 +90,33 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self) -> None:
+    def _cut(self) -> None:
+        """Closes the connection after the head of a stream."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+
+    def _wait_until_left(self) -> None:
+        """Gives no answer until the other side hangs up."""
+        self.rfile.read(1)
+        self.close_connection = True
+
+    def _stream(self, *, endless: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        for word in ANSWER.split():
-            self._event(_body("chat.completion.chunk", delta={"content": word}, finish_reason=None))
-        self._event(_body("chat.completion.chunk", delta={}, finish_reason="stop"))
-        self._event({**_body("chat.completion.chunk"), "choices": [], "usage": TOKENS})
-        self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
+        with suppress(ConnectionError):
+            for word in itertools.cycle(ANSWER.split()) if endless else ANSWER.split():
+                # Faster, it would keep LiteLLM's loop so busy that it does not see its client leave.
+                time.sleep(0.05 if endless else 0)
+                self._event(_body("chat.completion.chunk", delta={"content": word}, finish_reason=None))
+            self._event(_body("chat.completion.chunk", delta={}, finish_reason="stop"))
+            self._event({**_body("chat.completion.chunk"), "choices": [], "usage": TOKENS})
+            self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, body: object) -> None:
         self.wfile.write(f"data: {json.dumps(body)}\n\n".encode())

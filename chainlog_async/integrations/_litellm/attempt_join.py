@@ -6,10 +6,11 @@ LiteLLM identifies neither the request nor its end. What it offers:
   Under the Router each attempt of a request has a higher position than the one before (fallbacks, then retries), so an
   attempt belongs to a waiting request with a lower position, and position (0, 0) starts a new one.
 - A call without the Router has no position. Its attempts have the same call id, as have all attempts under the proxy.
-- A stream that breaks off is reported late, with the position and the provider of the fallback that follows; what it was
-  is only known from its beginning.
-- For Gemini's route and a model of another provider, LiteLLM makes an inner call, with a call id of its own and without a
-  position, but with the trace id of the Router. Its failures are reported for the outer call as well, its success is not.
+- A stream that breaks off is reported late, with the position and the provider of the fallback that follows; what it
+  was is only known from its beginning.
+- For Gemini's route and a model of another provider, LiteLLM makes an inner call, with a call id of its own and without
+  a position, but with the trace id of the Router. Its failures are reported for the outer call as well, its success is
+  not.
 - A success ends its request. The proxy reports when a request has finally failed; otherwise nothing does, and the
   request has failed when no further attempt came for longer than LiteLLM ever sleeps between two.
 """
@@ -33,7 +34,10 @@ FAILED_HOLD_S = 5.0
 """How long a failed attempt waits for the next one when LiteLLM does not sleep between them, in seconds."""
 
 RETRY_HOLD_S = 75.0
-"""How long it waits when LiteLLM may honour a Retry-After header, of which it accepts up to 60 s, in seconds."""
+"""How long it waits when LiteLLM may honour a Retry-After header, of which it accepts up to 60 s, in seconds.
+
+Also how long a request of the proxy waits for its end.
+"""
 
 RUNNING_HOLD_S = 900.0
 """How long it waits for the end of an attempt that has begun, in seconds."""
@@ -74,9 +78,9 @@ class _Request:
     def is_described_by(self, item: ReportedAttempt) -> bool:
         """Returns whether it is the last attempt again, which so far was only known from its exception."""
         last = self.attempts[-1]
-        return (
-            last.is_partial and not item.is_partial and (last.call_id, last.position) == (item.call_id, item.position)
-        )
+        if not last.is_partial or item.is_partial or last.call_id != item.call_id:
+            return False
+        return item.position in (last.position, None)
 
     def has(self, item: ReportedAttempt) -> bool:
         """Returns whether the attempt is one of its attempts: LiteLLM may report one several times."""
@@ -126,14 +130,16 @@ class AttemptJoin:
             item = self._as_begun(item)
             request = self._find(item, _Request.is_described_by)
             if request is not None:
-                item = _with_provider(item, request.attempts.pop())
+                item = _completed(item, request.attempts.pop())
             else:
                 request = self._find(item, _Request.is_continued_by) or _Request()
             request.attempts.append(item)
-            request.until = self._clock() + (RETRY_HOLD_S if item.may_pause else FAILED_HOLD_S)
+            # Under the proxy the end is always reported, though late when it is busy.
+            hold_s = RETRY_HOLD_S if item.may_pause or item.route else FAILED_HOLD_S
+            request.until = self._clock() + hold_s
             self._keep(request, item)
             while len(self._waiting) > self._max_waiting:
-                ended.append(self._remove(next(iter(self._waiting))))
+                ended.append(self._give_up(next(iter(self._waiting))))
         self._end(ended)
 
     def succeeded(self, item: ReportedAttempt) -> None:
@@ -183,13 +189,13 @@ class AttemptJoin:
             return
         now = self._clock()
         with self._lock:
-            ended = [self._remove(request) for request in list(self._waiting) if request.until <= now]
+            ended = [self._give_up(request) for request in list(self._waiting) if request.until <= now]
         self._end(ended)
 
     def flush(self) -> None:
         """Emits every waiting request."""
         with self._lock:
-            ended = [self._remove(request) for request in list(self._waiting)]
+            ended = [self._give_up(request) for request in list(self._waiting)]
         self._end(ended)
 
     def _end(self, requests: list[_Request]) -> None:
@@ -211,6 +217,10 @@ class AttemptJoin:
     def _has_ended(self, item: ReportedAttempt) -> bool:
         """Returns whether the request of the attempt has ended, and is in the log."""
         return item.started_s < self._ended.get(item.call_id, 0.0)
+
+    def _give_up(self, request: _Request) -> _Request:
+        self._note_end(request.attempts[-1])
+        return self._remove(request)
 
     def _note_end(self, item: ReportedAttempt) -> None:
         self._ended[item.call_id] = item.ended_s
@@ -253,8 +263,9 @@ class AttemptJoin:
         return request
 
 
-def _with_provider(item: ReportedAttempt, partial: ReportedAttempt) -> ReportedAttempt:
-    """Returns the attempt with the provider that its exception named: the payload of an outer call has none."""
+def _completed(item: ReportedAttempt, partial: ReportedAttempt) -> ReportedAttempt:
+    """Returns the attempt with what only its exception told: the payload of an outer call has no provider."""
+    item = msgspec.structs.replace(item, position=item.position or partial.position)
     if item.provider_id != UNKNOWN_PROVIDER:
         return item
     return msgspec.structs.replace(item, provider_id=partial.provider_id, model=partial.model)

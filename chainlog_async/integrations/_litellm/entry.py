@@ -10,6 +10,8 @@ from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, At
 from .attempt import ReportedAttempt
 from .request_facts import bounded
 
+_OF_ONE_ATTEMPT = ("call_type", "model_group", "deployment_id")
+
 
 def entry_of(
     attempts: Sequence[ReportedAttempt], *, refusal: ReportedAttempt | None = None, is_part: bool = False
@@ -76,8 +78,8 @@ def _metadata(
     for report in (*([refusal] if refusal else ()), *partial_first):
         merged.update(report.metadata or {})
     own = attempts[-1].metadata or {}
-    merged.pop("deployment_id", None)
-    merged.update({key: own[key] for key in ("call_type", "model_group", "deployment_id") if key in own})
+    merged = {key: value for key, value in merged.items() if key not in _OF_ONE_ATTEMPT}
+    merged.update({key: own[key] for key in _OF_ONE_ATTEMPT if key in own})
     if is_part:
         merged["part"] = True
     return bounded(merged) or None

@@ -13,6 +13,7 @@ from .content_mask import without_content
 from .request_facts import (
     caller_of,
     chain_of,
+    described_by,
     facts_of_key,
     is_inner_call,
     metadata_of,
@@ -64,7 +65,7 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAtte
     provider = name(payload.get("custom_llm_provider")) or UNKNOWN_PROVIDER
     message = None
     if left or not succeeded:
-        message = _message(payload.get("error_str") or errors.get("error_message"), kwargs)
+        message = _message(payload.get("error_str") or errors.get("error_message"), kwargs, errors.get("error_code"))
     started = seconds(payload.get("startTime")) or time.time()
     streamed = _streamed(payload)
     call_id = name(payload.get("litellm_call_id") or kwargs.get("litellm_call_id"))
@@ -103,15 +104,15 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAtte
 
 def read_failure(request: Mapping[str, object], error: BaseException) -> ReportedAttempt:
     """Returns a failed attempt, from the exception and the arguments of the call."""
-    routing = routing_of(request)
+    routing, described = routing_of(request), described_by(request)
     details = mapping(getattr(request.get("litellm_logging_obj"), "model_call_details", None))
     # The arguments of a call without the Router have another id than LiteLLM's payload.
     call_id = first_name(details.get("litellm_call_id"), request.get("litellm_call_id"))
     provider = name(getattr(error, "llm_provider", None)) or UNKNOWN_PROVIDER
-    message = _message(str(error), request)
+    message = _message(str(error), request, getattr(error, "status_code", None))
     ended = time.time()
     handoff = seconds(details.get("api_call_start_time"))
-    route, position = route_of(routing), position_of(routing)
+    route, position = route_of(described), position_of(routing)
     return ReportedAttempt(
         call_id=call_id,
         trace_id=name(request.get("litellm_trace_id")) or call_id,
@@ -130,9 +131,9 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Reporte
         handoff_s=handoff,
         error_message=message,
         streamed=request.get("stream") is True,
-        caller=caller_of(routing, request.get("user")),
+        caller=caller_of(described, request.get("user")),
         metadata=_request_metadata(
-            request, routing, call_type=first_name(request.get("call_type"), details.get("call_type"))
+            request, described, call_type=first_name(request.get("call_type"), details.get("call_type"))
         ),
     )
 
@@ -140,13 +141,13 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Reporte
 def read_refusal(request: Mapping[str, object], error: BaseException, key: object) -> ReportedAttempt:
     """Returns how the proxy ended a request that failed, from the exception, the request and its key."""
     # What the proxy knows about the key counts: a pass-through request is as its client wrote it.
-    routing = {**routing_of(request), **facts_of_key(key)}
+    routing, described = routing_of(request), {**described_by(request), **facts_of_key(key)}
     handoff = _handoff(request)
     provider = (name(getattr(error, "llm_provider", None)) if handoff else "") or UNKNOWN_PROVIDER
-    message = _message(str(error), request)
+    message = _message(str(error), request, getattr(error, "status_code", None))
     ended = time.time()
     call_id = name(request.get("litellm_call_id"))
-    route = route_of(routing)
+    route = route_of(described)
     return ReportedAttempt(
         call_id=call_id,
         trace_id=name(request.get("litellm_trace_id")) or call_id,
@@ -165,8 +166,8 @@ def read_refusal(request: Mapping[str, object], error: BaseException, key: objec
         handoff_s=handoff,
         error_message=message,
         streamed=request.get("stream") is True,
-        caller=caller_of(routing, request.get("user")),
-        metadata=_request_metadata(request, routing, call_type=request.get("call_type")),
+        caller=caller_of(described, request.get("user")),
+        metadata=_request_metadata(request, described, call_type=request.get("call_type")),
     )
 
 
@@ -223,9 +224,12 @@ def _cost(payload: Mapping[str, object], *, is_unpriced: bool) -> float | None:
     return None if is_unpriced and not known else known
 
 
-def _message(text: object, kwargs: Mapping[str, object]) -> str | None:
+def _message(text: object, kwargs: Mapping[str, object], code: object) -> str | None:
     if not isinstance(text, str) or not text:
         return None
+    # Such an error quotes the whole answer.
+    if str(code).startswith("2"):
+        return "the provider answered what LiteLLM cannot read"
     texts = (kwargs.get("messages"), kwargs.get("input"), kwargs.get("prompt"))
     return without_content(text.encode("utf-8", "replace").decode(), texts)
 
@@ -252,9 +256,7 @@ def _cached_tokens(usage: Mapping[str, object]) -> int | None:
     return None if cached is None else whole(cached)
 
 
-def _metadata(
-    payload: Mapping[str, object], routing: Mapping[str, object], *, untouched: bool
-) -> Mapping[str, object]:
+def _metadata(payload: Mapping[str, object], routing: Mapping[str, object], *, untouched: bool) -> Mapping[str, object]:
     return metadata_of(
         mapping(payload.get("metadata")),
         names={
@@ -271,20 +273,19 @@ def _metadata(
 
 
 def _request_metadata(
-    request: Mapping[str, object], routing: Mapping[str, object], *, call_type: object
+    request: Mapping[str, object], described: Mapping[str, object], *, call_type: object
 ) -> Mapping[str, object]:
     """Returns what the arguments of a call tell, as far as they have it."""
     return metadata_of(
-        routing,
+        described,
         names={
             "call_type": call_type,
-            "model_group": routing.get("model_group"),
-            "deployment_id": mapping(routing.get("model_info")).get("id"),
+            "model_group": described.get("model_group"),
+            "deployment_id": mapping(described.get("model_info")).get("id"),
             "trace_id": first_name(
-                routing.get("session_id"), routing.get("trace_id"), request.get("litellm_trace_id")
+                described.get("session_id"), described.get("trace_id"), request.get("litellm_trace_id")
             ),
         },
         end_user=request.get("user"),
-        tags=routing.get("tags"),
+        tags=described.get("tags"),
     )
-

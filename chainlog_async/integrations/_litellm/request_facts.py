@@ -13,6 +13,9 @@ from .values import first_name, mapping, name, whole
 MASTER_USER = "default_user_id"
 """The user of the proxy's master key; less specific than the end user that the client named."""
 
+UNREAD_CALL_TYPE = "pass_through_endpoint"
+"""The call type of a request that LiteLLM passes on unread."""
+
 HEALTH_CHECK_KEY = "litellm-internal-health-check"
 """The alias of the key with which LiteLLM checks its deployments."""
 
@@ -48,6 +51,11 @@ def routing_of(params: Mapping[str, object]) -> Mapping[str, object]:
     return metadata
 
 
+def described_by(request: Mapping[str, object]) -> dict[str, object]:
+    """Returns all metadata of a call's arguments: who asked may be in either place."""
+    return {**mapping(request.get("metadata")), **mapping(request.get("litellm_metadata"))}
+
+
 def facts_of_key(key: object) -> dict[str, object]:
     """Returns what the proxy knows about the key of a request, under the names that its metadata has."""
     known = {field: getattr(key, attribute, None) for field, attribute in _KEY_FIELDS.items()}
@@ -77,7 +85,7 @@ def is_health_check(described: Mapping[str, object]) -> bool:
 
 
 def chain_of(routing: Mapping[str, object], payload: Mapping[str, object], route: str) -> str:
-    """Returns the client's own name for the chain, else the requested model group, the model, or the path."""
+    """Returns the client's own name for the chain, else the requested model group, the model, or the proxy's path."""
     translated = _TRANSLATED_ROUTE.search(route)
     model = name(payload.get("model"))
     chain = first_name(
@@ -89,7 +97,7 @@ def chain_of(routing: Mapping[str, object], payload: Mapping[str, object], route
         translated[1] if translated else "",
         # LiteLLM's word for a pass-through request that names no model.
         "" if model == "unknown" else model,
-        route,
+        route if payload.get("call_type") == UNREAD_CALL_TYPE else "",
     )
     return chain or "default"
 
