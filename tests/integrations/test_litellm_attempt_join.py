@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chainlog_async.integrations._litellm.attempt import ReportedAttempt
 from chainlog_async.integrations._litellm.attempt_join import FAILED_HOLD_S, RETRY_HOLD_S, RUNNING_HOLD_S
-from tests.support.litellm_events import Joined, a_try, recorded
+from tests.support.litellm_events import Joined, a_begun, a_try, recorded
 
 SCENARIOS = {
     "primary ok": ("openai", 200, 1, None),
@@ -121,8 +121,8 @@ def test_the_proxys_word_ends_a_request_at_once() -> None:
     joined = Joined()
     joined.take(a_try("a", status=500))
     joined.window.refused(a_try("a", None, status=503, is_partial=True))
-    joined.window.refused(a_try("cooling", None, status=429, is_partial=True))
-    joined.window.refused(a_try("cooling", None, status=429, is_partial=True))
+    for _ in range(2):
+        joined.window.refused(a_try("cooling", None, status=429, is_partial=True, called_no_provider=True))
     rows = [(entry.request_id, entry.http_status, entry.attempts) for entry in joined.entries]
     assert rows == [("a", 503, 1), ("cooling", 429, 0)]
     assert len(joined.window) == 0
@@ -134,6 +134,162 @@ def test_an_answer_that_a_guardrail_refuses_is_one_row() -> None:
     joined.take(a_try("a"))
     joined.window.refused(a_try("a", None, status=400, is_partial=True))
     assert [entry.http_status for entry in joined.entries] == [200]
+
+
+def _trail(joined: Joined) -> list[list[tuple[str, int | None]]]:
+    return [
+        [(attempt.provider_id, attempt.http_status) for attempt in entry.attempt_trail or ()]
+        for entry in joined.entries
+    ]
+
+
+@pytest.mark.parametrize("fallback_begins_first", [False, True])
+def test_a_stream_that_breaks_off_is_reported_as_its_fallback(fallback_begins_first: bool) -> None:
+    """LiteLLM reports it with the fallback's position and provider, and perhaps after the fallback began."""
+    joined = Joined()
+    joined.window.began(a_begun("a", provider_id="groq"))
+    late = a_try("a", (1, 0), status=500, answered=False, provider_id="openai", model="gpt")
+    if not fallback_begins_first:
+        joined.take(late)
+    joined.window.began(a_begun("a", (1, 0), provider_id="openai", model="gpt"))
+    if fallback_begins_first:
+        joined.take(late)
+    joined.take(a_try("a", (1, 0), provider_id="openai", model="gpt", started_s=1_700_000_000.1))
+    assert [(entry.http_status, entry.attempts) for entry in joined.entries] == [(200, 2)]
+    assert _trail(joined) == [[("groq", None), ("openai", 200)]]
+    assert len(joined.window) == 0
+
+
+def test_a_fallback_that_fails_keeps_its_own_provider() -> None:
+    """A try that began after one that was reported is not taken for it."""
+    joined = Joined()
+    joined.window.began(a_begun("a", provider_id="groq"))
+    joined.take(a_try("a", status=429, is_partial=True, provider_id="groq"))
+    joined.window.began(a_begun("a", (1, 0), provider_id="openai"))
+    joined.take(a_try("a", (1, 0), status=500, provider_id="openai"))
+    joined.window.refused(a_try("a", None, status=429, is_partial=True, ended_s=1_700_000_009.0))
+    assert _trail(joined) == [[("groq", 429), ("openai", 500)]]
+
+
+def test_what_is_reported_for_an_outer_and_an_inner_call_is_one_try() -> None:
+    """LiteLLM's routes that translate requests report each failed try twice, before and after its payload."""
+    joined = Joined()
+    for hop in range(2):
+        for _ in range(2):
+            joined.take(a_try("a", (hop, 0), status=429, is_partial=True))
+        joined.take(a_try("a", (hop, 0), status=429, started_s=1_700_000_000.0 + hop))
+        joined.take(a_try("a", (hop, 0), status=429, is_partial=True))
+    joined.window.refused(a_try("a", None, status=429, is_partial=True, ended_s=1_700_000_009.0))
+    joined.take(a_try("a", (1, 0), status=429, is_partial=True))
+    assert [(entry.http_status, entry.attempts) for entry in joined.entries] == [(429, 2)]
+    assert len(joined.window) == 0
+
+
+def test_without_the_router_the_same_try_is_known_by_when_it_was_handed_over() -> None:
+    """Two reports of one try are one; the SDK's own fallback, which keeps the call id, is another."""
+    joined = Joined()
+    for handoff_s in (1.0, 1.0, 2.0):
+        joined.take(a_try("a", None, status=429, is_partial=True, handoff_s=handoff_s))
+    joined.window.flush()
+    assert [entry.attempts for entry in joined.entries] == [2]
+
+
+def test_an_inner_call_belongs_to_the_request_that_it_translates() -> None:
+    """Its success ends the request with that trace id and path; its failures come again for the outer call."""
+    route = "/v1beta/models/first:generateContent"
+    inner = {"route": route, "is_inner": True, "trace_id": "of the router"}
+    joined = Joined()
+    joined.take(a_try("inner-1", None, status=429, **inner))
+    joined.take(a_try("a", status=429, is_partial=True, trace_id="of the router", route=route, provider_id="groq"))
+    joined.take(a_try("a", None, status=429, trace_id="another", route=route, provider_id="litellm", model="first"))
+    joined.take(a_try("inner-2", None, provider_id="openai", **inner))
+    joined.take(a_try("inner-3", None, provider_id="openai", **inner))
+    rows = [(entry.request_id, entry.http_status, entry.attempts) for entry in joined.entries]
+    assert rows == [("a", 200, 2), ("inner-3", 200, 1)]
+    assert _trail(joined) == [[("groq", 429), ("openai", 200)], []]
+    assert len(joined.window) == 0
+
+
+def test_a_request_of_the_proxy_whose_end_is_not_reported_is_marked_as_a_part() -> None:
+    """The proxy always reports the end, so what has none is a part; a request of the SDK's has simply failed."""
+    joined = Joined()
+    joined.take(a_try("a", status=429, route="/v1/chat/completions", metadata={"team": "ours"}))
+    joined.take(a_try("b", status=429, trace_id="b", metadata={"team": "ours"}))
+    joined.expire_at(RETRY_HOLD_S)
+    parts = {entry.request_id: (entry.metadata or {}).get("part", False) for entry in joined.entries}
+    assert parts == {"a": True, "b": False}
+    joined.take(a_try("a", (1, 0)))
+    assert (joined.entries[-1].metadata or {})["part"] is True
+
+
+def test_a_late_word_of_the_proxy_makes_no_second_row() -> None:
+    """A refusal that comes after its request was given up is not logged again."""
+    joined = Joined()
+    joined.take(a_try("a", status=429, route="/v1/chat/completions"))
+    joined.expire_at(RETRY_HOLD_S)
+    joined.window.refused(a_try("a", None, status=429, is_partial=True))
+    assert len(joined.entries) == 1
+
+
+def test_a_client_may_use_an_id_again() -> None:
+    """A request with the id of an earlier one is a row of its own, whatever became of either."""
+    joined = Joined()
+    for number in range(3):
+        joined.window.refused(a_try("a", None, status=429, started_s=1e9 + 10 * number, ended_s=1e9 + 10 * number + 1))
+    joined.take(a_try("a", started_s=2e9, ended_s=2e9 + 1))
+    assert [(entry.http_status, entry.metadata) for entry in joined.entries] == [(429, None)] * 3 + [(200, None)]
+
+
+def test_a_failed_request_lasts_until_its_client_has_the_answer() -> None:
+    """From the first try, or from when the proxy took the request in, to the proxy's answer."""
+    joined = Joined()
+    joined.take(a_try("a", status=429, started_s=1_700_000_001.0, ended_s=1_700_000_002.0))
+    joined.window.refused(
+        a_try("a", None, status=503, is_partial=True, started_s=1_700_000_000.5, ended_s=1_700_000_004.0)
+    )
+    (entry,) = joined.entries
+    assert (entry.latency_ms, entry.timestamp) == (3500, 1_700_000_004_000)
+    assert _trail(joined) == [[("groq", 429)]]
+
+
+def test_a_failed_request_has_the_metadata_of_all_its_reports() -> None:
+    """Only the first try's report is full: who asked is from there, where it was asked from the last one."""
+    full = {"team": "ours", "tags": ["blue"], "trace_id": "t", "model_group": "first", "deployment_id": "1"}
+    joined = Joined()
+    joined.take(a_try("a", status=429, metadata=full, streamed=True))
+    partial = {"team": "theirs", "model_group": "second", "call_type": "acompletion"}
+    joined.take(a_try("a", (1, 0), status=500, is_partial=True, metadata=partial, streamed=False))
+    joined.window.refused(
+        a_try("a", None, status=500, is_partial=True, metadata={"user": "me", "trace_id": "other"}, ended_s=1.7e9 + 9)
+    )
+    (entry,) = joined.entries
+    assert entry.streamed is True
+    assert entry.metadata == {
+        "team": "ours",
+        "tags": ["blue"],
+        "trace_id": "t",
+        "user": "me",
+        "model_group": "second",
+        "call_type": "acompletion",
+    }
+
+
+def test_a_cached_answer_after_a_failure_is_no_attempt() -> None:
+    """The failed try counts, and the answer of the cache does not."""
+    joined = Joined()
+    joined.take(a_try("a", status=429, provider_id="groq"))
+    joined.take(a_try("b", (1, 0), provider_id="openai", called_no_provider=True, is_cached=True, cost_usd=0.0))
+    (entry,) = joined.entries
+    assert (entry.provider_id, entry.http_status, entry.attempts, entry.cost_usd) == ("openai", 200, 1, 0.0)
+    assert _trail(joined) == [[("groq", 429)]]
+
+
+def test_the_unknown_cost_of_an_answer_is_not_that_of_the_tries_before() -> None:
+    """What failed cost nothing; what the answer cost is not known, so that of the request is not."""
+    joined = Joined()
+    joined.take(a_try("a", status=429, cost_usd=0.0))
+    joined.take(a_try("b", (1, 0), cost_usd=None))
+    assert joined.entries[0].cost_usd is None
 
 
 @pytest.mark.parametrize(("may_pause", "hold_s"), [(False, FAILED_HOLD_S), (True, RETRY_HOLD_S)])
@@ -152,12 +308,12 @@ def test_a_try_that_runs_long_is_waited_for() -> None:
     """Once the next try has begun, its request waits for the end of it, but not for ever."""
     joined = Joined()
     joined.take(a_try("a", status=429))
-    joined.window.began("b", "trace")
+    joined.window.began(a_begun("b", (1, 0)))
     joined.expire_at(RUNNING_HOLD_S - 1)
     joined.take(a_try("b", (1, 0)))
     assert [(entry.http_status, entry.attempts) for entry in joined.entries] == [(200, 2)]
     joined.take(a_try("c", status=429))
-    joined.window.began("c", "trace")
+    joined.window.began(a_begun("c"))
     joined.expire_at(2 * RUNNING_HOLD_S)
     assert len(joined.entries) == 2
 

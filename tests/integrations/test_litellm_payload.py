@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chainlog_async.entry.line import encode_line
 from chainlog_async.integrations._litellm.attempt import ReportedAttempt
 from chainlog_async.integrations._litellm.entry import entry_of
-from chainlog_async.integrations._litellm.payload import read_event, read_failure
+from chainlog_async.integrations._litellm.payload import read_begun, read_event, read_failure, read_refusal
 from tests.support.litellm_events import a_try
 
 JSON = st.recursive(
@@ -206,6 +206,137 @@ def test_a_code_that_is_no_status_is_a_500(code: object, status: int) -> None:
     assert failed.status == status
 
 
+REFUSED = "litellm_no_upstream_llm_call"
+
+
+@pytest.mark.parametrize(
+    ("word", "provider", "attempts", "sent"),
+    [
+        ({REFUSED: True}, "litellm", 0, None),
+        ({REFUSED: True, "api_call_start_time": 1.5, "response_headers": {"a": "b"}}, "openai", 1, [200]),
+        ({REFUSED: True, "api_call_start_time": 1.5}, "openai", 1, [499]),
+        ({"api_call_start_time": 1.5}, "openai", 1, None),
+    ],
+)
+def test_whether_a_provider_was_asked_is_litellms_own_word(
+    word: dict[str, object], provider: str, attempts: int, sent: list[int] | None
+) -> None:
+    """Whatever the error is called: a refusal before the provider is no try; after it, it is none of its failures."""
+    payload = {
+        "startTime": 1.0,
+        "custom_llm_provider": "openai",
+        "model": "openai/gpt",
+        "model_group": "ours",
+        "response_cost": 0.0,
+        "error_information": {"error_class": "AnyError", "error_code": "418"},
+    }
+    failed = read_event({"standard_logging_object": payload, **word}, succeeded=False)
+    assert failed is not None
+    entry = entry_of([failed])
+    assert (entry.provider_id, entry.attempts, entry.http_status) == (provider, attempts, 418)
+    assert entry.model == ("gpt" if attempts else "ours")
+    trail = entry.attempt_trail
+    assert sent == (None if trail is None else [attempt.http_status for attempt in trail])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"response_cost": 0.0, "response_cost_failure_debug_info": {"error_str": "no price"}},
+        {"response_cost": 0.0, "zero_cost_diagnostic": {"reason": "missing_pricing_key"}},
+    ],
+)
+def test_a_price_that_litellm_does_not_know_is_not_zero(payload: dict[str, object]) -> None:
+    """LiteLLM reports 0 where it has no price; a price of 0 stays one."""
+    assert _event(**payload).cost_usd is None
+    assert _event(response_cost=0.0).cost_usd == 0.0
+
+
+def test_a_client_that_left_is_499() -> None:
+    """A success that LiteLLM reports with its own 499 is one, and the provider's 200 stays."""
+    errors = {"error_code": "499", "error_class": "ClientDisconnected"}
+    left = _event(error_information=errors, error_str="Client disconnected the request", completion_tokens=4)
+    entry = entry_of([left])
+    assert (entry.http_status, entry.error_message) == (499, "Client disconnected the request")
+    assert entry.attempt_trail is not None
+    assert [(attempt.http_status, attempt.error_message) for attempt in entry.attempt_trail] == [(200, None)]
+
+
+def test_an_answer_of_the_cache_is_no_attempt() -> None:
+    """Its tokens are cached and cost nothing, whatever LiteLLM says of the price."""
+    entry = entry_of([_event(cache_hit=True, prompt_tokens=7, completion_tokens=5, response_cost=None)])
+    assert (entry.attempts, entry.cost_usd, entry.prompt_tokens, entry.cached_tokens) == (0, 0.0, 7, 7)
+    assert (entry.http_status, entry.attempt_trail) == (200, None)
+
+
+def test_who_has_a_key_is_in_the_metadata() -> None:
+    """User, team, organization and end user have their place besides the alias; ids where there is no alias."""
+    key = {
+        "user_api_key_alias": "key",
+        "user_api_key_user_id": "me",
+        "user_api_key_team_id": "team-1",
+        "user_api_key_org_alias": "organization",
+        "user_api_key_org_id": "org-1",
+        "user_api_key_end_user_id": "you",
+    }
+    item = _event(metadata=key)
+    assert item.caller == "key"
+    assert item.metadata == {"user": "me", "team": "team-1", "organization": "organization", "end_user": "you"}
+    assert not _event(metadata={"user_api_key_user_id": "default_user_id"}).metadata
+
+
+def test_a_health_check_is_litellms_own_word_and_not_a_clients() -> None:
+    """The alias of the key says so, unless a client of the proxy has one of that name; a tag says nothing."""
+    alias = {"user_api_key_alias": "litellm-internal-health-check"}
+    assert (_event(metadata=alias).metadata or {})["health_check"] is True
+    assert "health_check" not in (_event(metadata={**alias, "user_api_key_request_route": "/v1/x"}).metadata or {})
+    assert not (_event(request_tags=["litellm-internal-health-check"]).metadata or {}).get("health_check")
+    failed = read_failure({"model": "m", "litellm_call_id": "1", "litellm_metadata": alias}, ValueError("x"))
+    assert (failed.metadata or {})["health_check"] is True
+
+
+class _Key:
+    key_alias = "ours"
+    team_alias = "the team"
+    request_route = "/own"
+
+
+def test_a_pass_through_request_is_its_keys_and_not_what_it_claims() -> None:
+    """Its data is what the client wrote: who asked is what the proxy knows of the key."""
+    request = {
+        "call_type": "pass_through_endpoint",
+        "litellm_call_id": "1",
+        "start_time": 5.0,
+        "first_api_call_start_time": 6.0,
+        "metadata": {"user_api_key_alias": "somebody else"},
+    }
+    error = type("HTTPException", (Exception,), {"status_code": 503})("x")
+    entry = entry_of([read_refusal(request, error, _Key())])
+    assert (entry.caller, entry.chain_name, entry.attempts) == ("ours", "/own", 1)
+    assert (entry.http_status, (entry.metadata or {})["team"]) == (503, "the team")
+    assert entry_of([read_refusal({"litellm_call_id": "1"}, error, None)]).attempts == 0
+
+
+def test_an_answer_that_litellm_cannot_read_is_not_quoted() -> None:
+    """Such an error has the provider's 200 and the whole answer in its message."""
+    error = type("APIError", (Exception,), {"status_code": 200, "llm_provider": "openai"})("{'content': 'secret'}")
+    item = read_failure({"model": "openai/m", "litellm_call_id": "1"}, error)
+    assert (item.status, item.error_message) == (500, "the provider answered what LiteLLM cannot read")
+    payload = {"startTime": 1.0, "error_str": "secret", "error_information": {"error_code": "200"}}
+    event = read_event({"standard_logging_object": payload}, succeeded=False)
+    assert event is not None
+    assert (event.status, event.error_message) == (500, item.error_message)
+
+
+def test_a_refusal_of_the_proxy_begins_no_attempt() -> None:
+    """LiteLLM reports one like the beginning of a call, with a mark."""
+    kwargs = {"litellm_call_id": "1", "litellm_trace_id": "t", "custom_llm_provider": "groq", "stream": True}
+    begun = read_begun("groq/m", kwargs)
+    assert begun is not None
+    assert (begun.call_id, begun.trace_id, begun.provider_id, begun.model) == ("1", "t", "groq", "m")
+    assert read_begun("m", {**kwargs, REFUSED: True}) is None
+
+
 def test_large_metadata_is_left_out_not_the_row() -> None:
     """Tags that would make the metadata too large to store cost the tags, and not the row."""
     item = _event(request_tags=["t" * 200] * 100, call_type="acompletion")
@@ -222,6 +353,9 @@ def test_whatever_litellm_sends_can_be_stored(payload: dict[str, object], metada
     assert item is not None
     encode_line(entry_of([item]))
     encode_line(entry_of([msgspec.structs.replace(item, status=500), item]))
+    request = {**payload, "metadata": metadata, "litellm_metadata": payload.get("metadata")}
+    encode_line(entry_of([read_failure(request, ValueError("x")), read_refusal(request, ValueError("x"), metadata)]))
+    read_begun(payload.get("model"), {**payload, "litellm_params": {"metadata": metadata}})
 
 
 def test_without_a_payload_there_is_no_try() -> None:

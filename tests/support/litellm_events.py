@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chainlog_async import RequestLogEntry
 from chainlog_async.entry.line import encode_line
-from chainlog_async.integrations._litellm.attempt import AttemptPosition, ReportedAttempt
+from chainlog_async.integrations._litellm.attempt import LEFT_STATUS, AttemptPosition, BegunAttempt, ReportedAttempt
 from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.payload import read_event
 
@@ -49,6 +49,20 @@ def a_try(call_id: str, position: AttemptPosition | None = (0, 0), **values: obj
     return ReportedAttempt(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same
 
 
+def a_begun(call_id: str, position: AttemptPosition | None = (0, 0), **values: object) -> BegunAttempt:
+    """The beginning of such a try."""
+    fields = {
+        "call_id": call_id,
+        "trace_id": "trace",
+        "position": position,
+        "provider_id": "groq",
+        "model": "m",
+        "streamed": True,
+        **values,
+    }
+    return BegunAttempt(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same
+
+
 class Joined:
     """A window with a clock that stands still, and the entries that came out; each can be stored."""
 
@@ -68,4 +82,4 @@ class Joined:
 
     def take(self, item: ReportedAttempt) -> None:
         """A callback for the try."""
-        (self.window.succeeded if item.status == 200 else self.window.failed)(item)
+        (self.window.succeeded if item.status in {200, LEFT_STATUS} else self.window.failed)(item)
