@@ -63,6 +63,18 @@ def test_nothing_is_opened_without_an_entry(make_settings: MakeSettings) -> None
     assert not make_settings().db_path.exists()
 
 
+def test_only_what_the_settings_want_is_logged(make_settings: MakeSettings) -> None:
+    """Entries that `accepts` refuses are left out, the early ones too."""
+    settings = make_settings()
+    log = BackgroundLog(lambda: settings, accepts=lambda given, entry: given is settings and entry.chain_name == "kept")
+    for _ in range(2):
+        log.log(make_entry(chain_name="kept"))
+        log.log(make_entry(chain_name="left out"))
+        _until(lambda: log._chainlog is not None)
+    log.close()
+    assert _rows(settings.db_path) == 2
+
+
 def test_a_log_that_cannot_be_opened_is_tried_again(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,9 +20,12 @@ from .support import Logged
 
 
 @pytest.fixture
-def logged(make_settings: Callable[..., Settings]) -> Iterator[Logged]:
-    """A handler in LiteLLM's shared list of callbacks, and the rows that it has written."""
-    settings = make_settings()
+def logged(make_settings: Callable[..., Settings], request: pytest.FixtureRequest) -> Iterator[Logged]:
+    """A handler in LiteLLM's shared list of callbacks, and the rows that it has written.
+
+    Its parameter, if the test gives one, is a mapping of settings.
+    """
+    settings = make_settings(**getattr(request, "param", {}))
     handler = ChainlogHandler(lambda: settings)
     litellm.callbacks = [handler]
     yield Logged(handler, settings.db_path)

@@ -326,9 +326,9 @@ def test_an_answer_from_the_cache_is_no_attempt_and_costs_nothing(client: Client
 def test_an_answer_that_litellm_cannot_read_is_a_failure_and_is_not_kept(client: Client) -> None:
     """What a provider sent with a 200 is no success when LiteLLM cannot read it, and none of it is in the row."""
     asked = client.ask("/v1/responses", {"model": "unreadable", "input": MESSAGES[0]["content"]})
-    print(asked)
     assert asked.status >= 400
     assert (asked.row["http_status"], asked.row["attempts"]) == (asked.status, 1)
+    assert asked.row["error_message"] == "the provider answered what LiteLLM cannot read"
 
 
 def test_litellms_own_checks_are_not_logged(client: Client) -> None:

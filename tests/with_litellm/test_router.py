@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import litellm
@@ -23,8 +24,9 @@ def _router(stub: Stub, *, retries: int = 0) -> Router:
             stub.deployment("third", "ok"),
             stub.deployment("hopeless", "limited"),
             stub.deployment("echo", "echoing"),
+            stub.deployment("cut", "cut", "groq/llama-3.1-8b-instant"),
         ],
-        fallbacks=[{"first": ["second", "third"]}, {"hopeless": ["second"]}],
+        fallbacks=[{"first": ["second", "third"]}, {"hopeless": ["second"]}, {"cut": ["third"]}],
         num_retries=retries,
         disable_cooldowns=True,
     )
@@ -50,6 +52,19 @@ async def test_a_stream_that_falls_over_is_one_row(stub: Stub, logged: Logged) -
     assert (row["http_status"], row["attempts"], row["streamed"]) == (200, 3, 1)
     assert row["total_tokens"] == 12
     assert ANSWER.split()[0] not in str(row)
+
+
+async def test_a_stream_that_ends_after_its_headers_falls_over(stub: Stub, logged: Logged) -> None:
+    """LiteLLM reports the broken stream as if it were the fallback; it is a try of the provider that hung up."""
+    stream = await _router(stub).acompletion("cut", messages=MESSAGES, stream=True)
+    assert [item async for item in stream]
+    (row,) = await logged.rows(answered=1)
+    assert (row["chain_name"], row["provider_id"], row["attempts"]) == ("cut", "openai", 2)
+    trail = json.loads(str(row["attempt_trail"]))
+    assert [(attempt["provider_id"], attempt.get("http_status")) for attempt in trail] == [
+        ("groq", None),
+        ("openai", 200),
+    ]
 
 
 async def test_a_request_without_an_answer_is_one_failed_row(stub: Stub, logged: Logged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
 from benchmarks.harness.common import environment
 
+from .stub import Stub
 from .support import MESSAGES, Logged, only_litellm_may_warn, rows_of
 
 pytestmark = only_litellm_may_warn
@@ -83,6 +85,45 @@ async def test_other_kinds_of_calls_are_rows(logged: Logged) -> None:
     await litellm.atext_completion(model="gpt-3.5-turbo-instruct", prompt=MESSAGES[0]["content"], mock_response="x")
     rows = await logged.rows(answered=2)
     assert sorted(str(row["model"]) for row in rows) == ["gpt-3.5-turbo-instruct", "text-embedding-3-small"]
+
+
+@pytest.mark.parametrize(
+    ("logged", "statuses"), [({}, [200]), ({"litellm_health_checks": True}, [200, 200, 429])], indirect=["logged"]
+)
+async def test_litellms_own_checks_are_logged_if_the_settings_say_so(
+    stub: Stub, logged: Logged, statuses: list[int]
+) -> None:
+    """A check, healthy or not, is a row with a mark when it is asked for, and none otherwise."""
+    for behaviour in ("ok", "limited"):
+        parameters = stub.deployment("any", behaviour)["litellm_params"]
+        assert isinstance(parameters, dict)
+        await litellm.ahealth_check({**parameters, "messages": MESSAGES}, mode="chat")
+    await litellm.acompletion("gpt-4o-mini", messages=MESSAGES, mock_response="x")
+    rows = await logged.rows(answered=statuses.count(200))
+    assert sorted(row["http_status"] for row in rows) == statuses  # type: ignore[type-var]  # they are all whole numbers
+    checks = [row for row in rows if row["caller"] == "litellm-internal-health-check"]
+    assert [json.loads(str(row["metadata"]))["health_check"] for row in checks] == [True] * (len(statuses) - 1)
+
+
+@pytest.mark.parametrize("correlates", [False, True])
+async def test_the_id_of_a_session_is_kept(logged: Logged, correlates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteLLM gives it as the trace id, or, with its `request_correlation_in_logs`, as the session id."""
+    monkeypatch.setattr(litellm, "request_correlation_in_logs", correlates)
+    await litellm.acompletion("gpt-4o-mini", messages=MESSAGES, mock_response="x", metadata={"session_id": "session-1"})
+    (row,) = await logged.rows(answered=1)
+    kept = json.loads(str(row["metadata"]))
+    assert kept["session_id" if correlates else "trace_id"] == "session-1"
+
+
+async def test_an_answer_of_the_cache_is_no_attempt(logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the SDK as with the proxy: LiteLLM answers itself, which costs nothing."""
+    monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
+    for _ in range(2):
+        await litellm.acompletion("gpt-4o-mini", messages=MESSAGES, mock_response="x", caching=True)
+        await GLOBAL_LOGGING_WORKER.flush()
+    asked, cached = await logged.rows(answered=2)
+    assert (asked["attempts"], cached["attempts"]) == (1, 0)
+    assert (cached["cost_usd"], cached["cached_tokens"]) == (0.0, cached["prompt_tokens"])
 
 
 def test_calls_without_an_event_loop_and_on_several(logged: Logged) -> None:
