@@ -65,8 +65,10 @@ def test_nothing_is_opened_without_an_entry(make_settings: MakeSettings) -> None
 
 def test_only_what_the_settings_want_is_logged(make_settings: MakeSettings) -> None:
     """Entries that `accepts` refuses are left out, the early ones too."""
-    settings = make_settings()
-    log = BackgroundLog(lambda: settings, accepts=lambda given, entry: given is settings and entry.chain_name == "kept")
+    settings = make_settings(litellm_health_checks=True)
+    log = BackgroundLog(
+        lambda: settings, accepts=lambda given, entry: given.litellm_health_checks and entry.chain_name == "kept"
+    )
     for _ in range(2):
         log.log(make_entry(chain_name="kept"))
         log.log(make_entry(chain_name="left out"))
