@@ -57,7 +57,6 @@ def a_begun(call_id: str, position: AttemptPosition | None = (0, 0), **values: o
         "position": position,
         "provider_id": "groq",
         "model": "m",
-        "streamed": True,
         **values,
     }
     return BegunAttempt(**fields)  # type: ignore[arg-type]  # a test that gives a wrong type fails all the same

@@ -76,11 +76,10 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BegunAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt as LiteLLM began it."""
+    """An attempt as LiteLLM began it; only that of a stream has more than its ids."""
 
     call_id: str
     trace_id: str
-    position: AttemptPosition | None
-    provider_id: str
-    model: str
-    streamed: bool
+    position: AttemptPosition | None = None
+    provider_id: str = UNKNOWN_PROVIDER
+    model: str = "unknown"

@@ -172,7 +172,7 @@ class AttemptJoin:
 
     def began(self, begun: BegunAttempt) -> None:
         """Notes that an attempt has begun: the request that it continues waits for its end, up to `RUNNING_HOLD_S`."""
-        if begun.streamed and begun.position is not None:
+        if begun.position is not None:
             with self._lock:
                 self._begun.setdefault(begun.call_id, []).append(begun)
                 _forget_oldest(self._begun)

@@ -73,6 +73,8 @@ def _metadata(
     attempts: Sequence[ReportedAttempt], refusal: ReportedAttempt | None, *, is_part: bool
 ) -> dict[str, object] | None:
     """Who asked is in every full report, and in part in the others; which deployment was tried, only in its own."""
+    if len(attempts) == 1 and refusal is None and not is_part:
+        return dict(attempts[0].metadata or {}) or None
     partial_first = sorted(attempts, key=lambda item: not item.is_partial)
     merged: dict[str, object] = {}
     for report in (*([refusal] if refusal else ()), *partial_first):

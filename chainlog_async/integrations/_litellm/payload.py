@@ -175,14 +175,16 @@ def read_begun(model: object, kwargs: Mapping[str, object]) -> BegunAttempt | No
     """Returns the attempt that LiteLLM begins; None when the proxy only reports a refusal."""
     if kwargs.get(_REFUSED):
         return None
+    call_id, trace_id = name(kwargs.get("litellm_call_id")), name(kwargs.get("litellm_trace_id"))
+    if kwargs.get("stream") is not True:
+        return BegunAttempt(call_id=call_id, trace_id=trace_id)
     provider = name(kwargs.get("custom_llm_provider")) or UNKNOWN_PROVIDER
     return BegunAttempt(
-        call_id=name(kwargs.get("litellm_call_id")),
-        trace_id=name(kwargs.get("litellm_trace_id")),
+        call_id=call_id,
+        trace_id=trace_id,
         position=position_of(routing_of(mapping(kwargs.get("litellm_params")))),
         provider_id=provider,
         model=_model(model, provider),
-        streamed=kwargs.get("stream") is True,
     )
 
 

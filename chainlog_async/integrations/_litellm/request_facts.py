@@ -86,20 +86,20 @@ def is_health_check(described: Mapping[str, object]) -> bool:
 
 def chain_of(routing: Mapping[str, object], payload: Mapping[str, object], route: str) -> str:
     """Returns the client's own name for the chain, else the requested model group, the model, or the proxy's path."""
-    translated = _TRANSLATED_ROUTE.search(route)
-    model = name(payload.get("model"))
     chain = first_name(
         routing.get("chain_name"),
         mapping(routing.get("requester_metadata")).get("chain_name"),
         routing.get("original_model_group"),
         routing.get("model_group"),
         payload.get("model_group"),
-        translated[1] if translated else "",
-        # LiteLLM's word for a pass-through request that names no model.
-        "" if model == "unknown" else model,
-        route if payload.get("call_type") == UNREAD_CALL_TYPE else "",
     )
-    return chain or "default"
+    if chain:
+        return chain
+    translated = _TRANSLATED_ROUTE.search(route)
+    # "unknown" is LiteLLM's word for a pass-through request that names no model.
+    model = payload.get("model") if payload.get("model") != "unknown" else None
+    path = route if payload.get("call_type") == UNREAD_CALL_TYPE else None
+    return first_name(translated[1] if translated else None, model, path) or "default"
 
 
 def caller_of(described: Mapping[str, object], end_user: object) -> str | None:

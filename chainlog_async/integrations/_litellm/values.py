@@ -27,7 +27,10 @@ def name(value: object) -> str:
 
 def first_name(*values: object) -> str:
     """Returns the first of the values that is a name, else ""."""
-    return next((text for text in map(name, values) if text), "")
+    for value in values:
+        if value and (text := name(value)):
+            return text
+    return ""
 
 
 def number(value: object) -> float | None:
