@@ -47,6 +47,24 @@ async def test_the_cards_are_the_services_own_totals(busy: Service, viewer: View
     await expect(card(page, "Dropped entries")).to_have_text("0")
 
 
+async def test_latency_is_of_answers_and_of_failures_when_asked_for(busy: Service, viewer: Viewer) -> None:
+    """The cards and charts show percentiles of answered requests, and those of the others at a click."""
+    page = await loaded(await viewer.open(busy.url))
+    (answered,) = busy.get("v1/latency")["points"]
+    (unanswered,) = busy.get("v1/latency?outcome=unanswered")["points"]
+    for name, point in (("Answered", answered), ("Unanswered", unanswered), ("Answered", answered)):
+        await (
+            page.get_by_role("group", name="Latency of which requests")
+            .get_by_role("button", name=name, exact=True)
+            .click()
+        )
+        percentiles = point["latencyMs"]
+        assert isinstance(percentiles, dict)
+        shown = [f"{round(percentiles[percentile])} ms" for percentile in ("p50", "p95", "p99")]
+        await expect(card(page, "Latency")).to_have_text(shown)
+    assert "outcome" not in page.url
+
+
 async def test_a_chart_can_be_read_as_a_table_of_the_same_numbers(busy: Service, viewer: Viewer) -> None:
     """Grouped by provider, each value of the chart is the service's for that provider and step."""
     page = await loaded(await viewer.open(f"{busy.url}/?by=provider"))

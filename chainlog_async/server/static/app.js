@@ -78,9 +78,9 @@ async function loadFigures(signal, quietly) {
     accounting(ask),
     ask("v1/names"),
     ask("v1/usage", total),
-    ask("v1/latency", total),
+    ask("v1/latency", { ...total, outcome: view.outcome }),
     ask("v1/usage", overTime),
-    ask("v1/latency", overTime),
+    ask("v1/latency", { ...overTime, outcome: view.outcome }),
     ask("v1/providers/health", range),
     keepList ? null : loadRequests({ ...range, ...filters, ...picked(view, REQUEST_FILTERS) }, signal),
   ]);
@@ -147,7 +147,7 @@ function changed(names) {
   showControls(() => load());
   if (only("refresh")) planNext();
   else if (only("live")) tail();
-  else load().then(() => only("by") || tail());
+  else load().then(() => only("by", "outcome") || tail());
 }
 
 onChange(changed);

@@ -37,7 +37,7 @@ function cost(total) {
 function errors(total) {
   const rate = total.requests ? total.errors / total.requests : null;
   const tone = rate > MANY_ERRORS ? "bad" : "";
-  return card("Error rate", rate, share, `${exactCount(total.errors)} with status 400 or above`, tone);
+  return card("Error rate", rate, share, `${exactCount(total.errors)} failed, ${exactCount(total.cancelled)} hung up`, tone);
 }
 
 function refusals(total) {

@@ -2,7 +2,7 @@
 
 import { byId, el, fill, segments, select } from "./dom.js";
 import { asInput, bounds, isMoving, zone } from "./ranges.js";
-import { change, current, DIMENSIONS, GROUPS, isFiltered, RANGES, REFRESH, STATUSES, withoutFilters } from "./state.js";
+import { change, current, DIMENSIONS, GROUPS, isFiltered, OUTCOMES, RANGES, REFRESH, STATUSES, withoutFilters } from "./state.js";
 
 // What the service accepts.
 const MAX_MS = 1_000_000_000_000;
@@ -17,6 +17,15 @@ export function showControls(onRefresh) {
   fill(
     byId("grouping"),
     segments({ idPrefix: "by", options: GROUPS, value: current().by, onchange: (by) => change({ by }) }),
+  );
+  fill(
+    byId("outcomes"),
+    segments({
+      idPrefix: "outcome",
+      options: OUTCOMES,
+      value: current().outcome,
+      onchange: (outcome) => change({ outcome }),
+    }),
   );
   showFilters();
   showRequestFilters();

@@ -47,14 +47,14 @@ function trail({ attempts, attemptTrail }) {
 }
 
 function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
-  const bar = el("span", { class: `bar ${tone(httpStatus)}`, "aria-hidden": "true" });
+  const bar = el("span", { class: `bar ${tone(httpStatus, Boolean(errorMessage))}`, "aria-hidden": "true" });
   bar.style.setProperty("--share", (latencyMs ?? 0) / longest);
   return el(
     "li",
     {},
     el("span", { class: "place" }, String(place + 1)),
     el("span", { class: "who" }, providerId, el("span", { class: "muted" }, ` ${model}`)),
-    sign(httpStatus),
+    sign(httpStatus, Boolean(errorMessage)),
     el("span", { class: "took" }, latencyMs === null ? NOTHING : duration(latencyMs)),
     bar,
     errorMessage ? el("span", { class: "why error-text" }, errorMessage) : null,

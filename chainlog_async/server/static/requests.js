@@ -7,7 +7,7 @@ import { byId, el, fill } from "./dom.js";
 import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "./format.js";
 import { bounds } from "./ranges.js";
 import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "./state.js";
-import { sign } from "./status.js";
+import { brokeOff, sign } from "./status.js";
 
 const PAGE_ROWS = 50;
 const MAX_ROWS = 1000;
@@ -216,7 +216,7 @@ function cells(request, button) {
     el("td", label("Provider", { class: "name", title: request.providerId }), request.providerId),
     el("td", label("Model", { class: "name", title: request.model }), request.model),
     el("td", label("Caller", { class: "name", title: request.caller }), request.caller ?? NOTHING),
-    el("td", label("Status", { title: request.errorMessage }), sign(request.httpStatus)),
+    el("td", label("Status", { title: request.errorMessage }), sign(request.httpStatus, brokeOff(request))),
     el("td", label("Latency", { class: "number", title: first }), duration(request.latencyMs)),
     el("td", label("Tokens", { class: "number" }), count(request.totalTokens)),
     el("td", label("Cost", { class: "number" }), money(request.costUsd)),

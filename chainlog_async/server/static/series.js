@@ -14,7 +14,8 @@ export const CHARTS = [
     kind: "bar",
     format: count,
     parts: [
-      ["Answered", "--series-1", (point) => point.requests - point.errors],
+      ["Answered", "--series-1", (point) => point.requests - point.errors - point.cancelled],
+      ["Client hung up", "--series-other", (point) => point.cancelled],
       ["Refused (429)", "--warn", (point) => point.rateLimited],
       ["Failed", "--bad", (point) => point.errors - point.rateLimited],
     ],

@@ -15,6 +15,12 @@ export const GROUPS = [
   ["model", "Model"],
   ["caller", "Caller"],
 ];
+/** The requests whose latency and time to first token are shown. */
+export const OUTCOMES = [
+  ["", "Answered"],
+  ["unanswered", "Unanswered"],
+  ["all", "All"],
+];
 export const STATUSES = [
   ["", "any"],
   ["errors", "errors"],
@@ -41,12 +47,13 @@ const DEFAULTS = {
   from: "",
   until: "",
   by: "",
+  outcome: "",
   refresh: "30",
   live: "",
   open: "",
   ...Object.fromEntries([...DIMENSIONS, ...REQUEST_FILTERS].map((name) => [name, ""])),
 };
-const CHOICES = { range: RANGES, by: GROUPS, refresh: REFRESH, live: [[""], ["1"]] };
+const CHOICES = { range: RANGES, by: GROUPS, outcome: OUTCOMES, refresh: REFRESH, live: [[""], ["1"]] };
 
 let view = read();
 const listeners = [];
