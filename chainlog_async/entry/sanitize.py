@@ -20,10 +20,23 @@ if TYPE_CHECKING:
 MAX_PARTIAL_SECRET_CHARS = 256
 """How many characters `redaction` needs to recognize a secret; user and password in a URL need the most."""
 
+MIN_SECRET_CHARS = 12
+"""Length below which a name in metadata is taken for no secret."""
+
 MAX_METADATA_BYTES = 4096
 """Maximum size of the metadata of a request, in bytes of JSON."""
 
-_SECRET_NAME = re.compile(r"(?i)api[-_]?key|authorization|password|passwd|secret|cookie|(?:^|[-_])token$")
+# Names without the case of their letters and without what separates their words. What only tells of a secret ends
+# otherwise: an api_key_alias, the max_tokens.
+_SECRET_NAME = re.compile(
+    r"(?:(?:api|access|secret|private|account|shared|subscription|master|encryption|signing|license|application|app|auth"
+    r"|service|client|virtual|webhook|function|functions|admin|storage|ssh|deploy)keys?"
+    r"|authorization|authentication|password|passwd|passphrase|passcode|pwd|secrets?|cookies?|credentials?"
+    r"|(?<!max)(?<!eos)(?<!bos)(?<!pad)(?<!stop)(?<!next)(?<!page)(?<!special)(?<!continuation)token|jwt|bearer|otp"
+    r"|connectionstring|(?:access|auth|refresh|bearer|api|session)tokens)"
+    r"(?:hash|value|string|base64?|header|s?[0-9]{1,2})?$"
+)
+_SEPARATORS = re.compile(r"[-_. ]+")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,11 +107,30 @@ def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
         return redact(value)
     if isinstance(value, Mapping):
         return {
-            name: REDACTED
-            if isinstance(item, str) and isinstance(name, str) and _SECRET_NAME.search(name)
+            _redact_name(name, redact): _redact_whole(name, item)
+            if isinstance(name, str) and _is_secret_name(name)
             else redact_metadata(item, redact)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [redact_metadata(item, redact) for item in value]
     return value
+
+
+def _redact_name(name: object, redact: Callable[[str], str]) -> object:
+    """Redacts a secret that is a name itself, as in counts by key; a short name is none."""
+    return redact(name) if isinstance(name, str) and len(name) >= MIN_SECRET_CHARS else name
+
+
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(_SEPARATORS.sub("", name).casefold()) is not None
+
+
+def _redact_whole(name: str, value: object) -> object:
+    """Redacts each value of an item that is named like a secret; numbers of tokens are kept."""
+    if isinstance(value, Mapping):
+        return {inner: _redact_whole(name, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redact_whole(name, item) for item in value]
+    is_plain = value is None or isinstance(value, bool)
+    return value if is_plain or (isinstance(value, int | float) and "token" in name.casefold()) else REDACTED
