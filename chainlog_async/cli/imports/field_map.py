@@ -81,6 +81,10 @@ class FieldMap:
                 fields[column.field] = _converted(column.field, value, column.factor)
             elif is_there and column.field in _EMPTY_VALUES:
                 fields[column.field] = _EMPTY_VALUES[column.field]
+        status = fields.get("http_status")
+        if fields.get("ttft_ms") == 0 and isinstance(status, int) and status >= 400:
+            # Benchmarks write 0 where no token came.
+            del fields["ttft_ms"]
         return entry_from_mapping(fields)
 
 

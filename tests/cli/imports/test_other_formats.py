@@ -220,6 +220,14 @@ def test_what_a_map_makes_of_values(cli: Cli) -> None:
     ]
 
 
+def test_a_failure_without_a_token_has_no_time_to_it(cli: Cli) -> None:
+    """Benchmarks write 0 for it, which would make a provider that fails look fast."""
+    content = "model,provider_id,chain_name,latency_ms,code,t\nm,p,c,5,503,0\nm,p,c,5,200,0\nm,p,c,5,503,0.1\n"
+    done = _import(cli, content, "--map", "code=http_status", "--map", "t=ttft_ms*1000")
+    assert (done.code, done.stderr) == (0, "")
+    assert [row["ttft_ms"] for row in _rows(cli)] == [None, 0, 100]
+
+
 def test_an_empty_code_of_csv_is_a_success(cli: Cli) -> None:
     """An empty cell is what null is in JSON: no error, no latency."""
     names = ["--map", "code=http_status", "--map", "s=latency_ms*1000"]
