@@ -179,7 +179,7 @@ async def test_a_range_that_is_none_is_named_not_guessed(
     busy: Service, viewer: Viewer, view: str, title: str, remedy: str
 ) -> None:
     """No other range is shown in its place without a word; one press leads to one that has figures."""
-    page = await viewer.open(f"{busy.url}/?range=custom&{view}")
+    page = await viewer.open(f"{busy.url}/?{view}")
     await expect(page.locator(NOTICE)).to_contain_text(title)
     await expect(page.locator("#cards .card")).to_have_count(0)
     await page.locator(NOTICE).get_by_role("button", name=remedy).click()

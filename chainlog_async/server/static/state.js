@@ -100,6 +100,7 @@ function read() {
     const allowed = CHOICES[name];
     found[name] = !allowed || allowed.some(([choice]) => choice === value) ? value : byDefault;
   }
+  if (!given.has("range") && (found.from || found.until)) found.range = "custom";
   return found;
 }
 
