@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.extras import install_command
 
 from .chunks import UnreadableFileError
 from .records import Found
@@ -15,9 +16,7 @@ try:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 except ModuleNotFoundError as error:
-    raise UnreadableFileError(
-        "the file is Parquet, and that needs pyarrow: pip install 'chainlog-async[parquet]'"
-    ) from error
+    raise UnreadableFileError(f"the file is Parquet, and that needs pyarrow; {install_command('parquet')}") from error
 
 BATCH_ROWS = 1_000
 """Rows that are read at a time."""
