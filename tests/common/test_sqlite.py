@@ -107,7 +107,7 @@ asyncio.run(main())
 @pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="Python's own SQLite has no bug")
 def test_a_log_is_written_and_read_with_an_installed_pysqlite3(database: Path) -> None:
     """With the real package installed a log works as ever, the note is gone, and any SQLite reads the file."""
-    pytest.importorskip("pysqlite3.dbapi2", reason="there is no wheel of pysqlite3 for this machine")
+    pytest.importorskip("pysqlite3.dbapi2", reason="pysqlite3 is not installed; pip install pysqlite3")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CHAINLOG_")}
     done = subprocess.run(
         [sys.executable, "-c", LOG, database], env=environ, capture_output=True, text=True, timeout=50, check=False
