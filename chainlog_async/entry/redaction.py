@@ -22,7 +22,7 @@ REDACTED = "[redacted]"
 # have, so that it takes hardly longer than a search for that letter.
 _VALUE = (
     r"[a-z0-9_-]{0,40}+(?:\s(?:is|was|value|of|with|provided|given|used|supplied|passed|received|sent|expected\.)){0,2}+"
-    r"(?:\s{0,4}[^a-z\s.,;)!?]|\s{1,4}[^\s0-9*]{0,80}+[0-9*]|\sreceived=)"
+    r"(?:\s{0,4}[^a-z\s.,;)?]|\s{1,4}[^\s0-9*]{0,80}+[0-9*]|\sreceived=)"
 )
 _find_key = re.compile(rf"k(?:e[ny]{_VALUE}|ies?{_VALUE}|(?<=hook)s?[./\\])").search  # token, cookie, webhook
 _find_password = re.compile(rf"p(?:ass|wd){_VALUE}").search

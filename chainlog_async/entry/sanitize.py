@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .model import RequestLogEntry
 
 
-MAX_PARTIAL_SECRET_CHARS = 256
+MAX_PARTIAL_SECRET_CHARS = 320
 """How many characters `redaction` needs to recognize a secret; user and password in a URL need the most."""
 
 MIN_SECRET_CHARS = 12
@@ -26,15 +26,21 @@ MIN_SECRET_CHARS = 12
 MAX_METADATA_BYTES = 4096
 """Maximum size of the metadata of a request, in bytes of JSON."""
 
-# Names without the case of their letters and without what separates their words. What only tells of a secret ends
-# otherwise: an api_key_alias, the max_tokens.
+# Names without the case of their letters and without what separates their words.
 _SECRET_NAME = re.compile(
-    r"(?:(?:api|access|secret|private|account|shared|subscription|master|encryption|signing|license|application|app|auth"
-    r"|service|client|virtual|webhook|function|functions|admin|storage|ssh|deploy)keys?"
-    r"|authorization|authentication|password|passwd|passphrase|passcode|pwd|secrets?|cookies?|credentials?"
-    r"|(?<!max)(?<!eos)(?<!bos)(?<!pad)(?<!stop)(?<!next)(?<!page)(?<!special)(?<!continuation)token|jwt|bearer|otp"
-    r"|connectionstring|(?:access|auth|refresh|bearer|api|session)tokens)"
-    r"(?:hash|value|string|base64?|header|s?[0-9]{1,2})?$"
+    r"(?:api|access|secret|private|account|shared|subscription|master|encryption|signing|license|application|app|auth"
+    r"|service|client|virtual|webhook|functions?|admin|storage|ssh|deploy)keys?"
+    r"|authorization|password|passwd|passphrase|passcode|pwd|secret|cookie|credential|connectionstring"
+    r"|(?:access|auth|refresh|bearer|api|session)tokens"
+    r"|(?<!max)(?<!eos)(?<!bos)(?<!pad)(?<!stop)(?<!next)(?<!page)(?<!special)(?<!continuation)token"
+    r"(?:$|[0-9]|prod|dev|test|old|new|main|value|hash|string)"
+    r"|(?:jwt|bearer)$"
+)
+# What only tells of a secret: an api_key_alias, a password_policy.
+_ABOUT_SECRET = re.compile(
+    r"(?:alias|id|ids|name|names|count|limit|policy|type|status|version|arn|path|file|url|uri|expiry|expires|expiresat|ttl"
+    r"|createdat|used|usage|required|length|valid|set|present|enabled|budget|spend|scope|scopes|prefix|provider|owner"
+    r"|role|source|metadata|tags|info|email|models)$"
 )
 _SEPARATORS = re.compile(r"[-_. ]+")
 
@@ -123,7 +129,8 @@ def _redact_name(name: object, redact: Callable[[str], str]) -> object:
 
 
 def _is_secret_name(name: str) -> bool:
-    return _SECRET_NAME.search(_SEPARATORS.sub("", name).casefold()) is not None
+    plain = _SEPARATORS.sub("", name).casefold()
+    return _SECRET_NAME.search(plain) is not None and _ABOUT_SECRET.search(plain) is None
 
 
 def _redact_whole(name: str, value: object) -> object:

@@ -152,7 +152,7 @@ _NAMES = {
 
 _VERB = r"(?:\s(?:was|is|value|of|with))"
 _PARTICIPLE = r"\s(?:provided|given|used|supplied|passed|received|sent)"
-EQUALS = r"(?:=>|={1,3}|->|%(?:25)?3d|\\u003d)"
+EQUALS = r"(?:=>|!?={1,3}|->|%(?:25)?3d|\\u003d)"
 COLON = r"(?::=?|%(?:25)?3a|\\u003a)"
 
 _AFTER = re.compile(

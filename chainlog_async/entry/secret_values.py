@@ -35,12 +35,11 @@ _PROSE = frozenset(_PROSE_WORDS.split())
 _SECRET_WORD = r"(?:keys?|tokens?|secrets?|password|passwd|pwd|credentials?)"  # noqa: S105  # what secrets are called
 
 _PLACEHOLDER = re.compile(
-    r"<.*>|\[.*\]|\{.*\}|\$\{?[a-z_][a-z0-9_.]*\}?|\$\(.*\)|%[a-z_]+%|@[a-z_][a-z0-9_.]*|[.…*xX#_-]+"
+    r"<.*>|\[.*\]|\{.*\}|\$\{[^}]*\}?|\$\(.*\)|\$(?-i:[A-Z_][A-Z0-9_]*)|\$env:.*|%[a-z_]+%|[.…*xX#_-]+"
     r"|(?:[a-z]{2,5}[-_])?[.*x…]{2,}[a-z0-9]{0,4}|\[redacted.*"  # masked, but for its end
-    r"|(?:your|my|some|the|an?|insert|enter|put|replace|paste)[-_. ][a-z0-9_. -]*"
-    r"|your(?:api|key|token|secret)[a-z0-9_-]*"
-    # key, self.api_key, SECRET_TOKEN
-    rf"|(?:[a-z]{{1,24}}[-_. ]){{0,4}}(?:api|access|auth|secret|client|user)?{_SECRET_WORD}"
+    r"|(?:your|insert|enter|put|replace|paste)[-_. ][a-z0-9_. -]*|your(?:api|key|token|secret)[a-z0-9_-]*"
+    # key, self.api_key, SECRET_TOKEN, $password
+    rf"|\$?(?:[a-z]{{1,24}}[_.]){{0,4}}(?:(?:api|access|auth|secret|client)[-_ ]?|user)?{_SECRET_WORD}"
     r"(?:[-_. ]?(?:here|value|string))?"
     r"|(?:os\.environ|os\.getenv|getenv|process\.env|import\.meta\.env|self|settings|config|cfg|args|kwargs|env|options"
     r"|opts|params|secrets|vault)(?:[.:(\[].*)?"
@@ -90,7 +89,7 @@ def unquoted_end(text: str, start: int, *, max_chars: int | None = None, is_enco
 
 def without_punctuation(value: str) -> str:
     """Returns the value without the end of the sentence that it stands in."""
-    return value.rstrip(".,:;?!")
+    return value.rstrip(".,:;")
 
 
 # -- what it is -------------------------------------------------------------------------------------------------------

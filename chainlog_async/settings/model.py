@@ -261,7 +261,8 @@ class Settings(BaseSettings):
     redact_patterns: tuple[Pattern, ...] = Field(
         default=(),
         strict=False,
-        description="Regular expressions of secrets to redact in error messages, besides the usual API keys.",
+        description="Regular expressions of secrets to redact in error messages and metadata, besides those that "
+        "always are.",
     )
     litellm_health_checks: bool = Field(
         default=False,

@@ -94,7 +94,7 @@ def test_attempts_are_as_many_as_the_trail_is_long() -> None:
     assert msgspec.json.decode(encode_line(entry(attempt_trail=())))[9] == 1
 
 
-def test_secrets_are_blotted_out_of_the_trail_and_the_metadata() -> None:
+def test_secrets_are_redacted_of_the_trail_and_the_metadata() -> None:
     """Keys in an attempt's error and in metadata, be it by their look or by the name they stand under, do not go in."""
     secret = "sk-proj-abcdefghijkl"
     line = encode_line(
@@ -114,6 +114,48 @@ def test_secrets_are_blotted_out_of_the_trail_and_the_metadata() -> None:
     assert '"max_tokens":5' in line
     assert '"Authorization":"[redacted]"' in line
     assert len(json.loads(line)[18][1]["error_message"]) == MAX_ERROR_CHARS
+
+
+SECRET_NAMES = """
+authorization Authorization Proxy-Authorization api_key apiKey x-api-key X-Api-Key api_keys API-KEY password PASSWORD
+db_password passwd pwd passphrase secret client_secret clientSecret aws_secret_access_key secretAccessKey
+AWS_SESSION_TOKEN cookie Set-Cookie cookies token access_token accessToken auth_token id_token refreshToken x-auth-token
+X-Vault-Token hf_token bearer_token private_key privateKey credentials jwt AccountKey user_api_key user_api_key_hash
+openai_api_key Ocp-Apim-Subscription-Key connection_string api_key_2
+my_secret_thing passwordHash api_key_openai openai_api_key_prod SECRET_KEY_BASE token_2 hf_token_prod
+"""
+
+OTHER_NAMES = """
+max_tokens maxTokens tokens prompt_tokens token_count cached_tokens api_key_alias user_api_key_alias
+user_api_key_user_id api_key_id key key_id cache_key next_token max_token eos_token token_type password_policy
+secret_name tokenizer monkey author authenticated bypass cookie_policy user_api_key_metadata
+"""
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES.split())
+def test_metadata_under_the_name_of_a_secret_is_redacted(name: str) -> None:
+    """Whatever it is, a list, an object and bytes too; nothing, a yes and a count of tokens are kept."""
+    value = {"s": "hunter2", "l": ["hunter2", b"hunter2"], "o": {"x": "hunter2", "none": None, "yes": True}}
+    line = encode_line(entry(metadata={name: value, "deep": [{name: "hunter2"}]})).decode()
+    assert "hunter2" not in line
+    assert "aHVudGVyMg" not in line
+    assert '"none":null' in line
+    assert '"yes":true' in line
+    number = '"[redacted]"' if "token" not in name.casefold() else "12345678"
+    assert f'"{name}":{number}' in encode_line(entry(metadata={name: 12345678})).decode()
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES.split())
+def test_metadata_under_another_name_is_kept(name: str) -> None:
+    """What only tells of a secret, or counts tokens, is of use to who reads the log."""
+    for value in ("team-a", 5, ["x"]):
+        assert json.loads(encode_line(entry(metadata={name: value})))[17][name] == value
+
+
+def test_a_secret_that_is_a_name_in_metadata_is_redacted() -> None:
+    """Some count by key."""
+    line = encode_line(entry(metadata={"calls": {"sk-proj-0123456789abcdef": 5, "team-a": 1}}))
+    assert b'{"[redacted]":5,"team-a":1}' in line
 
 
 def test_json_in_either_spelling_gives_the_same_entry() -> None:

@@ -89,7 +89,7 @@ def test_what_looks_like_a_secret_and_is_none_stays(text: str) -> None:
     assert Redactor()(text) == text
 
 
-def test_a_pattern_of_ones_own_is_blotted_out_too() -> None:
+def test_a_pattern_of_ones_own_is_redacted_too() -> None:
     """`redact_patterns` adds to what is blotted out."""
     redact = Redactor(("corp-[0-9]+",))
     assert redact(f"key corp-42 and {SECRETS['OpenAI, old']}") == f"key {REDACTED} and {REDACTED}"
@@ -113,7 +113,7 @@ def test_no_secret_is_in_the_line() -> None:
     assert REDACTED.encode() in line
 
 
-def test_a_secret_across_the_cut_is_blotted_out() -> None:
+def test_a_secret_across_the_cut_is_redacted() -> None:
     """A key that begins just before the place where a long message is cut does not leave its beginning behind."""
     message = "x" * (MAX_ERROR_CHARS - 10) + " " + SECRETS["OpenAI, project"] + "y" * MAX_ERROR_CHARS
     assert b"sk-proj" not in encode_line(entry(error_message=message))
