@@ -118,7 +118,7 @@ async def test_only_the_ones_asked_for_are_tried(path: Path) -> None:
     assert [one.id for one in await list_rejected(path)] == [5, 3, 1]
 
 
-async def test_secrets_that_are_known_by_now_are_blotted_out(path: Path) -> None:
+async def test_secrets_that_are_known_by_now_are_redacted(path: Path) -> None:
     """A pattern that was added since the entry was refused holds for what is written."""
     change(path, ALLOW)
     await retry_rejected(path, [1], redact=Redactor(["slow down"]))

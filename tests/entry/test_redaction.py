@@ -38,7 +38,7 @@ SURROUNDINGS = [
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_known_by_its_form(name: str) -> None:
-    """A key of any issuer that we know is blotted out wherever it stands, and the text around it stays."""
+    """A key of any issuer that we know is redacted wherever it stands, and the text around it stays."""
     for seed in range(5):
         secret = by_form(seed)[name]
         for surrounding in SURROUNDINGS:
@@ -90,7 +90,7 @@ def test_what_looks_like_a_secret_and_is_none_stays(text: str) -> None:
 
 
 def test_a_pattern_of_ones_own_is_redacted_too() -> None:
-    """`redact_patterns` adds to what is blotted out."""
+    """`redact_patterns` adds to what is redacted."""
     redact = Redactor(("corp-[0-9]+",))
     assert redact(f"key corp-42 and {SECRETS['OpenAI, old']}") == f"key {REDACTED} and {REDACTED}"
     assert redact("by corp-42") == f"by {REDACTED}"
@@ -123,10 +123,10 @@ def test_a_secret_across_the_cut_is_redacted() -> None:
     "secret", ["https://user:s3cret-password@host", *(SECRETS[name] for name in ("AWS", "Groq", "GitHub", "SendGrid"))]
 )
 def test_half_a_secret_is_not_kept_where_others_made_room_for_it(secret: str) -> None:
-    """However much is blotted out before it, what is left of a secret that was cut is not told."""
-    blotted = f"Bearer {'a' * 5_000} "
+    """However much is redacted before it, what is left of a secret that was cut is not told."""
+    beginning = f"Bearer {'a' * 5_000} "
     for place in range(1, len(secret)):
-        padding = "x" * (2 * MAX_ERROR_CHARS - len(blotted) - 1 - place)
-        message = sanitize_message(f"{blotted}{padding} {secret} {'y' * 100}", Redactor(), "error_message")
+        padding = "x" * (2 * MAX_ERROR_CHARS - len(beginning) - 1 - place)
+        message = sanitize_message(f"{beginning}{padding} {secret} {'y' * 100}", Redactor(), "error_message")
         assert message.startswith(f"Bearer {REDACTED} x")
         assert message.endswith("x…")

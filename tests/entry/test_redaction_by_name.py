@@ -22,7 +22,7 @@ SECRETS = {
     "words": "battery horse " + "staple",
 }
 
-# Each {name} is a secret that is blotted out, and all else stays.
+# Each {name} is a secret that is redacted, and all else stays.
 BY_NAME = r"""
 aws_secret_access_key={b64}
 aws_secret_access_key = {b64} and the region
@@ -204,7 +204,7 @@ https://hooks.zapier.com/hooks/catch/{s}
     "surrounding", ["{}", "Request failed: {}", "401 from {} (attempt 2)", "provider said:\n{}\nend"]
 )
 def test_a_secret_is_known_by_its_name(template: str, surrounding: str) -> None:
-    """Only the value is blotted out, so that readers know what was there."""
+    """Only the value is redacted, so that readers know what was there."""
     text, clean = template, template
     for name, secret in SECRETS.items():
         text, clean = text.replace(f"{{{name}}}", secret), clean.replace(f"{{{name}}}", REDACTED)
