@@ -25,7 +25,7 @@ from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.queries import requests_sql, totals
 from tests.support.entries import insert_as_original, original_row
 
-QUERIES = {
+QUERIES: dict[str, tuple[object, ...] | dict[str, object]] = {
     "ALL_PROVIDERS": (),
     "ONE_PROVIDER": ("groq",),
     "ALL_CHAINS": (),
@@ -35,8 +35,8 @@ QUERIES = {
     "SUMMARY": (),
     "CHAIN_NAMES": (10,),
     "PROVIDER_NAMES": (10,),
-    "MODEL_NAMES": (10,),
-    "CALLER_NAMES": (10,),
+    "MODEL_NAMES": {"dimension": "model", "limit": 10},
+    "CALLER_NAMES": {"dimension": "caller", "limit": 10},
 }
 
 SQL = {

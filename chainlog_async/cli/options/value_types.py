@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from chainlog_async.common.spelling import did_you_mean
-from chainlog_async.common.units import parse_duration
+from chainlog_async.common.units import AmbiguousUnitError, parse_duration
 
 
 class Choice(click.Choice[str]):
@@ -31,6 +31,8 @@ def parse_short_duration(text: str) -> int:
     """Parses the duration of a request to ms. Raises `ValueError`, with what such a duration looks like."""
     try:
         return parse_duration(text)
+    except AmbiguousUnitError:
+        raise
     except ValueError:
         raise ValueError(
             f"{text[:60]!r} is not a duration; give a number and a unit, such as 500ms, 2s or 1min"

@@ -177,6 +177,7 @@ def test_a_misspelt_name_is_answered_with_the_one_there_is(cli: Cli) -> None:
             (("--provider", "zzz"), ""),
             (("--provider", "groq", "--until", "2020-01-01", "--since", "2019-12-31"), ""),
         ):
+            (cli.folder / "x.csv").unlink(missing_ok=True)
             done = cli.here(*command, *options)
             told = (done.stderr or done.stdout).splitlines()[-1]
             assert (done.code, told.partition(";")[2]) == (0, meant.removeprefix(";")), (command, options)

@@ -69,7 +69,9 @@ def test_latency(store: Cli) -> None:
     assert lines[2].split()[:2] == ["groq", "3"]
     assert "33.3%" in lines[2]
     points = answer(store, "latency", *WINDOW, "--by", "provider")
-    assert points[0]["latencyMs"]["p50"] == pytest.approx(200, rel=0.05)
+    assert points[0]["latencyMs"]["p50"] == pytest.approx(100, rel=0.05)
+    (failed, _) = answer(store, "latency", *WINDOW, "--by", "provider", "--outcome", "unanswered")
+    assert failed["latencyMs"]["p50"] == pytest.approx(200, rel=0.05)
     assert points[0]["ttftMs"]["p99"] == pytest.approx(10, rel=0.05)
     assert points[1]["ttftMs"]["p99"] is None
     lines = store.here("latency", *WINDOW, "--step", "1h").stdout.splitlines()

@@ -63,9 +63,10 @@ async def test_the_books_and_the_usage_are_told(tmp_path: Path) -> None:
         ("prompt_tokens", 7), ("completion_tokens", 2), ("tokens", 9), ("cost_usd", 0.25),
     ):  # fmt: skip
         assert value(told, f"chainlog_{name}_total", **USAGE_OF) == expected, name
-    assert value(told, "chainlog_request_latency_seconds_bucket", le="1.0", **USAGE_OF) == 1
-    assert value(told, "chainlog_request_latency_seconds_bucket", le="2.5", **USAGE_OF) == 2
-    assert value(told, "chainlog_request_latency_seconds_sum", **USAGE_OF) == 2.012
+    assert value(told, "chainlog_request_latency_seconds_bucket", le="1.0", **USAGE_OF) == 0
+    assert value(told, "chainlog_request_latency_seconds_bucket", le="2.5", **USAGE_OF) == 1
+    assert value(told, "chainlog_request_latency_seconds_sum", **USAGE_OF) == 2
+    assert value(told, "chainlog_unanswered_request_latency_seconds_bucket", le="0.1", **USAGE_OF) == 1
     assert value(told, "chainlog_request_ttft_seconds_count", **USAGE_OF) == 1
     refused = {"provider": "groq", "model": "m", "outcome": "rate_limited"}
     assert value(told, "chainlog_attempts_total", **refused) == 1
