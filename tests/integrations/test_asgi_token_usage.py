@@ -211,7 +211,7 @@ def test_each_providers_shape_is_read(name: str) -> None:
 
 
 @given(
-    st.integers(min_value=0, max_value=3 * (HEAD_BYTES + 2 * TAIL_BYTES)), st.integers(min_value=97, max_value=70_000)
+    st.integers(min_value=0, max_value=3 * (HEAD_BYTES + 2 * TAIL_BYTES)), st.integers(min_value=997, max_value=70_000)
 )
 def test_usage_is_found_at_either_end_of_a_long_answer(padding: int, cut: int) -> None:
     """However long the answer and however it is cut, usage in its first or last bytes is read rightly."""
