@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import sqlite3
 import struct
@@ -170,6 +171,9 @@ class Cli:
                     if answer is not None and written.endswith(b"[y/N]: "):
                         if isinstance(answer, signal.Signals):
                             process.send_signal(answer)
+                            # Python notices one that comes just before it reads only when the next one interrupts it.
+                            while not select.select([screen], [], [], 0.5)[0]:
+                                process.send_signal(answer)
                         else:
                             screen.write(answer if isinstance(answer, bytes) else answer())
                         answer = None
