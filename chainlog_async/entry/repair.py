@@ -40,6 +40,11 @@ _MARK_BYTES = len(msgspec.json.encode({REPAIRED_KEY: ENTRY_FIELDS}))
 
 _encode = msgspec.json.Encoder().encode
 
+_REQUIRED = frozenset(
+    {"timestamp", *(field.name for field in msgspec.structs.fields(RequestLogEntry) if field.required)}
+)
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(RequestLogEntry)}
+
 
 def encode_storable(entry: RequestLogEntry, redact: Callable[[str], str]) -> bytes:
     """Encodes an entry, repaired if need be. Raises `InvalidEntryError` when `encode_repaired` does."""
@@ -61,7 +66,11 @@ def encode_repaired(entry: RequestLogEntry, redact: Callable[[str], str]) -> tup
     changed: dict[str, object] = {}
     for name, repair in _REPAIRS.items():
         value: object = getattr(entry, name)
-        repaired = repair(value)
+        try:
+            repaired = repair(value)
+        except Exception:  # noqa: BLE001  # a field may hold anything at all
+            # Required fields are left, to be refused.
+            repaired = value if name in _REQUIRED else _DEFAULTS[name]
         if not _is_same(repaired, value):
             changed[name] = repaired
     metadata = {} if entry.metadata is None else _metadata(entry.metadata, redact)
@@ -215,6 +224,8 @@ def _attempt(value: object) -> Attempt | None:
 
 def _is_same_attempt(repaired: Attempt | None, value: object) -> bool:
     try:
+        if isinstance(value, Mapping) and not set(value).issubset(Attempt.__struct_fields__):
+            return False
         return repaired is not None and _encode(repaired) == _encode(msgspec.convert(value, Attempt))
     except Exception:  # noqa: BLE001  # it may hold anything at all
         return False

@@ -247,3 +247,23 @@ async def test_a_repair_is_counted_by_field_and_the_row_is_written(tmp_path: Pat
         (newest, *_) = await chainlog.usage.get_recent_requests(1)
     assert newest.model == "m" * MAX_NAME_CHARS
     assert newest.metadata == {REPAIRED_KEY: ["model", "cost_usd"]}
+
+
+class _Detached(list[object]):
+    """A collection that fails when it is looked at, as one of a closed session does."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("detached")
+
+
+def test_a_collection_that_fails_is_left_out() -> None:
+    """Whatever a value does when it is looked at, the row is stored without it."""
+    _, fields = encode_repaired(entry(attempt_trail=_Detached()), Redactor())
+    assert fields == ("attempt_trail",)
+
+
+def test_an_unknown_field_of_an_attempt_is_left_out() -> None:
+    """The attempt is stored with the fields that there are."""
+    line, fields = encode_repaired(entry(attempt_trail=[{"provider_id": "p", "model": "m", "zzz": 1}]), Redactor())
+    assert fields == ("attempt_trail",)
+    assert b"zzz" not in line

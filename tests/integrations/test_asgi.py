@@ -341,6 +341,20 @@ async def test_no_text_that_a_handler_passes_on_costs_the_row(chainlog: ChainLog
     assert "attempt_trail" in row["metadata"]["chainlog_repaired"]
 
 
+@pytest.mark.parametrize(("given", "stored"), [(None, 200), ("429", 429), ("soon", 200), (700, 200), (True, 200)])
+async def test_no_status_that_a_handler_gives_costs_the_row(chainlog: ChainLog, given: object, stored: int) -> None:
+    """A status that there is replaces that of the response; anything else leaves it."""
+
+    async def handler(_request: Request) -> Response:
+        describe_request(http_status=given)  # type: ignore[arg-type]  # that is the point
+        return JSONResponse(ANSWER)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+    assert row["http_status"] == stored
+
+
 async def test_metadata_that_are_no_mapping_never_break_the_request(chainlog: ChainLog) -> None:
     """What a handler describes with is not checked in the handler, where an error would reach the client."""
 

@@ -166,6 +166,34 @@ ANSWERS: dict[str, tuple[Sequence[Mapping[str, object]], ReportedUsage]] = {
         ReportedUsage(9, 3, None, None),
     ),
     "the client's metadata": ([{"metadata": {"usage": {"prompt_tokens": 99_999}}}], ReportedUsage()),
+    "Kimi, streamed": (
+        [{"choices": [{"delta": {}, "usage": {"prompt_tokens": 19, "completion_tokens": 13, "cached_tokens": 10}}]}],
+        ReportedUsage(19, 13, None, 10),
+    ),
+    "Gemini, thoughts alone": (
+        [{"usageMetadata": {"promptTokenCount": 10, "thoughtsTokenCount": 90, "totalTokenCount": 100}}],
+        ReportedUsage(10, 90, 100, None),
+    ),
+    "Cohere, billed units alone": (
+        [{"usage": {"tokens": {"input_tokens": 0}, "billed_units": {"input_tokens": 5, "output_tokens": 7}}}],
+        ReportedUsage(5, 7, None, None),
+    ),
+    "Anthropic, iterations of zeros": (
+        [{"usage": {"input_tokens": 9, "output_tokens": 3, "iterations": [{"input_tokens": 0, "output_tokens": 0}]}}],
+        ReportedUsage(9, 3, None, None),
+    ),
+    "nonsense after the sum": (
+        [{"usage": {"prompt_tokens": 9}}, {"usage": {"prompt_tokens": -1}}, {"usage": {"prompt_tokens": "x"}}],
+        ReportedUsage(9, None, None, None),
+    ),
+    "NaN beside it": (
+        [{"choices": [{"logprobs": float("nan")}], "usage": {"prompt_tokens": 9}}],
+        ReportedUsage(9, None, None, None),
+    ),
+    "an answer in the answer": (
+        [{"response": {"usage": {"prompt_tokens": 99_999}}, "usage": {"prompt_tokens": 9}}],
+        ReportedUsage(9, None, None, None),
+    ),
     "fractions": ([{"usage": {"prompt_tokens": 1.5}}], ReportedUsage()),
     "nothing": ([{"choices": []}], ReportedUsage()),
     "null": ([{"usage": None}], ReportedUsage()),

@@ -28,6 +28,7 @@ _TEXT_KEYS = frozenset(
         "content",
         "data",
         "delta",
+        "partial_image_b64",
         "partial_json",
         "reasoning",
         "reasoning_content",
@@ -35,12 +36,24 @@ _TEXT_KEYS = frozenset(
         "response",
         "text",
         "thinking",
+        "tool_plan",
         "transcript",
     }
 )
-_CALL_KEYS = frozenset({"functionCall", "function_call", "inlineData", "tool_calls"})
+_CALL_KEYS = frozenset({"executableCode", "functionCall", "function_call", "inlineData", "tool_calls"})
 _CONTAINERS = frozenset(
-    {"audio", "candidates", "choices", "content", "content_block", "delta", "message", "parts", "reasoning_details"}
+    {
+        "audio",
+        "candidates",
+        "choices",
+        "content",
+        "contentBlockDelta",
+        "content_block",
+        "delta",
+        "message",
+        "parts",
+        "reasoning_details",
+    }
 )
 
 
@@ -48,6 +61,8 @@ class Envelope(msgspec.Struct):
     """The fields around the content, of all providers; the rest is skipped."""
 
     type: object = None
+    object_type: object = msgspec.field(default=None, name="object")
+    status: object = None
     model: object = None
     model_version: object = msgspec.field(default=None, name="modelVersion")
     usage: object = None
@@ -73,13 +88,17 @@ class Envelope(msgspec.Struct):
 
     def usages(self) -> list[object]:
         """Returns the usage objects of this document, outermost first; most are None."""
+        # Kimi reports it within its choice.
+        choices = _list(_value(self.choices)) if b'"usage"' in bytes(self.choices) else []
+        inside = [choice.get("usage") for choice in choices if isinstance(choice, Mapping)]
         ollama = {"prompt_eval_count": self.prompt_eval_count, "eval_count": self.eval_count}
-        return [self.usage, self.usage_metadata, self.bedrock_metrics, ollama if self.done is True else None]
+        return [self.usage, self.usage_metadata, self.bedrock_metrics, ollama if self.done is True else None, *inside]
 
     def inner(self) -> list[Envelope]:
         """Returns the envelopes within this one, in which some providers put model, usage and errors."""
         kind = self.type if isinstance(self.type, str) else ""
-        inside = [self.response] if kind.startswith("response.") or not kind else []
+        # Only Responses put the answer there, whose own usage is nowhere else.
+        inside = [self.response] if kind.startswith("response.") or (not kind and self.usage is None) else []
         inside += [self.message] if kind == "message_start" else []
         inside += [self.delta] if kind == "message-end" else []
         inside += [self.x_groq]
@@ -92,13 +111,27 @@ class Envelope(msgspec.Struct):
 
     def failure(self) -> str | None:
         """Returns the error that this document reports, or None."""
+        if isinstance(self.error, Mapping) and not any(self.error.values()):
+            return None
         if self.error:
             return describe_error(self.error)
-        if self.type == "error":
+        if self.type == "error" or self.object_type == "error":
             return describe_error({"code": self.code, "message": _value(self.message)})
         if self.type == "response.failed":
             response = _object(self.response)
             return describe_error(response.error if response is not None else None)
+        if self.status == "failed" and self.object_type == "response":
+            return describe_error(None)
+        return self._failed_choice()
+
+    def _failed_choice(self) -> str | None:
+        """Returns the error of a choice, as OpenRouter reports it."""
+        choices = bytes(self.choices)
+        if b'"error"' not in choices:
+            return None
+        for choice in _list(_value(choices)):
+            if isinstance(choice, Mapping) and (choice.get("error") or choice.get("finish_reason") == "error"):
+                return describe_error(choice.get("error"))
         return None
 
     def is_last(self) -> bool:
@@ -150,6 +183,8 @@ def read_content_alone(event: bytes) -> Envelope | None:
         and envelope.response is _EMPTY
         and envelope.metadata is _EMPTY
         and envelope.x_groq is _EMPTY
+        and b'"usage"' not in bytes(envelope.choices)
+        and b'"error"' not in bytes(envelope.choices)
     )
     return envelope if is_alone else None
 
@@ -185,6 +220,10 @@ def _object(raw: msgspec.Raw) -> Envelope | None:
 
 def _value(raw: bytes | msgspec.Raw) -> object:
     return decode_loosely(_decode_any, bytes(raw))
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _holds_content(value: object) -> bool:

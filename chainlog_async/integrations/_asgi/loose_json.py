@@ -1,7 +1,8 @@
-"""Decodes JSON in which an emoji may be cut in half; msgspec refuses that, and clients and providers send it."""
+"""Decodes JSON that is not quite JSON, such as with half an emoji or NaN, which clients and providers send."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,9 +24,11 @@ def decode_loosely(decode: Callable[[bytes], _T], data: bytes) -> _T | None:
     except RecursionError:
         return None
     except (msgspec.DecodeError, UnicodeError):
-        if _SURROGATE.search(data) is None:
+        if data.strip() == b"[DONE]":
             return None
     try:
-        return decode(_SURROGATE.sub(rb"\\ufffd", data))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        # What Python's own parser takes as well: NaN, a byte order mark, control characters in texts.
+        value = json.loads(_SURROGATE.sub(rb"\\ufffd", data).decode("utf-8-sig", "replace"), strict=False)
+        return decode(msgspec.json.encode(value))
+    except (ValueError, UnicodeError, RecursionError, msgspec.MsgspecError, OverflowError):
         return None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
+from typing import TypeVar
 
 from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.entry.model import MAX_NAME_CHARS, Attempt, RequestLogEntry
@@ -14,6 +15,8 @@ from chainlog_async.entry.text import as_text
 from .context import RequestNotes, Tried, name_error
 from .messages import ObservedRequest, ObservedResponse, is_last
 from .response_reader import ResponseReader
+
+_T = TypeVar("_T")
 
 # Wide enough for the types of every framework: Starlette's mappings and Litestar's typed dictionaries.
 Message = Mapping[str, object]
@@ -83,10 +86,10 @@ class RecordedCall:
         first_token, usage = answered.first_token, reader.usage()
         last = self.notes.trail[-1] if self.notes.trail else None
         status, message = self._outcome(error, reader.failure)
-        provider = _name(said.get("provider_id") or (last and last.provider_id) or provider_id)
-        model = _name(said.get("model") or (last and last.model) or asked.model or reader.model or "unknown")
+        provider = _name(_first(said.get("provider_id"), last and last.provider_id, provider_id))
+        model = _name(_first(said.get("model"), last and last.model, asked.model, reader.model, "unknown"))
         return RequestLogEntry(
-            chain_name=_name(said.get("chain_name") or chain_name),
+            chain_name=_name(_first(said.get("chain_name"), chain_name)),
             provider_id=provider,
             model=model,
             prompt_tokens=said.get("prompt_tokens", usage.prompt_tokens or 0),
@@ -95,9 +98,9 @@ class RecordedCall:
             latency_ms=latency_ms,
             http_status=status,
             # Without a provider the gateway answered by itself, which is no provider's success or failure.
-            attempts=self.notes.attempts or int(bool(said.get("provider_id"))),
+            attempts=self.notes.attempts or int(_first(said.get("provider_id")) is not None),
             error_message=message,
-            request_id=_name_or_none(said.get("request_id") or answered.request_id or asked.request_id),
+            request_id=_name_or_none(_first(said.get("request_id"), answered.request_id, asked.request_id)),
             caller=_name_or_none(said.get("caller")),
             ttft_ms=None if first_token is None else 1_000 * (first_token - self._begun),
             cost_usd=said.get("cost_usd"),
@@ -114,7 +117,7 @@ class RecordedCall:
             if not trail:
                 answered.http_status = self._answered.status
                 trail.append(answered)
-            trail[-1].error_message = trail[-1].error_message or failure
+            trail[-1].error_message = _first(trail[-1].error_message, failure)
         return [tried.as_attempt() for tried in trail] or None
 
     def _outcome(self, error: BaseException | None, failure: str | None) -> tuple[int, str | None]:
@@ -125,16 +128,19 @@ class RecordedCall:
         elif isinstance(error, asyncio.CancelledError):
             status, message = CANCELLED_STATUS, "cancelled before the answer was complete"
         elif error is not None:
-            status, message = said.get("http_status", 500), name_error(error)
+            status, message = _status(said.get("http_status"), 500), name_error(error)
         elif not self._answered.is_complete or self._answered.status is None:
-            status, message = said.get("http_status", 500), "the application ended before its answer was complete"
+            status, message = (
+                _status(said.get("http_status"), 500),
+                "the application ended before its answer was complete",
+            )
         else:
-            status, message = said.get("http_status", self._answered.status), ""
+            status, message = _status(said.get("http_status"), self._answered.status), ""
             if status < 400:
                 message = failure or ""
             elif self.notes.trail:
                 message = self.notes.trail[-1].error_message or ""
-        return status, said.get("error_message", message) or None
+        return status, _first(said.get("error_message", message))
 
     async def _check_for_disconnect(self) -> None:
         """Detects a disconnected client when the application does not listen; servers accept its response anyway."""
@@ -152,6 +158,20 @@ class RecordedCall:
         if message["type"] == "http.disconnect":
             self._is_gone = self._is_gone or not self._answered.is_complete
         self._asked.note(message)
+
+
+def _first(*values: _T | None) -> _T | None:
+    """Returns the first value that is neither None nor an empty text; a value may be of any type."""
+    return next((value for value in values if value is not None and not (isinstance(value, str) and not value)), None)
+
+
+def _status(given: object, real: int) -> int:
+    """Returns the status that the handler gave, or the real one when it gave none that there is."""
+    if isinstance(given, str) and given.isdecimal():
+        given = int(given[:9])
+    if isinstance(given, int | float) and not isinstance(given, bool) and 100 <= given <= 599:
+        return int(given)
+    return real
 
 
 def _name(value: object) -> str:

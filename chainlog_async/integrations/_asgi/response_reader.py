@@ -39,8 +39,8 @@ class ResponseReader:
         return self._usage.read()
 
     def _note(self, envelope: Envelope) -> None:
-        self.failure = self.failure or envelope.failure()
         for part in (envelope, *envelope.inner()):
+            self.failure = self.failure or part.failure()
             self.model = self.model or part.named_model()
             for usage in part.usages():
                 self._usage.add(usage)
@@ -93,9 +93,15 @@ class LineReader(ResponseReader):
     def _note(self, envelope: Envelope) -> None:
         super()._note(envelope)
         answers = envelope.answers()
-        self._answers = answers or self._answers
+        self._note_answers(answers)
         self._is_known = self._is_known or bool(answers) or envelope.is_streamed()
         self._has_ended = self._has_ended or envelope.is_last()
+
+    def _note_answers(self, answers: bytes) -> None:
+        # Decoding the choices of every event would cost more than all the rest.
+        if b"inish" in answers and b'"finish_reason":null' not in answers and is_finished(answers):
+            self._has_ended = True
+        self._answers = answers or self._answers
 
 
 class EventReader(LineReader):
@@ -114,7 +120,7 @@ class EventReader(LineReader):
         if self.has_content and self._is_between_events and chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2:
             content = read_content_alone(chunk[len(b"data:") : -2]) if chunk.startswith(b"data:") else None
             if content is not None:
-                self._answers = content.answers() or self._answers
+                self._note_answers(content.answers())
                 return
         super().add(chunk)
         self._is_between_events = not (self._partial or self._data or self._name)

@@ -66,7 +66,8 @@ class UsageFields:
     def read(self) -> ReportedUsage:
         """Returns the counts, whatever the shape."""
         steps = self._fields.get("iterations")
-        if isinstance(steps, list) and (parts := [_read(step) for step in steps if isinstance(step, Mapping)]):
+        parts = [_read(step) for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
+        if any(part.prompt_tokens or part.completion_tokens for part in parts):
             # Anthropic's top-level counts leave out what compacting the conversation took; the iterations have it all.
             return ReportedUsage(
                 _sum([part.prompt_tokens for part in parts]),
@@ -75,10 +76,11 @@ class UsageFields:
                 _sum([part.cached_tokens for part in parts]),
             )
         for name in ("tokens", "billed_units"):
+            # Cohere's shape.
             inner = self._fields.get(name)
-            if isinstance(inner, Mapping):
-                # Cohere's shape.
-                return _read({**self._fields, **inner})
+            usage = _read({**self._fields, **inner}) if isinstance(inner, Mapping) else ReportedUsage()
+            if usage.prompt_tokens or usage.completion_tokens:
+                return usage
         return _read(self._fields)
 
 
@@ -89,7 +91,7 @@ def _merge(fields: dict[str, object], later: Mapping[str, object]) -> None:
             _merge(before, value)
         elif isinstance(value, Mapping):
             fields[name] = dict(value)
-        elif value or before is None:
+        elif before is None or (isinstance(value, list) and value) or _count(later, name):
             fields[name] = value
 
 
@@ -111,12 +113,12 @@ def _first(fields: Mapping[str, object], names: tuple[str, ...], beside: Mapping
     zero: int | None = None
     for name in names:
         count = _count(fields, name)
-        if count is None:
+        if count is None and beside is not _BESIDE_THE_COMPLETION:
             continue
-        count += sum(_count(fields, other) or 0 for other in beside.get(name, ()))
+        count = (count or 0) + sum(_count(fields, other) or 0 for other in beside.get(name, ()))
         if count:
             return count
-        zero = 0
+        zero = zero if _count(fields, name) is None else 0
     return zero
 
 
