@@ -90,8 +90,11 @@ def _clean_attempt(attempt: object, redact: Callable[[str], str]) -> object:
         if fields.get("error_message") is not None:
             fields["error_message"] = sanitize_message(fields["error_message"], redact, "error_message of an attempt")
         return fields
+    if not isinstance(attempt, msgspec.Struct):
+        plain = _as_builtins(attempt)
+        return _clean_attempt(plain, redact) if isinstance(plain, Mapping) else attempt
     message: object = getattr(attempt, "error_message", None)
-    if message is None or not isinstance(attempt, msgspec.Struct):
+    if message is None:
         return attempt
     return msgspec.structs.replace(
         attempt, error_message=sanitize_message(message, redact, "error_message of an attempt")
@@ -120,7 +123,22 @@ def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
         }
     if isinstance(value, list | tuple):
         return [redact_metadata(item, redact) for item in value]
-    return value
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "replace")
+        return value if redact(text) == text else REDACTED
+    plain = _as_builtins(value)
+    return redact_metadata(plain, redact) if isinstance(plain, str | Mapping | list | tuple) else value
+
+
+def _as_builtins(value: object) -> object:
+    """Converts what msgspec can encode, such as a set or a dataclass, to what JSON has; else returns the value."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    try:
+        plain: object = msgspec.to_builtins(value)
+    except Exception:  # noqa: BLE001  # metadata may hold anything at all, and what cannot be encoded is refused later
+        return value
+    return plain
 
 
 def _redact_name(name: object, redact: Callable[[str], str]) -> object:

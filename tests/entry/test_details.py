@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from chainlog_async import Attempt, ChainLog
 from chainlog_async.entry.json_input import entry_from_json
 from chainlog_async.entry.line import encode_line, line_as_json
 from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_ERROR_CHARS
+from chainlog_async.entry.redaction import REDACTED
 from chainlog_async.entry.sanitize import MAX_METADATA_BYTES
 from chainlog_async.errors import InvalidEntryError
 from tests.support.entries import entry
@@ -194,3 +196,35 @@ def test_whatever_is_given_is_stored_or_refused(details: dict[str, object]) -> N
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
+
+
+@dataclasses.dataclass
+class _Settings:
+    api_key: str
+    note: str
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"sk-proj-0123456789abcdef"},
+        frozenset({"sk-proj-0123456789abcdef"}),
+        _Settings("hunter2-hunter2", "Bearer sk-proj-0123456789abcdef"),
+        [_Settings("hunter2-hunter2", "")],
+        b"sk-proj-0123456789abcdef",
+    ],
+    ids=repr,
+)
+def test_secrets_in_metadata_of_any_type_are_redacted(value: object) -> None:
+    """Whatever can be encoded is searched, not only dicts, lists and texts."""
+    line = encode_line(entry(metadata={"about": value}))
+    assert REDACTED.encode() in line
+    assert b"hunter2" not in line
+    assert b"0123456789abcdef" not in line
+
+
+def test_secrets_in_attempts_of_any_type_are_redacted() -> None:
+    """A dataclass with the fields of an attempt is one."""
+    attempt = dataclasses.make_dataclass("Tried", ["provider_id", "model", "error_message"])
+    line = encode_line(entry(attempt_trail=[attempt("p", "m", "bad key sk-proj-0123456789abcdef")]))
+    assert b"0123456789abcdef" not in line
