@@ -82,7 +82,11 @@ class AtomicFile:
         if not target.parent.is_dir():
             raise DatabaseError(f"{target.parent} is not a folder; create it, or choose another one")
         own = [source, *(Path(f"{source}{suffix}") for suffix in _SUFFIXES)]
-        if any(path == target or _is_same_file(path, target) for path in own):
+        # Entries that are accepted and not yet written are in there.
+        journal = Path(f"{source}.journal")
+        if journal in (target, *target.resolve().parents) or any(
+            path == target or _is_same_file(path, target) for path in own
+        ):
             raise DatabaseError(f"{target} belongs to the database itself; choose another name")
         self._refuse_existing()
 

@@ -81,7 +81,8 @@ def parse_instant(text: str, *, now: int) -> int:
     except ValueError:
         pass
     try:
-        return now - parse_duration(text)
+        # Longer ago than the epoch is the beginning of time.
+        return max(now - parse_duration(text), 0)
     except AmbiguousUnitError:
         raise
     except ValueError:

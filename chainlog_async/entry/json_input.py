@@ -65,6 +65,9 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
         if field in fields:
             raise InvalidEntryError(f"field {field!r} is given twice, also as {_camel(field)!r}; keep one of them")
         fields[field] = _attempts(item) if field == "attempt_trail" else item
+    if fields.get("timestamp", 0) is None:
+        # As if it were not there: now.
+        del fields["timestamp"]
     if isinstance(timestamp := fields.get("timestamp"), str):
         fields["timestamp"] = _ms_of(timestamp)
     missing = [name for name in ENTRY_FIELDS if name in _REQUIRED and name not in fields]

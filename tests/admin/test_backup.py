@@ -136,10 +136,13 @@ async def test_a_bad_target_is_refused_before_anything_is_made(database: Path, t
     folder.mkdir()
     used.touch()
     used.with_name("used.db-wal").touch()
+    journal = await anyio.Path(f"{database}.journal").absolute()
+    await journal.mkdir(exist_ok=True)
     for target, words in [
         (database, "belongs to the database itself"),
         (alias, "belongs to the database itself"),
         (Path(f"{database}-wal"), "belongs to the database itself"),
+        (Path(journal / "w.00000000000000000000.jsonl"), "belongs to the database itself"),
         (folder, "is a folder; name a file in it"),
         (tmp_path / "nowhere" / "backup.db", "is not a folder"),
         (used, r"used\.db-wal exists, so .* is a database in use"),

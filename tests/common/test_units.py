@@ -176,3 +176,9 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     """Anything else is an error that shows how it is done."""
     with pytest.raises(ValueError, match="such as 2026-11-25T08:00Z"):
         parse_instant(text, now=0)
+
+
+def test_longer_ago_than_the_epoch_is_the_beginning_of_time() -> None:
+    """No duration leads to a time that nothing can hold."""
+    for age in ("99999999999999d", "999999999999999mo", "3000w"):
+        assert parse_instant(age, now=1_700_000_000_000) == 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.common.units import AmbiguousUnitError, parse_duration
 
@@ -53,6 +54,8 @@ def read_by(parse: Callable[[str], int]) -> Callable[[click.Context, click.Param
         except ValueError as error:
             told = str(error)
             raise click.BadParameter(told if told.endswith("?") else f"{told}.", ctx, param) from None
+        if number > MAX_TIMESTAMP_MS:
+            raise click.BadParameter(f"{value!r} is too large.", ctx, param)
         if number < 1:
             raise click.BadParameter(f"{value!r} is too small; give a value above 0.", ctx, param)
         return number
