@@ -63,20 +63,21 @@ async def service(folder: Path) -> AsyncIterator[Service]:
             process.terminate()
 
 
-async def test_five_hundred_deaf_watchers_cost_little(tmp_path: Path) -> None:
+async def test_hundreds_of_deaf_watchers_cost_little(tmp_path: Path) -> None:
     """A hundred are let in, and 4 MB that none of them reads are in no memory; when they are gone, all is free."""
     async with service(tmp_path) as serving:
         await serving.post(4000)
         before = serving.megabytes()
-        with deaf(serving.client.base_url, 500, WATCH):
-            await reached(serving.client, streams_watchers=100, refused_total_watchers=400, connections=101)
+        # Not 500: with the one that asks, there would be one connection too many.
+        with deaf(serving.client.base_url, 450, WATCH):
+            await reached(serving.client, streams_watchers=100, refused_total_watchers=350, connections=101)
             await serving.post(4000)
             told = await reached(serving.client, streams_watchers=100)
             assert told["unread_bytes"] < 5_000_000
             assert serving.megabytes() - before < 60
         await reached(serving.client, streams_watchers=0, unread_bytes=0, connections=1)
         left = serving.megabytes()
-        with deaf(serving.client.base_url, 500, WATCH):
+        with deaf(serving.client.base_url, 450, WATCH):
             await reached(serving.client, streams_watchers=100)
             await serving.post(4000)
         await reached(serving.client, streams_watchers=0, unread_bytes=0, connections=1)
