@@ -101,7 +101,7 @@ api_keys=['{s}', '{hex}']
 "api_keys": ["{s}"]
 auth=('user', '{s}')
 _authToken={s}
-//registry.npmjs.org/:_authToken={s}
+//registry.example.com/:_authToken={s}
 API key {hex}
 API key {hex} is not valid
 API key '{s}' is not valid
