@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
+from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.common.units import UnclearTimeError, parse_iso_time
 from chainlog_async.errors import InvalidEntryError
 
@@ -162,11 +162,10 @@ def _short(name: object) -> str:
 
 
 def _did_you_mean(name: str, value: Mapping[object, object]) -> str:
-    close = difflib.get_close_matches(name, _FIELD_OF_NAME, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    names = _sent_names(value)
-    return f"; the fields are {', '.join(names[field] for field in ENTRY_FIELDS)}"
+    sent = _sent_names(value)
+    names = [sent[field] for field in ENTRY_FIELDS]
+    near = did_you_mean(name, names)
+    return f"; did you mean {near!r}?" if near else f"; the fields are {', '.join(names)}"
 
 
 def _json_type(value: object) -> str:

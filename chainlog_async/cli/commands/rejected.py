@@ -21,6 +21,7 @@ from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
+from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.common.units import size_text
 from chainlog_async.entry.redaction import Redactor
 
@@ -30,7 +31,7 @@ _COLUMNS = (
     Column("error", elastic=True),
     Column("entry", elastic=True),
 )
-_ID = click.IntRange(min=1)
+_ID = click.IntRange(min=1, max=MAX_INT64)
 
 
 @click.group(
@@ -45,7 +46,13 @@ _ID = click.IntRange(min=1)
     ),
 )
 @click.option(
-    "-n", "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(min=0), help="How many entries."
+    "-n",
+    "--limit",
+    default=20,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=0, max=MAX_INT64),
+    help="How many entries.",
 )
 @json_option('one object {"rejected": [...]}')
 @settings_options

@@ -104,7 +104,7 @@ def window_of(since: int | None, until: int | None, *, step: str | None = None, 
     """Returns the window that the options describe. Raises `click.UsageError` when it is invalid."""
     now = now_ms()
     window = Window(
-        start=parse_instant(DEFAULT_SINCE, now=until or now) if since is None else since,
+        start=parse_instant(DEFAULT_SINCE, now=now if until is None else min(until, now)) if since is None else since,
         end=now if until is None else until,
         step=cast("Step | None", step),
         zone=zone,

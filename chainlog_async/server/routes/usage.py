@@ -175,10 +175,12 @@ class _QueryEcho(TypedDict):
 
 def _window(parameters: ParsedParameters) -> Window:
     since, until = parameters[WINDOW_FROM], parameters[WINDOW_UNTIL]
+    now = now_ms()
     if until is None:
-        until = now_ms()
+        until = now
     if since is None:
-        since = max(until - DEFAULT_WINDOW_MS, 0)
+        # Up to now, if the window ends in the future.
+        since = max(min(until, now) - DEFAULT_WINDOW_MS, 0)
     return Window(start=since, end=until, step=cast("Step | None", parameters[STEP]), zone=parameters[ZONE] or "UTC")
 
 

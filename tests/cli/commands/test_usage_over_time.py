@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.cli.output.charts import BAR_CELLS, bar, sparkline
+from chainlog_async.common.clock import now_ms
 from tests.support.cli import Cli, entry
 
 HOUR = 3_600_000
@@ -61,6 +62,13 @@ def test_usage_by_group(store: Cli) -> None:
     assert [line.split()[:2] for line in lines[2:]] == [["(none)", "3"]]
     lines = store.here("usage", *WINDOW, "--by", "provider", "--groups", "1").stdout.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["groq", "(others)"]
+
+
+def test_a_window_that_ends_in_the_future_begins_a_day_ago(cli: Cli) -> None:
+    """Without --since, the last day is in it."""
+    cli.store(entry(timestamp=now_ms()))
+    (point,) = answer(cli, "usage", "--until", "2099-01-01")
+    assert point["requests"] == 1
 
 
 def test_latency(store: Cli) -> None:
