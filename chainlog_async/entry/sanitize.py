@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from chainlog_async.errors import InvalidEntryError
 
 from .model import MAX_ERROR_CHARS
 from .redaction import REDACTED
+from .secret_names import is_named_secret, may_name_secret
 
 if TYPE_CHECKING:
     from .model import RequestLogEntry
@@ -117,7 +119,7 @@ def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
     if isinstance(value, Mapping):
         return {
             _redact_name(name, redact): _redact_whole(name, item)
-            if isinstance(name, str) and _is_secret_name(name)
+            if isinstance(name, str) and (_is_secret_name(name) or _is_named_secret(name, item))
             else redact_metadata(item, redact)
             for name, item in value.items()
         }
@@ -146,9 +148,28 @@ def _redact_name(name: object, redact: Callable[[str], str]) -> object:
     return redact(name) if isinstance(name, str) and len(name) >= MIN_SECRET_CHARS else name
 
 
+def _is_named_secret(name: str, value: object) -> bool:
+    return isinstance(value, str) and _may_hold_secret(name) and is_named_secret(name, value)
+
+
+@lru_cache(maxsize=1024)
 def _is_secret_name(name: str) -> bool:
-    plain = _SEPARATORS.sub("", name).casefold()
-    return _SECRET_NAME.search(plain) is not None and _ABOUT_SECRET.search(plain) is None
+    """Whether all that an item of this name holds is secret."""
+    return _SECRET_NAME.search(_plain_name(name)) is not None and not _is_about_secret(name)
+
+
+@lru_cache(maxsize=1024)
+def _may_hold_secret(name: str) -> bool:
+    """Whether an item of this name holds a secret if its value looks like one."""
+    return may_name_secret(name) and not _is_about_secret(name)
+
+
+def _is_about_secret(name: str) -> bool:
+    return _ABOUT_SECRET.search(_plain_name(name)) is not None
+
+
+def _plain_name(name: str) -> str:
+    return _SEPARATORS.sub("", name).casefold()
 
 
 def _redact_whole(name: str, value: object) -> object:

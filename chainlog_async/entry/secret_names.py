@@ -25,6 +25,9 @@ _MAX_BEFORE = 24
 _MIN_RANDOM_CHARS = 8
 _MIN_RANDOM_CHARS_IN_SENTENCE = 12
 
+_RANDOM_VALUE = "Zk3x9Qw7Rt5bYp2mLv8cNd4h"
+"""No word, path or placeholder."""
+
 _MAX_JUDGED = 80
 """How many characters of a value say whether it is a secret, lest a long one is read for every name that is in it."""
 
@@ -171,6 +174,18 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 _CALL = re.compile(r"[A-Za-z_.]{1,64}\(")
 _MASKED = re.compile(r"[A-Za-z0-9]{4,}[*.…]{2,}[A-Za-z0-9]*")
 _DELIMITER = re.compile(r"\.?(?:$|[\r\n,;\"')\]}&]|\\n)")
+
+
+def may_name_secret(name: str) -> bool:
+    """Whether this name says of some values that they are secrets; `is_named_secret` tells of which."""
+    return is_named_secret(name, _RANDOM_VALUE)
+
+
+def is_named_secret(name: str, value: str) -> bool:
+    """Whether a value would be a secret in the text ``name=value``."""
+    text = f"{name}={value}"
+    folded = text.lower()
+    return len(folded) == len(text) and any(start > len(name) for start, _ in find_named(text, folded))
 
 
 def find_named(text: str, folded: str) -> Iterator[Span]:

@@ -154,6 +154,14 @@ def test_metadata_under_another_name_is_kept(name: str) -> None:
         assert json.loads(encode_line(entry(metadata={name: value})))[17][name] == value
 
 
+@pytest.mark.parametrize("name", ["OPENAI_KEY", "pass", "auth", "key", "my_key", "credentials_json"])
+def test_a_value_that_would_be_a_secret_in_a_text_is_one_in_metadata(name: str) -> None:
+    """What ``name=value`` is redacted in an error text is redacted under that name; a word is kept."""
+    value = "Zk3x9Qw7Rt5bYp2mLv8cNd4h"
+    assert value not in encode_line(entry(error_message=f"{name}={value}")).decode()
+    assert value not in encode_line(entry(metadata={name: value})).decode()
+
+
 def test_a_secret_that_is_a_name_in_metadata_is_redacted() -> None:
     """Some count by key."""
     line = encode_line(entry(metadata={"calls": {"sk-proj-0123456789abcdef": 5, "team-a": 1}}))

@@ -338,7 +338,7 @@ async def test_no_text_that_a_handler_passes_on_costs_the_row(chainlog: ChainLog
     assert isinstance(row["attempt_trail"], list)
     assert len(row["attempt_trail"]) == 2
     assert isinstance(row["metadata"], dict)
-    assert "attempt_trail" in row["metadata"]["chainlog_repaired"]
+    assert {"attempt_trail", "request_id", "caller", "model"} <= {*row["metadata"]["chainlog_repaired"]}
 
 
 @pytest.mark.parametrize(("given", "stored"), [(None, 200), ("429", 429), ("soon", 200), (700, 200), (True, 200)])

@@ -151,6 +151,35 @@ async def test_an_event_named_error_is_a_failure(chainlog: ChainLog) -> None:
     assert row["error_message"] == "the upstream is gone"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [("application/json", b'{"choices": [{"message": {"content": "Hel'), ("text/event-stream", b": nothing yet\n\n")],
+)
+async def test_an_answer_that_is_cut_short_is_a_failure(chainlog: ChainLog, media_type: str, body: bytes) -> None:
+    """A body of JSON that ends in the middle, and a stream without any event."""
+
+    async def handler(_request: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    async with serving(gateway(chainlog, handler), chainlog) as client:
+        await client.post("/v1/chat/completions", json={"model": "m"})
+        (row,) = await rows_of(chainlog)
+    assert (row["http_status"], row["outcome"]) == (200, "failed")
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"", b"[1, 2]", b'{"n": NaN}'])
+async def test_json_of_any_kind_is_an_answer(chainlog: ChainLog, body: bytes) -> None:
+    """The middleware does not judge what a gateway answers with."""
+
+    async def handler(_request: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    async with serving(gateway(chainlog, handler), chainlog) as client:
+        await client.post("/v1/chat/completions", json={"model": "m"})
+        (row,) = await rows_of(chainlog)
+    assert (row["outcome"], row["error_message"]) == ("answered", None)
+
+
 async def test_a_body_with_an_error_is_a_failure(chainlog: ChainLog) -> None:
     """Also without an attempt of the handler's: the provider that is named has failed."""
 

@@ -189,6 +189,11 @@ def read_content_alone(event: bytes) -> Envelope | None:
     return envelope if is_alone else None
 
 
+def is_json(document: bytes) -> bool:
+    """Whether a document is JSON of any kind."""
+    return document.strip() == b"null" or decode_loosely(_decode_any, document) is not None
+
+
 def is_finished(answers: bytes) -> bool:
     """Whether choices or candidates have the reason for which they ended."""
     choices = _value(answers)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from chainlog_async.common.outcome import CANCELLED_STATUS
-from chainlog_async.entry.model import MAX_NAME_CHARS, Attempt, RequestLogEntry
+from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.entry.text import as_text
 
 from .context import RequestNotes, Tried, name_error
@@ -100,8 +100,8 @@ class RecordedCall:
             # Without a provider the gateway answered by itself, which is no provider's success or failure.
             attempts=self.notes.attempts or int(_first(said.get("provider_id")) is not None),
             error_message=message,
-            request_id=_name_or_none(_first(said.get("request_id"), answered.request_id, asked.request_id)),
-            caller=_name_or_none(said.get("caller")),
+            request_id=_first(said.get("request_id"), answered.request_id, asked.request_id),
+            caller=said.get("caller"),
             ttft_ms=None if first_token is None else 1_000 * (first_token - self._begun),
             cost_usd=said.get("cost_usd"),
             streamed=answered.is_stream if answered.status is not None else asked.stream,
@@ -175,10 +175,5 @@ def _status(given: object, real: int) -> int:
 
 
 def _name(value: object) -> str:
-    """Returns a name that can be stored, whatever the client or the handler gave: it must not cost the row."""
-    return as_text(value)[:MAX_NAME_CHARS]
-
-
-def _name_or_none(text: str | None) -> str | None:
-    # Anything but a str is left to the log, which converts it or leaves it out, and says so in the row.
-    return _name(text) if isinstance(text, str) else text
+    """Returns a name as a text. What cannot be stored of it, the log repairs, and says so in the row."""
+    return value if isinstance(value, str) else as_text(value)

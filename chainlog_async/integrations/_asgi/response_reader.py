@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .envelope import Envelope, describe_error, has_content, is_finished, read_content_alone, read_envelope
+from .envelope import Envelope, describe_error, has_content, is_finished, is_json, read_content_alone, read_envelope
 from .sample import HEAD_BYTES, TAIL_BYTES, DocumentSample
 from .token_usage import ReportedUsage, UsageFields
 
 CUT_SHORT = "the stream ended before the answer was complete"
+BROKEN_JSON = "the answer is no complete JSON"
 
 MAX_EVENT_BYTES = HEAD_BYTES + 2 * TAIL_BYTES
 """Longest event in several lines that is read, in bytes; of an event in one line both ends are."""
@@ -31,8 +32,12 @@ class ResponseReader:
 
     def finish(self) -> None:
         """Reads what is left when the response has ended; call it once."""
-        for envelope in self._partial.envelopes():
+        envelopes = self._partial.envelopes()
+        for envelope in envelopes:
             self._note(envelope)
+        whole = self._partial.whole()
+        if not envelopes and whole is not None and whole.strip() and not is_json(whole):
+            self.failure = BROKEN_JSON
 
     def usage(self) -> ReportedUsage:
         """Returns the tokens that were reported so far."""
@@ -109,6 +114,7 @@ class EventReader(LineReader):
 
     def __init__(self) -> None:
         super().__init__()
+        self._has_data = False
         self._is_between_events = True
         self._name = b""
         self._data: list[bytes] = []
@@ -130,10 +136,13 @@ class EventReader(LineReader):
         self._note_partial()
         self._note_line(b"")
         super().finish()
+        if not self._has_data:
+            self.failure = self.failure or CUT_SHORT
 
     def _note_line(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
         if line.startswith(b"data:"):
+            self._has_data = True
             self._size += len(line)
             if self._size <= MAX_EVENT_BYTES:
                 self._data.append(line[5:])
