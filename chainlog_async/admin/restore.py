@@ -116,13 +116,13 @@ class RestoreCounts:
     staged: int = 0
     """Rows that were read."""
     stored: int = 0
-    doubles: int = 0
+    duplicates: int = 0
     """Rows that the log already had."""
 
     @property
     def missing(self) -> int:
         """Rows that were read and are not in the log."""
-        return self.staged - self.stored - self.doubles
+        return self.staged - self.stored - self.duplicates
 
 
 async def require_writable(path: str | Path, *, busy_timeout_ms: int = 5_000) -> None:
@@ -233,7 +233,7 @@ class Restore:
             return False
         self._waits = 0
         self.counts.stored += stored
-        self.counts.doubles += len(rows) - stored
+        self.counts.duplicates += len(rows) - stored
         return True
 
     async def _match_and_insert(self, rows: Sequence[_Staged]) -> int:

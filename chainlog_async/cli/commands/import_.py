@@ -108,8 +108,10 @@ def _print_report(report: ImportReport, *, strict: bool) -> None:
     entries = count_text(report.imported, "entry", "entries")
     rate = f"{duration(report.seconds * 1000)}, {number(round(report.rows_per_second))} rows/s"
     click.echo(f"imported {entries} into {plain(report.database)} ({rate})")
-    if report.doubles:
-        click.echo(f"left out {count_text(report.doubles, 'row of an export', 'rows of exports')} that it already had")
+    if report.duplicates:
+        click.echo(
+            f"left out {count_text(report.duplicates, 'row of an export', 'rows of exports')} that it already had"
+        )
     _print_problems(report)
     if report.replayed:
         entries = count_text(report.replayed, "entry", "entries")

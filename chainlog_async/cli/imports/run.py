@@ -44,7 +44,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     database: str
     imported: int
     """Entries that are committed."""
-    doubles: int
+    duplicates: int
     """Rows of exports that the log already had."""
     bad: int
     """Lines that are not valid entries."""
@@ -120,7 +120,7 @@ class ImportRun:
         return ImportReport(
             database=str(self._settings.db_path),
             imported=imported,
-            doubles=self._rows.doubles,
+            duplicates=self._rows.duplicates,
             bad=self._display.bad,
             unread_files=self._display.unread,
             refused=sum(statistics.dropped.get(reason, 0) for reason in _REFUSALS) if statistics else 0,

@@ -93,7 +93,7 @@ def _everything(path: Path) -> dict[str, list[tuple[object, ...]]]:
 def _import(cli: Cli, name: str, db: str, *options: str) -> tuple[object, object]:
     """How many rows were stored, and how many were there."""
     report = cli.json("import", name, "--db", db, *options, db=False)
-    return report["imported"], report["doubles"]
+    return report["imported"], report["duplicates"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -117,11 +117,11 @@ def test_a_double_is_left_out(cli: Cli, form: str) -> None:
     assert _import(cli, f"all.{form}", str(cli.db)) == (0, rows)
     assert _everything(cli.db) == before
     report = cli.json("import", f"all.{form}", f"all.{form}", "--db", "other.db", db=False)
-    assert (report["imported"], report["doubles"]) == (rows, rows)
+    assert (report["imported"], report["duplicates"]) == (rows, rows)
 
 
 def test_the_formats_of_one_export_are_the_same_rows(cli: Cli) -> None:
-    """CSV, JSON lines and Parquet of one log are doubles of each other, from a file, a pipe, and with --strict."""
+    """CSV, JSON lines and Parquet of one log are duplicates of each other, from a file, a pipe, and with --strict."""
     _fill(cli)
     for form in FORMATS:
         assert cli.here("export", f"all.{form}").code == 0
@@ -230,7 +230,7 @@ def _as_pandas_writes_parquet(path: Path) -> None:
 
 @pytest.mark.parametrize(("form", "rewrite"), [("csv", _as_pandas_writes_csv), ("parquet", _as_pandas_writes_parquet)])
 def test_an_export_that_went_through_pandas_is_the_same(cli: Cli, form: str, rewrite: Callable[[Path], None]) -> None:
-    """Floats for whole numbers, and dates for times, are the numbers they were: the same rows, so doubles."""
+    """Floats for whole numbers, and dates for times, are the numbers they were: the same rows, so duplicates."""
     cli.store(*[entry(model=f"m{number}", cached_tokens=[None, 5][number % 2], streamed=True) for number in range(6)])
     assert cli.here("export", f"all.{form}").code == 0
     rewrite(cli.folder / f"all.{form}")

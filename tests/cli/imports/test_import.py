@@ -121,7 +121,7 @@ def test_json_is_one_document(cli: Cli) -> None:
     assert list(report) == [
         "database",
         "imported",
-        "doubles",
+        "duplicates",
         "bad",
         "unreadFiles",
         "refused",
