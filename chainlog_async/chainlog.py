@@ -167,17 +167,13 @@ class ChainLog:
 
     @asynccontextmanager
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
-        settings = self.settings
         # Absolute, because a gateway may change its working directory later.
-        db_path = await run_in_thread(settings.db_path.absolute)
+        db_path = await run_in_thread(self.settings.db_path.absolute)
+        settings = self.settings.model_copy(update={"db_path": db_path})
+        usage = UsageAggregator.from_settings(settings)
         storage = await open_storage(settings)
         # Nothing is awaited from here on, or a cancellation would leave the database open.
-        self._usage = usage = UsageAggregator(
-            db_path,
-            busy_timeout_ms=settings.busy_timeout_ms,
-            max_readers=settings.max_readers,
-            read_timeout_ms=settings.read_timeout_ms,
-        )
+        self._usage = usage
         self._logger = request_logger = RequestLogger(storage, settings, on_reopen=usage.renew)
         self._log_request = request_logger.log_request
         try:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.storage.base import ReadStorage
-from chainlog_async.storage.engines import open_reads
+from chainlog_async.storage.engines import open_reads, reads_of
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 
 class UsageAggregator:
@@ -39,6 +42,11 @@ class UsageAggregator:
         self._storage = storage or open_reads(
             db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
         )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The reads of the log that `db_url` or `db_path` names. Raises `SettingsError` for an unknown engine."""
+        return cls(settings.db_path, storage=reads_of(settings))
 
     async def __aenter__(self) -> Self:
         return self

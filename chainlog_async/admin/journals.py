@@ -81,12 +81,14 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Why journals could not be read or deleted; they stay unchanged."""
 
 
-async def list_journals(path: str | Path, *, busy_timeout_ms: int = 5_000) -> JournalReport:
-    """Lists the journals beside the database; changes nothing, and works without the database too.
+async def list_journals(
+    path: str | Path, *, journal_path: Path | None = None, busy_timeout_ms: int = 5_000
+) -> JournalReport:
+    """Lists the journals in that folder, or beside the database; changes nothing, and works without the database too.
 
     Raises `DatabaseMissingError` when there is neither a database nor a journal, and `OSError`.
     """
-    folder = await run_in_thread(_folder_of, Path(path))
+    folder = await run_in_thread(_folder_of, Path(path), journal_path)
     positions: dict[str, int] = {}
     problem: DatabaseError | None = None
     try:
@@ -112,7 +114,9 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     Raises `DatabaseError` (`DatabaseMissingError`, `OlderDatabaseError`, or a batch could not be committed within
     `REPLAY_COMMIT_TIMEOUT_S` seconds) and `OSError`.
     """
-    before = await list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms)
+    before = await list_journals(
+        settings.db_path, journal_path=settings.journal_path, busy_timeout_ms=settings.busy_timeout_ms
+    )
     async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
         # Only checks that it exists and is current; opening it for writing would create or migrate it.
         pass
@@ -120,7 +124,8 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     storage = SqliteStorage(await open_database(settings), settings)
     try:
         with named_errors(settings.db_path):
-            await manual_replay.run(storage, settings.max_batch_size)
+            folder = await run_in_thread(journal_folder, await storage.start(), settings.journal_path)
+            await manual_replay.run(storage, folder, settings.max_batch_size)
     finally:
         await storage.aclose()
     total = manual_replay.total
@@ -146,8 +151,7 @@ class _ManualReplay:
         self.total = Replayed()
         self.problems: list[str] = []
 
-    async def run(self, storage: SqliteStorage, max_batch_rows: int) -> None:
-        folder = journal_folder(await storage.start())
+    async def run(self, storage: SqliteStorage, folder: Path, max_batch_rows: int) -> None:
         committer = Committer(storage, self._health, GilYielder(enabled=False))
         self.note_replayed(0)
         leases: list[Lease] = []
@@ -185,9 +189,9 @@ async def _positions(path: str | Path, busy_timeout_ms: int) -> dict[str, int]:
         return {str(writer_id): int(position) for writer_id, position in rows}
 
 
-def _folder_of(path: Path) -> Path:
+def _folder_of(path: Path, journal_path: Path | None) -> Path:
     # SQLite follows symbolic links, and writers put their journals beside the file it finds.
-    return journal_folder(path.resolve())
+    return journal_folder(path.resolve(), journal_path)
 
 
 def _inspect_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo] | None:

@@ -35,6 +35,7 @@ class JournalManager:
     def __init__(self, queue: EntryQueue, settings: Settings) -> None:
         self._queue = queue
         self._enabled = settings.journal
+        self._journal_path = settings.journal_path
         self._max_bytes = settings.journal_max_bytes
         # Small bounds need small segments, because committed lines leave the disk one segment at a time.
         segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MAX_SEGMENTS)
@@ -50,7 +51,7 @@ class JournalManager:
 
     async def open(self, db_path: Path) -> None:
         """Takes the lock and starts the journal. If that fails, entries wait in memory and health reports it."""
-        self._folder = journal_folder(db_path)
+        self._folder = await run_in_thread(journal_folder, db_path, self._journal_path)
         try:
             await self._take_lease()
         except OSError as error:

@@ -9,8 +9,10 @@ LOCK_SUFFIX = ".lock"
 SEGMENT_SUFFIX = ".jsonl"
 
 
-def journal_folder(db_path: str | Path) -> Path:
-    """The folder beside the database where its writers keep their locks and journals."""
+def journal_folder(db_path: str | Path, journal_path: Path | None = None) -> Path:
+    """The folder where writers keep their locks and journals: the one named, else one beside the database."""
+    if journal_path is not None:
+        return journal_path.absolute()
     path = Path(db_path).absolute()
     return path.with_name(path.name + ".journal")
 

@@ -10,7 +10,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import anyio
 import uvicorn
@@ -73,12 +72,12 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
 
-async def serve(settings: Settings, *, announce: Callable[[str, Path], None] | None = None) -> Statistics | None:
+async def serve(settings: Settings, *, announce: Callable[[str, str], None] | None = None) -> Statistics | None:
     """Runs the service until SIGINT or SIGTERM, then drains the log and returns its statistics.
 
-    Returns None when it was stopped before it served. ``announce`` is called with the URL and the absolute path of the
-    database once both are open. At the end the requests in progress, and then the entries in the queue, get up to
-    ``shutdown_timeout_ms`` each.
+    Returns None when it was stopped before it served. ``announce`` is called with its URL and the absolute path or
+    the URL of the log once both are open. At the end the requests in progress, and then the entries in the queue, get
+    up to ``shutdown_timeout_ms`` each.
 
     Raises `SettingsError` when the service may not or cannot listen on its address, and `DatabaseError` when the
     database cannot be used; nothing stays open then.
@@ -108,7 +107,7 @@ def _stop(server: _Server, opening: anyio.CancelScope) -> None:
         opening.cancel()
 
 
-def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.Config]:
+def _prepare(chainlog: ChainLog) -> tuple[BindAddress, str, Starlette, uvicorn.Config]:
     settings = chainlog.settings
     address = check_bind(settings)
     app = create_app(chainlog, already_running=True)
@@ -127,7 +126,8 @@ def _prepare(chainlog: ChainLog) -> tuple[BindAddress, Path, Starlette, uvicorn.
     )
     config.limits = ConnectionLimits(settings.server, _max_connections(settings), app.state.counters)
     config.load()
-    return address, settings.db_path.absolute(), app, config
+    database = str(settings.db_path.absolute()) if settings.engine == "sqlite" else settings.database
+    return address, database, app, config
 
 
 def _max_connections(settings: Settings) -> int:

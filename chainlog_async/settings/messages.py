@@ -65,7 +65,8 @@ def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[K
 
 
 def _is_secret(annotation: object) -> bool:
-    return annotation in {SecretStr, SecretBytes} or any(_is_secret(part) for part in get_args(annotation))
+    is_secret = isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes)
+    return is_secret or any(_is_secret(part) for part in get_args(annotation))
 
 
 def _shown(field: FieldInfo, value: object) -> str:

@@ -12,12 +12,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import SettingsError
 
+from .database_url import DatabaseUrl, EngineName, check_url, sqlite_path
 from .messages import explain
 from .sources import Arguments, Environment, Source
 from .yaml_file import YamlSection
@@ -64,7 +65,18 @@ def _regular_expression(pattern: str) -> str:
     return pattern
 
 
+def _folder(path: Path) -> Path:
+    if not path.name or "\0" in str(path):
+        raise ValueError("must be the path of a folder, such as ./data/journal")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("must be a path without ~, because the home folder is unknown") from None
+
+
 DatabaseFile = Annotated[Path, Field(strict=False), AfterValidator(_database_file)]
+Folder = Annotated[Path, Field(strict=False), AfterValidator(_folder)]
+CheckedUrl = Annotated[DatabaseUrl, AfterValidator(check_url)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
 Host = Annotated[str, AfterValidator(_one_word)]
 ApiKey = Annotated[SecretStr, AfterValidator(_header_safe)]
@@ -163,6 +175,19 @@ class Settings(BaseSettings):
     db_path: DatabaseFile = Field(
         default=Path("./data/observability.db"),
         description="The SQLite file; a relative path starts at the working directory, missing folders are created.",
+    )
+    db_url: CheckedUrl | None = Field(
+        default=None,
+        description="Where the log is kept instead of db_path: http(s)://HOST:PORT of a `chainlog serve`, or "
+        "postgresql://…; sqlite:///FILE is the same as db_path.",
+    )
+    db_key: ApiKey | None = Field(
+        default=None,
+        description="API key for an http(s) db_url; to write, it needs the right to write, to read, that to read.",
+    )
+    journal_path: Folder | None = Field(
+        default=None,
+        description="The folder of the journal, on a disk of this machine; by default beside db_path.",
     )
     max_queue_size: int = Field(
         default=100_000,
@@ -298,6 +323,23 @@ class Settings(BaseSettings):
             raise SettingsError(explain(model, error, sources)) from None
         finally:
             _sources.reset(token)
+
+    @property
+    def engine(self) -> EngineName:
+        """The engine that keeps the log."""
+        return "sqlite" if self.db_url is None else self.db_url.engine
+
+    @property
+    def database(self) -> str:
+        """The path or the URL of the log for messages, without passwords."""
+        return str(self.db_path) if self.db_url is None else self.db_url.shown
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_sqlite_url(cls, values: dict[str, object]) -> dict[str, object]:
+        """A SQLite file has one name inside, `db_path`."""
+        path = sqlite_path(values.get("db_url"))
+        return values if path is None else {**values, "db_url": None, "db_path": path}
 
     @classmethod
     def settings_customise_sources(

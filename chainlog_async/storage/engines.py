@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from chainlog_async.errors import SettingsError
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
 from chainlog_async.storage.sqlite.storage import SqliteStorage
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 
 
 async def open_storage(settings: Settings) -> BatchStorage:
-    """Opens and migrates the database that the settings name. Raises `DatabaseError`; nothing is left open then."""
-    return SqliteStorage(await open_or_quarantine(settings), settings)
+    """Opens the log that the settings name, and migrates its database.
+
+    Raises `DatabaseError` or `SettingsError`; nothing is left open then.
+    """
+    match settings.engine:
+        case "sqlite":
+            return SqliteStorage(await open_or_quarantine(settings), settings)
+        case "remote" | "postgres":
+            raise _unknown_engine(settings)
 
 
 def storage_of(connection: aiosqlite.Connection | BatchStorage, settings: Settings) -> BatchStorage:
@@ -35,10 +43,31 @@ def connection_of(storage: BatchStorage) -> aiosqlite.Connection:
     raise TypeError(f"{type(storage).__name__} has no SQLite connection; use the log's own methods instead")
 
 
+def reads_of(settings: Settings) -> ReadStorage:
+    """The reads of the log that the settings name. Opens nothing yet. Raises `SettingsError`."""
+    match settings.engine:
+        case "sqlite":
+            return open_reads(
+                settings.db_path,
+                busy_timeout_ms=settings.busy_timeout_ms,
+                max_readers=settings.max_readers,
+                read_timeout_ms=settings.read_timeout_ms,
+            )
+        case "remote" | "postgres":
+            raise _unknown_engine(settings)
+
+
 def open_reads(
     db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
 ) -> ReadStorage:
-    """The reads of a database. Opens nothing yet; see `UsageAggregator`."""
+    """The reads of a SQLite file. Opens nothing yet; see `UsageAggregator`."""
     return SqliteReadStorage(
         db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
+    )
+
+
+def _unknown_engine(settings: Settings) -> SettingsError:
+    return SettingsError(
+        f"db_url is {settings.database}, and this release of chainlog-async has no engine for it; remove db_url to "
+        "keep the log in db_path"
     )

@@ -41,7 +41,7 @@ def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -
 
     Exit codes: 0 done, 1 there is no backup (the reason is on stderr).
     """
-    settings = options.load()
+    settings = options.load_file()
     force = may_replace(target, force=force)
     report = run_long_work(
         lambda progress: backup_database(

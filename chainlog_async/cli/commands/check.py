@@ -35,7 +35,7 @@ def check(ctx: click.Context, options: SettingsOptions, quick: bool, as_json: bo
 
     Exit codes: 0 nothing is wrong, 1 damage or wrong totals were found, or the database cannot be checked.
     """
-    settings = options.load()
+    settings = options.load_file()
     report = run_long_work(
         lambda progress: check_database(
             settings.db_path, quick=quick, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress

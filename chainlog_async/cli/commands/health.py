@@ -61,7 +61,7 @@ def health(options: SettingsOptions, since: int | None, until: int | None, as_js
 
 
 async def _read(settings: Settings, window: Window) -> list[ProviderHealth]:
-    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+    async with UsageAggregator.from_settings(settings) as usage:
         return await usage.get_provider_health(window)
 
 

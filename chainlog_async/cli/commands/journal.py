@@ -48,8 +48,12 @@ def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None
     """
     if names_command(ctx):
         return
-    settings = options.load()
-    report = anyio.run(lambda: list_journals(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms))
+    settings = options.load_file()
+    report = anyio.run(
+        lambda: list_journals(
+            settings.db_path, journal_path=settings.journal_path, busy_timeout_ms=settings.busy_timeout_ms
+        )
+    )
     if as_json:
         print_json(report)
     else:
@@ -100,7 +104,7 @@ def replay_command(ctx: click.Context, options: SettingsOptions, as_json: bool) 
     Exit codes: 0 done, 1 the database could not be written or a journal could not be read; the rest stays in the
     journals.
     """
-    settings = options.load()
+    settings = options.load_file()
     report = run_long_work(
         lambda progress: replay_journals(settings, on_progress=progress),
         if_stopped="the rest stays in the journals",

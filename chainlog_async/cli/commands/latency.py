@@ -80,7 +80,7 @@ def latency(
 
 async def _read(settings: Settings, query: QueryOptions, durations_of: DurationsOf) -> tuple[list[LatencyPoint], str]:
     """Returns what there is, or else nothing and the name that was probably meant."""
-    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+    async with UsageAggregator.from_settings(settings) as usage:
         points = await usage.get_latency(
             UsageQuery(
                 window=query.window,

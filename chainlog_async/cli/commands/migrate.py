@@ -25,7 +25,7 @@ def migrate(options: SettingsOptions, as_json: bool) -> None:
     A database of 429chain is taken over with its rows and totals, and 429chain can keep writing to it. The gateway or
     service does the same when it starts. Every step is one transaction; running this again changes nothing.
     """
-    settings = options.load()
+    settings = options.load_file()
     report = run_long_work(
         lambda on_progress: migrate_database(settings, on_progress),
         if_stopped="the database is at the version of the last finished step; run this again to continue",

@@ -65,7 +65,7 @@ def prune(
     Exit codes: 0 done, 1 the answer was not yes, or it failed (what was deleted up to then stays deleted), 2 there is
     no terminal to ask on, and no --yes.
     """
-    settings = options.load()
+    settings = options.load_file()
     limits = PruneLimits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
     if not limits:
         raise click.UsageError("No limit is set: give --older-than, --keep-rows or --max-bytes.")

@@ -31,7 +31,7 @@ def rebuild(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None
     Exit codes: 0 the totals are correct now, 1 they could not be corrected and are unchanged, or buckets of pruned
     requests are wrong, which can no longer be counted.
     """
-    settings = options.load()
+    settings = options.load_file()
     report = run_long_work(
         lambda progress: rebuild_totals(
             settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress

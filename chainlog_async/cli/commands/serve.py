@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from pathlib import Path
 
 import anyio
 import click
@@ -46,6 +45,6 @@ def serve_command(options: SettingsOptions, host: str | None, port: int | None) 
     click.echo("stopped")
 
 
-def _announce(url: str, database: Path) -> None:
+def _announce(url: str, database: str) -> None:
     click.echo(f"chainlog listens on {plain(url)}")
-    click.echo(f"database: {plain(str(database))}")
+    click.echo(f"database: {plain(database)}")

@@ -33,7 +33,7 @@ _USAGE_COLUMNS = (
 
 def open_usage(settings: Settings) -> UsageAggregator:
     """Returns the reader of the settings' database; use it as an async context manager."""
-    return UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, max_readers=settings.max_readers)
+    return UsageAggregator.from_settings(settings)
 
 
 @click.command(

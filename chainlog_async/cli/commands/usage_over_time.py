@@ -52,7 +52,7 @@ def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> Non
 
 async def _read(settings: Settings, query: QueryOptions) -> tuple[list[UsagePoint], str]:
     """Returns what there is, or else nothing and the name that was probably meant."""
-    async with UsageAggregator(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as usage:
+    async with UsageAggregator.from_settings(settings) as usage:
         points = await usage.get_usage(
             UsageQuery(
                 window=query.window,

@@ -31,7 +31,7 @@ def vacuum(options: SettingsOptions, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 not done, for example because the disk is too full; the file is unchanged.
     """
-    settings = options.load()
+    settings = options.load_file()
     path, timeout = settings.db_path, settings.busy_timeout_ms
     for need in anyio.run(lambda: vacuum_space_needs(path, busy_timeout_ms=timeout)):
         room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} is free"

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
+from chainlog_async.errors import SettingsError
 from chainlog_async.settings import Settings
 
 _P = ParamSpec("_P")
@@ -29,16 +30,35 @@ class SettingsOptions:
     """The mapping in the file that holds the settings, dotted when nested."""
     db: Path | None
     """The database file of ``--db``, which overrides every other source; None if not given."""
+    db_url: str | None = None
+    """The URL of ``--db-url``, which overrides every other source; None if not given."""
 
     def load(self, **overrides: object) -> Settings:
         """Loads the settings; `overrides` take precedence over the file and the environment. Raises `SettingsError`."""
         if self.db is not None:
-            overrides["db_path"] = self.db
+            overrides |= {"db_path": self.db, "db_url": None}
+        if self.db_url is not None:
+            overrides["db_url"] = self.db_url
         return Settings.load(self.file, section=self.section, **overrides)
+
+    def load_file(self, **overrides: object) -> Settings:
+        """Like `load`, for a command that works on a SQLite file. Raises `SettingsError` for any other engine."""
+        settings = self.load(**overrides)
+        if settings.engine == "remote":
+            raise SettingsError(
+                f"this command works on a database file, and the log is kept by {settings.database}: run it on that "
+                "host, or name a file with --db"
+            )
+        if settings.engine != "sqlite":
+            raise SettingsError(
+                f"this command works on a database file, and the log is kept by {settings.database}: use the tools of "
+                "that database, or name a file with --db"
+            )
+        return settings
 
 
 def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) -> Callable[_P, _R]:
-    """Adds ``--config``, ``--section`` and ``--db``; the command receives `SettingsOptions` as first argument."""
+    """Adds ``--config``, ``--section``, ``--db`` and ``--db-url``, which the command receives as `SettingsOptions`."""
 
     @click.option(
         "--config",
@@ -56,14 +76,19 @@ def settings_options(command: Callable[Concatenate[SettingsOptions, _P], _R]) ->
         help="Section of that file to read; dotted when nested, as in gateway.logging.",
     )
     @click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Use this database file instead.")
+    @click.option("--db-url", metavar="URL", help="Use this log instead: http(s)://HOST:PORT or postgresql://…")
     @functools.wraps(command)
-    def with_options(config: Path | None, section: str, db: Path | None, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def with_options(
+        config: Path | None, section: str, db: Path | None, db_url: str | None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        if db is not None and db_url is not None:
+            raise click.UsageError("--db and --db-url name two logs; give one of them")
         if config is None and DEFAULT_CONFIG.is_file():
             config = DEFAULT_CONFIG
-        return command(SettingsOptions(config, section, db), *args, **kwargs)
+        return command(SettingsOptions(config, section, db, db_url), *args, **kwargs)
 
     # click calls it with keywords only, which a ParamSpec cannot express.
-    return with_options  # type: ignore[return-value]  # the three extra keywords come from the options above
+    return with_options  # type: ignore[return-value]  # the four extra keywords come from the options above
 
 
 def json_option(what: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
