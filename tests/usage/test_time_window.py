@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.common.clock import HOUR_MS, QUARTER_MS
-from chainlog_async.storage.sqlite.queries.rollup_plan import plan_rollups
 from chainlog_async.usage.dimensions import WIDTHS
+from chainlog_async.usage.rollup_plan import plan_rollups
 from chainlog_async.usage.time_window import MAX_STEPS, STEPS, Step, Window
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]

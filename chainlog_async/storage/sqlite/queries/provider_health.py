@@ -9,9 +9,10 @@ from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import dimension_of
 from chainlog_async.usage.provider_health import ProviderHealth
+from chainlog_async.usage.rollup_plan import plan_rollups
 from chainlog_async.usage.time_window import Window
 
-from .rollup_plan import ROLLED_UP, plan_rollups
+from .rolled_up import ROLLED_UP
 
 # The only MAX, so the error is taken from the row with the largest time (https://sqlite.org/quirks.html). `:plan` comes
 # from `plan_rollups`: rolled-up days, and buckets for the rest.

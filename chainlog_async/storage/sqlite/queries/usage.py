@@ -14,9 +14,10 @@ from chainlog_async.usage.dimensions import KEYS, dimension_of, names_of_dimensi
 from chainlog_async.usage.percentiles import Percentiles, estimates, merge, percentiles
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.rollup_plan import PlannedRead, plan_rollups
 from chainlog_async.usage.sums import UsageSums
 
-from .rollup_plan import ROLLED_UP, PlannedRead, plan_rollups
+from .rolled_up import ROLLED_UP
 from .usage_sql import usage_queries
 
 

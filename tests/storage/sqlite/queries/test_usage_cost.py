@@ -14,7 +14,7 @@ import pytest
 
 from chainlog_async.storage.sqlite.maintenance.rollup_job import NEXT_QUARTER, NEXT_SPAN, ROLLUP_GRACE_MS
 from chainlog_async.storage.sqlite.queries.provider_health import PROVIDER_HEALTH
-from chainlog_async.storage.sqlite.queries.rollup_plan import ROLLED_UP
+from chainlog_async.storage.sqlite.queries.rolled_up import ROLLED_UP
 from chainlog_async.storage.sqlite.queries.usage_sql import usage_queries
 from tests.support import rolling_up
 from tests.support.buckets import T0, insert_details
