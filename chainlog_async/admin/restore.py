@@ -25,10 +25,10 @@ from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import DatabaseError
 from chainlog_async.requests.model import COLUMNS, LoggedAttempt, RequestLogRow
+from chainlog_async.requests.stored_row import request_of_row
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.errors import classify, named_errors
-from chainlog_async.storage.sqlite.queries.requests import request_of_row
 
 from .session import open_for_admin, write_transaction
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar, cast
-
-import msgspec
+from typing import cast
 
 from chainlog_async.common.clock import MAX_INT64
-from chainlog_async.entry.model import Attempt
 from chainlog_async.requests.cursor import MAX_PAGE, Position, position_of
 from chainlog_async.requests.filter import RequestFilter, lower_ascii
-from chainlog_async.requests.model import LoggedAttempt, RequestLogRow, RequestPage
+from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.stored_row import request_of_row, whole_number
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
 from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, REQUEST_IDS, query_for
@@ -21,8 +19,6 @@ SCAN_BUDGET = 10_000
 """Most rows that are examined for one page."""
 
 _GROWTH = 8
-
-T = TypeVar("T")
 
 
 async def find_requests(
@@ -104,7 +100,7 @@ async def get_newest_id(readers: ReaderPool) -> int:
 async def get_oldest_timestamp(readers: ReaderPool) -> int | None:
     """The earliest timestamp in the log, in ms since the epoch, UTC; None when it is empty."""
     rows = await readers.fetch(OLDEST_TIMESTAMP)
-    return _whole(rows[0][0]) if rows else None
+    return whole_number(rows[0][0]) if rows else None
 
 
 def _parameters_of(where: RequestFilter) -> dict[str, object]:
@@ -134,52 +130,3 @@ def _cursor(row: type_of_row) -> str:
 
 def _requests(rows: list[type_of_row]) -> list[RequestLogRow]:
     return [request_of_row(row) for row in rows]
-
-
-def request_of_row(row: type_of_row) -> RequestLogRow:
-    """The request that a row of `COLUMNS` is, whichever program stored it."""
-    *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
-    key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
-    return RequestLogRow(
-        cast("int", key),
-        _whole(timestamp),
-        cast("str", chain),
-        cast("str", provider),
-        cast("str", model),
-        _whole(prompt),
-        _whole(completion),
-        _whole(total),
-        _whole(latency),
-        _whole(status),
-        _whole(attempts),
-        cast("str | None", error_message),
-        cast("str | None", request_id),
-        cast("str | None", caller),
-        None if ttft is None else _whole(ttft),
-        None if cost is None else float(cast("float", cost)),
-        None if streamed is None else bool(streamed),
-        None if cached is None else _whole(cached),
-        _decoded(metadata, _metadata),
-        _attempts(_decoded(trail, _trail)),
-    )
-
-
-def _whole(value: object) -> int:
-    # 429chain binds doubles, and SQLite stores those with a fraction as they are.
-    return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
-
-
-_metadata = msgspec.json.Decoder(dict[str, object])
-_trail = msgspec.json.Decoder(list[Attempt])
-
-
-def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:
-    return None if trail is None else [LoggedAttempt(*msgspec.structs.astuple(attempt)) for attempt in trail]
-
-
-def _decoded(text: object, decoder: msgspec.json.Decoder[T]) -> T | None:
-    # Another program may have stored anything there; the request is still shown.
-    try:
-        return None if text is None else decoder.decode(cast("str", text))
-    except (msgspec.DecodeError, TypeError):
-        return None

@@ -1,0 +1,65 @@
+"""Reads a request from a row of an engine, whatever program stored it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import msgspec
+
+from chainlog_async.entry.model import Attempt
+
+from .model import LoggedAttempt, RequestLogRow
+
+T = TypeVar("T")
+
+
+def request_of_row(row: Sequence[object]) -> RequestLogRow:
+    """The request that a row of `COLUMNS` is, whichever program stored it."""
+    *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
+    key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
+    return RequestLogRow(
+        cast("int", key),
+        whole_number(timestamp),
+        cast("str", chain),
+        cast("str", provider),
+        cast("str", model),
+        whole_number(prompt),
+        whole_number(completion),
+        whole_number(total),
+        whole_number(latency),
+        whole_number(status),
+        whole_number(attempts),
+        cast("str | None", error_message),
+        cast("str | None", request_id),
+        cast("str | None", caller),
+        None if ttft is None else whole_number(ttft),
+        None if cost is None else float(cast("float", cost)),
+        None if streamed is None else bool(streamed),
+        None if cached is None else whole_number(cached),
+        _decoded(metadata, _metadata),
+        _attempts(_decoded(trail, _trail)),
+    )
+
+
+def whole_number(value: object) -> int:
+    """The number, rounded half up."""
+    # 429chain binds doubles, and SQLite stores those with a fraction as they are.
+    return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
+
+
+_metadata = msgspec.json.Decoder(dict[str, object])
+_trail = msgspec.json.Decoder(list[Attempt])
+
+
+def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:
+    return None if trail is None else [LoggedAttempt(*msgspec.structs.astuple(attempt)) for attempt in trail]
+
+
+def _decoded(text: object, decoder: msgspec.json.Decoder[T]) -> T | None:
+    # Another program may have stored anything there; the request is still shown.
+    try:
+        return None if text is None else decoder.decode(cast("str", text))
+    except (msgspec.DecodeError, TypeError):
+        return None
