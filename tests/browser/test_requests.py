@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from chainlog_async.storage.sqlite.queries.requests import SCAN_BUDGET
+from chainlog_async.requests.paging import SCAN_BUDGET
 from tests.support.browser import (
     HOSTILE,
     HOSTILE_SCRIPT,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 from chainlog_async.common.clock import MAX_INT64
-from chainlog_async.requests.cursor import MAX_PAGE, Position, position_of
-from chainlog_async.requests.filter import RequestFilter, lower_ascii
+from chainlog_async.requests.cursor import Position
+from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.paging import SCAN_BUDGET, filter_parameters, find_page
 from chainlog_async.requests.stored_row import request_of_row, whole_number
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 
 from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, REQUEST_IDS, query_for
 from .rollup_skip import can_skip, newest_candidate
-
-SCAN_BUDGET = 10_000
-"""Most rows that are examined for one page."""
-
-_GROWTH = 8
 
 
 async def find_requests(
@@ -30,44 +25,18 @@ async def find_requests(
     scan_budget: int = SCAN_BUDGET,
 ) -> RequestPage:
     """One page; see `UsageAggregator.find_requests`."""
-    if not 1 <= limit <= MAX_PAGE:
-        raise ValueError(f"limit is {limit}; give 1 to {MAX_PAGE}")
-    position = (MAX_INT64 if where.end is None else where.end, 0) if cursor is None else position_of(cursor)
-    if where.end is not None:
-        position = min(position, (where.end, 0))
-    sql, parameters = query_for(where), _parameters_of(where)
-    found: list[type_of_row] = []
-    # One row more than the page holds tells whether there is a next page. If few rows match, the search continues in
-    # larger and larger steps, so that a page that fills at once is cheap and no statement takes long.
-    piece = limit + 1
-    while scan_budget > 0:
-        rows = await readers.fetch(
-            sql,
-            parameters
-            | {
-                "timestamp": position[0],
-                "id": position[1],
-                "budget": min(piece, scan_budget),
-                "limit": limit + 1 - len(found),
-            },
-        )
-        if not rows:
-            return RequestPage(_requests(found), None, None)
-        *matching, last = rows
-        found += matching
-        if len(found) > limit:
-            return RequestPage(_requests(found[:limit]), _cursor(found[limit - 1]), None)
-        position = _position(last)
-        scan_budget -= piece
-        piece *= _GROWTH
-        if can_skip(where):
-            # One ms more, because rows of the same ms may be left.
-            before = await newest_candidate(readers, where, parameters, position[0] + 1)
-            if before is None:
-                return RequestPage(_requests(found), None, None)
-            position = min(position, (before, 0))
-    back_to = None if len(found) == limit else math.floor(position[0])
-    return RequestPage(_requests(found), f"{position[0]}_{position[1]}", back_to)
+    sql, parameters = query_for(where), filter_parameters(where)
+
+    async def examine(position: Position, budget: int, wanted: int) -> list[type_of_row]:
+        place = {"timestamp": position[0], "id": position[1], "budget": budget, "limit": wanted}
+        return await readers.fetch(sql, parameters | place)
+
+    async def skip(before: float) -> float | None:
+        return await newest_candidate(readers, where, parameters, before)
+
+    return await find_page(
+        examine, skip if can_skip(where) else None, where, limit=limit, cursor=cursor, scan_budget=scan_budget
+    )
 
 
 async def get_request(readers: ReaderPool, request_id: int) -> RequestLogRow | None:
@@ -101,31 +70,6 @@ async def get_oldest_timestamp(readers: ReaderPool) -> int | None:
     """The earliest timestamp in the log, in ms since the epoch, UTC; None when it is empty."""
     rows = await readers.fetch(OLDEST_TIMESTAMP)
     return whole_number(rows[0][0]) if rows else None
-
-
-def _parameters_of(where: RequestFilter) -> dict[str, object]:
-    lowest, highest = where.statuses or (None, None)
-    return {
-        "start": -MAX_INT64 if where.start is None else where.start,
-        "chain": where.chain,
-        "provider": where.provider,
-        "model": where.model,
-        "caller": where.caller,
-        "request_id": where.request_id,
-        "lowest_status": lowest,
-        "highest_status": highest,
-        "is_failed": where.is_failed or None,
-        "min_latency_ms": where.min_latency_ms,
-        "error_text": None if where.error_text is None else lower_ascii(where.error_text),
-    }
-
-
-def _position(row: type_of_row) -> Position:
-    return cast("Position", (row[1], row[0]))
-
-
-def _cursor(row: type_of_row) -> str:
-    return f"{row[1]}_{row[0]}"
 
 
 def _requests(rows: list[type_of_row]) -> list[RequestLogRow]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from chainlog_async import RequestFilter
+from chainlog_async.requests.paging import filter_parameters
 from chainlog_async.storage.sqlite.queries import requests_sql as queries
-from chainlog_async.storage.sqlite.queries.requests import _parameters_of
 from chainlog_async.storage.sqlite.queries.requests_sql import QUERIES, query_for
 from tests.support.entries import insert_as_original, original_row
 
@@ -24,7 +24,7 @@ LEADS_TO = {
 
 def parameters(where: RequestFilter, **more: object) -> dict[str, object]:
     """What a page is asked for with."""
-    return _parameters_of(where) | {"timestamp": 10**15, "id": 0, "budget": 51, "limit": 51} | more
+    return filter_parameters(where) | {"timestamp": 10**15, "id": 0, "budget": 51, "limit": 51} | more
 
 
 def test_every_query_is_watched() -> None:
