@@ -15,7 +15,8 @@ from time import monotonic
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import QueueFullError
 
-from .journal import Journal, Segment
+from .journal import Journal
+from .segment import Segment
 
 MAX_BLOCK_BYTES = 1024 * 1024
 """Size in bytes at which a block is closed, however few rows it has; SQLite's limit for one value is 1 GB."""

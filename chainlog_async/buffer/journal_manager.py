@@ -12,10 +12,11 @@ import anyio
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 
-from .journal import Journal, Segment, remove_segments
+from .journal import Journal
 from .lease import Lease, take_dead_leases, take_lease
 from .paths import journal_folder
 from .queue import EntryQueue
+from .segment import Segment, remove_segments
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings

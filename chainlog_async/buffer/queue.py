@@ -28,7 +28,8 @@ from chainlog_async.statistics import EntryCounts
 
 from .accounting import Accounting
 from .backlog import Backlog
-from .journal import Journal, Segment
+from .journal import Journal
+from .segment import Segment
 
 logger = logging.getLogger(__name__)
 

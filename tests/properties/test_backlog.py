@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chainlog_async import RequestLogEntry
-from chainlog_async.buffer import journal
+from chainlog_async.buffer import journal, segment
 from chainlog_async.buffer.backlog import Backlog
-from chainlog_async.buffer.journal import Journal, remove_segments
+from chainlog_async.buffer.journal import Journal
 from chainlog_async.buffer.lease import Lease
 from chainlog_async.buffer.recovery import Damaged, DeadJournal
+from chainlog_async.buffer.segment import remove_segments
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import encode_line
 from chainlog_async.errors import QueueFullError
@@ -84,6 +85,7 @@ class BacklogModel(RuleBasedStateMachine):
         self.disk = Disk()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(journal, "os", self.disk)
+        self.patch.setattr(segment, "os", self.disk)
         self.patch.setattr(journal, "monotonic", self.disk.monotonic)
         self.number = 0
         self.pending: list[Line] = []
