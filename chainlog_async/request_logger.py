@@ -104,7 +104,7 @@ class RequestLogger:
             except InvalidEntryError as error:
                 self._submit_repaired(entry, error)
             else:
-                put(line + b"\n")
+                put(line)
         except InvalidEntryError as error:
             self._queue.report("invalid", str(error))
         except QueueFullError as error:
@@ -187,7 +187,7 @@ class RequestLogger:
             line = encode_line(entry, self._redact)
         except InvalidEntryError as error:
             return self._submit_repaired(entry, error, watch=watch)
-        return self._queue.put(line + b"\n", watch=watch)
+        return self._queue.put(line, watch=watch)
 
     def _submit_repaired(self, entry: RequestLogEntry, refusal: InvalidEntryError, *, watch: bool = False) -> int:
         try:
@@ -195,7 +195,7 @@ class RequestLogger:
         except InvalidEntryError:
             self._queue.refuse_invalid()
             raise
-        number = self._queue.put(line + b"\n", watch=watch)
+        number = self._queue.put(line, watch=watch)
         self._queue.note_repaired(fields)
         self._queue.report("repaired", f"{refusal}; the entry is stored without it or with what could be kept")
         return number

@@ -43,16 +43,16 @@ def test_the_age_is_that_of_the_oldest_line(tmp_path: Path, monkeypatch: pytest.
     if journaled:
         waiting.journal = Journal(tmp_path, "w", max_bytes=65_536, segment_bytes=16_384)
     assert waiting.oldest_age_s == 0
-    waiting.append(b"[1]\n")
+    waiting.append(b"[1]")
     clock[0] += 5
     in_hand = waiting.take()
     assert in_hand is not None
-    waiting.append(b"[2]\n")
+    waiting.append(b"[2]")
     clock[0] += 2
     assert waiting.oldest_age_s == 7
     waiting.mark_committed(in_hand)
     assert waiting.oldest_age_s == 2
-    (second, _) = (waiting.take(), waiting.append(b"[3]\n"))
+    (second, _) = (waiting.take(), waiting.append(b"[3]"))
     assert second is not None
     waiting.mark_committed(second)
     assert waiting.oldest_age_s == 0

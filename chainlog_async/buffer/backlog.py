@@ -130,14 +130,14 @@ class Backlog:
         return len(self._blocks) > 1 or self._blocks[0].rows >= self._max_batch_rows or self._is_full(self._blocks[0])
 
     def append(self, line: bytes) -> int:
-        """Accepts a line that ends in a newline. Returns how many older lines were dropped for it.
+        """Accepts a line, given without its newline. Returns how many older lines were dropped for it.
 
         Raises `QueueFullError` when there is no room and dropping older lines is not allowed or not enough.
         """
         # Every request pays for this call, and nearly every line simply follows the one before. So a few comparisons
         # decide whether there is more to do, and `_append_slowly` does it.
         block, start = self._open_block, self._tail
-        end, rows = start + len(line), block.rows + 1
+        end, rows = start + len(line) + 1, block.rows + 1
         if end > self._plain_end or rows > self._plain_rows:
             return self._append_slowly(line)
         segment = self._open_segment
@@ -171,7 +171,7 @@ class Backlog:
         if block is None or block.place != place or block.rows >= self._max_block_rows or self._tail >= block.full_at:
             block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES, monotonic())
             self._blocks.append(block)
-        block.end = self._tail = self._tail + len(line)
+        block.end = self._tail = self._tail + len(line) + 1
         block.rows = rows = block.rows + 1
         self.accepted += 1
         self._open_block = block
@@ -209,7 +209,7 @@ class Backlog:
                 if rows < block.rows:
                     lines = b"".join(lines.splitlines(keepends=True)[:rows])
             else:
-                lines = b"".join([self._memory.popleft() for _ in range(rows)])
+                lines = b"\n".join([self._memory.popleft() for _ in range(rows)]) + b"\n"
             self._in_hand = Batch(self.writer_id, block.start, lines, rows)
             self._in_hand_journaled = block.place != IN_MEMORY
             self._in_hand_since = block.since
@@ -250,7 +250,7 @@ class Backlog:
     def _make_room(self, line: bytes) -> tuple[int, int]:
         """Keeps the line in memory, dropping older ones if allowed. Returns how many were dropped, and its place."""
         dropped = 0
-        while self._memory_rows >= self._max_rows or self._memory_bytes + len(line) > self._max_bytes:
+        while self._memory_rows >= self._max_rows or self._memory_bytes + len(line) >= self._max_bytes:
             made_room = self._drop_first() if self._drop_oldest else 0
             if not made_room:
                 self.dropped_in_vain = dropped
@@ -259,7 +259,7 @@ class Backlog:
             if self.journal is not None and self.journal.append(self._tail, line):
                 return dropped, self.journal.segment_start
         self._memory.append(line)
-        self._memory_bytes += len(line)
+        self._memory_bytes += len(line) + 1
         return dropped, IN_MEMORY
 
     def _is_full(self, block: Block) -> bool:
@@ -278,7 +278,7 @@ class Backlog:
             self._forget(block.rows, block.end - block.start, journaled=True)
             self._release()
             return block.rows
-        size = len(self._memory.popleft())
+        size = len(self._memory.popleft()) + 1
         block.start += size
         block.rows -= 1
         if not block.rows:

@@ -49,11 +49,11 @@ class Journal:
         return sum(segment.end - segment.start for segment in self._segments)
 
     def append(self, position: int, line: bytes) -> bool:
-        """Writes the line at that stream position. Returns False if that failed and the line is not in the journal."""
+        """Writes the line at that stream position, and a newline. Returns False if that failed."""
         segment = self.open_segment
-        end = position + len(line)
+        end = position + len(line) + 1
         if segment is None or position != segment.end or end > segment.full_at:
-            segment = self._next_segment(position, len(line))
+            segment = self._next_segment(position, len(line) + 1)
             if segment is None:
                 return False
         try:

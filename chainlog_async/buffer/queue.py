@@ -66,7 +66,7 @@ class EntryQueue:
     # -- the gateway's side, from any thread ---------------------------------------------------------------------
 
     def put(self, line: bytes, *, watch: bool = False) -> int:
-        """Accepts an encoded entry, newline included, and returns its number, counted from 1.
+        """Accepts an encoded entry, without a newline, and returns its number, counted from 1.
 
         With `watch`, `until_resolved` raises what kept this entry out of the database. Raises `QueueFullError`,
         `ClosedError` or `ForkedError`.

@@ -19,9 +19,9 @@ class Segment:
     """Stream position at which the next segment begins at the latest; `end` once this one is closed for writing."""
 
     def write(self, line: bytes, start: int, end: int) -> None:
-        """Writes the line at stream positions `start` to `end`. Raises `OSError`."""
+        """Writes the line and its newline at stream positions `start` to `end`. Raises `OSError`."""
         # pwrite rather than append, so that a line after a failed write overwrites what that left behind.
-        if os.pwrite(self.descriptor, line, start - self.start) != end - start:
+        if os.pwrite(self.descriptor, line + b"\n", start - self.start) != end - start:
             raise OSError("only part of the line was written; the disk is full or a quota is exceeded")
         self.end = end
 

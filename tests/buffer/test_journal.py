@@ -119,7 +119,7 @@ async def test_a_writer_never_takes_itself_for_dead(tmp_path: Path, monkeypatch:
     queue = EntryQueue(max_rows=10, max_bytes=1_000, max_batch_rows=10, drop_oldest=False)
     journals = JournalManager(queue, settings_for(db_path))
     await journals.open(db_path)
-    queue.put(b"[]\n")
+    queue.put(b"[]")
     (lock,) = journal_folder(db_path).glob("*.lock")
     lock.unlink()
     assert await journals.take_dead(pytest.fail) == []
@@ -215,7 +215,7 @@ def test_a_journal_of_tiny_batches_costs_little_memory(tmp_path: Path) -> None:
     backlog = Backlog(max_rows=1, max_bytes=1, max_batch_rows=1, drop_oldest=False, on_ready=lambda: None)
     backlog.journal = Journal(tmp_path, "writer", max_bytes=10_000_000, segment_bytes=1_000_000)
     for _ in range(20_000):
-        backlog.append(b"[]\n")
+        backlog.append(b"[]")
     assert backlog.rows == 20_000
     assert len(backlog._blocks) < 100
     backlog.journal.close()
@@ -342,12 +342,12 @@ def test_an_interruption_of_the_books_themselves_is_counted(monkeypatch: pytest.
 
     def handler() -> None:
         with pytest.raises(QueueFullError, match="signal handler"):
-            queue.put(b"{}\n")
+            queue.put(b"{}")
         queue.refuse_invalid()
 
     monkeypatch.setattr(queue._accounting, "_dropped", Interrupted(handler))
     with pytest.raises(ClosedError):
-        queue.put(b"{}\n")
+        queue.put(b"{}")
     statistics = queue.counts()
     check_law(statistics)
     assert statistics.dropped == {"closed": 1, "nested": 2}

@@ -129,7 +129,7 @@ class BacklogModel(RuleBasedStateMachine):
             text = make_line(self.number, length)
             start, woken, was_full = self.backlog._tail, self.ready, self.backlog.has_full_block
             try:
-                dropped = self.backlog.append(text)
+                dropped = self.backlog.append(text.removesuffix(b"\n"))
             except QueueFullError:
                 self.drop(self.backlog.dropped_in_vain)
                 assert not self.backlog.journal or self.backlog.journal.error
