@@ -62,8 +62,8 @@ class RequestLogger:
         self._storage = storage_of(connection, settings)
         self._storage.report_to(self._health, self._reopened)
         self._gil_yielder = GilYielder(enabled=settings.yield_gil)
-        journals = JournalManager(self._queue, settings)
-        self._writer = Writer(self._health, self._queue, self._storage, journals, self._gil_yielder, settings)
+        self._journals = JournalManager(self._queue, settings)
+        self._writer = Writer(self._health, self._queue, self._storage, self._journals, self._gil_yielder, settings)
 
     @property
     def connection(self) -> aiosqlite.Connection:
@@ -162,7 +162,8 @@ class RequestLogger:
                 "this log belongs to the parent process; spawn this process instead, or fork before opening the log"
             )
             return Health(status="failed", reasons=(reason,))
-        return self._health.health(self._queue.journal_error, self._storage.notes)
+        notes = (*self._storage.notes, *self._journals.notes)
+        return self._health.health(self._queue.journal_error, notes, self._queue.journal_write)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Runs the writer until `stop` or cancellation, then drains the queue within ``shutdown_timeout_ms``.

@@ -18,6 +18,10 @@ DropReason = Literal["invalid", "queue_full", "closed", "rejected", "shutdown", 
 """Why an entry does not reach the database: see `EntryCounts.dropped`."""
 
 
+JournalWriteMethod = Literal["mmap", "pwrite"]
+"""How lines get into the journal: stored into a file that is mapped into memory, or by a system call for each."""
+
+
 class EntryCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What became of the entries. ``submitted == written + pending + sum(dropped.values())``, always."""
 
@@ -46,8 +50,10 @@ class EntryCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     journal: Literal["on", "off", "failing"]
     """``failing``: entries wait in memory for now and would not survive a kill."""
+    journal_write: JournalWriteMethod | None
+    """How lines are written to the journal at present; None without a journal. See the setting `journal_write`."""
     journal_bytes: int
-    """Size of the journal on disk, in bytes."""
+    """Size of the lines in the journal's files, in bytes; up to one file's size is reserved beyond that."""
     journal_error: str | None
     """Why the journal fails, or None."""
     replayed: int
@@ -100,3 +106,5 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not ok, with the remedy."""
     notes: tuple[str, ...] = ()
     """What an operator should know although nothing is wrong."""
+    journal_write: JournalWriteMethod | None = None
+    """How lines are written to the journal at present; None without a journal."""

@@ -68,6 +68,14 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"chainlog_async.{name}", seconds)
 
 
+@pytest.fixture(params=["mmap", "pwrite"])
+def journal_write(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test twice: with the journal mapped into memory, on any file system, and with a system call for a line."""
+    write = str(request.param)
+    monkeypatch.setenv("CHAINLOG_JOURNAL_WRITE", write)
+    return write
+
+
 @pytest.fixture
 def no_rollups() -> Iterator[None]:
     """Rolling up writes too, and would disturb a test that counts or waits for what is written."""

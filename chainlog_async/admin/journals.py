@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from anyio import CancelScope
 from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES
 from chainlog_async.buffer.lease import Lease, is_held, take_dead_leases, writers_in
 from chainlog_async.buffer.paths import journal_folder, segments_of
+from chainlog_async.buffer.segment import written_size
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
@@ -45,7 +45,7 @@ class JournalInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     segments: int
     """Files of the journal."""
     bytes: int
-    """Size of these files together."""
+    """Size of these files together, without the space that is only reserved in them."""
     waiting: int
     """Entries in it that are not in the database yet."""
     oldest_waiting: int | None
@@ -209,8 +209,8 @@ def _inspect(folder: Path, writer_id: str, position: int) -> JournalInfo:
     problem: str | None = None
     for (start, path), end in zip(found, ends, strict=False):
         try:
-            lines, first = _count_lines(path, max(position - start, 0), None if end is None else end - start)
-            size += path.stat().st_size
+            lines, first, written = _count_lines(path, max(position - start, 0), None if end is None else end - start)
+            size += written
         except FileNotFoundError:
             # Committed and deleted since the folder was listed.
             continue
@@ -232,18 +232,19 @@ def _inspect(folder: Path, writer_id: str, position: int) -> JournalInfo:
     )
 
 
-def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes]:
-    """Returns how many complete lines there are between two offsets of the file, and the first of them."""
+def _count_lines(path: Path, start: int, end: int | None) -> tuple[int, bytes, int]:
+    """Returns the number of complete lines between two offsets of the file, the first of them, and the file's size."""
     with path.open("rb") as file:
+        written = written_size(file)
+        left = (written if end is None else min(end, written)) - start
         file.seek(start)
-        first = file.readline()
+        first = file.readline(max(left, 0))
         file.seek(start)
-        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
         lines = 0
         while left > 0 and (block := file.read(min(left, MAX_BLOCK_BYTES))):
             lines += block.count(b"\n")
             left -= len(block)
-    return lines, first
+    return lines, first, written
 
 
 def _timestamp(line: bytes) -> int | None:

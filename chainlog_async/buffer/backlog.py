@@ -151,7 +151,7 @@ class Backlog:
         else:
             try:
                 segment.write(line, start, end)
-            except OSError:
+            except (OSError, ValueError):
                 # Tried again by the slow path, which can switch segments or fall back to memory.
                 return self._append_slowly(line)
         block.rows = rows
@@ -189,6 +189,13 @@ class Backlog:
         if block.place == IN_MEMORY:
             self._plain_rows = min(self._plain_rows, block.rows + self._max_rows - self._memory_rows)
             self._plain_end = min(self._plain_end, block.end + self._max_bytes - self._memory_bytes)
+
+    def note_interruption(self) -> None:
+        """After a signal handler raised in the middle of `append`: what that left in the journal's file is not kept."""
+        if self.journal is not None:
+            # The next segment begins where this one ends for whoever replays it.
+            self.journal.close_segment()
+        self._plain_end = 0
 
     def try_journal(self) -> None:
         """After a failure, checks whether the journal can be written again."""

@@ -14,11 +14,20 @@ from collections import deque
 from pathlib import Path
 from time import monotonic
 
+from chainlog_async.statistics import JournalWriteMethod
+
 from .paths import segment_path
+from .reservation import FULL
 from .segment import Segment
 
 JOURNAL_RETRY_S = 1.0
 """Time between a failed write and the next try, in seconds; entries wait in memory meanwhile."""
+
+FIRST_MAPPED_BYTES = 64 * 1024
+"""Size of the first segment that is mapped, in bytes. The next ones are twice as large each, while lines come fast."""
+
+SLOW_FILL_S = 10.0
+"""A mapped segment that took longer than this to fill, in seconds, is followed by one of the same size."""
 
 PROBE = bytes(4096)
 """Written and truncated again to find out whether the disk has room."""
@@ -27,11 +36,22 @@ PROBE = bytes(4096)
 class Journal:
     """The segments of a running writer. Not thread-safe: the queue holds its lock around every call."""
 
-    def __init__(self, folder: Path, writer_id: str, *, max_bytes: int, segment_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        writer_id: str,
+        *,
+        max_bytes: int,
+        segment_bytes: int,
+        mapped_on: int | None = None,
+    ) -> None:
         self._folder = folder
         self._writer_id = writer_id
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
+        self._mapped_on = mapped_on
+        self._mapped_bytes = min(FIRST_MAPPED_BYTES, segment_bytes)
+        self._begun_at = 0.0
         self._segments: deque[Segment] = deque()
         self._released: list[Segment] = []
         self._retry_at = 0.0
@@ -42,6 +62,8 @@ class Journal:
         """Stream position at which the segment of the last line begins."""
         self.error: str | None = None
         """Why lines cannot be journaled right now, or None."""
+        self.write_method: JournalWriteMethod = "pwrite" if mapped_on is None else "mmap"
+        """How lines are written to the newest segment, or will be to the first one."""
 
     @property
     def size(self) -> int:
@@ -58,7 +80,7 @@ class Journal:
                 return False
         try:
             segment.write(line, position, end)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._drop_empty_segment()
             return self._fail(f"{self._folder}: {error}")
         return True
@@ -68,7 +90,7 @@ class Journal:
         if self.error is None:
             return
         segment = self._next_segment(position, len(PROBE))
-        if segment is not None:
+        if segment is not None and segment.mapped is None:
             try:
                 # On a full disk files can still be created, but not written.
                 os.pwrite(segment.descriptor, PROBE, 0)
@@ -80,12 +102,14 @@ class Journal:
     def _next_segment(self, position: int, size: int) -> Segment | None:
         if self.error is not None and (self._suspended or monotonic() < self._retry_at):
             return None
-        self._is_at_bound = self.size + size > self._max_bytes
+        self.close_segment()
+        taken = sum(segment.size for segment in self._segments)
+        self._is_at_bound = taken + size > self._max_bytes
         if self._is_at_bound:
             self._fail(f"the journal has reached journal_max_bytes ({self._max_bytes} bytes)")
             return None
         # A line larger than a segment gets its own; no segment may take the journal over its bound.
-        room = max(min(self._segment_bytes, self._max_bytes - self.size), size)
+        room = max(min(self._segment_bytes, self._max_bytes - taken), size)
         newest = self.newest
         path = segment_path(self._folder, self._writer_id, position)
         try:
@@ -94,19 +118,49 @@ class Journal:
             if newest is None or not newest.start == newest.end == position:
                 self._fail(f"{self._folder}: {error}")
                 return None
-            # It was created earlier and is still empty, so it is used.
+            # It was created earlier and is still empty, so it is used; mapped it may be too short.
             segment = newest
+            segment.unmap()
             segment.full_at = position + room
+            self.write_method = "pwrite"
         except OSError as error:
             self._fail(f"{self._folder}: {error}")
             return None
         else:
             segment = Segment(position, position, path, descriptor, position + room)
             self._segments.append(segment)
+            if not self._map(segment, room, size):
+                return None
         self.open_segment = segment
         self.segment_start = position
         self.error = None
         return segment
+
+    def _map(self, segment: Segment, room: int, size: int) -> bool:
+        """Maps up to `room` bytes of a new segment and at least `size`, if it can be. False when the disk is full."""
+        self.write_method = "pwrite"
+        # The folder may be on another disk by now.
+        if self._mapped_on is None or os.fstat(segment.descriptor).st_dev != self._mapped_on:
+            return True
+        self._grow()
+        for wanted in (self._mapped_bytes, FIRST_MAPPED_BYTES):
+            try:
+                segment.map(max(min(wanted, room), size))
+            except OSError as error:
+                if error.errno not in FULL:
+                    return True
+                problem = error
+            else:
+                self.write_method = "mmap"
+                self._begun_at = monotonic()
+                return True
+        self._drop_empty_segment()
+        return self._fail(f"{self._folder}: {problem}")
+
+    def _grow(self) -> None:
+        """Doubles the size of mapped segments while they fill fast or pile up: each of them is an open file."""
+        if self._begun_at and (len(self._segments) > 2 or monotonic() - self._begun_at < SLOW_FILL_S):
+            self._mapped_bytes = min(2 * self._mapped_bytes, self._segment_bytes)
 
     @property
     def is_at_bound(self) -> bool:
@@ -118,9 +172,15 @@ class Journal:
         """The newest segment, or None when there is none."""
         return self._segments[-1] if self._segments else None
 
+    def close_segment(self) -> None:
+        """Makes the next line start a new segment."""
+        segment, self.open_segment = self.open_segment, None
+        if segment is not None:
+            segment.leave()
+
     def leave_segment(self) -> None:
         """Makes the next line start a new segment, and forgets any failure."""
-        self._leave_segment()
+        self.close_segment()
         self._suspended = False
         self._retry_at = 0.0
         self.error = None
@@ -131,7 +191,7 @@ class Journal:
         self._suspended = True
         # Dropping older lines would make no room now.
         self._is_at_bound = False
-        self._leave_segment()
+        self.close_segment()
 
     def read(self, start: int, end: int) -> bytes:
         """Reads the stream from `start` to `end`, which lie in one segment. Raises `OSError` if the file lacks them."""
@@ -142,6 +202,9 @@ class Journal:
         while len(data) < end - start:
             chunk = os.pread(segment.descriptor, end - start - len(data), start - segment.start + len(data))
             if not chunk:
+                if segment is self.open_segment:
+                    # A store beyond the end of a mapped file would end the process.
+                    self.close_segment()
                 raise OSError(f"{segment.path} is shorter than what was written to it")
             data += chunk
         return bytes(data)
@@ -172,13 +235,14 @@ class Journal:
 
     def close(self) -> None:
         """Closes the files and leaves them in place, except those that were released."""
+        self.close_segment()
         while self._segments:
             os.close(self._segments.popleft().descriptor)
 
     def disown(self) -> None:
         """In a forked child, closes the parent's files."""
         for segment in (*self._segments, *self._released):
-            os.close(segment.descriptor)
+            segment.disown()
         self._segments.clear()
         self._released.clear()
 
@@ -187,19 +251,14 @@ class Journal:
         if self._segments and self._segments[-1].start == self._segments[-1].end:
             self._let_go(self._segments.pop())
 
-    def _leave_segment(self) -> None:
-        if self.open_segment is not None:
-            # The fast path looks at the segment alone.
-            self.open_segment.full_at = self.open_segment.end
-        self.open_segment = None
-
     def _fail(self, reason: str) -> bool:
         self.error = reason
         self._retry_at = monotonic() + JOURNAL_RETRY_S
-        self._leave_segment()
+        self.close_segment()
         return False
 
     def _let_go(self, segment: Segment) -> None:
+        segment.unmap()
         self._released.append(segment)
         # There may be room now.
         self._retry_at = 0.0

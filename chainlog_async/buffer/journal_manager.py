@@ -16,6 +16,7 @@ from .journal import Journal
 from .lease import Lease, take_dead_leases, take_lease
 from .paths import journal_folder
 from .queue import EntryQueue
+from .reservation import reserving_device
 from .segment import Segment, remove_segments
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class JournalManager:
         # Small bounds need small segments, because committed lines leave the disk one segment at a time.
         segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MAX_SEGMENTS)
         self._segment_bytes = min(segment_bytes, settings.journal_max_bytes // 4)
+        self._write = settings.journal_write
+        self._mapped_on: int | None = None
         self._lease: Lease | None = None
         self._folder = Path()
         self._dead: list[Lease] = []
@@ -49,6 +52,15 @@ class JournalManager:
         queue.set_writer_id(self.writer_id)
         self.left_behind = False
         """Whether an earlier writer ended without shutting down."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an operator should know about the journal although nothing is wrong."""
+        if self._write == "mmap" and self._queue.journal_write == "pwrite":
+            return (
+                f"journal_write is mmap, but no space can be reserved in {self._folder}: lines are written by pwrite",
+            )
+        return ()
 
     async def open(self, db_path: Path) -> None:
         """Takes the lock and starts the journal. If that fails, entries wait in memory and health reports it."""
@@ -115,7 +127,7 @@ class JournalManager:
                 logger.warning("%s was deleted while in use; creating it again", self._folder)
                 await run_in_thread(lease.release, remove=False)
         elif (segment := self._queue.newest_segment) is not None and not await run_in_thread(segment.is_in_place):
-            logger.warning("%s was deleted while in use; starting a new segment", segment.path)
+            logger.warning("%s was deleted or cut while in use; starting a new segment", segment.path)
             self._queue.begin_segment(None)
 
     async def _take_lease(self) -> None:
@@ -124,6 +136,9 @@ class JournalManager:
 
     async def _take_lease_now(self) -> None:
         self._lease = await run_in_thread(take_lease, self._folder, self.writer_id)
+        if self._enabled and self._write != "pwrite":
+            trusting = self._write == "mmap"
+            self._mapped_on = await run_in_thread(reserving_device, self._folder, trusting=trusting)
         self._queue.begin_segment(self._new_journal if self._enabled else None)
 
     async def _take_dead(self, problems: list[str]) -> None:
@@ -143,4 +158,10 @@ class JournalManager:
             self._queue.note_no_journal(f"{self._folder}: {error}")
 
     def _new_journal(self) -> Journal:
-        return Journal(self._folder, self.writer_id, max_bytes=self._max_bytes, segment_bytes=self._segment_bytes)
+        return Journal(
+            self._folder,
+            self.writer_id,
+            max_bytes=self._max_bytes,
+            segment_bytes=self._segment_bytes,
+            mapped_on=self._mapped_on,
+        )

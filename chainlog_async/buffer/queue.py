@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import (
+    ChainlogError,
     ClosedError,
     EntryAbandonedError,
     EntryError,
@@ -24,7 +25,7 @@ from chainlog_async.errors import (
     ForkedError,
     QueueFullError,
 )
-from chainlog_async.statistics import EntryCounts
+from chainlog_async.statistics import EntryCounts, JournalWriteMethod
 
 from .accounting import Accounting
 from .backlog import Backlog
@@ -90,9 +91,11 @@ class EntryQueue:
                 self._watched[number] = None
             if made_room:
                 self._count_oldest_dropped(made_room)
-        except BaseException:
+        except BaseException as error:
             # A signal handler may raise at any point here, even while waiting for the lock.
             if is_owned():
+                if not isinstance(error, ChainlogError):
+                    self._backlog.note_interruption()
                 release()
             raise
         release()
@@ -408,6 +411,7 @@ class EntryQueue:
                 peak_pending=max(backlog.peak_rows, backlog.rows),
                 oldest_pending_ms=1_000 * backlog.oldest_age_s,
                 journal="failing" if self.journal_error is not None else "on" if journal else "off",
+                journal_write=journal.write_method if journal else None,
                 journal_bytes=journal.size if journal else 0,
                 journal_error=self.journal_error,
                 replayed=accounting.replayed,
@@ -423,6 +427,12 @@ class EntryQueue:
         """Why entries are not journaled although they should be, or None."""
         journal = self._backlog.journal
         return journal.error if journal is not None else self._no_journal
+
+    @property
+    def journal_write(self) -> JournalWriteMethod | None:
+        """How lines are written to the journal at present; None without a journal."""
+        journal = self._backlog.journal
+        return journal.write_method if journal is not None else None
 
     def disown(self) -> None:
         """In a forked child, drops what is the parent's; the lock may be held by a thread that does not exist here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from chainlog_async.errors import InvalidEntryError
 from .backlog import MAX_BLOCK_BYTES
 from .lease import Lease
 from .paths import segments_of
+from .segment import written_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class DeadJournal:
 
     def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:
         with path.open("rb", buffering=MAX_BLOCK_BYTES) as file:
-            length = os.fstat(file.fileno()).st_size
+            length = written_size(file)
             left = (length if end is None else min(end - start, length)) - (position - start)
             if left <= 0:
                 return
@@ -87,6 +87,9 @@ class DeadJournal:
                 else:
                     lines.append(line)
                     size += len(line)
+                if not left:
+                    # What follows may be megabytes of NULs.
+                    break
             if lines:
                 yield Batch(self.writer_id, position, b"".join(lines), len(lines))
 

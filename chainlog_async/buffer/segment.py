@@ -1,10 +1,27 @@
-"""A segment: one file of the journal while its writer runs."""
+"""A segment: one file of the journal while its writer runs.
+
+A line is stored in one of two ways. Into a map of the file, if space for it could be reserved: first the line, then its
+newline, which commits it, so that a kill in between leaves a line without one. The rest of such a file reads as NULs.
+Or with ``pwrite``, and then the file is as long as its lines.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
+from typing import BinaryIO
+
+from .reservation import reserve
+
+NEWLINE = ord("\n")
+
+TRIM_FROM_BYTES = 4096
+"""Reserved space of that size, in bytes, is given back when a segment is left; less is not worth a system call."""
+
+_SCAN_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -17,23 +34,81 @@ class Segment:
     descriptor: int
     full_at: int
     """Stream position at which the next segment begins at the latest; `end` once this one is closed for writing."""
+    mapped: mmap | None = None
+    """The file in memory while lines are stored that way."""
+    reserved: int = 0
+    """Size of the file that was reserved for the map, in bytes."""
+
+    @property
+    def size(self) -> int:
+        """Size on the disk, in bytes."""
+        return max(self.end - self.start, self.reserved)
+
+    def map(self, size: int) -> None:
+        """Reserves and maps that many bytes of the file, which is empty. Raises `OSError` and maps nothing."""
+        try:
+            reserve(self.descriptor, size)
+            self.mapped = mmap(self.descriptor, size)
+        except OSError:
+            os.ftruncate(self.descriptor, 0)
+            raise
+        self.reserved = size
+        self.full_at = self.start + size
 
     def write(self, line: bytes, start: int, end: int) -> None:
-        """Writes the line and its newline at stream positions `start` to `end`. Raises `OSError`."""
+        """Stores the line and its newline at stream positions `start` to `end`. Raises `OSError`.
+
+        Raises `ValueError` in a forked child, where nothing is mapped any more.
+        """
+        mapped = self.mapped
+        if mapped is not None:
+            mark = end - self.start - 1
+            mapped[start - self.start : mark] = line
+            mapped[mark] = NEWLINE
         # pwrite rather than append, so that a line after a failed write overwrites what that left behind.
-        if os.pwrite(self.descriptor, line + b"\n", start - self.start) != end - start:
+        elif os.pwrite(self.descriptor, line + b"\n", start - self.start) != end - start:
             raise OSError("only part of the line was written; the disk is full or a quota is exceeded")
         self.end = end
 
+    def leave(self) -> None:
+        """Closes the segment for writing; what was reserved and not needed is given back."""
+        # The fast path looks at the segment alone.
+        self.full_at = self.end
+        if self.mapped is None:
+            return
+        self.unmap()
+        size = self.end - self.start
+        with suppress(OSError):
+            # Never made longer, which would hide that somebody cut it.
+            if os.fstat(self.descriptor).st_size - size >= TRIM_FROM_BYTES:
+                os.ftruncate(self.descriptor, size)
+                self.reserved = size
+
+    def unmap(self) -> None:
+        """Lets go of the map, without a look at the file."""
+        mapped, self.mapped = self.mapped, None
+        if mapped is not None:
+            mapped.close()
+
+    def disown(self) -> None:
+        """In a forked child, lets go of the parent's file, so that nothing can be stored into it from here."""
+        descriptor, self.descriptor = self.descriptor, -1
+        self.unmap()
+        os.close(descriptor)
+
     def is_in_place(self) -> bool:
-        """Whether the file is still at its path. Blocks briefly."""
+        """Whether the file is still at its path, with the space that was reserved. Blocks briefly."""
         try:
-            return self.path.stat().st_ino == os.fstat(self.descriptor).st_ino
+            found = os.fstat(self.descriptor)
+            if self.path.stat().st_ino != found.st_ino:
+                return False
         except FileNotFoundError:
             return False
         except OSError:
             # It was committed and closed in the meantime.
             return True
+        # In this order: the map is let go of before the file is made shorter.
+        return found.st_size >= self.reserved or self.mapped is None
 
 
 def remove_segments(segments: list[Segment]) -> list[Segment]:
@@ -47,3 +122,19 @@ def remove_segments(segments: list[Segment]) -> list[Segment]:
         else:
             os.close(segment.descriptor)
     return left
+
+
+def written_size(file: BinaryIO) -> int:
+    """Returns the size of a segment up to its last byte that is not a NUL, in bytes: what follows is only reserved.
+
+    Blocks. Raises `OSError`.
+    """
+    end = os.fstat(file.fileno()).st_size
+    while end:
+        start = max(end - _SCAN_BYTES, 0)
+        file.seek(start)
+        used = len(file.read(end - start).rstrip(b"\0"))
+        if used:
+            return start + used
+        end = start
+    return 0

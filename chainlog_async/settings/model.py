@@ -259,6 +259,11 @@ class Settings(BaseSettings):
         le=GIB,
         description="Size in bytes at which the journal starts a new file; a file is deleted once committed.",
     )
+    journal_write: Literal["auto", "mmap", "pwrite"] = Field(
+        default="auto",
+        description="How lines are written to the journal: to files mapped into memory, by a system call for each "
+        "(`pwrite`), or, with `auto`, to mapped files where the file system keeps the space that it reserved.",
+    )
     on_corrupt: Literal["fail", "quarantine"] = Field(
         default="fail",
         description="With a damaged database: `fail` stops writing until an operator acts, `quarantine` moves it aside "

@@ -7,7 +7,7 @@ from typing import Literal
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.histogram import Tally
 from chainlog_async.common.log_throttle import LogThrottle
-from chainlog_async.statistics import COMMIT_BOUNDS_MS, Health
+from chainlog_async.statistics import COMMIT_BOUNDS_MS, Health, JournalWriteMethod
 from chainlog_async.storage.base import StorageEvents, StorageFault
 
 
@@ -108,7 +108,9 @@ class HealthState(StorageEvents):
             )
             self._wal = f"the write-ahead log has {size} bytes and cannot be emptied, because {why}"
 
-    def health(self, journal_error: str | None, notes: tuple[str, ...] = ()) -> Health:
+    def health(
+        self, journal_error: str | None, notes: tuple[str, ...] = (), journal_write: JournalWriteMethod | None = None
+    ) -> Health:
         """Whether entries reach the database: ``failed`` only when an operator has to act. `notes` are included."""
         if not self.running:
             return Health(status="failed", reasons=("no writer is running; start the log's run(), or open it again",))
@@ -127,4 +129,5 @@ class HealthState(StorageEvents):
             status=status,
             reasons=(*failed, *degraded),
             notes=(*notes, self._too_large) if self._too_large else notes,
+            journal_write=journal_write,
         )

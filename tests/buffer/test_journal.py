@@ -50,7 +50,7 @@ from tests.support.writing import (
     warnings_of,
 )
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "journal_write")
 
 
 def newest_segment(db_path: Path) -> Path:

@@ -19,7 +19,7 @@ from tests.support.entries import entry
 from tests.support.faults import SMALL, immutable, open_descriptors, until_health
 from tests.support.writing import check_law, locked, log_all, names, settings_for, stored, until
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "journal_write")
 
 DROPPING = {"busy_timeout_ms": 1, "max_queue_size": 10, "max_batch_size": 10, "on_full": "drop_oldest", **SMALL}
 

@@ -12,7 +12,7 @@ import sys
 import traceback
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 from zlib import crc32
@@ -46,6 +46,10 @@ class Plan:
     stays: bool = True
     """Whether a writer stays up after its last entry, instead of shutting down."""
     settings: dict[str, object] = field(default_factory=dict)
+
+    def writing(self, way: str) -> Plan:
+        """The same with that `journal_write`."""
+        return replace(self, settings={**self.settings, "journal_write": way})
 
     def make_settings(self) -> Settings:
         """With small batches, so that a kill finds all sorts of states."""

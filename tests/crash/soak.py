@@ -104,10 +104,11 @@ def _rss_kib() -> int:
 class Soak:
     """The processes and what befalls them."""
 
-    def __init__(self, folder: Path, show: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, show: Callable[[str], None], ways: list[str]) -> None:
         folder.mkdir()
         (folder / "acks").mkdir()
         self.show = show
+        self.ways = ways
         # A journal of small segments meets an unwritable folder soon.
         settings: dict[str, object] = {"journal_max_bytes": 8 * 1024 * 1024, "journal_segment_bytes": 64 * 1024}
         self.plan = Plan(folder / "log.db", folder / "acks", burst=3, pause_s=0.01, settings=settings)
@@ -116,7 +117,7 @@ class Soak:
         self.born = 0
         self.problems: list[str] = []
         reading, self.commands = os.pipe()
-        self.steady = start(lambda: asyncio.run(live_on(self.plan, reading, self.report)))
+        self.steady = start(lambda: asyncio.run(live_on(self.plan.writing(ways[0]), reading, self.report)))
         os.close(reading)
         self.victims = [self._bear(), self._bear()]
         self.faults: dict[str, int] = {}
@@ -158,8 +159,8 @@ class Soak:
 
     def _bear(self) -> int:
         self.born += 1
-        name = f"victim{self.born:04d}"
-        return start(lambda: asyncio.run(log_until_killed(self.plan, name)))
+        name, plan = f"victim{self.born:04d}", self.plan.writing(self.ways[self.born % len(self.ways)])
+        return start(lambda: asyncio.run(log_until_killed(plan, name)))
 
     def _end(self, victim: int) -> None:
         os.kill(victim, signal.SIGKILL)
@@ -217,9 +218,12 @@ def _judge_memory(samples: list[int]) -> list[str]:
     return []
 
 
-def soak(folder: Path, seconds: float, show: Callable[[str], None]) -> tuple[int, Finding, str]:
-    """Gives the number of kills, what was found in the end, and what happened in words."""
-    writers = Soak(folder, show)
+def soak(folder: Path, seconds: float, show: Callable[[str], None], ways: list[str]) -> tuple[int, Finding, str]:
+    """Gives the number of kills, what was found in the end, and what happened in words.
+
+    The writer that lives writes its journal in the first of these ways, the others take turns.
+    """
+    writers = Soak(folder, show, ways)
     writers.run(seconds)
     writers.end()
     os.waitpid(start(lambda: asyncio.run(recover(writers.plan))), 0)

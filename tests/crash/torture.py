@@ -29,6 +29,8 @@ from .life import Plan, count_acks, log_until_killed, recover, start
 from .soak import soak
 from .verify import Finding, verify
 
+WAYS = ["mmap", "pwrite"]
+
 MANY_KILLS = 40
 """After so many, retention has had something to delete, and hours were rolled up."""
 
@@ -59,8 +61,11 @@ class Result:
 class Scenario:
     """Lives on one file, and their ends."""
 
-    def __init__(self, name: str, folder: Path, *, show: Callable[[str], None], **settings: object) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, ways: list[str], show: Callable[[str], None], **settings: object
+    ) -> None:
         self.result = Result(name)
+        self.ways = ways
         self.pruned = "retention_rows" in settings
         self.show = show
         self.born = 0
@@ -69,9 +74,10 @@ class Scenario:
         self.plan = Plan(folder / "log.db", folder / "acks", settings=settings)
 
     def begin(self, **changes: object) -> int:
-        """Forks a writer."""
+        """Forks a writer. One maps its journal into memory, the next one makes a system call for each line."""
         self.born += 1
-        name, plan = f"life{self.born:05d}", replace(self.plan, **changes)  # type: ignore[arg-type]  # Plan's own fields
+        plan = self.plan.writing(self.ways[self.born % len(self.ways)])
+        name, plan = f"life{self.born:05d}", replace(plan, **changes)  # type: ignore[arg-type]  # Plan's own fields
         return start(lambda: asyncio.run(log_until_killed(plan, name)))
 
     def begin_recovery(self) -> int:
@@ -271,14 +277,17 @@ def main() -> int:
         for name, (work, share, settings) in SCENARIOS.items():
             kills = round(arguments.kills * share)
             if kills and (not arguments.only or name in arguments.only):
-                scenario = Scenario(name, Path(folder) / name.replace(" ", "-"), show=_progress(began), **settings)
+                home = Path(folder) / name.replace(" ", "-")
+                scenario = Scenario(name, home, ways=arguments.journal_write, show=_progress(began), **settings)
                 work(scenario, kills)
                 scenario.recover()
                 scenario.bank()
                 _require_upkeep(scenario)
                 results.append(scenario.result)
         if arguments.soak_s:
-            kills, finding, soaked = soak(Path(folder) / "soak", arguments.soak_s, _progress(began))
+            kills, finding, soaked = soak(
+                Path(folder) / "soak", arguments.soak_s, _progress(began), arguments.journal_write
+            )
             say(soaked)
             results.append(Result("soak", kills))
             results[-1].add(finding)
@@ -302,6 +311,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--soak-s", type=float, default=600, help="how long the soak lasts, in seconds; 0 for none")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--only", action="append", choices=[*SCENARIOS], help="this scenario alone; may be repeated")
+    parser.add_argument("--journal-write", nargs="+", choices=WAYS, default=WAYS, help="how writers write, in turn")
     parser.add_argument("--folder", help="where the databases go; a temporary folder otherwise")
     return parser.parse_args()
 

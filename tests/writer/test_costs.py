@@ -183,8 +183,10 @@ async def test_a_read_is_one_statement_and_one_hand_over(tmp_path: Path, counted
         assert counted.hand_overs == ["_execute_fetchall"]
 
 
-async def test_with_the_journal_an_entry_is_one_write(tmp_path: Path, writes: list[int]) -> None:
-    """`log_request` makes exactly one write of exactly the line."""
+async def test_with_the_journal_an_entry_is_one_write_or_none(
+    tmp_path: Path, writes: list[int], journal_write: str
+) -> None:
+    """`log_request` makes exactly one write of exactly the line, and none where the file is mapped."""
     async with ChainLog(settings_for(tmp_path / "observability.db")) as chainlog:
         # The first one makes the file.
         chainlog.log_request(entry())
@@ -192,8 +194,8 @@ async def test_with_the_journal_an_entry_is_one_write(tmp_path: Path, writes: li
         before = chainlog.statistics().pending_bytes
         for _ in range(ROWS):
             chainlog.log_request(entry())
-        assert len(writes) == ROWS
-        assert sum(writes) == chainlog.statistics().pending_bytes - before
+        assert len(writes) == (ROWS if journal_write == "pwrite" else 0)
+        assert sum(writes) == (chainlog.statistics().pending_bytes - before if journal_write == "pwrite" else 0)
 
 
 async def test_without_the_journal_an_entry_is_no_write(tmp_path: Path, writes: list[int]) -> None:
@@ -210,7 +212,8 @@ from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 
 async def main():
-    async with ChainLog(Settings(db_path=sys.argv[1], journal=sys.argv[2] == "on")) as chainlog:
+    how = {"journal": False} if sys.argv[2] == "off" else {"journal_write": sys.argv[2]}
+    async with ChainLog(Settings(db_path=sys.argv[1], **how)) as chainlog:
         entry = RequestLogEntry(
             chain_name="c", provider_id="p", model="m", latency_ms=1, http_status=200, timestamp=1_772_400_000_000
         )
@@ -237,7 +240,7 @@ def calls_between_marks(trace: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize(("journal", "expected"), [("on", ["pwrite64"] * 100), ("off", [])])
+@pytest.mark.parametrize(("journal", "expected"), [("pwrite", ["pwrite64"] * 100), ("mmap", []), ("off", [])])
 def test_the_system_sees_no_other_calls(journal: str, expected: list[str], tmp_path: Path) -> None:
     """Seen from outside the process, a hundred entries are a hundred writes and nothing else, or nothing at all."""
     trace = tmp_path / "trace"

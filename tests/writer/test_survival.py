@@ -119,6 +119,18 @@ def _is_class_of(item: object, module: ModuleType) -> bool:
 
 CALLS = awaited_calls()
 
+NEAR_THE_JOURNAL = ("buffer.", "writer.", "common.")
+"""Calls that are met with the journal mapped and with a system call for each line; the others as it comes."""
+
+
+def with_both_journals(names: set[str]) -> list[tuple[str, str]]:
+    """These calls, each with the ways to write the journal in which it is met."""
+    return [
+        (name, write)
+        for name in sorted(names)
+        for write in (("mmap", "pwrite") if name.startswith(NEAR_THE_JOURNAL) else ("auto",))
+    ]
+
 
 class Fault:
     """Makes one function raise: at its first call, or at each until it is lifted."""
@@ -222,7 +234,7 @@ class Life:
             self.chainlog.log_request(entry(model=f"{model}{self.logged}", **overrides, **times))
 
 
-def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for_ever: bool) -> Life:
+def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: str, *, for_ever: bool) -> Life:
     """A log that will meet the fault, with a dead writer's journal to begin with."""
     fault = Fault(*CALLS[name], for_ever=for_ever)
     for owner, attribute in fault.places:
@@ -234,6 +246,7 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
         on_corrupt="quarantine",
         max_batch_size=10,
         wal_limit_bytes=0,
+        journal_write=write,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
         retention_rows=20 if name.startswith(PURGES) else 0,
@@ -253,12 +266,12 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, for
 
 
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
-@pytest.mark.parametrize("name", sorted(set(CALLS) - AT_THE_END))
+@pytest.mark.parametrize(("name", "write"), with_both_journals(set(CALLS) - AT_THE_END))
 async def test_the_writer_outlives_an_error_of_any_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, for_ever: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: str, for_ever: bool
 ) -> None:
     """While a call raises the books are right and nothing hangs; once it does not, the next entries are written."""
-    life = life_with(tmp_path, monkeypatch, name, for_ever=for_ever)
+    life = life_with(tmp_path, monkeypatch, name, write, for_ever=for_ever)
     life.fault.active = True
     with expected_at_the_start():
         async with asyncio.timeout(40), life.chainlog:
@@ -270,10 +283,12 @@ async def test_the_writer_outlives_an_error_of_any_call(
     await _reopen(life)
 
 
-@pytest.mark.parametrize("name", sorted(AT_THE_END))
-async def test_an_error_at_the_end_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(("name", "write"), with_both_journals(AT_THE_END))
+async def test_an_error_at_the_end_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: str
+) -> None:
     """Whatever the shutdown trips over, it ends, and what it did not get to is written by the next start."""
-    life = life_with(tmp_path, monkeypatch, name, for_ever=False)
+    life = life_with(tmp_path, monkeypatch, name, write, for_ever=False)
     db_path = life.chainlog.settings.db_path
     with expected_at_the_start():
         async with locked_soon(db_path) as hold, asyncio.timeout(40), life.chainlog:

@@ -16,7 +16,7 @@ from tests.support.entries import entry
 from tests.support.faults import fill, log_and_store, tmpfs, until_health
 from tests.support.writing import check_law, check_totals, log_all, names, settings_for, stored, until, warnings_of
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "journal_write")
 
 
 class PageLimit:
