@@ -57,7 +57,6 @@ class DeadJournal:
         ends = [*(start for start, _ in segments[1:]), None]
         # A writer that logged nothing has a lock but no segment, and so one end too many.
         for (start, path), end in zip(segments, ends, strict=False):
-            # Whatever a failed write left at the end, the next segment holds again.
             yield from self._read_segment(start, path, max(position, start), end)
 
     def _read_segment(self, start: int, path: Path, position: int, end: int | None) -> Generator[Batch | Damaged]:
@@ -67,14 +66,15 @@ class DeadJournal:
             if left <= 0:
                 return
             file.seek(position - start)
+            # Whatever a failed write left at the end, the next segment holds again.
+            is_held_again = end is not None and end - start <= length
             lines: list[bytes] = []
             size = 0
-            for line in file:
+            while left > 0:
+                line = file.readline(left)
                 left -= len(line)
-                if left < 0:
-                    break
                 if not line.endswith(b"\n"):
-                    self.truncated += 1
+                    self.truncated += not is_held_again
                     break
                 error = _error_in(line)
                 if lines and (error or len(lines) >= self._max_rows or size >= MAX_BLOCK_BYTES):
@@ -87,9 +87,6 @@ class DeadJournal:
                 else:
                     lines.append(line)
                     size += len(line)
-                if not left:
-                    # What follows may be megabytes of NULs.
-                    break
             if lines:
                 yield Batch(self.writer_id, position, b"".join(lines), len(lines))
 

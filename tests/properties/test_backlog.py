@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chainlog_async import RequestLogEntry
-from chainlog_async.buffer import journal, segment
+from chainlog_async.buffer import journal, reservation, segment
 from chainlog_async.buffer.backlog import Backlog
 from chainlog_async.buffer.journal import Journal
 from chainlog_async.buffer.lease import Lease
@@ -71,6 +71,14 @@ class Disk:
             raise OSError(errno.ENOSPC, "No space left on device")
         return os.pwrite(descriptor, data, offset)
 
+    def posix_fallocate(self, descriptor: int, offset: int, size: int) -> None:
+        """Reserves space for a segment that is mapped; what is reserved can be written whatever comes."""
+        if self.trouble == "half a line":
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        if self.trouble != "none":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        os.posix_fallocate(descriptor, offset, size)
+
     def monotonic(self) -> float:
         """The time."""
         return self.now
@@ -86,6 +94,7 @@ class BacklogModel(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(journal, "os", self.disk)
         self.patch.setattr(segment, "os", self.disk)
+        self.patch.setattr(reservation, "os", self.disk)
         self.patch.setattr(journal, "monotonic", self.disk.monotonic)
         self.number = 0
         self.pending: list[Line] = []
@@ -93,8 +102,12 @@ class BacklogModel(RuleBasedStateMachine):
         self.committed = 0
         self.gone: dict[bytes, str] = {}
 
-    @initialize(max_batch_rows=st.sampled_from([1, 2, 5, 300]), drop_oldest=st.booleans(), with_journal=st.booleans())
-    def begin(self, max_batch_rows: int, drop_oldest: bool, with_journal: bool) -> None:
+    @initialize(
+        max_batch_rows=st.sampled_from([1, 2, 5, 300]),
+        drop_oldest=st.booleans(),
+        with_journal=st.sampled_from(["mmap", "pwrite", ""]),
+    )
+    def begin(self, max_batch_rows: int, drop_oldest: bool, with_journal: str) -> None:
         """Small bounds, so that all of them are met."""
         self.drop_oldest = drop_oldest
         self.max_batch_rows = max_batch_rows
@@ -114,7 +127,11 @@ class BacklogModel(RuleBasedStateMachine):
         self.backlog.writer_id = WRITER
         if self.with_journal:
             self.backlog.journal = Journal(
-                self.folder, WRITER, max_bytes=MAX_JOURNAL_BYTES, segment_bytes=SEGMENT_BYTES
+                self.folder,
+                WRITER,
+                max_bytes=MAX_JOURNAL_BYTES,
+                segment_bytes=SEGMENT_BYTES,
+                mapped_on=self.folder.stat().st_dev if self.with_journal == "mmap" else None,
             )
 
     def count_ready(self) -> None:
