@@ -257,7 +257,8 @@ class Settings(BaseSettings):
         default=16 * MIB,
         ge=16 * KIB,
         le=GIB,
-        description="Size in bytes at which the journal starts a new file; a file is deleted once committed.",
+        description="Size in bytes at which the journal starts a new file; a file is deleted once committed. Mapped "
+        "files begin with 64 KiB and grow up to it while entries come fast.",
     )
     journal_write: Literal["auto", "mmap", "pwrite"] = Field(
         default="auto",
