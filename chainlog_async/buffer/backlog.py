@@ -146,7 +146,7 @@ class Backlog:
                 return self._append_slowly(line)
             self._memory.append(line)
             self._memory_bytes += end - start
-        elif end > segment.full_at:
+        elif end > segment.ready_to:
             return self._append_slowly(line)
         else:
             try:

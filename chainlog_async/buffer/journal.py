@@ -79,6 +79,8 @@ class Journal:
             if segment is None:
                 return False
         try:
+            if end > segment.ready_to:
+                segment.prepare(end)
             segment.write(line, position, end)
         except (OSError, ValueError) as error:
             self._drop_empty_segment()
@@ -121,7 +123,7 @@ class Journal:
             # It was created earlier and is still empty, so it is used; mapped it may be too short.
             segment = newest
             segment.unmap()
-            segment.full_at = position + room
+            segment.full_at = segment.ready_to = position + room
             self.write_method = "pwrite"
         except OSError as error:
             self._fail(f"{self._folder}: {error}")

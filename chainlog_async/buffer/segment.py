@@ -7,16 +7,24 @@ Or with ``pwrite``, and then the file is as long as its lines.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from mmap import mmap
+from mmap import PAGESIZE, mmap
 from pathlib import Path
 from typing import BinaryIO
 
 from .reservation import reserve
 
 NEWLINE = ord("\n")
+
+AHEAD_BYTES = 64 * 1024
+"""So much of a mapped file is fetched into memory at a time, in bytes."""
+
+_POPULATE_WRITE = 23
+"""Linux's MADV_POPULATE_WRITE (5.14), which Python does not name: fetches pages as a store into them would."""
 
 TRIM_FROM_BYTES = 4096
 """Reserved space of that size, in bytes, is given back when a segment is left; less is not worth a system call."""
@@ -34,6 +42,8 @@ class Segment:
     descriptor: int
     full_at: int
     """Stream position at which the next segment begins at the latest; `end` once this one is closed for writing."""
+    ready_to: int = -1
+    """Stream position to which lines may be written without a look at `full_at` or `prepare`."""
     mapped: mmap | None = None
     """The file in memory while lines are stored that way."""
     reserved: int = 0
@@ -54,6 +64,29 @@ class Segment:
             raise
         self.reserved = size
         self.full_at = self.start + size
+        self.ready_to = self.start
+
+    def prepare(self, end: int) -> None:
+        """Makes ready for lines up to that stream position, and for more. Raises `OSError`.
+
+        Fetching many pages at once costs less than a page fault for each; and where the disk fails, it is an error,
+        while the fault would end the process.
+        """
+        if self.mapped is None or sys.platform != "linux":
+            self.ready_to = self.full_at
+            return
+        # A page in whose middle the last call ended is there.
+        begin = (self.ready_to - self.start) // PAGESIZE * PAGESIZE
+        size = min(max(end - self.start - begin, AHEAD_BYTES), self.reserved - begin)
+        try:
+            self.mapped.madvise(_POPULATE_WRITE, begin, size)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # An older kernel: the stores themselves fetch the pages.
+            self.ready_to = self.full_at
+        else:
+            self.ready_to = self.start + begin + size
 
     def write(self, line: bytes, start: int, end: int) -> None:
         """Stores the line and its newline at stream positions `start` to `end`. Raises `OSError`.
@@ -73,7 +106,7 @@ class Segment:
     def leave(self) -> None:
         """Closes the segment for writing; what was reserved and not needed is given back."""
         # The fast path looks at the segment alone.
-        self.full_at = self.end
+        self.full_at = self.ready_to = self.end
         if self.mapped is None:
             return
         self.unmap()

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from chainlog_async import ChainLog
 from chainlog_async.admin.journals import list_journals
 from chainlog_async.buffer import journal as journal_module
 from chainlog_async.buffer import reservation
+from chainlog_async.buffer import segment as segment_module
 from chainlog_async.buffer.journal import FIRST_MAPPED_BYTES, SLOW_FILL_S, Journal
 from chainlog_async.buffer.lease import Lease
 from chainlog_async.buffer.paths import journal_folder, segment_path
@@ -303,6 +305,45 @@ async def test_a_mapped_file_cut_by_somebody_is_left(tmp_path: Path, caplog: pyt
             assert len(segments(journal_folder(db_path))) == 2
         await chainlog.flush()
     assert await stored(db_path) == names(0, 60)
+
+
+def populates() -> bool:
+    """Whether the kernel fetches pages on request: Linux from 5.14 on."""
+    if sys.platform != "linux":
+        return False
+    with mmap(-1, 4_096) as memory:
+        try:
+            memory.madvise(segment_module._POPULATE_WRITE)
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not populates(), reason="this kernel fetches no pages on request")
+def test_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next pages of a mapped file cannot be had, nothing is stored there, and another file is begun."""
+    monkeypatch.setattr(segment_module, "AHEAD_BYTES", 16 * 1024)
+    journal = mapped_journal(tmp_path)
+    position = log_bytes(journal, 0, 8 * 1024)
+    (path,) = tmp_path.glob("*.jsonl")
+    # The end of the file stands for the bad place on the disk: both raise SIGBUS in whoever goes there.
+    os.truncate(path, 16 * 1024)
+    position = log_bytes(journal, position, 8 * 1024)
+    assert not journal.append(position, b"x" * 4_095)
+    assert "Bad address" in str(journal.error)
+    journal.leave_segment()
+    position = log_bytes(journal, position, 8 * 1024)
+    assert journal.read(0, 4_096) == journal.read(position - 4_096, position) == b"x" * 4_095 + b"\n"
+    end(journal)
+
+
+def test_an_older_kernel_fetches_pages_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not know the request, lines are stored all the same."""
+    monkeypatch.setattr(segment_module, "_POPULATE_WRITE", 9_999)
+    journal = mapped_journal(tmp_path)
+    log_bytes(journal, 0, 2 * FIRST_MAPPED_BYTES)
+    assert journal.write_method == "mmap"
+    end(journal)
 
 
 class InterruptedStoreError(Exception):
