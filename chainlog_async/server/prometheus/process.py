@@ -71,7 +71,7 @@ def _pending_metrics(statistics: Statistics) -> Iterator[Metric]:
         "chainlog_journal_state", "Whether pending entries survive a kill.", JOURNAL_STATES, statistics.journal
     )
     yield GaugeMetricFamily(
-        "chainlog_journal_bytes", "Size of this process's journal on disk.", statistics.journal_bytes
+        "chainlog_journal_bytes", "Size of the lines in this process's journal.", statistics.journal_bytes
     )
 
 
