@@ -21,10 +21,10 @@ import anyio
 import msgspec
 
 from chainlog_async.common.cancellation import run_shielded
-from chainlog_async.entry.model import Attempt, RequestLogEntry
+from chainlog_async.entry.model import LATER_FIELDS, Attempt, RequestLogEntry
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import DatabaseError
-from chainlog_async.requests.model import COLUMNS, LoggedAttempt, RequestLogRow
+from chainlog_async.requests.model import COLUMNS, JSON_COLUMNS, RequestLogRow
 from chainlog_async.requests.stored_row import request_of_row
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
@@ -90,13 +90,22 @@ class _Line(msgspec.Struct, array_like=True):
     cached_tokens: int | None
     metadata: dict[str, msgspec.Raw] | None
     attempt_trail: list[msgspec.Raw] | None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    finish_reason: str | None = None
+    service_tier: str | None = None
+    response_id: str | None = None
+    session_id: str | None = None
+    tags: list[msgspec.Raw] | None = None
 
 
 _Staged = tuple[int, int, bytes | None, bytes]
 """Id in the export, place in the export, key of the values as given if it differs, and the line."""
 
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_trail = msgspec.json.Decoder(list[Attempt]).decode
 _encode = msgspec.json.Encoder().encode
 _encode_key = msgspec.json.Encoder(order="sorted").encode
 
@@ -332,21 +341,30 @@ def _values_of(line: bytes) -> tuple[object, ...]:
         None if entry.cost_usd is None else float(entry.cost_usd),
         entry.streamed,
         entry.cached_tokens,
-        None if entry.metadata is None else _encode(entry.metadata).decode(),
-        None if entry.attempt_trail is None else _encode(entry.attempt_trail).decode(),
+        _json_text(entry.metadata),
+        _json_text(entry.attempt_trail),
+        *(getattr(entry, name) for name in LATER_FIELDS if name != "tags"),
+        _json_text(entry.tags),
     )
 
 
+def _json_text(value: object) -> str | None:
+    return None if value is None else _encode(value).decode()
+
+
 def _key_of(values: tuple[object, ...]) -> bytes:
-    *plain, metadata, trail = values
-    attempts = None if trail is None else [_attempt_values(attempt) for attempt in _decode_trail(str(trail))]
-    return _encode_key([*plain, None if metadata is None else msgspec.json.decode(str(metadata)), attempts])
+    named = dict(zip(COLUMNS[1:], values, strict=True))
+    for name in JSON_COLUMNS:
+        if named[name] is not None:
+            named[name] = msgspec.json.decode(str(named[name]))
+    if (trail := named["attempt_trail"]) is not None:
+        named["attempt_trail"] = [msgspec.structs.astuple(one) for one in msgspec.convert(trail, list[Attempt])]
+    return _encode_key(list(named.values()))
 
 
 def _key_of_request(request: RequestLogRow) -> bytes:
-    _, *plain, metadata, trail = msgspec.structs.astuple(request)
-    return _encode_key([*plain, metadata, None if trail is None else [_attempt_values(attempt) for attempt in trail]])
-
-
-def _attempt_values(attempt: Attempt | LoggedAttempt) -> tuple[object, ...]:
-    return (attempt.provider_id, attempt.model, attempt.http_status, attempt.latency_ms, attempt.error_message)
+    named = dict(zip(COLUMNS, msgspec.structs.astuple(request), strict=True))
+    del named["id"]
+    if request.attempt_trail is not None:
+        named["attempt_trail"] = [msgspec.structs.astuple(one) for one in request.attempt_trail]
+    return _encode_key(list(named.values()))

@@ -142,7 +142,7 @@ def _attempts(trail: object) -> object:
 
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
+    return head + "".join(part.title() for part in tail)
 
 
 def _aliases(names: Sequence[str]) -> dict[str, str]:

@@ -15,17 +15,29 @@ import msgspec
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 from chainlog_async.errors import InvalidEntryError
 
-from .model import ENTRY_FIELDS, MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, MAX_ERROR_CHARS, MAX_NAME_CHARS, RequestLogEntry
+from .model import (
+    ENTRY_FIELDS,
+    LATER_FIELDS,
+    MAX_ATTEMPTS,
+    MAX_COST_USD,
+    MAX_COUNT,
+    MAX_ERROR_CHARS,
+    MAX_NAME_CHARS,
+    MAX_TAGS,
+    RequestLogEntry,
+)
 from .redaction import Redactor
-from .sanitize import sanitize_entry
+from .sanitize import sanitize_entry, sanitize_tags
 
 BACKSLASH = ord("\\")
 
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Duration = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Cost = Annotated[float, msgspec.Meta(ge=0, le=MAX_COST_USD)]
 _Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
 _ErrorText = Annotated[str, msgspec.Meta(max_length=MAX_ERROR_CHARS)]
+_Tag = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS, pattern=r"^[^:]+:[\s\S]")]
 
 
 class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -36,10 +48,19 @@ class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     http_status: _Status | None = None
     latency_ms: _Duration | None = None
     error_message: _ErrorText | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    cache_write_1h_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+    prompt_audio_tokens: _Count | None = None
+    completion_audio_tokens: _Count | None = None
+    cost_usd: _Cost | None = None
 
 
-class LineEntry(msgspec.Struct, array_like=True, gc=False):
-    """The bounds of a line: the fields of `RequestLogEntry`, as the database can store them."""
+class ShortLineEntry(msgspec.Struct, array_like=True, gc=False):
+    """The bounds of a line without the later fields."""
 
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
     chain_name: _Name
@@ -55,11 +76,31 @@ class LineEntry(msgspec.Struct, array_like=True, gc=False):
     request_id: _Name | None = None
     caller: _Name | None = None
     ttft_ms: _Duration | None = None
-    cost_usd: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST_USD)] | None = None
+    cost_usd: _Cost | None = None
     streamed: bool | None = None
     cached_tokens: _Count | None = None
     metadata: dict[str, msgspec.Raw] | None = None
     attempt_trail: Annotated[list[LineAttempt], msgspec.Meta(max_length=MAX_ATTEMPTS)] | None = None
+
+
+class LineEntry(ShortLineEntry, array_like=True, gc=False):
+    """The bounds of a line: the fields of `RequestLogEntry`, as the database can store them."""
+
+    cache_write_tokens: _Count | None = None
+    cache_write_1h_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+    prompt_audio_tokens: _Count | None = None
+    completion_audio_tokens: _Count | None = None
+    finish_reason: _Name | None = None
+    service_tier: _Name | None = None
+    response_id: _Name | None = None
+    session_id: _Name | None = None
+    tags: Annotated[list[_Tag], msgspec.Meta(max_length=MAX_TAGS)] | None = None
+
+
+_WITHOUT_LATER = b",null" * len(LATER_FIELDS) + b"]"
+_LATER = -len(_WITHOUT_LATER)
+_LATER_TEXTS = ("finish_reason", "service_tier", "response_id", "session_id")
 
 
 def _plain(value: object) -> object:
@@ -75,6 +116,7 @@ def _plain(value: object) -> object:
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode_line = msgspec.json.Decoder(LineEntry).decode
+_decode_short = msgspec.json.Decoder(ShortLineEntry).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -88,7 +130,12 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
         if entry.error_message is not None or entry.attempt_trail is not None or entry.metadata is not None:
             entry = sanitize_entry(entry, redact)
         line = _encode(entry)
-        checked = _decode_line(line)
+        # Most entries have none of the later fields, and their lines stay as short as before there were any.
+        if line[_LATER:] == _WITHOUT_LATER:
+            line = line[:_LATER] + b"]"
+            checked = _decode_short(line)
+        else:
+            line, checked = _encode_later(entry, redact)
         # msgspec writes bytes as base64 text and NaN as null, which would be valid in the line.
         if not (type(entry.chain_name) is type(entry.provider_id) is type(entry.model) is str):
             _require_texts(entry)
@@ -141,7 +188,7 @@ def _require_texts(entry: RequestLogEntry) -> None:
             raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str")
 
 
-def _require_details(entry: RequestLogEntry, checked: LineEntry) -> None:
+def _require_details(entry: RequestLogEntry, checked: ShortLineEntry) -> None:
     """Refuses bytes and NaN, which the line does not show, in the optional fields."""
     for name in ("request_id", "caller"):
         value: object = getattr(entry, name)
@@ -152,12 +199,32 @@ def _require_details(entry: RequestLogEntry, checked: LineEntry) -> None:
             raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give a number, or None")
 
 
-def _refuse_nul(checked: LineEntry) -> None:
+def _encode_later(entry: RequestLogEntry, redact: Callable[[str], str]) -> tuple[bytes, LineEntry]:
+    """Encodes an entry with fields that most entries have none of, and refuses what the line does not show in them."""
+    if entry.tags is not None:
+        entry = sanitize_tags(entry, redact)
+    line = _encode(entry)
+    checked = _decode_line(line)
+    for name in LATER_FIELDS:
+        value: object = getattr(entry, name)
+        if value is not None and getattr(checked, name) is None:
+            raise InvalidEntryError(f"{name} is {value!r}; give a whole number, or None")
+        if name in _LATER_TEXTS and value is not None and not isinstance(value, str):
+            raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str or None")
+    return line, checked
+
+
+def _refuse_nul(checked: ShortLineEntry) -> None:
     for name in ("chain_name", "provider_id", "model", "error_message", "request_id", "caller"):
         _refuse_nul_in(name, getattr(checked, name))
     for attempt in checked.attempt_trail or ():
         _refuse_nul_in("provider_id of an attempt", attempt.provider_id)
         _refuse_nul_in("model of an attempt", attempt.model)
+    if isinstance(checked, LineEntry):
+        for name in _LATER_TEXTS:
+            _refuse_nul_in(name, getattr(checked, name))
+        for tag in checked.tags or ():
+            _refuse_nul_in("a tag", tag)
 
 
 def _refuse_nul_in(name: str, value: str | None) -> None:

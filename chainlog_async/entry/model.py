@@ -9,13 +9,16 @@ import msgspec
 from chainlog_async.common.clock import now_ms
 
 MAX_NAME_CHARS = 256
-"""Maximum length of a chain, provider, model or caller name, and of a request id, in characters."""
+"""Maximum length of a name, an id, a reason, a tier or a tag, in characters."""
 
 MAX_ATTEMPTS = 100
 """Maximum length of an attempt trail."""
 
-MAX_COST_USD = 1_000_000_000
-"""Maximum cost of a request, in US dollars."""
+MAX_COST_USD = 10_000
+"""Maximum cost of a request, in US dollars; the sum of 900,000 such rows in nano-dollars fits into 64 bits."""
+
+MAX_TAGS = 8
+"""Maximum number of tags of a request."""
 
 MAX_COUNT = 1_000_000_000_000
 """Maximum number of tokens, ms of latency or attempts; the sum of nine million such rows fits into 64 bits."""
@@ -32,6 +35,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """From the start of the attempt to its end, in ms."""
     error_message: str | None = None
     """Why it failed; secrets are redacted, and it is cut after `MAX_ERROR_CHARS` characters."""
+    prompt_tokens: int | None = None
+    """What the provider counted, as are the other tokens: by the same rules as in `RequestLogEntry`."""
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    cost_usd: float | None = None
+    """What the provider charges for this attempt, in US dollars; a part of the cost of the request."""
 
 
 class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -51,7 +65,9 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     model: str
     """The provider's name of the model."""
     prompt_tokens: int = 0
+    """All tokens of the prompt, with those that the provider read from its cache or wrote to it."""
     completion_tokens: int = 0
+    """All tokens of the answer, with those of reasoning."""
     total_tokens: int | None = None
     """Total tokens; None means the sum of the two counts."""
     latency_ms: float
@@ -69,7 +85,7 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     ttft_ms: float | None = None
     """Time to first token, in ms; rounded half up when stored."""
     cost_usd: float | None = None
-    """What it cost, in US dollars, 0 to `MAX_COST_USD`."""
+    """What it cost, in US dollars, 0 to `MAX_COST_USD`, with all its attempts; None when that is not known."""
     streamed: bool | None = None
     """Whether the answer was streamed."""
     cached_tokens: int | None = None
@@ -78,9 +94,42 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     """Anything else, as JSON of at most 4096 bytes; secrets in strings are redacted."""
     attempt_trail: Sequence[Attempt] | None = None
     """Every attempt in order; the last one answered, or failed finally."""
+    cache_write_tokens: int | None = None
+    """How many of the prompt tokens the provider wrote to its cache."""
+    cache_write_1h_tokens: int | None = None
+    """How many of the written tokens are kept for an hour, which costs more than the usual five minutes."""
+    reasoning_tokens: int | None = None
+    """How many of the completion tokens were spent on reasoning."""
+    prompt_audio_tokens: int | None = None
+    """How many of the prompt tokens were audio, which providers bill apart from text."""
+    completion_audio_tokens: int | None = None
+    """How many of the completion tokens were audio."""
+    finish_reason: str | None = None
+    """Why the answer ended, in the provider's own word: ``stop``, ``length``, ``tool_use``."""
+    service_tier: str | None = None
+    """The tier in which the provider served it, such as ``flex``, ``priority`` or ``batch``."""
+    response_id: str | None = None
+    """The provider's own id of the answer. Not unique: providers repeat them."""
+    session_id: str | None = None
+    """The conversation that the request is a part of."""
+    tags: Sequence[str] | None = None
+    """Up to `MAX_TAGS` tags ``key:value``, such as ``team:search``; secrets in them are redacted."""
 
 
 MAX_ERROR_CHARS = 4096
 """Maximum length of an error text, in characters; longer ones are cut and end in an ellipsis."""
 
 ENTRY_FIELDS: tuple[str, ...] = RequestLogEntry.__struct_fields__
+
+LATER_FIELDS: tuple[str, ...] = ENTRY_FIELDS[ENTRY_FIELDS.index("attempt_trail") + 1 :]
+"""The fields that a line lacks when the entry has none of them."""
+
+TOKEN_CLASSES: tuple[str, ...] = (
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "prompt_audio_tokens",
+    "completion_audio_tokens",
+)
+"""The optional fields that say which of the prompt's and the completion's tokens cost more or less than others."""

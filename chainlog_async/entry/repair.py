@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from fractions import Fraction
 
@@ -24,6 +25,7 @@ from .model import (
     MAX_COUNT,
     MAX_ERROR_CHARS,
     MAX_NAME_CHARS,
+    MAX_TAGS,
     Attempt,
     RequestLogEntry,
 )
@@ -40,6 +42,7 @@ _MARK_BYTES = len(msgspec.json.encode({REPAIRED_KEY: ENTRY_FIELDS}))
 
 _encode = msgspec.json.Encoder().encode
 
+_ATTEMPT_TOKENS = tuple(name for name in Attempt.__struct_fields__ if name.endswith("_tokens"))
 _REQUIRED = frozenset(
     {"timestamp", *(field.name for field in msgspec.structs.fields(RequestLogEntry) if field.required)}
 )
@@ -155,6 +158,7 @@ def _up_to(maximum: int) -> Callable[[object], int | float | None]:
 
 
 _duration = _up_to(MAX_COUNT)
+_cost = _up_to(MAX_COST_USD)
 
 
 def _count(value: object) -> int | None:
@@ -190,6 +194,20 @@ def _flag(value: object) -> bool | None:
     return bool(value) if isinstance(value, int) and value in (0, 1) else None
 
 
+def _tags(value: object) -> object:
+    """Keeps the first tags that can be stored. A mapping becomes ``key:value``; a text without a colon is no tag."""
+    if isinstance(value, Mapping):
+        given: list[object] = [f"{as_text(key)}:{as_text(item)}" for key, item in value.items()]
+    elif isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes | bytearray):
+        given = list(value)
+    else:
+        return None
+    texts = [clean_text(str.__str__(tag)) for tag in given if isinstance(tag, str)]
+    # Not cut: half a secret would no longer be recognized.
+    tags = [tag for tag in texts if len(tag) <= MAX_NAME_CHARS and all(tag.partition(":"))][:MAX_TAGS]
+    return value if tags == value else tags or None
+
+
 def _trail(value: object) -> object:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
         return None
@@ -219,6 +237,8 @@ def _attempt(value: object) -> Attempt | None:
         http_status=status if status is not None and 100 <= status <= 599 else None,
         latency_ms=_duration(fields["latency_ms"]),
         error_message=_message(fields["error_message"]),
+        cost_usd=_cost(fields["cost_usd"]),
+        **{name: _count(fields[name]) for name in _ATTEMPT_TOKENS},
     )
 
 
@@ -246,8 +266,18 @@ _REPAIRS: dict[str, Callable[[object], object]] = {
     "request_id": _optional_name,
     "caller": _optional_name,
     "ttft_ms": _duration,
-    "cost_usd": _up_to(MAX_COST_USD),
+    "cost_usd": _cost,
     "streamed": _flag,
     "cached_tokens": _count,
     "attempt_trail": lambda value: None if value is None else _trail(value),
+    "cache_write_tokens": _count,
+    "cache_write_1h_tokens": _count,
+    "reasoning_tokens": _count,
+    "prompt_audio_tokens": _count,
+    "completion_audio_tokens": _count,
+    "finish_reason": _optional_name,
+    "service_tier": _optional_name,
+    "response_id": _optional_name,
+    "session_id": _optional_name,
+    "tags": lambda value: None if value is None else _tags(value),
 }

@@ -11,7 +11,7 @@ import msgspec
 
 from chainlog_async.errors import InvalidEntryError
 
-from .model import MAX_ERROR_CHARS
+from .model import MAX_ERROR_CHARS, MAX_NAME_CHARS
 from .redaction import REDACTED
 from .secret_names import is_named_secret, may_name_secret
 
@@ -61,6 +61,24 @@ def sanitize_entry(entry: RequestLogEntry, redact: Callable[[str], str]) -> Requ
         if type(entry.attempts) is int:
             changes["attempts"] = max(entry.attempts, len(trail))
     return msgspec.structs.replace(entry, **changes)
+
+
+def sanitize_tags(entry: RequestLogEntry, redact: Callable[[str], str]) -> RequestLogEntry:
+    """Returns the entry with secrets in its tags redacted. Raises `InvalidEntryError` when they are no list of str."""
+    tags: object = entry.tags
+    if not isinstance(tags, Sequence) or isinstance(tags, str | bytes) or not all(isinstance(tag, str) for tag in tags):
+        raise InvalidEntryError(f"tags is {type(tags).__name__}; give a list of texts key:value, or None")
+    return msgspec.structs.replace(entry, tags=[redact_tag(str.__str__(tag), redact) for tag in tags])
+
+
+def redact_tag(tag: str, redact: Callable[[str], str]) -> str:
+    """Returns a tag ``key:value`` with its value redacted if it is a secret, or if the key names one."""
+    key, colon, value = tag.partition(":")
+    if colon and (_is_secret_name(key) or _is_named_secret(key, value)):
+        clean = f"{key}:{REDACTED}"
+    elif (clean := redact(tag)) != tag and not all(clean.partition(":")):
+        clean = f"{REDACTED}:{REDACTED}"
+    return clean if clean == tag else clean[:MAX_NAME_CHARS]
 
 
 def sanitize_message(message: object, redact: Callable[[str], str], name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from .model import COLUMNS, LoggedAttempt, RequestLogRow
+from .model import COLUMNS, JSON_COLUMNS, RequestLogRow
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet would run, or that looks like one with the guard before it."""
@@ -19,6 +19,7 @@ _EMPTY = "\udc00"
 """Stands for an empty text until the CSV is encoded, which no text in it can contain."""
 
 _json = msgspec.json.Encoder()
+_JSON_PLACES = tuple(map(COLUMNS.index, JSON_COLUMNS))
 
 
 class Encoder(Protocol):
@@ -71,13 +72,12 @@ class JsonLinesEncoder:
 
 
 def flat(request: RequestLogRow) -> list[object]:
-    """The values of a request in the order of `COLUMNS`, with metadata and attempt trail as JSON."""
-    *plain, metadata, trail = msgspec.structs.astuple(request)
-    return [*plain, _json_text(metadata), _json_text(trail)]
-
-
-def _json_text(value: dict[str, object] | list[LoggedAttempt] | None) -> str | None:
-    return None if value is None else _json.encode(value).decode()
+    """The values of a request in the order of `COLUMNS`, those of `JSON_COLUMNS` as JSON."""
+    values: list[object] = list(msgspec.structs.astuple(request))
+    for place in _JSON_PLACES:
+        if values[place] is not None:
+            values[place] = _json.encode(values[place]).decode()
+    return values
 
 
 def _cell(value: object) -> object:

@@ -14,6 +14,17 @@ class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
     """None when the provider sent no status, as after a refused connection or a timeout."""
     latency_ms: float | None = None
     error_message: str | None = None
+    prompt_tokens: int | None = None
+    """Tokens as the provider counted them; see `RequestLogRow`."""
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    cost_usd: float | None = None
+    """A part of the cost of the request."""
 
 
 class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
@@ -27,7 +38,9 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     provider_id: str
     model: str
     prompt_tokens: int
+    """With those read from the provider's cache or written to it."""
     completion_tokens: int
+    """With those of reasoning."""
     total_tokens: int
     latency_ms: int
     http_status: int
@@ -44,6 +57,23 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     metadata: dict[str, object] | None
     attempt_trail: list[LoggedAttempt] | None
     """Every attempt in order; the last one answered, or failed for good."""
+    cache_write_tokens: int | None = None
+    """Of the prompt, as `cached_tokens`: written to the provider's cache."""
+    cache_write_1h_tokens: int | None = None
+    """Of the written tokens: kept for an hour."""
+    reasoning_tokens: int | None = None
+    """Of the completion."""
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    finish_reason: str | None = None
+    """Why the answer ended, in the provider's own word."""
+    service_tier: str | None = None
+    response_id: str | None = None
+    """The provider's own id of the answer; it may repeat."""
+    session_id: str | None = None
+    """The conversation that the request is a part of."""
+    tags: list[str] | None = None
+    """Each ``key:value``."""
 
 
 LoggedRequest = RequestLogRow
@@ -61,25 +91,11 @@ class RequestPage(msgspec.Struct, frozen=True, rename="camel"):
     continues at the cursor."""
 
 
-COLUMNS = (
-    "id",
-    "timestamp",
-    "chain_name",
-    "provider_id",
-    "model",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "latency_ms",
-    "http_status",
-    "attempts",
-    "error_message",
-    "request_id",
-    "caller",
-    "ttft_ms",
-    "cost_usd",
-    "streamed",
-    "cached_tokens",
-    "metadata",
-    "attempt_trail",
-)
+COLUMNS: tuple[str, ...] = RequestLogRow.__struct_fields__
+"""The columns of a row, in every engine and in every export."""
+
+FIRST_COLUMNS: tuple[str, ...] = COLUMNS[: COLUMNS.index("attempt_trail") + 1]
+"""The columns that exports of every release have."""
+
+JSON_COLUMNS: tuple[str, ...] = ("metadata", "attempt_trail", "tags")
+"""The columns that are JSON in the database, in CSV and in Parquet."""

@@ -10,7 +10,7 @@ from chainlog_async.common.extras import install_command
 from chainlog_async.errors import MissingExtraError
 
 from .encoders import flat
-from .model import COLUMNS, RequestLogRow
+from .model import COLUMNS, JSON_COLUMNS, RequestLogRow
 
 try:
     import pyarrow as pa
@@ -29,7 +29,10 @@ _TYPES = {
     "cost_usd": pa.float64(),
     "streamed": pa.bool_(),
 } | dict.fromkeys(
-    ("chain_name", "provider_id", "model", "error_message", "request_id", "caller", "metadata", "attempt_trail"),
+    (
+        *("chain_name", "provider_id", "model", "error_message", "request_id", "caller"),
+        *("finish_reason", "service_tier", "response_id", "session_id", *JSON_COLUMNS),
+    ),
     pa.string(),
 )
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.int64())) for name in COLUMNS])

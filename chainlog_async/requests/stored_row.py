@@ -10,15 +10,19 @@ import msgspec
 
 from chainlog_async.entry.model import Attempt
 
-from .model import LoggedAttempt, RequestLogRow
+from .model import FIRST_COLUMNS, LoggedAttempt, RequestLogRow
 
 T = TypeVar("T")
+
+_FIRST = len(FIRST_COLUMNS)
 
 
 def request_of_row(row: Sequence[object]) -> RequestLogRow:
     """The request that a row of `COLUMNS` is, whichever program stored it."""
-    *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = row
+    first, later = row[:_FIRST], row[_FIRST:]
+    *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = first
     key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
+    written, written_1h, reasoning, audio_in, audio_out, finish_reason, tier, response_id, session_id, tags = later
     return RequestLogRow(
         cast("int", key),
         whole_number(timestamp),
@@ -34,12 +38,22 @@ def request_of_row(row: Sequence[object]) -> RequestLogRow:
         cast("str | None", error_message),
         cast("str | None", request_id),
         cast("str | None", caller),
-        None if ttft is None else whole_number(ttft),
+        _optional_whole(ttft),
         None if cost is None else float(cast("float", cost)),
         None if streamed is None else bool(streamed),
-        None if cached is None else whole_number(cached),
+        _optional_whole(cached),
         _decoded(metadata, _metadata),
         _attempts(_decoded(trail, _trail)),
+        _optional_whole(written),
+        _optional_whole(written_1h),
+        _optional_whole(reasoning),
+        _optional_whole(audio_in),
+        _optional_whole(audio_out),
+        cast("str | None", finish_reason),
+        cast("str | None", tier),
+        cast("str | None", response_id),
+        cast("str | None", session_id),
+        _decoded(tags, _tags),
     )
 
 
@@ -49,8 +63,13 @@ def whole_number(value: object) -> int:
     return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
 
 
+def _optional_whole(value: object) -> int | None:
+    return None if value is None else whole_number(value)
+
+
 _metadata = msgspec.json.Decoder(dict[str, object])
 _trail = msgspec.json.Decoder(list[Attempt])
+_tags = msgspec.json.Decoder(list[str])
 
 
 def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:

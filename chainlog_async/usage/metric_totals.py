@@ -9,6 +9,8 @@ import msgspec
 
 from chainlog_async.common.histogram import Histogram
 
+from .sums import NANO, USAGE_SUMS
+
 BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000)
 """Upper bounds of the histograms of latency and time to first token, in ms."""
 
@@ -31,8 +33,12 @@ class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
     total_tokens: int
     cost_usd: float
+    unanswered_cost_usd: float
+    """The part of the cost that went to attempts which did not answer."""
     latency_ms: Histogram
     """Latency of the answered requests. Its bounds are accurate to 5 %, like the bins that it is computed from."""
     ttft_ms: Histogram
@@ -61,32 +67,38 @@ class MetricTotals(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptTotals, ...]
 
 
-def usage_totals(key: Sequence[str], sums: Sequence[float], cost_usd: float) -> UsageTotals:
-    """Built from chain, provider and model, and the sums of one row of usage in the order of the fields."""
+SUMS: tuple[str, ...] = USAGE_SUMS[:-1]
+"""The sums that `usage_totals` begins with."""
+
+
+def usage_totals(key: Sequence[str], sums: Sequence[float]) -> UsageTotals:
+    """Built from chain, provider and model, and a row of numbers: `SUMS`, then the counts of three histograms."""
     chain, provider, model = key
-    requests, errors, cancelled, rate_limited, waterfalls, prompt, completion, cached, total, _, latency, ttft = sums[
-        :12
-    ]
-    bins = len(BOUNDS_MS)
-    latency_counts, ttft_requests = sums[12 : 12 + bins], sums[12 + bins]
-    ttft_counts, unanswered_counts = sums[13 + bins : 13 + 2 * bins], sums[13 + 2 * bins :]
+    named = dict(zip(SUMS, sums, strict=False))
+    first, bins = len(SUMS), len(BOUNDS_MS)
+    latency_counts, ttft_requests = sums[first : first + bins], sums[first + bins]
+    ttft_counts, unanswered_counts = sums[first + bins + 1 : first + 1 + 2 * bins], sums[first + 1 + 2 * bins :]
+    unanswered = named["errors"] + named["cancelled"]
     return UsageTotals(
         chain=chain,
         provider=provider,
         model=model,
-        requests=int(requests),
-        errors=int(errors),
-        cancelled=int(cancelled),
-        rate_limited=int(rate_limited),
-        waterfalls=int(waterfalls),
-        prompt_tokens=int(prompt),
-        completion_tokens=int(completion),
-        cached_tokens=int(cached),
-        total_tokens=int(total),
-        cost_usd=cost_usd,
-        latency_ms=_histogram(latency_counts, requests - errors - cancelled, latency),
-        ttft_ms=_histogram(ttft_counts, ttft_requests, ttft),
-        unanswered_latency_ms=_histogram(unanswered_counts, errors + cancelled, 0.0),
+        requests=int(named["requests"]),
+        errors=int(named["errors"]),
+        cancelled=int(named["cancelled"]),
+        rate_limited=int(named["rate_limited"]),
+        waterfalls=int(named["waterfalls"]),
+        prompt_tokens=int(named["prompt_tokens"]),
+        completion_tokens=int(named["completion_tokens"]),
+        cached_tokens=int(named["cached_tokens"]),
+        cache_write_tokens=int(named["cache_write_tokens"]),
+        reasoning_tokens=int(named["reasoning_tokens"]),
+        total_tokens=int(named["total_tokens"]),
+        cost_usd=named["cost_nano"] / NANO,
+        unanswered_cost_usd=named["unanswered_cost_nano"] / NANO,
+        latency_ms=_histogram(latency_counts, named["requests"] - unanswered, named["latency_ms"]),
+        ttft_ms=_histogram(ttft_counts, ttft_requests, named["ttft_ms"]),
+        unanswered_latency_ms=_histogram(unanswered_counts, unanswered, 0.0),
     )
 
 

@@ -29,8 +29,20 @@ class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    """Of the prompt, read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of the prompt, written to the provider's cache."""
+    cache_write_1h_tokens: int = 0
+    """Of those, kept for an hour."""
+    reasoning_tokens: int = 0
+    """Of the completion."""
+    prompt_audio_tokens: int = 0
+    completion_audio_tokens: int = 0
     total_tokens: int = 0
     cost_usd: float = 0.0
+    """The exact sum of what is known, in US dollars."""
+    unanswered_cost_usd: float = 0.0
+    """The part of the cost that went to attempts which did not answer."""
     avg_latency_ms: float | None = None
     """Mean latency in ms of the answered requests; None when there was none."""
     avg_ttft_ms: float | None = None

@@ -20,8 +20,16 @@ class UsageSums(msgspec.Struct, array_like=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    completion_audio_tokens: int = 0
     total_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_nano: int = 0
+    """In nano-dollars, so that sums are exact."""
+    unanswered_cost_nano: int = 0
+    """The part of the cost that went to attempts which did not answer."""
     latency_ms: float = 0.0
     """Sum of the latency of answered requests."""
     ttft_ms: float = 0.0
@@ -31,3 +39,6 @@ class UsageSums(msgspec.Struct, array_like=True):
 
 USAGE_SUMS: tuple[str, ...] = UsageSums.__struct_fields__
 """The names of the columns."""
+
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""

@@ -18,6 +18,8 @@ class ProviderUsage(msgspec.Struct, frozen=True, rename="camel"):
     total_completion_tokens: int
     last_request_timestamp: int
     """In ms since the epoch, UTC."""
+    total_cost_usd: float = 0.0
+    """The exact sum of what is known, in US dollars."""
 
 
 class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
@@ -30,6 +32,8 @@ class ChainUsage(msgspec.Struct, frozen=True, rename="camel"):
     total_completion_tokens: int
     last_request_timestamp: int
     """In ms since the epoch, UTC."""
+    total_cost_usd: float = 0.0
+    """The exact sum of what is known, in US dollars."""
 
 
 class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):

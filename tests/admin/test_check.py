@@ -55,12 +55,13 @@ TAMPERINGS = {
         Difference("usage_summary", None, "waterfall_requests", None, 80),
         Difference("usage_summary", None, "total_latency_ms", None, 7140),
     ],
-    "INSERT INTO usage_by_provider VALUES ('nobody', 1, 2, 3, 4, 5)": [
+    "INSERT INTO usage_by_provider VALUES ('nobody', 1, 2, 3, 4, 5, 6)": [
         Difference("usage_by_provider", "nobody", "total_requests", 1, None),
         Difference("usage_by_provider", "nobody", "total_tokens", 2, None),
         Difference("usage_by_provider", "nobody", "total_prompt_tokens", 3, None),
         Difference("usage_by_provider", "nobody", "total_completion_tokens", 4, None),
         Difference("usage_by_provider", "nobody", "last_request_timestamp", 5, None),
+        Difference("usage_by_provider", "nobody", "total_cost_nano", 6, None),
     ],
     "UPDATE request_logs SET attempts = 1 WHERE id = 2": [
         Difference("usage_summary", None, "waterfall_requests", 80, 79),

@@ -72,7 +72,7 @@ async def test_what_the_triggers_keep_is_what_an_independent_count_gives(detaile
 
 SPOIL = {
     f"UPDATE usage_buckets SET requests = requests + 1 WHERE {YOUNG}",
-    f"UPDATE usage_buckets SET cost_usd = cost_usd + 0.001 WHERE {YOUNG}",
+    f"UPDATE usage_buckets SET cost_nano = cost_nano + 1 WHERE {YOUNG}",
     f"UPDATE usage_buckets SET model = 'else' WHERE model = 'm0' AND {YOUNG}",
     f"DELETE FROM usage_buckets WHERE {YOUNG}",
     f"UPDATE ttft_buckets SET upper_ms = upper_ms + 1 WHERE {YOUNG}",
@@ -174,7 +174,7 @@ async def test_what_was_pruned_before_there_were_buckets_is_in_none(detailed: Pa
 ROLLUPS = [
     ("usage_rollups SET requests = requests + 1 WHERE width = 3600000 AND dimension = 'all'", "by all"),
     ("usage_rollups SET total_tokens = 0 WHERE width = 900000 AND dimension = 'caller'", "by caller"),
-    ("usage_rollups SET cost_usd = cost_usd + 1 WHERE width = 14400000 AND dimension = 'each'", "by each"),
+    ("usage_rollups SET cost_nano = cost_nano + 1 WHERE width = 14400000 AND dimension = 'each'", "by each"),
     ("duration_rollups SET latencies = '[512]' WHERE width = 86400000 AND dimension = 'model'", "by model"),
     ("duration_rollups SET ttfts = '[]' WHERE width = 900000 AND dimension = 'provider'", "by provider"),
     ("attempt_rollups SET tries = tries + 1", "attempts of the day"),

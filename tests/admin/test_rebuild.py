@@ -18,7 +18,7 @@ from tests.support.writing import locked
 SPOIL = (
     "UPDATE usage_by_provider SET total_tokens = 0, total_requests = 1",
     "DELETE FROM usage_by_chain WHERE chain_name = 'chain 1'",
-    "INSERT OR REPLACE INTO usage_by_chain VALUES ('nobody', 1, 2, 3, 4, 5)",
+    "INSERT OR REPLACE INTO usage_by_chain VALUES ('nobody', 1, 2, 3, 4, 5, 6)",
     "UPDATE usage_summary SET total_requests = 9, total_latency_ms = -1",
 )
 PRUNE = "DELETE FROM request_logs WHERE id <= 70 OR provider_id = 'provider 2'"

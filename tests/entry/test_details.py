@@ -203,7 +203,7 @@ def test_whatever_is_given_is_stored_or_refused(details: dict[str, object]) -> N
 
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
+    return head + "".join(part.title() for part in tail)
 
 
 @dataclasses.dataclass

@@ -74,6 +74,9 @@ def random_entries(count: int, seed: int) -> list[RequestLogEntry]:
                 http_status=rng.choice([200, 429, 500, None]),
                 latency_ms=rng.random() * 100,
                 error_message=rng.choice([None, f"try of {number}"]),
+                prompt_tokens=rng.choice([None, rng.randrange(2_000)]),
+                reasoning_tokens=rng.choice([None, rng.randrange(50)]),
+                cost_usd=rng.choice([None, rng.random()]),
             )
             for _ in range(rng.randrange(3))
         ]
@@ -95,14 +98,32 @@ def random_entries(count: int, seed: int) -> list[RequestLogEntry]:
                 request_id=rng.choice([None, f"r{number}"]),
                 caller=rng.choice([None, "team-0", "team-1"]),
                 ttft_ms=rng.choice([None, latency / 3]),
-                cost_usd=rng.choice([None, round(rng.random(), 6)]),
+                cost_usd=rng.choice([None, rng.random(), 0.1, 1e-10]),
                 streamed=rng.choice([None, True, False]),
                 cached_tokens=rng.choice([None, rng.randrange(100)]),
                 metadata=rng.choice([None, {"team": {"name": "ü", "ids": [1, 2.5, None]}}]),
                 attempt_trail=rng.choice([None, trail]) if trail else None,
+                **_later_fields(rng, number),
             )
         )
     return entries
+
+
+def _later_fields(rng: random.Random, number: int) -> dict[str, object]:
+    """Half of the entries have none of these, and so a shorter line."""
+    given: dict[str, object] = {
+        "cache_write_tokens": rng.randrange(900),
+        "cache_write_1h_tokens": rng.randrange(90),
+        "reasoning_tokens": rng.randrange(300),
+        "prompt_audio_tokens": rng.randrange(50),
+        "completion_audio_tokens": rng.randrange(50),
+        "finish_reason": rng.choice(["stop", "length"]),
+        "service_tier": "flex",
+        "response_id": f"resp-{number}",
+        "session_id": f"s{rng.randrange(5)}",
+        "tags": ["team:search", f"run:{number}:ü"],
+    }
+    return {name: value for name, value in given.items() if rng.random() < 0.7} if rng.random() < 0.5 else {}
 
 
 def random_usage_query(rng: random.Random) -> UsageQuery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import sqlite3
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chainlog_async.common.outcome import attempt_status
+from chainlog_async.entry.model import TOKEN_CLASSES
 from chainlog_async.usage.sums import USAGE_SUMS
 
 from .schemas import query
@@ -26,8 +28,9 @@ T0 = 1_772_323_200_000
 INSERT = """
 INSERT INTO request_logs (
   timestamp, chain_name, provider_id, model, prompt_tokens, completion_tokens, total_tokens, latency_ms, http_status,
-  attempts, error_message, caller, ttft_ms, cost_usd, cached_tokens, attempt_trail
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  attempts, error_message, caller, ttft_ms, cost_usd, cached_tokens, attempt_trail, cache_write_tokens,
+  cache_write_1h_tokens, reasoning_tokens, prompt_audio_tokens, completion_audio_tokens
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 Buckets = dict[tuple[object, ...], list[float]]
@@ -39,11 +42,16 @@ def insert_details(path: Path, count: int, *, seed: int = 1, days: float = 2, fi
     rows = []
     for number in range(count):
         status = rng.choice([200, 200, 429, 499, 500])
-        tries = [
-            {"provider_id": f"p{rng.randrange(3)}", "model": "m0", "http_status": rng.choice([429, 503, None])}
+        tries: list[dict[str, object]] = [
+            {
+                "provider_id": f"p{rng.randrange(3)}",
+                "model": "m0",
+                "http_status": rng.choice([429, 503, None]),
+                "cost_usd": rng.choice([None, rng.random()]),
+            }
             for _ in range(rng.randrange(3))
         ]
-        last: dict[str, str | int | None] = {
+        last: dict[str, object] = {
             "provider_id": f"p{rng.randrange(3)}",
             "model": "m1",
             "http_status": status,
@@ -66,6 +74,7 @@ def insert_details(path: Path, count: int, *, seed: int = 1, days: float = 2, fi
                 rng.choice([None, rng.random()]),
                 rng.choice([None, 7]),
                 rng.choice([None, json.dumps(tries)]),
+                *(rng.choice([None, rng.randrange(100)]) for _ in range(5)),
             )
         )
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -94,7 +103,7 @@ def numbers(values: tuple[object, ...]) -> list[float]:
 def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
     """The buckets computed from the rows, to compare with `kept_buckets`; fractions may differ in the last bit."""
     bounds = [int(str(upper)) for (upper,) in query(path, "SELECT upper_ms FROM duration_bins ORDER BY upper_ms")]
-    usage: Buckets = defaultdict(lambda: [0.0] * 13)
+    usage: Buckets = defaultdict(lambda: [0.0] * len(USAGE_SUMS))
     ttft: Buckets = defaultdict(lambda: [0.0] * 2)
     attempts: Buckets = defaultdict(lambda: [0.0] * 4)
     with closing(sqlite3.connect(path)) as connection:
@@ -111,8 +120,9 @@ def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
                 usage[bin_of(row["latency_ms"])],
                 (
                     *(1, is_failed(row) and status != 499, status == 499, status == 429, row["attempts"] > 1),
-                    *(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"] or 0, row["total_tokens"]),
-                    *(row["cost_usd"] or 0, is_answered * row["latency_ms"], is_answered * (first_token or 0)),
+                    *(row["prompt_tokens"], row["completion_tokens"], *(row[name] or 0 for name in TOKEN_CLASSES)),
+                    *(row["total_tokens"], nano(row["cost_usd"]), unanswered_nano(row)),
+                    *(is_answered * row["latency_ms"], is_answered * (first_token or 0)),
                     is_answered and first_token is not None,
                 ),
             )
@@ -123,6 +133,21 @@ def counted_buckets(path: Path) -> dict[str, dict[tuple[object, ...], object]]:
                 add(attempts[start, provider, model], (1, answer < 400, answer == 429, failed))
     tables = {"usage": usage, "ttft": ttft, "attempts": attempts}
     return {name: {key: pytest.approx(sums) for key, sums in table.items()} for name, table in tables.items()}
+
+
+def nano(cost_usd: float | None) -> int:
+    """A cost in nano-dollars, rounded half up."""
+    return math.floor((cost_usd or 0) * 1e9 + 0.5)
+
+
+def unanswered_nano(row: sqlite3.Row) -> int:
+    """What the attempts of a row that did not answer cost, in nano-dollars."""
+    trail = json.loads(row["attempt_trail"] or "[]")
+    return sum(
+        nano(one.get("cost_usd"))
+        for one in trail
+        if attempt_status(one["http_status"], one.get("error_message")) >= 400
+    )
 
 
 def is_failed(row: sqlite3.Row) -> bool:

@@ -18,7 +18,7 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import QUARTER_MS
 from chainlog_async.common.outcome import CANCELLED_STATUS, Outcome, attempt_status, outcome_of
 from chainlog_async.entry.batch import Batch
-from chainlog_async.entry.model import ENTRY_FIELDS
+from chainlog_async.entry.model import ENTRY_FIELDS, LATER_FIELDS, TOKEN_CLASSES
 from chainlog_async.requests.cursor import MAX_PAGE, position_of
 from chainlog_async.requests.filter import RequestFilter, matches
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow, RequestPage
@@ -28,6 +28,7 @@ from chainlog_async.usage.percentiles import UPPERS, Percentiles, percentiles
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.sums import NANO
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
 
@@ -224,9 +225,10 @@ class MemoryReads(ReadStorage):
                 waterfalls=sum(row.attempts > 1 for row in rows),
                 prompt_tokens=sum(row.prompt_tokens for row in rows),
                 completion_tokens=sum(row.completion_tokens for row in rows),
-                cached_tokens=sum(row.cached_tokens or 0 for row in rows),
+                **_classes(rows),
                 total_tokens=sum(row.total_tokens for row in rows),
-                cost_usd=math.fsum(row.cost_usd or 0 for row in rows),
+                cost_usd=_nano(rows) / NANO,
+                unanswered_cost_usd=_unanswered_nano(rows) / NANO,
                 avg_latency_ms=_mean([row.latency_ms for row in rows if _ended(row, "answered")]),
                 avg_ttft_ms=_mean(_ttfts(row for row in rows if _ended(row, "answered"))),
             )
@@ -301,10 +303,7 @@ class MemoryReads(ReadStorage):
         groups = _grouped(self._database.rows, lambda row: (row.chain_name, row.provider_id, row.model))
         tries = _attempts(self._database.rows)
         return MetricTotals(
-            usage=tuple(
-                usage_totals(key, _sums(rows), math.fsum(row.cost_usd or 0 for row in rows))
-                for key, rows in groups.items()
-            ),
+            usage=tuple(usage_totals(key, _sums(rows)) for key, rows in groups.items()),
             attempts=tuple(attempt_totals(key, _outcomes(outcomes)) for key, outcomes in tries.items()),
         )
 
@@ -357,6 +356,7 @@ def _row(line: bytes, number: int) -> RequestLogRow:
         cached_tokens=fields.get("cached_tokens"),
         metadata=fields.get("metadata"),
         attempt_trail=None if trail is None else [LoggedAttempt(**attempt) for attempt in trail],
+        **{name: fields.get(name) for name in LATER_FIELDS},
     )
 
 
@@ -367,13 +367,14 @@ def _grouped(rows: Iterable[RequestLogRow], key: Callable[[RequestLogRow], _K]) 
     return groups
 
 
-def _totals(rows: Sequence[RequestLogRow]) -> tuple[int, int, int, int, int]:
+def _totals(rows: Sequence[RequestLogRow]) -> tuple[int, int, int, int, int, float]:
     return (
         len(rows),
         sum(row.total_tokens for row in rows),
         sum(row.prompt_tokens for row in rows),
         sum(row.completion_tokens for row in rows),
         max(row.timestamp for row in rows),
+        _nano(rows) / NANO,
     )
 
 
@@ -466,9 +467,10 @@ def _sums(rows: Sequence[RequestLogRow]) -> list[float]:
         sum(row.attempts > 1 for row in rows),
         sum(row.prompt_tokens for row in rows),
         sum(row.completion_tokens for row in rows),
-        sum(row.cached_tokens or 0 for row in rows),
+        *_classes(rows).values(),
         sum(row.total_tokens for row in rows),
-        0.0,
+        _nano(rows),
+        _unanswered_nano(rows),
         sum(row.latency_ms for row in answered),
         sum(ttfts),
         *(_cumulated([row.latency_ms for row in answered])),
@@ -476,6 +478,20 @@ def _sums(rows: Sequence[RequestLogRow]) -> list[float]:
         *(_cumulated(ttfts)),
         *(_cumulated([row.latency_ms for row in rows if not _ended(row, "answered")])),
     ]
+
+
+def _classes(rows: Iterable[RequestLogRow]) -> dict[str, int]:
+    return {name: sum(getattr(row, name) or 0 for row in rows) for name in TOKEN_CLASSES}
+
+
+def _nano(costs: Iterable[RequestLogRow | LoggedAttempt]) -> int:
+    """The sum in nano-dollars, each cost rounded half up."""
+    return sum(math.floor((one.cost_usd or 0) * 1e9 + 0.5) for one in costs)
+
+
+def _unanswered_nano(rows: Iterable[RequestLogRow]) -> int:
+    tries = [attempt for row in rows for attempt in row.attempt_trail or ()]
+    return _nano(one for one in tries if attempt_status(one.http_status, one.error_message) >= 400)
 
 
 def _cumulated(values: Sequence[int]) -> list[int]:

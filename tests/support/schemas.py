@@ -91,9 +91,10 @@ def statements_of(path: Path) -> Rows:
 
 def totals_of(path: Path) -> dict[str, Rows]:
     """Give what the triggers of 429chain keep."""
+    columns = "total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp"
     return {
-        "providers": query(path, "SELECT * FROM usage_by_provider ORDER BY provider_id"),
-        "chains": query(path, "SELECT * FROM usage_by_chain ORDER BY chain_name"),
+        "providers": query(path, f"SELECT provider_id, {columns} FROM usage_by_provider ORDER BY provider_id"),
+        "chains": query(path, f"SELECT chain_name, {columns} FROM usage_by_chain ORDER BY chain_name"),
     }
 
 

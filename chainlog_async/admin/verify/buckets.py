@@ -13,6 +13,7 @@ import aiosqlite
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
 from chainlog_async.common.progress import Progress
+from chainlog_async.entry.model import TOKEN_CLASSES
 from chainlog_async.usage.sums import USAGE_SUMS
 
 from .differences import MAX_LISTED_DIFFERENCES, Difference, Findings, compare_lines, time_text
@@ -24,7 +25,14 @@ _QUARTER = f"CAST(timestamp AS INTEGER) / {QUARTER_MS} * {QUARTER_MS}"
 _BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
 _ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
 
-# What the triggers of migration 0010 compute from the same rows.
+_CLASSES = ", ".join(f"SUM(COALESCE({name}, 0)) AS {name}" for name in TOKEN_CLASSES)
+_UNANSWERED_COST = """CASE WHEN attempt_trail IS NULL THEN 0 ELSE (
+    SELECT COALESCE(SUM(CAST(ROUND(MIN((value ->> 'cost_usd') * 1e9, 1e18)) AS INTEGER)), 0)
+    FROM json_each(attempt_trail)
+    WHERE COALESCE(value ->> 'http_status', 599) >= 400 OR value ->> 'error_message' IS NOT NULL
+  ) END"""
+
+# What the triggers of migrations 0010 and 0011 compute from the same rows.
 _COUNTED_USAGE = f"""
 SELECT
   {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
@@ -32,8 +40,9 @@ SELECT
   COUNT(*) AS requests, SUM(outcome = 'failed') AS errors, SUM(outcome = 'cancelled') AS cancelled,
   SUM(http_status = 429) AS rate_limited,
   SUM(attempts > 1) AS waterfalls, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
-  SUM(COALESCE(cached_tokens, 0)) AS cached_tokens, SUM(total_tokens) AS total_tokens,
-  SUM(COALESCE(cost_usd, 0)) AS cost_usd, SUM(IIF(outcome = 'answered', latency_ms, 0)) AS latency_ms,
+  {_CLASSES}, SUM(total_tokens) AS total_tokens,
+  COALESCE(SUM(cost_nano), 0) AS cost_nano, SUM({_UNANSWERED_COST}) AS unanswered_cost_nano,
+  SUM(IIF(outcome = 'answered', latency_ms, 0)) AS latency_ms,
   SUM(IIF(outcome = 'answered', COALESCE(ttft_ms, 0), 0)) AS ttft_ms,
   SUM(outcome = 'answered' AND ttft_ms IS NOT NULL) AS ttft_requests
 {_ROWS}
@@ -131,7 +140,7 @@ class BucketTable:
 
 
 def _differ(kept: str, counted: str) -> str:
-    # A missing row counts as zeros. Sums of fractions depend a little on their order.
+    # A missing row counts as zeros. 429chain stores fractions of a ms, whose sums depend a little on their order.
     return f"""
       IIF(TYPEOF({kept}) = 'real' OR TYPEOF({counted}) = 'real',
         ABS(COALESCE({kept}, 0) - COALESCE({counted}, 0)) > 1e-6 + 1e-9 * ABS(COALESCE({counted}, 0)),
@@ -180,22 +189,22 @@ SELECT MAX(
   COALESCE((SELECT MAX(start) FROM usage_buckets), 0)
 )
 """
-_OLDER_COLUMNS = ("requests", "total_tokens", "prompt_tokens", "completion_tokens")
+_OLDER_COLUMNS = ("requests", "total_tokens", "prompt_tokens", "completion_tokens", "cost_nano")
 _KEPT_OLDER = """
-SELECT provider_id, SUM(requests), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens)
+SELECT provider_id, SUM(requests), SUM(total_tokens), SUM(prompt_tokens), SUM(completion_tokens), SUM(cost_nano)
 FROM usage_buckets WHERE start < :since GROUP BY provider_id
 """
 _COUNTED_OLDER = """
-SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions) FROM (
+SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), SUM(cost) FROM (
   SELECT
     provider_id, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
-    SUM(completion_tokens) AS completions
+    SUM(completion_tokens) AS completions, COALESCE(SUM(cost_nano), 0) AS cost
   FROM request_logs WHERE timestamp < :since GROUP BY +provider_id
   UNION ALL
-  SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens
+  SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, total_cost_nano
   FROM pruned_by_provider
   UNION ALL
-  SELECT provider_id, -total_requests, -total_tokens, -total_prompt_tokens, -total_completion_tokens
+  SELECT provider_id, -total_requests, -total_tokens, -total_prompt_tokens, -total_completion_tokens, 0
   FROM pruned_before_buckets
 )
 GROUP BY provider_id HAVING SUM(requests) <> 0

@@ -18,32 +18,37 @@ _USAGE_COLUMNS = (
     "total_prompt_tokens",
     "total_completion_tokens",
     "last_request_timestamp",
+    "total_cost_nano",
 )
 _SUMMARY_COLUMNS = ("total_requests", "waterfall_requests", "total_latency_ms")
 
 _KEPT_BY_PROVIDER = """
-SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+SELECT
+  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp,
+  total_cost_nano
 FROM usage_by_provider
 """
 # The + keeps SQLite from scanning the index and looking up every row in the table, which takes four times as long.
 _COUNTED_BY_PROVIDER = """
-SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), MAX(last)
+SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), MAX(last), SUM(cost)
 FROM (
   SELECT
     provider_id, COUNT(*) AS requests, SUM(total_tokens) AS tokens, SUM(prompt_tokens) AS prompts,
-    SUM(completion_tokens) AS completions, MAX(timestamp) AS last
+    SUM(completion_tokens) AS completions, MAX(timestamp) AS last, COALESCE(SUM(cost_nano), 0) AS cost
   FROM request_logs GROUP BY +provider_id
   UNION ALL
   SELECT
-    provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
+    provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp,
+    total_cost_nano
   FROM pruned_by_provider
 )
 GROUP BY provider_id
 """
 _STORE_BY_PROVIDER = """
 INSERT INTO usage_by_provider (
-  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp
-) VALUES (?, ?, ?, ?, ?, ?)
+  provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, last_request_timestamp,
+  total_cost_nano
+) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _KEPT_SUMMARY = "SELECT id, total_requests, waterfall_requests, total_latency_ms FROM usage_summary"
 _COUNTED_SUMMARY = """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import anyio
 import click
@@ -11,8 +12,10 @@ import msgspec
 from rich.text import Text
 
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
+from chainlog_async.cli.output.charts import exact_dollars
 from chainlog_async.cli.output.render import duration, number, output, plain, print_json, status, utc_text
 from chainlog_async.cli.output.table import Cell, Column, Table
+from chainlog_async.common.outcome import attempt_status
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
 from chainlog_async.settings import Settings
@@ -29,8 +32,17 @@ _ATTEMPT_COLUMNS = (
     Column("model", elastic=True),
     Column("code"),
     Column("latency", right=True),
+    Column("tokens", right=True),
+    Column("cost", right=True),
     Column("error", elastic=True),
 )
+_PROMPT_CLASSES = {
+    "cached_tokens": "cached",
+    "cache_write_tokens": "written to the cache",
+    "cache_write_1h_tokens": "of these for an hour",
+    "prompt_audio_tokens": "audio",
+}
+_COMPLETION_CLASSES = {"reasoning_tokens": "reasoning", "completion_audio_tokens": "audio"}
 
 
 @click.command(
@@ -106,23 +118,46 @@ def _lines(request: RequestLogRow) -> Iterator[tuple[str, Cell]]:
     yield "latency", duration(request.latency_ms)
     if request.ttft_ms is not None:
         yield "first token", duration(request.ttft_ms)
-    cached = "" if request.cached_tokens is None else f", {number(request.cached_tokens)} cached"
-    yield "prompt", f"{number(request.prompt_tokens)} tokens{cached}"
-    yield "completion", f"{number(request.completion_tokens)} tokens"
+    yield "prompt", f"{number(request.prompt_tokens)} tokens{_classes(request, _PROMPT_CLASSES)}"
+    yield "completion", f"{number(request.completion_tokens)} tokens{_classes(request, _COMPLETION_CLASSES)}"
     yield "total", f"{number(request.total_tokens)} tokens"
     if request.cost_usd is not None:
-        yield "cost", f"${request.cost_usd:,.6f}"
+        yield "cost", exact_dollars(request.cost_usd)
+    if unanswered := _unanswered_cost(request):
+        yield "unanswered", f"{exact_dollars(unanswered)} of it spent on tries that did not answer"
     yield "attempts", number(request.attempts)
     if request.streamed is not None:
         yield "streamed", "yes" if request.streamed else "no"
-    if request.caller is not None:
-        yield "caller", request.caller
-    if request.request_id is not None:
-        yield "request id", request.request_id
+    for label, text in (
+        ("finish reason", request.finish_reason),
+        ("service tier", request.service_tier),
+        ("caller", request.caller),
+        ("session", request.session_id),
+        ("request id", request.request_id),
+        ("response id", request.response_id),
+    ):
+        if text is not None:
+            yield label, text
+    if request.tags:
+        yield "tags", ", ".join(request.tags)
     if request.error_message is not None:
         yield "error", request.error_message
     if request.metadata is not None:
         yield "metadata", msgspec.json.encode(request.metadata).decode()
+
+
+def _classes(request: RequestLogRow, names: Mapping[str, str]) -> str:
+    counts = [(getattr(request, field), name) for field, name in names.items()]
+    return "".join(f", {number(count)} {name}" for count, name in counts if count is not None)
+
+
+def _unanswered_cost(request: RequestLogRow) -> float:
+    """What the attempts that did not answer cost, in US dollars."""
+    return math.fsum(
+        attempt.cost_usd or 0
+        for attempt in request.attempt_trail or ()
+        if attempt_status(attempt.http_status, attempt.error_message) >= 400
+    )
 
 
 def _attempt_cells(place: int, attempt: LoggedAttempt) -> tuple[Cell, ...]:
@@ -132,5 +167,11 @@ def _attempt_cells(place: int, attempt: LoggedAttempt) -> tuple[Cell, ...]:
         attempt.model,
         "-" if attempt.http_status is None else status(attempt.http_status),
         "" if attempt.latency_ms is None else duration(attempt.latency_ms),
+        "" if attempt.prompt_tokens is attempt.completion_tokens is None else number(_tokens(attempt)),
+        "" if attempt.cost_usd is None else exact_dollars(attempt.cost_usd),
         attempt.error_message or "",
     )
+
+
+def _tokens(attempt: LoggedAttempt) -> int:
+    return (attempt.prompt_tokens or 0) + (attempt.completion_tokens or 0)

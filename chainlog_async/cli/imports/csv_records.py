@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chainlog_async.requests.encoders import restored_text
-from chainlog_async.requests.model import COLUMNS
+from chainlog_async.requests.model import FIRST_COLUMNS
 
 from .lines import MAX_LINE_BYTES, UTF8_BOM
 from .records import Found, Record, Splitter
@@ -105,7 +105,7 @@ class CsvRecords(Splitter):
             elif self.header is None:
                 if any(map(str.strip, values)):
                     self.header = values
-                    self._is_export = set(values) >= set(COLUMNS)
+                    self._is_export = set(values) >= set(FIRST_COLUMNS)
             elif values and not (len(values) == 1 < len(self.header) and not values[0].strip()):
                 found.append(self._found(first, last, values, raw))
         del self._lines[:begin]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 
 from chainlog_async.entry.json_input import json_value
+from chainlog_async.entry.model import TOKEN_CLASSES
 from chainlog_async.errors import InvalidEntryError
+from chainlog_async.requests.model import JSON_COLUMNS
 
 from .timestamps import seconds_of
 
 INTEGER_FIELDS = frozenset(
-    {"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", "cached_tokens"}
+    {"timestamp", "prompt_tokens", "completion_tokens", "total_tokens", "attempts", *TOKEN_CLASSES}
 )
 NUMBER_FIELDS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
-JSON_FIELDS = frozenset({"metadata", "attempt_trail"})
+JSON_FIELDS = frozenset(JSON_COLUMNS)
 
 _NOTHING = frozenset({"", "nan", "<na>", "nat", "null", "none"})
 """What programs write for a number that is not there, in lower case."""

@@ -59,6 +59,12 @@ def dollars(amount: float) -> str:
     return "-" if not amount else f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
+def exact_dollars(amount: float) -> str:
+    """Formats US dollars with six to nine decimals, as many as there are."""
+    text = f"{amount:,.9f}"
+    return f"${text[:-3]}{text[-3:].rstrip('0')}"
+
+
 def by_group(points: Sequence[_PointT], by: GroupBy | None) -> dict[str, list[_PointT]]:
     """Returns the points by the label of their group, in their order."""
     groups: dict[str, list[_PointT]] = {}

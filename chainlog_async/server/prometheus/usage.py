@@ -21,8 +21,15 @@ COUNTERS: tuple[tuple[str, str, Callable[[UsageTotals], float]], ...] = (
     ("chainlog_prompt_tokens", "Prompt tokens.", lambda usage: usage.prompt_tokens),
     ("chainlog_completion_tokens", "Completion tokens.", lambda usage: usage.completion_tokens),
     ("chainlog_cached_tokens", "Prompt tokens that came from a cache.", lambda usage: usage.cached_tokens),
+    ("chainlog_cache_write_tokens", "Prompt tokens written to a cache.", lambda usage: usage.cache_write_tokens),
+    ("chainlog_reasoning_tokens", "Completion tokens spent on reasoning.", lambda usage: usage.reasoning_tokens),
     ("chainlog_tokens", "Total tokens, as stated by the entries.", lambda usage: usage.total_tokens),
     ("chainlog_cost_usd", "Cost, in US dollars.", lambda usage: usage.cost_usd),
+    (
+        "chainlog_unanswered_cost_usd",
+        "Cost of attempts that did not answer, in US dollars.",
+        lambda usage: usage.unanswered_cost_usd,
+    ),
 )
 
 OUTCOMES: tuple[tuple[str, Callable[[AttemptTotals], int]], ...] = (

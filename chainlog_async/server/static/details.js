@@ -1,7 +1,7 @@
 // One request in full: its figures, why it failed, and every attempt of the chain.
 
 import { el } from "./dom.js";
-import { duration, exactCount, exactTime, money, NOTHING } from "./format.js";
+import { duration, exactCount, exactMoney, exactTime, NOTHING } from "./format.js";
 import { sign, tone } from "./status.js";
 
 /** Returns the details that the row of a request opens. */
@@ -10,26 +10,54 @@ export function details(request) {
 }
 
 function facts(request) {
-  const cached = request.cachedTokens ? ` (${exactCount(request.cachedTokens)} cached)` : "";
-  const tokens = `${exactCount(request.promptTokens)}${cached} in, ${exactCount(request.completionTokens)} out, ${exactCount(request.totalTokens)} in total`;
+  const inward = classes(request, [
+    ["cachedTokens", "cached"],
+    ["cacheWriteTokens", "written to the cache"],
+    ["cacheWrite1HTokens", "of these for an hour"],
+    ["promptAudioTokens", "audio"],
+  ]);
+  const outward = classes(request, [
+    ["reasoningTokens", "reasoning"],
+    ["completionAudioTokens", "audio"],
+  ]);
+  const tokens = `${exactCount(request.promptTokens)}${inward} in, ${exactCount(request.completionTokens)}${outward} out, ${exactCount(request.totalTokens)} in total`;
   const all = [
     ["Ended", exactTime(request.timestamp)],
     ["Chain", request.chainName],
     [request.httpStatus < 400 ? "Answered by" : "Tried last", `${request.providerId} / ${request.model}`],
     ["Caller", request.caller],
+    ["Session", request.sessionId],
+    ["Tags", request.tags?.join(", ") || null],
     ["Request id", request.requestId],
+    ["Response id", request.responseId],
     ["Row", String(request.id)],
     ["Latency", duration(request.latencyMs)],
     ["First token", request.ttftMs === null ? null : duration(request.ttftMs)],
     ["Tokens", tokens],
-    ["Cost", request.costUsd === null ? null : money(request.costUsd)],
+    ["Cost", request.costUsd === null ? null : exactMoney(request.costUsd)],
+    ["Spent on tries that did not answer", unansweredCost(request)],
     ["Streamed", request.streamed === null ? null : request.streamed ? "yes" : "no"],
+    ["Finish reason", request.finishReason],
+    ["Service tier", request.serviceTier],
   ];
   return el(
     "dl",
     { class: "facts" },
     all.filter(([, value]) => value !== null).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
+}
+
+function classes(request, names) {
+  const known = names.filter(([field]) => request[field]).map(([field, name]) => `${exactCount(request[field])} ${name}`);
+  return known.length ? ` (${known.join(", ")})` : "";
+}
+
+function unansweredCost({ attemptTrail }) {
+  const unanswered = (attemptTrail ?? []).filter(
+    ({ httpStatus, errorMessage }) => httpStatus === null || httpStatus >= 400 || errorMessage,
+  );
+  const cost = unanswered.reduce((sum, { costUsd }) => sum + (costUsd ?? 0), 0);
+  return cost ? exactMoney(cost) : null;
 }
 
 function errorOf({ errorMessage }) {
@@ -46,7 +74,7 @@ function trail({ attempts, attemptTrail }) {
   return el("div", {}, el("h4", {}, "Attempts"), el("ol", { class: "trail" }, items));
 }
 
-function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage }, place, longest) {
+function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage, costUsd }, place, longest) {
   const bar = el("span", { class: `bar ${tone(httpStatus, Boolean(errorMessage))}`, "aria-hidden": "true" });
   bar.style.setProperty("--share", (latencyMs ?? 0) / longest);
   return el(
@@ -57,6 +85,7 @@ function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage }, 
     sign(httpStatus, Boolean(errorMessage)),
     el("span", { class: "took" }, latencyMs === null ? NOTHING : duration(latencyMs)),
     bar,
+    costUsd === null ? null : el("span", { class: "why" }, exactMoney(costUsd)),
     errorMessage ? el("span", { class: "why error-text" }, errorMessage) : null,
   );
 }

@@ -3,6 +3,7 @@
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const dollar = { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol" };
+const exactDollars = new Intl.NumberFormat(undefined, { ...dollar, minimumFractionDigits: 2, maximumFractionDigits: 9 });
 const dollars = new Intl.NumberFormat(undefined, {
   ...dollar,
   minimumFractionDigits: 2,
@@ -68,6 +69,11 @@ export function duration(ms) {
 export function money(usd) {
   if (usd === null || usd === undefined) return NOTHING;
   return (usd < 100_000 ? dollars : compactDollars).format(usd);
+}
+
+/** Formats US dollars exactly, with up to nine decimals: the cost of one request. */
+export function exactMoney(usd) {
+  return exactDollars.format(usd);
 }
 
 /** Formats a name for a place of limited width; a long one loses its middle. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,35 @@ async def test_a_database_of_the_original_gets_its_buckets(
         (health, *_) = await usage.get_provider_health(Window(start=int(str(first)), end=int(str(last)) + 1))
         assert health.attempts > 0
     await check_upgraded(path)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+async def test_costs_become_exact_sums_of_the_rows(
+    pruned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the nano-dollar, in totals as in buckets; what deleted rows cost stays, each rounded no further than that."""
+    monkeypatch.setattr("chainlog_async.storage.sqlite.schema.SLICE_ROWS", 70)
+    path = older(tmp_path / "older.db", 10, [])
+    rng = random.Random(4)
+    costs = [rng.choice([None, 0, 0.1, 1e-9, rng.random(), 5_000]) for _ in range(400)]
+    columns = "timestamp, chain_name, provider_id, model, latency_ms, http_status, attempts, cost_usd"
+    values = ", ".join(
+        f"({T0 + number * 60_000}, 'c', 'p{number % 2}', 'm', 5, 200, 1, {'NULL' if cost is None else repr(cost)})"
+        for number, cost in enumerate(costs)
+    )
+    change(path, f"INSERT INTO request_logs ({columns}) VALUES {values}")
+    if pruned:
+        change(path, f"DELETE FROM request_logs WHERE timestamp < {T0 + 60 * 60_000} OR id % 7 = 0")
+    await migrate(path)
+    nano = [sum(math.floor((cost or 0) * 1e9 + 0.5) for cost in costs[first::2]) for first in (0, 1)]
+    totals = query(path, "SELECT total_cost_nano FROM usage_by_provider ORDER BY provider_id")
+    buckets = query(path, "SELECT SUM(cost_nano) FROM usage_buckets GROUP BY provider_id ORDER BY provider_id")
+    assert totals == buckets == [(pytest.approx(cost, abs=200 * pruned, rel=0),) for cost in nano]
+    assert query(path, "SELECT SUM(cost_usd) FROM usage_buckets") == [(pytest.approx(sum(nano) / 1e9),)]
+    await clean(path)
+    change(path, "DELETE FROM request_logs WHERE id % 5 = 0")
+    await clean(path)
+    assert (await rebuild_totals(path)).mended == ()
 
 
 async def test_an_empty_older_database_has_empty_buckets(tmp_path: Path) -> None:

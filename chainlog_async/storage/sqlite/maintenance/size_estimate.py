@@ -27,7 +27,11 @@ WITH RECURSIVE places (place) AS (
   SELECT
     LENGTH(CAST(chain_name AS BLOB)) + LENGTH(CAST(provider_id AS BLOB)) + LENGTH(CAST(model AS BLOB)) AS names,
     LENGTH(CAST(COALESCE(caller, '') AS BLOB)) AS caller, LENGTH(CAST(COALESCE(request_id, '') AS BLOB)) AS request_id,
-    LENGTH(CAST(COALESCE(error_message, '') || COALESCE(metadata, '') || COALESCE(attempt_trail, '') AS BLOB)) AS texts,
+    LENGTH(CAST(
+      COALESCE(error_message, '') || COALESCE(metadata, '') || COALESCE(attempt_trail, '') || COALESCE(tags, '')
+      || COALESCE(finish_reason, '') || COALESCE(service_tier, '') || COALESCE(response_id, '')
+      || COALESCE(session_id, '') AS BLOB
+    )) AS texts,
     8 * ((ttft_ms IS NOT NULL) + (cost_usd IS NOT NULL)) AS details,
     (http_status >= 400 OR (error_message IS NOT NULL AND attempt_trail IS NOT NULL))
       + (request_id IS NOT NULL) AS partial_indexes

@@ -8,7 +8,6 @@ continues where it ended.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -18,8 +17,7 @@ import anyio
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS, now_ms
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.metric_totals import BOUNDS_MS, MetricTotals, attempt_totals, usage_totals
-from chainlog_async.usage.sums import USAGE_SUMS
+from chainlog_async.usage.metric_totals import BOUNDS_MS, SUMS, MetricTotals, attempt_totals, usage_totals
 
 from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
 
@@ -63,8 +61,6 @@ FROM days WHERE start < :until
 # A value counts as within a bound if its bin ends at most 5 % above the bound: the bins of migration 0007 are so wide
 # that the last of these ends between 0.95 and 1.05 of the bound.
 _CUTS = tuple(bound * 21 // 20 for bound in BOUNDS_MS)
-_NUMBERS = USAGE_SUMS[:-1]
-_COST = _NUMBERS.index("cost_usd")
 _RANGE = "start >= :since AND start < :until"
 
 
@@ -90,9 +86,9 @@ def _usage_query(usage: str, latencies: tuple[str, str], ttfts: tuple[str, str],
     ttft_columns = {"ttfts": ttfts[1], **cumulated("ttft", ttfts[1])}
     latency_columns = cumulated("latency", latencies[1])
     unanswered_columns = cumulated("unanswered", unanswered[1])
-    shown = ", ".join((*_NUMBERS, *latency_columns, *ttft_columns, *unanswered_columns))
+    shown = ", ".join((*SUMS, *latency_columns, *ttft_columns, *unanswered_columns))
     return f"""
-    WITH usage AS ({_summed(usage, {name: name for name in _NUMBERS})}),
+    WITH usage AS ({_summed(usage, {name: name for name in SUMS})}),
       by_latency AS ({_summed(latencies[0], latency_columns)}),
       by_ttft AS ({_summed(ttfts[0], ttft_columns)}),
       by_unanswered AS ({_summed(unanswered[0], unanswered_columns)})
@@ -173,8 +169,6 @@ class _Known:
     """When everything may be summed up again, in seconds on the monotonic clock."""
     usage: _Series = field(default_factory=lambda: _Series(key_length=3))
     attempts: _Series = field(default_factory=lambda: _Series(key_length=2))
-    costs: dict[Key, float] = field(default_factory=dict)
-    """Costs as last reported, in US dollars."""
 
 
 class RunningTotals:
@@ -201,10 +195,8 @@ class RunningTotals:
             usage, attempts = dict(known.usage.closed), dict(known.attempts.closed)
             known.usage.add(usage, await self._fetch(USAGE_OF_BUCKETS, (open_from, END_OF_TIME)), max_groups)
             known.attempts.add(attempts, await self._fetch(ATTEMPTS, (open_from, END_OF_TIME)), max_groups)
-            for key, sums in usage.items():
-                known.costs[key] = max(known.costs.get(key, 0), _steady(sums[_COST]))
         return MetricTotals(
-            usage=tuple(usage_totals(key, sums, known.costs[key]) for key, sums in usage.items()),
+            usage=tuple(usage_totals(key, sums) for key, sums in usage.items()),
             attempts=tuple(attempt_totals(key, sums) for key, sums in attempts.items()),
         )
 
@@ -272,12 +264,3 @@ def _portions(days: Sequence[tuple[int, bool]], end: int) -> Iterator[tuple[str,
             yield USAGE_OF_BUCKETS, (start, min(start + DAY_MS, end))
     if rolled:
         yield USAGE_OF_DAYS, (rolled[0], rolled[-1] + DAY_MS)
-
-
-def _steady(cost_usd: float) -> float:
-    """Rounds a cost to a millionth of a dollar, so that the order of summation does not show.
-
-    A counter that decreases by a rounding error would be taken for a reset. Costs are multiples of a decimal fraction,
-    so the boundary between two rounded values is placed where hardly any of them lie.
-    """
-    return math.floor(cost_usd * 1e6 + 1 / math.pi) / 1e6

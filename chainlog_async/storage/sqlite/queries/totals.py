@@ -6,11 +6,11 @@ from chainlog_async.common.clock import DAY_MS, HOUR_MS
 
 _PROVIDERS = (
     "SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp FROM usage_by_provider"
+    "last_request_timestamp, total_cost_nano / 1e9 FROM usage_by_provider"
 )
 _CHAINS = (
     "SELECT chain_name, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp FROM usage_by_chain"
+    "last_request_timestamp, total_cost_nano / 1e9 FROM usage_by_chain"
 )
 ALL_PROVIDERS = _PROVIDERS + " ORDER BY last_request_timestamp DESC, provider_id"
 ONE_PROVIDER = _PROVIDERS + " WHERE provider_id = ?"

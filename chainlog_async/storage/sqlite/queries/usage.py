@@ -15,7 +15,7 @@ from chainlog_async.usage.percentiles import Percentiles, estimates, merge, perc
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.rollup_plan import PlannedRead, plan_rollups
-from chainlog_async.usage.sums import UsageSums
+from chainlog_async.usage.sums import NANO, UsageSums
 
 from .rolled_up import ROLLED_UP
 from .usage_sql import usage_queries
@@ -136,8 +136,14 @@ class UsageReader:
                 prompt_tokens=one.prompt_tokens,
                 completion_tokens=one.completion_tokens,
                 cached_tokens=one.cached_tokens,
+                cache_write_tokens=one.cache_write_tokens,
+                cache_write_1h_tokens=one.cache_write_1h_tokens,
+                reasoning_tokens=one.reasoning_tokens,
+                prompt_audio_tokens=one.prompt_audio_tokens,
+                completion_audio_tokens=one.completion_audio_tokens,
                 total_tokens=one.total_tokens,
-                cost_usd=one.cost_usd,
+                cost_usd=one.cost_nano / NANO,
+                unanswered_cost_usd=one.unanswered_cost_nano / NANO,
                 avg_latency_ms=_ratio(one.latency_ms, one.requests - one.errors - one.cancelled),
                 avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
             )

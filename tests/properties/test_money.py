@@ -1,0 +1,108 @@
+"""Buckets, rollups and totals equal the rows, whatever is logged and in whatever order: cost to the nano-dollar."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chainlog_async import Attempt, ChainLog, RequestLogEntry
+from chainlog_async.admin.check import check_database
+from chainlog_async.common.outcome import attempt_status
+from chainlog_async.entry.model import MAX_COST_USD, TOKEN_CLASSES
+from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.time_window import Window
+from tests.support.entries import entry
+from tests.support.rolling_up import roll_up, without_rollups
+from tests.support.usage_rows import DAY_MS, END, START
+from tests.support.writing import settings_for
+
+NANO = 1_000_000_000
+
+costs = st.none() | st.sampled_from([0.0, 0.1, 1e-9, 5e-10, 1 / 3, float(MAX_COST_USD)]) | st.floats(0, 100)
+tokens = st.none() | st.integers(0, 10_000)
+attempts = st.builds(
+    lambda status, message, cost: Attempt(
+        provider_id="p0", model="m0", http_status=status, error_message=message, cost_usd=cost
+    ),
+    st.sampled_from([None, 200, 429, 499, 500]),
+    st.sampled_from([None, "broke off"]),
+    costs,
+)
+entries = st.builds(
+    lambda hour, provider, caller, cost, trail, classes: entry(
+        timestamp=START + hour * 3_600_000,
+        provider_id=provider,
+        caller=caller,
+        cost_usd=cost,
+        attempt_trail=trail or None,
+        **dict(zip(TOKEN_CLASSES, classes, strict=True)),
+    ),
+    st.integers(0, 71),
+    st.sampled_from(["p0", "p1"]),
+    st.sampled_from([None, "team"]),
+    costs,
+    st.lists(attempts, max_size=2),
+    st.tuples(*[tokens] * len(TOKEN_CLASSES)),
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(entries, min_size=1, max_size=40), st.integers(0, 40))
+def test_sums_equal_the_rows_exactly(logged: list[RequestLogEntry], late: int) -> None:
+    """In any order, also of rows that come after everything was rolled up, and once half of them are pruned."""
+    with tempfile.TemporaryDirectory() as folder:
+        anyio.run(_check, Path(folder) / "log.db", logged, late)
+
+
+async def _check(path: Path, logged: list[RequestLogEntry], late: int) -> None:
+    with without_rollups():
+        async with ChainLog(settings_for(path)) as chainlog:
+            for one in logged[:late]:
+                chainlog.submit(one)
+        await roll_up(path, END)
+        async with ChainLog(settings_for(path)) as chainlog:
+            for one in logged[late:]:
+                chainlog.submit(one)
+            await chainlog.flush()
+            await _check_usage(chainlog, logged)
+        await roll_up(path, END)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM request_logs WHERE id % 2")
+        async with ChainLog(settings_for(path)) as chainlog:
+            await _check_usage(chainlog, logged)
+    assert (await check_database(path)).wrong_numbers == 0
+
+
+async def _check_usage(chainlog: ChainLog, logged: list[RequestLogEntry]) -> None:
+    window = Window(start=START, end=START + 3 * DAY_MS)
+    points = await chainlog.usage.get_usage(UsageQuery(window=window, by="provider"))
+    totals = await chainlog.usage.get_metric_totals(100)
+    for provider in {one.provider_id for one in logged}:
+        rows = [one for one in logged if one.provider_id == provider]
+        known = await chainlog.usage.get_provider_usage(provider)
+        (point,) = [point for point in points if point.name == provider]
+        of_metrics = [one for one in totals.usage if one.provider == provider]
+        cost = sum(_nano(one.cost_usd) for one in rows)
+        assert known is not None
+        assert point.cost_usd == known.total_cost_usd == cost / NANO
+        assert sum(round(one.cost_usd * NANO) for one in of_metrics) == cost
+        assert point.unanswered_cost_usd == sum(map(_unanswered, rows)) / NANO
+        for name in TOKEN_CLASSES:
+            assert getattr(point, name) == sum(getattr(one, name) or 0 for one in rows)
+
+
+def _nano(cost_usd: float | None) -> int:
+    return math.floor((cost_usd or 0) * 1e9 + 0.5)
+
+
+def _unanswered(one: RequestLogEntry) -> int:
+    trail = msgspec.convert(one.attempt_trail or [], list[Attempt])
+    return sum(_nano(try_.cost_usd) for try_ in trail if attempt_status(try_.http_status, try_.error_message) >= 400)
