@@ -36,6 +36,7 @@ def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str
         **{name: row.get(name) for name in _COPIED},
         **{name: _number(row.get(name), name) for name in _COUNTS},
         # request_id is usually the provider's own id, and providers reuse ids.
+        "id": row["request_id"],
         "litellm_call_id": row.get("litellm_call_id") or row["request_id"],
         "startTime": seconds_of(row["startTime"], "startTime"),
         "endTime": ended,

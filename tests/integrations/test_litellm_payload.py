@@ -45,6 +45,9 @@ FIELDS = [
     "cache_hit",
     "model_parameters",
     "call_type",
+    "id",
+    "response",
+    "cost_breakdown",
 ]
 
 
@@ -70,6 +73,62 @@ def test_a_success_is_read_whole(shared_data: Path) -> None:
     assert item.call_id == payload["litellm_call_id"]
     assert item.position is None
     assert entry_of([item]).ttft_ms is None
+
+
+def test_classes_of_tokens_and_the_providers_words_are_read() -> None:
+    """From the usage, which LiteLLM has converted, and of the answer only why it ended, its tier and its id."""
+    usage = {
+        "prompt_tokens_details": {
+            "cached_tokens": 920,
+            "cache_creation_tokens": 1_000,
+            "cache_creation_token_details": {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 400},
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {"reasoning_tokens": 64},
+    }
+    item = _event(
+        litellm_call_id="call",
+        id="chatcmpl-1",
+        prompt_tokens=2_006,
+        completion_tokens=300,
+        response={"choices": [{"finish_reason": "length", "message": {"content": "secret"}}], "service_tier": "flex"},
+        metadata={"usage_object": usage},
+    )
+    entry = entry_of([item])
+    assert (entry.prompt_tokens, entry.cached_tokens) == (2_006, 920)
+    assert (entry.cache_write_tokens, entry.cache_write_1h_tokens) == (1_000, 400)
+    assert (entry.reasoning_tokens, entry.prompt_audio_tokens, entry.completion_audio_tokens) == (64, 0, None)
+    assert (entry.finish_reason, entry.service_tier, entry.response_id) == ("length", "flex", "chatcmpl-1")
+    assert "secret" not in encode_line(entry).decode()
+
+
+def test_who_asked_the_tags_and_the_session_become_tags_and_session() -> None:
+    """The team, user, end user and organization first; a tag without a key gets one, and the rest is left out."""
+    asked = {
+        "user_api_key_team_id": "t1",
+        "user_api_key_team_alias": "search",
+        "user_api_key_user_id": "ann",
+        "user_api_key_org_id": "acme",
+    }
+    tags = ["env:prod", "blue", "User-Agent: x", *(f"n:{number}" for number in range(9))]
+    entry = entry_of([_event(metadata=asked, end_user="bob", request_tags=tags, trace_id="trace-1")])
+    named = ["team:search", "user:ann", "end_user:bob", "org:acme", "env:prod", "tag:blue", "n:0", "n:1"]
+    assert entry.tags == named
+    assert entry.session_id == "trace-1"
+    assert entry_of([_event(session_id="s", trace_id="t")]).session_id == "s"
+
+
+def test_attempts_have_their_own_tokens_and_cost() -> None:
+    """Each has what LiteLLM counted for it; a failure whose cost is not known has none, though LiteLLM says 0."""
+    tries = [
+        a_try("1", (0, 0), status=429, cost_usd=0.0),
+        a_try("2", (1, 0), prompt_tokens=7, classes={"reasoning_tokens": 3}, cost_usd=0.5),
+    ]
+    entry = entry_of(tries)
+    first, second = entry.attempt_trail or ()
+    assert (first.cost_usd, first.prompt_tokens) == (None, None)
+    assert (second.cost_usd, second.prompt_tokens, second.reasoning_tokens) == (0.5, 7, 3)
+    assert entry.cost_usd == 0.5
 
 
 def test_a_stream_is_timed_to_its_end(shared_data: Path) -> None:

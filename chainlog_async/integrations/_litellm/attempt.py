@@ -54,7 +54,13 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int | None = None
-    cached_tokens: int | None = None
+    classes: Mapping[str, int] | None = None
+    """Cached, written, reasoning and audio tokens, as far as they are known, under the names of an entry."""
+    finish_reason: str | None = None
+    service_tier: str | None = None
+    response_id: str | None = None
+    session_id: str | None = None
+    tags: list[str] | None = None
     cost_usd: float | None = None
     streamed: bool | None = None
     caller: str | None = None

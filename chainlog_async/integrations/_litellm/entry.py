@@ -42,7 +42,12 @@ def entry_of(
         ttft_ms=None if last.first_token_s is None else _ms(started, last.first_token_s),
         cost_usd=_cost(attempts),
         streamed=any(item.streamed for item in (*attempts, end)),
-        cached_tokens=last.cached_tokens,
+        **(last.classes or {}),
+        finish_reason=last.finish_reason,
+        service_tier=last.service_tier,
+        response_id=last.response_id,
+        session_id=next((item.session_id for item in (*reversed(attempts), end) if item.session_id), None),
+        tags=next((item.tags for item in (*reversed(attempts), end) if item.tags), None),
         metadata=_metadata(attempts, refusal, is_part=is_part),
         attempt_trail=_trail(tried, end.status),
     )
@@ -103,6 +108,11 @@ def _attempt(item: ReportedAttempt) -> Attempt:
         http_status=sent,
         latency_ms=None if untimed else _ms(item.started_s, item.ended_s),
         error_message=None if sent is not None and sent < 400 else item.error_message,
+        prompt_tokens=item.prompt_tokens or None,
+        completion_tokens=item.completion_tokens or None,
+        # LiteLLM knows of no cost of a failure and reports 0.
+        cost_usd=item.cost_usd if sent is not None and sent < 400 else item.cost_usd or None,
+        **(item.classes or {}),
     )
 
 

@@ -18,10 +18,12 @@ from .request_facts import (
     is_inner_call,
     metadata_of,
     position_of,
+    request_tags,
     route_of,
     routing_of,
 )
-from .values import cost, error_status, first_name, mapping, name, number, seconds, whole
+from .usage import finish_reason_of, response_id_of, service_tier_of, tags_of, token_classes
+from .values import cost, error_status, first_name, mapping, name, seconds, whole
 
 # LiteLLM's own word for what the proxy refused; guardrails refuse after the provider was called, too.
 _REFUSED = "litellm_no_upstream_llm_call"
@@ -94,10 +96,15 @@ def read_event(kwargs: Mapping[str, object], *, succeeded: bool) -> ReportedAtte
         prompt_tokens=prompt_tokens,
         completion_tokens=whole(payload.get("completion_tokens")),
         total_tokens=whole(payload.get("total_tokens")) or None,
-        cached_tokens=prompt_tokens if cached else _cached_tokens(usage),
+        classes={"cached_tokens": prompt_tokens} if cached else token_classes(usage),
+        finish_reason=finish_reason_of(payload),
+        service_tier=service_tier_of(payload),
+        response_id=response_id_of(payload, call_id),
+        session_id=first_name(payload.get("session_id"), payload.get("trace_id")) or None,
+        tags=tags_of(described, _end_user(payload), request_tags(payload.get("request_tags"))),
         cost_usd=0.0 if cached else _cost(payload, is_unpriced=refused and not untouched),
         streamed=streamed,
-        caller=caller_of(described, payload.get("end_user") or _parameter(payload, "user")),
+        caller=caller_of(described, _end_user(payload)),
         metadata=_metadata(payload, routing, untouched=untouched),
     )
 
@@ -132,6 +139,8 @@ def read_failure(request: Mapping[str, object], error: BaseException) -> Reporte
         error_message=message,
         streamed=request.get("stream") is True,
         caller=caller_of(described, request.get("user")),
+        session_id=_session_of(request, described),
+        tags=tags_of(described, request.get("user"), request_tags(described.get("tags"))),
         metadata=_request_metadata(
             request, described, call_type=first_name(request.get("call_type"), details.get("call_type"))
         ),
@@ -167,6 +176,8 @@ def read_refusal(request: Mapping[str, object], error: BaseException, key: objec
         error_message=message,
         streamed=request.get("stream") is True,
         caller=caller_of(described, request.get("user")),
+        session_id=_session_of(request, described),
+        tags=tags_of(described, request.get("user"), request_tags(described.get("tags"))),
         metadata=_request_metadata(request, described, call_type=request.get("call_type")),
     )
 
@@ -253,9 +264,13 @@ def _parameter(payload: Mapping[str, object], key: str) -> object:
     return mapping(payload.get("model_parameters")).get(key)
 
 
-def _cached_tokens(usage: Mapping[str, object]) -> int | None:
-    cached = number(mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
-    return None if cached is None else whole(cached)
+def _end_user(payload: Mapping[str, object]) -> object:
+    return payload.get("end_user") or _parameter(payload, "user")
+
+
+def _session_of(request: Mapping[str, object], described: Mapping[str, object]) -> str | None:
+    given = first_name(described.get("session_id"), described.get("trace_id"), request.get("litellm_trace_id"))
+    return given or None
 
 
 def _metadata(payload: Mapping[str, object], routing: Mapping[str, object], *, untouched: bool) -> Mapping[str, object]:
@@ -284,9 +299,7 @@ def _request_metadata(
             "call_type": call_type,
             "model_group": described.get("model_group"),
             "deployment_id": mapping(described.get("model_info")).get("id"),
-            "trace_id": first_name(
-                described.get("session_id"), described.get("trace_id"), request.get("litellm_trace_id")
-            ),
+            "trace_id": _session_of(request, described),
         },
         end_user=request.get("user"),
         tags=described.get("tags"),

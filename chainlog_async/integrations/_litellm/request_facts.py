@@ -134,14 +134,18 @@ def metadata_of(
         "end_user": first_name(end_user, described.get("user_api_key_end_user_id")),
     }
     kept: dict[str, object] = {key: text for key, value in texts.items() if (text := name(value))}
-    # The proxy adds the client's User-Agent to the tags that the client set.
-    if isinstance(tags, list) and (given := [tag for tag in map(name, tags) if tag and tag[:11] != "User-Agent:"]):
+    if given := request_tags(tags):
         kept["tags"] = given
     if cached:
         kept["cache_hit"] = True
     if is_health_check(described):
         kept["health_check"] = True
     return bounded(kept)
+
+
+def request_tags(tags: object) -> list[str]:
+    """Returns the tags that the client set; the proxy adds the client's User-Agent to them."""
+    return [tag for tag in map(name, tags) if tag and tag[:11] != "User-Agent:"] if isinstance(tags, list) else []
 
 
 def bounded(metadata: dict[str, object]) -> dict[str, object]:
