@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainlog_async.integrations._asgi.event_stream import EventReader
+from chainlog_async.integrations._asgi.json_reader import JsonReader
+from chainlog_async.integrations._asgi.long_document import MAX_DOCUMENT_BYTES
 from chainlog_async.integrations._asgi.messages import ObservedResponse
-from chainlog_async.integrations._asgi.response_reader import EventReader, LineReader, ResponseReader
-from chainlog_async.integrations._asgi.sample import HEAD_BYTES, TAIL_BYTES
+from chainlog_async.integrations._asgi.response_reader import LineReader, ResponseReader
 from chainlog_async.integrations._asgi.token_usage import ReportedUsage
 
 ANTHROPIC_START = {
@@ -197,7 +199,14 @@ ANSWERS: dict[str, tuple[Sequence[Mapping[str, object]], ReportedUsage]] = {
     "fractions": ([{"usage": {"prompt_tokens": 1.5}}], ReportedUsage()),
     "nothing": ([{"choices": []}], ReportedUsage()),
     "null": ([{"usage": None}], ReportedUsage()),
-    "no numbers": ([{"usage": {"prompt_tokens": "9", "completion_tokens": -3, "total_tokens": 1e99}}], ReportedUsage()),
+    "counts as texts": (
+        [{"usage": {"prompt_tokens": "120", "completion_tokens": "3", "total_tokens": "123"}}],
+        ReportedUsage(120, 3, 123, None),
+    ),
+    "no numbers": (
+        [{"usage": {"prompt_tokens": "9 t", "completion_tokens": -3, "total_tokens": 1e99}}],
+        ReportedUsage(),
+    ),
     "too large": ([{"usage": {"prompt_tokens": 10**30, "completion_tokens": True}}], ReportedUsage()),
     "in the text": ([{"content": 'it says "usage": {"prompt_tokens": 9} there'}], ReportedUsage()),
 }
@@ -235,12 +244,10 @@ def test_each_providers_shape_is_read(name: str) -> None:
     indented = [json.dumps(document, indent=1).replace("\n", "\ndata: ") for document in documents]
     assert read(EventReader(), *(f"data: {text}\n\n".encode() for text in indented)).usage() == usage
     assert read(LineReader(), *(json.dumps(document).encode() + b"\n" for document in documents)).usage() == usage
-    assert read(ResponseReader(), json.dumps(documents, indent=1).encode()).usage() == usage
+    assert read(JsonReader(), json.dumps(documents, indent=1).encode()).usage() == usage
 
 
-@given(
-    st.integers(min_value=0, max_value=3 * (HEAD_BYTES + 2 * TAIL_BYTES)), st.integers(min_value=997, max_value=70_000)
-)
+@given(st.integers(min_value=0, max_value=3 * MAX_DOCUMENT_BYTES), st.integers(min_value=997, max_value=70_000))
 def test_usage_is_found_at_either_end_of_a_long_answer(padding: int, cut: int) -> None:
     """However long the answer and however it is cut, usage in its first or last bytes is read rightly."""
     usage = b'"usage":{"prompt_tokens":9,"completion_tokens":3}'
@@ -249,21 +256,21 @@ def test_usage_is_found_at_either_end_of_a_long_answer(padding: int, cut: int) -
         for around in (b"%s", b'{"type":"response.completed","response":%s}'):
             document = around % whole
             parts = [document[start : start + cut] for start in range(0, len(document), cut)]
-            assert read(ResponseReader(), *parts).usage() == ReportedUsage(9, 3, None, None)
-            assert read(ResponseReader(), *parts).model is None
+            assert read(JsonReader(), *parts).usage() == ReportedUsage(9, 3, None, None)
+            assert read(JsonReader(), *parts).model is None
             assert read(EventReader(), b"data: ", *parts).usage() == ReportedUsage(9, 3, None, None)
 
 
 @given(st.integers(min_value=0, max_value=200_000))
 def test_nothing_is_read_across_what_was_let_go(padding: int) -> None:
     """A number that the gap cuts in two is no number."""
-    before = b"x" * (HEAD_BYTES - 30) + b'"usage":{"prompt_tokens":123'
-    tail = b"456}" + b"y" * (TAIL_BYTES - 4)
-    usage = read(ResponseReader(), before, b"0" * padding, b"0" * 300_000, tail).usage()
+    before = b'{"x":"' + b"x" * 16_000 + b'","usage":{"prompt_tokens":123'
+    tail = b"456}" + b"y" * 65_000
+    usage = read(JsonReader(), before, b"0" * padding, b"0" * 300_000, tail).usage()
     assert usage == ReportedUsage()
 
 
-@given(st.binary(max_size=300), st.sampled_from([ResponseReader, LineReader, EventReader]))
+@given(st.binary(max_size=300), st.sampled_from([JsonReader, LineReader, EventReader]))
 def test_no_bytes_are_too_odd(rubbish: bytes, kind: type[ResponseReader]) -> None:
     """Reading a response raises for nothing."""
     for around in (b'{"usage":{', b'{"model":"', b'data: {"usage": {"prompt_tokens": ', b'data: {"choices":[{"delta":'):
@@ -282,7 +289,7 @@ def test_no_document_is_too_odd(documents: list[object]) -> None:
     """Whatever holds what, under the names that providers use, is read without an error."""
     for reader in (EventReader(), LineReader()):
         read(reader, *as_events(documents), *(json.dumps(document).encode() + b"\n" for document in documents)).usage()
-    read(ResponseReader(), json.dumps(documents).encode()).usage()
+    read(JsonReader(), json.dumps(documents).encode()).usage()
 
 
 def test_a_document_nested_without_end_is_no_error() -> None:
@@ -290,17 +297,17 @@ def test_a_document_nested_without_end_is_no_error() -> None:
     for opening in (b"[", b'{"choices":', b'{"delta":[', b'{"error":[', b'{"usage":{"iterations":['):
         deep = opening * 50_000
         assert read(EventReader(), b"data: " + deep + b"\n\n").usage() == ReportedUsage()
-        assert read(ResponseReader(), deep).usage() == ReportedUsage()
+        assert read(JsonReader(), deep).usage() == ReportedUsage()
 
 
 def test_the_model_is_the_one_that_answered() -> None:
     """The model is read around the content, escapes included, and never from what a tool is called with."""
     tool = b'{"content": [{"input": {"model": "x"}}, "\\"model\\": \\"y\\""], "model": "m\\u00fc\\"", "z": 1}'
-    assert read(ResponseReader(), tool).model == 'mü"'
-    assert read(ResponseReader(), b'{"content": [{"input": {"model": "x"}}]}').model is None
-    assert read(ResponseReader(), b"{}").model is None
+    assert read(JsonReader(), tool).model == 'mü"'
+    assert read(JsonReader(), b'{"content": [{"input": {"model": "x"}}]}').model is None
+    assert read(JsonReader(), b"{}").model is None
     assert read(EventReader(), *as_events([ANTHROPIC_START])).model == "claude"
-    assert read(ResponseReader(), b'{"modelVersion": "gemini"}').model == "gemini"
+    assert read(JsonReader(), b'{"modelVersion": "gemini"}').model == "gemini"
 
 
 @pytest.mark.parametrize(

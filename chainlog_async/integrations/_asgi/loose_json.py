@@ -32,3 +32,11 @@ def decode_loosely(decode: Callable[[bytes], _T], data: bytes) -> _T | None:
         return decode(msgspec.json.encode(value))
     except (ValueError, UnicodeError, RecursionError, msgspec.MsgspecError, OverflowError):
         return None
+
+
+def decode_any(data: bytes) -> object:
+    """Returns a JSON document of any kind; None for null and for what is no JSON."""
+    return decode_loosely(_decode_any, data)
+
+
+_decode_any = msgspec.json.Decoder().decode

@@ -7,8 +7,11 @@ from time import perf_counter
 
 import msgspec
 
+from .aws_event_stream import AwsEventReader
+from .event_stream import EventReader
+from .json_reader import JsonReader
 from .loose_json import decode_loosely
-from .response_reader import EventReader, LineReader, ResponseReader
+from .response_reader import LineReader, ResponseReader
 
 MAX_REQUEST_BYTES = 1_048_576
 """Longest request body that is parsed for the model, in bytes; otherwise the model comes from the response."""
@@ -16,7 +19,15 @@ MAX_REQUEST_BYTES = 1_048_576
 REQUEST_ID_HEADER = b"x-request-id"
 
 EVENT_STREAM = "text/event-stream"
-LINE_STREAMS = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+AWS_EVENT_STREAM = "application/vnd.amazon.eventstream"
+LINE_STREAMS = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/stream+json",
+)
 
 
 class _RequestFields(msgspec.Struct):
@@ -72,16 +83,23 @@ class ObservedResponse:
     def __init__(self) -> None:
         self.status: int | None = None
         self.request_id: str | None = None
-        self.is_stream = False
         self.is_complete = False
         self.reader: ResponseReader | None = None
         """Reads what the response reports; None for one that is compressed, or neither JSON nor a stream of it."""
+        self._is_stream_type = False
         self._first_bytes: float | None = None
         self._first_content: float | None = None
 
     @property
+    def is_stream(self) -> bool:
+        """Whether the answer came in parts: by its media type, or because it is several documents of JSON."""
+        return self._is_stream_type or (self.reader is not None and self.reader.is_stream)
+
+    @property
     def first_token(self) -> float | None:
         """When the first content of a stream passed, on the monotonic clock; its first bytes if none was recognized."""
+        if not self.is_stream:
+            return None
         return self._first_bytes if self._first_content is None else self._first_content
 
     def note(self, message: Mapping[str, object]) -> None:
@@ -97,8 +115,8 @@ class ObservedResponse:
         self.status = int(status) if isinstance(status, int) else None
         self.request_id = header(message, REQUEST_ID_HEADER)
         media_type = (header(message, b"content-type") or "").partition(";")[0].strip().lower()
-        self.is_stream = media_type == EVENT_STREAM or media_type in LINE_STREAMS
-        if (header(message, b"content-encoding") or "identity").lower() == "identity":
+        self._is_stream_type = media_type in (EVENT_STREAM, AWS_EVENT_STREAM, *LINE_STREAMS)
+        if (header(message, b"content-encoding") or "identity").strip().lower() == "identity":
             self.reader = _reader_of(media_type)
 
     def _note_body(self, body: bytes) -> None:
@@ -106,7 +124,7 @@ class ObservedResponse:
             return
         if self.reader is not None:
             self.reader.add(body)
-        if self.is_stream and self._first_content is None:
+        if self._first_content is None:
             now = perf_counter()
             if self._first_bytes is None:
                 self._first_bytes = now
@@ -127,7 +145,9 @@ def _reader_of(media_type: str) -> ResponseReader | None:
         return EventReader()
     if media_type in LINE_STREAMS:
         return LineReader()
-    return ResponseReader() if media_type.endswith("json") else None
+    if media_type == AWS_EVENT_STREAM:
+        return AwsEventReader()
+    return JsonReader() if media_type.endswith("json") else None
 
 
 def _body_of(message: Mapping[str, object]) -> bytes:

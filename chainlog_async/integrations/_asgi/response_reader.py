@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
-from .envelope import Envelope, describe_error, has_content, is_finished, is_json, read_content_alone, read_envelope
-from .sample import HEAD_BYTES, TAIL_BYTES, DocumentSample
+from .content import has_content
+from .content_event import is_content_alone
+from .endings import is_last, is_streamed
+from .envelope import Envelope, read_envelopes
+from .failures import CUT_SHORT, failure_of
+from .long_document import MAX_DOCUMENT_BYTES, Document
 from .token_usage import ReportedUsage, UsageFields
 
-CUT_SHORT = "the stream ended before the answer was complete"
-BROKEN_JSON = "the answer is no complete JSON"
-
-MAX_EVENT_BYTES = HEAD_BYTES + 2 * TAIL_BYTES
-"""Longest event in several lines that is read, in bytes; of an event in one line both ends are."""
+MAX_MISSES = 8
+"""How many documents in a row may tell more than content until all are read at once."""
 
 
 class ResponseReader:
-    """What a provider reports about its answer, from a body of JSON: the base of the readers of streams."""
+    """What a provider reports about its answer; the base of the readers, which reads nothing by itself."""
 
     def __init__(self) -> None:
         self.model: str | None = None
         """The first model that is named."""
         self.failure: str | None = None
-        """The first error that is reported, or that the stream was cut short."""
+        """The first error that is reported, or that the answer was cut short."""
         self.has_content = False
-        """Whether the stream has brought content yet; False for a body that is no stream."""
+        """Whether a stream has brought content yet."""
+        self.is_stream = False
+        """Whether the answer came in several documents; may become True with any chunk."""
         self._usage = UsageFields()
-        self._partial = DocumentSample()
+        self._is_known = False
+        self._has_ended = False
 
     def add(self, chunk: bytes) -> None:
         """Reads the next chunk."""
-        self._partial.add(chunk)
 
     def finish(self) -> None:
         """Reads what is left when the response has ended; call it once."""
-        envelopes = self._partial.envelopes()
-        for envelope in envelopes:
-            self._note(envelope)
-        whole = self._partial.whole()
-        if not envelopes and whole is not None and whole.strip() and not is_json(whole):
-            self.failure = BROKEN_JSON
 
     def usage(self) -> ReportedUsage:
         """Returns the tokens that were reported so far."""
         return self._usage.read()
 
+    def _note_document(self, document: bytes) -> list[Envelope]:
+        """Reads a document of a stream, or the only one."""
+        self.has_content = self.has_content or has_content(document)
+        return self._note_envelopes(document)
+
+    def _note_envelopes(self, document: bytes) -> list[Envelope]:
+        envelopes = read_envelopes(document)
+        for envelope in envelopes:
+            self._note(envelope)
+        return envelopes
+
     def _note(self, envelope: Envelope) -> None:
         for part in (envelope, *envelope.inner()):
-            self.failure = self.failure or part.failure()
+            answers = part.answers()
+            self.failure = self.failure or failure_of(part, answers)
             self.model = self.model or part.named_model()
-            for usage in part.usages():
+            for usage in part.usages(answers):
                 self._usage.add(usage)
+            self._is_known = self._is_known or is_streamed(part, answers)
+            self._has_ended = self._has_ended or is_last(part, answers)
+        if (enclosed := envelope.enclosed()) is not None:
+            self._note_document(enclosed)
 
 
 class LineReader(ResponseReader):
@@ -56,14 +69,15 @@ class LineReader(ResponseReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_known = self._has_ended = False
-        self._answers = b""
+        self.is_stream = True
+        self._misses = 0
+        self._partial = Document()
 
     def add(self, chunk: bytes) -> None:
         """Reads the next chunk: each line once it is complete."""
         *lines, rest = chunk.split(b"\n")
         for line in lines:
-            if self._partial:
+            if self._partial or len(line) > MAX_DOCUMENT_BYTES:
                 self._partial.add(line)
                 self._note_partial()
             else:
@@ -74,88 +88,30 @@ class LineReader(ResponseReader):
     def finish(self) -> None:
         """Reads what is left, and judges whether the stream is complete."""
         self._note_partial()
-        if self._is_known and not (self._has_ended or is_finished(self._answers)):
+        if self._is_known and not self._has_ended:
             self.failure = self.failure or CUT_SHORT
 
     def _note_partial(self) -> None:
-        partial, self._partial = self._partial, DocumentSample()
-        if (line := partial.whole()) is not None:
-            self._note_line(line)
-            return
-        self.has_content = True
-        for envelope in partial.envelopes():
-            self._note(envelope)
+        partial, self._partial = self._partial, Document()
+        if partial.is_long:
+            self._note_long_line(partial)
+        else:
+            self._note_line(partial.read())
 
     def _note_line(self, line: bytes) -> None:
-        if line.strip():
+        if line.strip() and not self._is_content_alone(line):
             self._note_document(line)
 
-    def _note_document(self, document: bytes) -> None:
-        self.has_content = self.has_content or has_content(document)
-        for envelope in read_envelope(document):
-            self._note(envelope)
+    def _is_content_alone(self, document: bytes) -> bool:
+        """Whether a document need not be read; not asked for long when every one tells more, as Gemini's do."""
+        if not self.has_content or self._misses >= MAX_MISSES:
+            return False
+        if is_content_alone(document):
+            self._misses = 0
+            return True
+        self._misses += 1
+        return False
 
-    def _note(self, envelope: Envelope) -> None:
-        super()._note(envelope)
-        answers = envelope.answers()
-        self._note_answers(answers)
-        self._is_known = self._is_known or bool(answers) or envelope.is_streamed()
-        self._has_ended = self._has_ended or envelope.is_last()
-
-    def _note_answers(self, answers: bytes) -> None:
-        # Decoding the choices of every event would cost more than all the rest.
-        if b"inish" in answers and b'"finish_reason":null' not in answers and is_finished(answers):
-            self._has_ended = True
-        self._answers = answers or self._answers
-
-
-class EventReader(LineReader):
-    """Reads a stream of server-sent events."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._has_data = False
-        self._is_between_events = True
-        self._name = b""
-        self._data: list[bytes] = []
-        self._size = 0
-
-    def add(self, chunk: bytes) -> None:
-        """Reads the next chunk: each event once it is complete."""
-        # Most chunks are one event of content alone.
-        if self.has_content and self._is_between_events and chunk.endswith(b"\n\n") and chunk.count(b"\n") == 2:
-            content = read_content_alone(chunk[len(b"data:") : -2]) if chunk.startswith(b"data:") else None
-            if content is not None:
-                self._note_answers(content.answers())
-                return
-        super().add(chunk)
-        self._is_between_events = not (self._partial or self._data or self._name)
-
-    def finish(self) -> None:
-        """Reads what is left, and judges whether the stream is complete."""
-        self._note_partial()
-        self._note_line(b"")
-        super().finish()
-        if not self._has_data:
-            self.failure = self.failure or CUT_SHORT
-
-    def _note_line(self, line: bytes) -> None:
-        line = line.removesuffix(b"\r")
-        if line.startswith(b"data:"):
-            self._has_data = True
-            self._size += len(line)
-            if self._size <= MAX_EVENT_BYTES:
-                self._data.append(line[5:])
-        elif line.startswith(b"event:"):
-            self._name = line[6:].strip()
-        elif not line and (self._data or self._name):
-            self._note_event(self._name, b"\n".join(self._data))
-            self._name, self._data, self._size = b"", [], 0
-
-    def _note_event(self, name: bytes, data: bytes) -> None:
-        if data.strip() == b"[DONE]":
-            self._has_ended = True
-            return
-        self._note_document(data)
-        if name == b"error" and self.failure is None:
-            self.failure = describe_error(data.decode("utf-8", "replace").strip())
+    def _note_long_line(self, line: Document) -> None:
+        self.has_content = True
+        self._note_document(line.read())

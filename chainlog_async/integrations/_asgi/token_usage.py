@@ -7,25 +7,44 @@ from typing import NamedTuple
 
 from chainlog_async.entry.model import MAX_COUNT
 
-_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "inputTokenCount", "prompt_eval_count")
+_PROMPT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "inputTokens",
+    "inputTokenCount",
+    "inputTextTokenCount",
+    "input_token_count",
+    "input_length",
+    "prompt_eval_count",
+)
 _COMPLETION = (
     "completion_tokens",
     "output_tokens",
     "candidatesTokenCount",
+    "candidates_token_count",
     "outputTokens",
     "outputTokenCount",
+    "totalOutputTextTokenCount",
+    "tokenCount",
+    "output_token_count",
+    "generated_token_count",
+    "generation_token_count",
+    "generated_tokens",
     "eval_count",
 )
-_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_TOTAL = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
 _CACHED = (
     "prompt_cache_hit_tokens",
     "cached_tokens",
     "cachedContentTokenCount",
+    "cached_content_token_count",
     "cache_read_input_tokens",
     "cacheReadInputTokens",
     "cacheReadInputTokenCount",
 )
-_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 
 # Added to the prompt, because Anthropic's and Bedrock's prompt tokens leave out what the cache was read or written for.
 _BESIDE_THE_PROMPT = {
@@ -33,9 +52,13 @@ _BESIDE_THE_PROMPT = {
     "inputTokens": ("cacheReadInputTokens", "cacheWriteInputTokens"),
     "inputTokenCount": ("cacheReadInputTokenCount", "cacheWriteInputTokenCount"),
     "promptTokenCount": ("toolUsePromptTokenCount",),
+    "prompt_token_count": ("tool_use_prompt_token_count",),
 }
 # Added to the completion, because Gemini's leaves out the tokens of its thoughts.
-_BESIDE_THE_COMPLETION = {"candidatesTokenCount": ("thoughtsTokenCount",)}
+_BESIDE_THE_COMPLETION = {
+    "candidatesTokenCount": ("thoughtsTokenCount",),
+    "candidates_token_count": ("thoughts_token_count",),
+}
 
 
 class ReportedUsage(NamedTuple):
@@ -99,6 +122,10 @@ def _read(fields: Mapping[str, object]) -> ReportedUsage:
     prompt = _first(fields, _PROMPT, _BESIDE_THE_PROMPT)
     completion = _first(fields, _COMPLETION, _BESIDE_THE_COMPLETION)
     total = _first(fields, _TOTAL, {})
+    reasoning = _count(_mapping(fields.get("completion_tokens_details")), "reasoning_tokens")
+    if reasoning and total is not None and total == (prompt or 0) + (completion or 0) + reasoning:
+        # xAI's completion leaves out the reasoning, the total does not.
+        completion = (completion or 0) + reasoning
     if total is not None and total < (prompt or 0) + (completion or 0):
         # It leaves out the cache, or was filled with a zero.
         total = None
@@ -126,7 +153,13 @@ def _count(fields: Mapping[str, object], name: str) -> int | None:
     value = fields.get(name)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    elif isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:20])
     return value if type(value) is int and 0 <= value <= MAX_COUNT // 4 else None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _sum(counts: list[int | None]) -> int | None:

@@ -1,0 +1,189 @@
+"""A JSON document in bounded memory: of a long one the short members around the content are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from .envelope import ENVELOPE_NAMES, FIELD_NAMES
+
+MAX_DOCUMENT_BYTES = 131_072
+"""Longest document, or element of an array, that is kept whole, in bytes."""
+
+MAX_MEMBER_BYTES = 4_096
+"""Longest member that is kept of a document that is longer, in bytes."""
+
+_PREFIX = re.compile(rb"(?:\xef\xbb\xbf)?(?:data:)?[ \t\r\n]*")
+_NEXT_AT_TOP = re.compile(rb'["{}\[\],]')
+_NEXT_BELOW = re.compile(rb'["{}\[\]]')
+_REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_MEMBER = re.compile(rb'\s*"((?:[^"\\]|\\.){0,100})"\s*:\s*', re.DOTALL)
+
+
+class JsonSplitter:
+    """Splits a JSON object into members, or an array into elements, while it arrives in chunks.
+
+    Each part up to ``max_part`` bytes is given to ``on_part`` without the comma; a longer one is given to
+    ``on_long_part``, piece by piece, if that returns a function for it when it is called with the start.
+    """
+
+    def __init__(
+        self,
+        on_part: Callable[[bytes], None],
+        on_long_part: Callable[[bytes], Callable[[bytes], None] | None],
+        max_part: int,
+    ) -> None:
+        self.is_closed = False
+        """Whether the end of the object or array has arrived."""
+        self._on_part = on_part
+        self._on_long_part = on_long_part
+        self._max_part = max_part
+        self._part = bytearray()
+        self._take: Callable[[bytes], None] | None = self._keep
+        self._depth = 0
+        self._is_in_string = False
+        self._is_escaped = False
+
+    def add(self, chunk: bytes) -> None:
+        """Reads the next chunk; what follows the end is ignored."""
+        place = start = 0
+        if self._is_escaped and chunk:
+            place, self._is_escaped = 1, False
+        while not self.is_closed:
+            if self._is_in_string:
+                place = self._end_of_string(chunk, place)
+                if place < 0:
+                    break
+            found = (_NEXT_AT_TOP if self._depth == 1 else _NEXT_BELOW).search(chunk, place)
+            if found is None:
+                break
+            place = found.end()
+            start = self._note(found[0], chunk, start, place)
+        if not self.is_closed and self._take is not None and start < len(chunk) and self._depth:
+            self._take(chunk[start:])
+
+    def _end_of_string(self, chunk: bytes, place: int) -> int:
+        """Returns the place after the string that has begun; -1 if it goes on in the next chunk."""
+        end = chunk.find(b'"', place) + 1
+        if end and chunk.find(b"\\", place, end) >= 0:
+            closing = _REST_OF_STRING.match(chunk, place)
+            end = 0 if closing is None else closing.end()
+        if end:
+            self._is_in_string = False
+            return end
+        rest = chunk[place:]
+        self._is_escaped = (len(rest) - len(rest.rstrip(b"\\"))) % 2 == 1
+        return -1
+
+    def _note(self, token: bytes, chunk: bytes, start: int, place: int) -> int:
+        """Notes a structural character that ends at this place; returns where the current part starts in the chunk."""
+        if token == b'"':
+            self._is_in_string = True
+        elif token in b"{[":
+            self._depth += 1
+            return place if self._depth == 1 else start
+        elif token == b",":
+            self._end_part(chunk[start : place - 1])
+            return place
+        else:
+            self._depth -= 1
+            if self._depth <= 0:
+                self._end_part(chunk[start : place - 1])
+                self.is_closed = True
+        return start
+
+    def _end_part(self, last: bytes) -> None:
+        if self._take is not None:
+            self._take(last)
+        if self._take == self._keep and self._part:
+            self._on_part(bytes(self._part))
+        self._part.clear()
+        self._take = self._keep
+
+    def _keep(self, piece: bytes) -> None:
+        self._part += piece
+        if len(self._part) > self._max_part:
+            self._take = self._on_long_part(bytes(self._part))
+            self._part.clear()
+
+
+class LongObject:
+    """What is kept of a JSON object that is too long: the short members of an envelope, and of one within it."""
+
+    def __init__(self, *, is_inner: bool = False) -> None:
+        self._is_inner = is_inner
+        self._members: dict[str, bytes] = {}
+        self._inner: dict[str, LongObject] = {}
+        self._splitter = JsonSplitter(self._note_member, self._begin_member, MAX_MEMBER_BYTES)
+        self.add = self._splitter.add
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the end of the object has arrived."""
+        return self._splitter.is_closed
+
+    def as_json(self) -> bytes:
+        """Returns the members that are kept, as a JSON object."""
+        members = self._members | {name: inner.as_json() for name, inner in self._inner.items()}
+        return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in members.items()) + b"}"
+
+    def _note_member(self, member: bytes) -> None:
+        key = _MEMBER.match(member)
+        if key is not None and (name := key[1].decode("latin-1")) in FIELD_NAMES:
+            self._inner.pop(name, None)
+            self._members[name] = member[key.end() :]
+
+    def _begin_member(self, start: bytes) -> Callable[[bytes], None] | None:
+        key = _MEMBER.match(start)
+        if key is None or self._is_inner or start[key.end() : key.end() + 1] != b"{":
+            return None
+        name = key[1].decode("latin-1")
+        if name not in ENVELOPE_NAMES:
+            return None
+        inner = LongObject(is_inner=True)
+        self._members.pop(name, None)
+        self._inner[name] = inner
+        inner.add(start[key.end() :])
+        return inner.add
+
+
+class Document:
+    """A JSON document, or a line that holds one, that arrives in chunks; never stored."""
+
+    def __init__(self) -> None:
+        self.is_long = False
+        self._bytes = bytearray()
+        self._long: LongObject | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_long or bool(self._bytes)
+
+    def add(self, chunk: bytes) -> None:
+        """Appends the next chunk."""
+        if self.is_long:
+            if self._long is not None:
+                self._long.add(chunk)
+            return
+        self._bytes += chunk
+        if len(self._bytes) > MAX_DOCUMENT_BYTES:
+            self.is_long = True
+            data = bytes(self._bytes)
+            place = _PREFIX.match(data).end()  # type: ignore[union-attr]  # it matches nothing as well
+            del self._bytes[:]
+            if data[place : place + 1] == b"{":
+                self._long = LongObject()
+                self._long.add(data[place:])
+
+    def is_object(self) -> bool:
+        """Whether a long document is an object, or the data of an event that are one."""
+        return self._long is not None
+
+    def is_complete(self) -> bool:
+        """Whether a long document has its end; what is no object is not judged."""
+        return self._long is None or self._long.is_closed
+
+    def read(self) -> bytes:
+        """Returns the document; of a long one what is kept of it, as JSON."""
+        if not self.is_long:
+            return bytes(self._bytes)
+        return b"" if self._long is None else self._long.as_json()
