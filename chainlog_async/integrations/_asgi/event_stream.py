@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .failures import CUT_SHORT, describe_error
 from .long_document import MAX_DOCUMENT_BYTES, Document
 from .loose_json import decode_any
 from .response_reader import LineReader
 
 _BOM = b"\xef\xbb\xbf"
+_TOLD_BY_NAME = (b"error", b"output", b"done")
 
 
 class EventReader(LineReader):
@@ -79,20 +82,25 @@ class EventReader(LineReader):
 
     def _note_event(self, name: bytes, data: bytes) -> None:
         self._has_data = True
-        if name != b"error" and self._is_content_alone(data):
+        if name not in _TOLD_BY_NAME and self._is_content_alone(data):
             return
         if data.strip() == b"[DONE]":
             self._has_ended = True
             return
         self._note_document(data)
+        if name in _TOLD_BY_NAME:
+            self._note_named(name, data)
+
+    def _note_named(self, name: bytes, data: bytes) -> None:
+        """Notes an event whose name tells more than its data, such as those of Replicate's streams of plain text."""
+        value = decode_any(data)
         if name == b"error":
-            value = decode_any(data)
-            self.failure = self.failure or describe_error(
-                data.decode("utf-8", "replace").strip() if value is None else value
-            )
+            text = data.decode("utf-8", "replace").strip()
+            self.failure = self.failure or describe_error(text if value is None else value)
         elif name == b"output":
-            # Replicate streams plain text.
             self._is_known = True
             self.has_content = self.has_content or bool(data.strip())
-        elif name == b"done":
+        else:
             self._has_ended = True
+            if isinstance(value, Mapping) and value.get("reason") == "error":
+                self.failure = self.failure or describe_error({"code": "error"})

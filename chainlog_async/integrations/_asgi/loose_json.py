@@ -11,7 +11,7 @@ import msgspec
 
 _T = TypeVar("_T")
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def decode_loosely(decode: Callable[[bytes], _T], data: bytes) -> _T | None:
@@ -27,8 +27,10 @@ def decode_loosely(decode: Callable[[bytes], _T], data: bytes) -> _T | None:
         if data.strip() == b"[DONE]":
             return None
     try:
-        # What Python's own parser takes as well: NaN, a byte order mark, control characters in texts.
-        value = json.loads(_SURROGATE.sub(rb"\\ufffd", data).decode("utf-8-sig", "replace"), strict=False)
+        # What Python's own parser takes as well: NaN, a byte order mark, UTF-16, control characters in texts.
+        encoding = json.detect_encoding(data)
+        text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
+        value = json.loads(_SURROGATE.sub(r"\\ufffd", text), strict=False)
         return decode(msgspec.json.encode(value))
     except (ValueError, UnicodeError, RecursionError, msgspec.MsgspecError, OverflowError):
         return None
