@@ -10,7 +10,7 @@ from chainlog_async.integrations._asgi.messages import ObservedResponse
 from tests.support.provider_answers import ANSWERS
 from tests.support.provider_bodies import Answer
 
-SHORT_ANSWERS = [name for name, answer in ANSWERS.items() if len(answer.body) < 1_500]
+SHORT_ANSWERS = [name for name, answer in ANSWERS.items() if len(answer.body) < 1_000]
 
 
 def read(media_type: str, *parts: bytes) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ ANSWERS: dict[str, Answer] = {
     ),
     "Gemini, a long array": Answer(
         JSON,
-        gemini_array_of(*(gemini("word " * 50, completion=n // 400) for n in range(1_200)), gemini("c", "STOP", 3)),
+        gemini_array_of(*(gemini("word " * 50, completion=n // 200) for n in range(600)), gemini("c", "STOP", 3)),
         COUNTS,
         model="gemini-2.5-flash",
     ),
