@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainlog_async.integrations._asgi.long_document import MAX_DOCUMENT_BYTES
 from chainlog_async.integrations._asgi.messages import ObservedResponse
 from tests.support.provider_answers import ANSWERS
-from tests.support.provider_bodies import Answer
+from tests.support.provider_bodies import AWS, EVENTS, JSON, LINES, Answer
 
 SHORT_ANSWERS = [name for name, answer in ANSWERS.items() if len(answer.body) < 1_000]
 
@@ -59,3 +60,30 @@ def test_no_borders_between_chunks_matter(name: str, places: list[int]) -> None:
     ends = sorted(min(place, len(answer.body)) for place in places)
     parts = [answer.body[start:end] for start, end in zip([0, *ends], [*ends, len(answer.body)], strict=True)]
     assert read(answer.media_type, *parts) == read(answer.media_type, answer.body)
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        b"\n", b"\n\n", b"\r", b"\r\n", b" ", b"data:", b"data: [DONE]", b"event: error", b": x", b"\xef\xbb\xbf",
+        b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"1", b"null", b"{}", b"[{", b"}]", b"x", b"\xff", b"\x00",
+        b'"model":"m"', b'"usage":{"prompt_tokens":9}', b'"response":{', b'"choices":[{"delta":{"content":"Hi"}}]',
+        b'{"choices":[{"delta":{"content":"Hi"}}]}', b'{"done":true,"eval_count":3}', b'{"error":"no"}',
+        b'"a":"' + b"x" * 5_000 + b'"', b'"' + b"\\" * 4_097, b"y" * (MAX_DOCUMENT_BYTES - 20),
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from([JSON, EVENTS, LINES, AWS]),
+    st.lists(FRAGMENTS, max_size=25),
+    st.lists(st.integers(min_value=0, max_value=MAX_DOCUMENT_BYTES * 2), max_size=8),
+)
+def test_whatever_comes_is_read_alike_however_it_is_cut(
+    media_type: str, pieces: list[bytes], places: list[int]
+) -> None:
+    """Also what no provider sends, and around the length from which only a part is kept."""
+    body = b"".join(pieces)
+    ends = sorted(place % (len(body) + 1) for place in places)
+    parts = [body[start:end] for start, end in zip([0, *ends], [*ends, len(body)], strict=True)]
+    assert read(media_type, *parts) == read(media_type, body)

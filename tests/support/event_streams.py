@@ -7,6 +7,7 @@ import json
 from tests.support.provider_bodies import (
     ANTHROPIC,
     ANTHROPIC_END,
+    BROKEN,
     COUNTS,
     EVENTS,
     JSON,
@@ -57,4 +58,42 @@ ANSWERS: dict[str, Answer] = {
     "Anthropic, closed before its reason": Answer(EVENTS, events_of(*ANTHROPIC), (9, None, None), SHORT, "claude"),
     "OpenAI, closed after its reason": Answer(EVENTS, events_of(chunk(), chunk(None, "length")), model="m"),
     "OpenAI, closed before its reason": Answer(EVENTS, events_of(chunk(), chunk()), failure=SHORT, model="m"),
+    "a long event first": Answer(
+        EVENTS,
+        events_of({"type": "ping", "padding": "x" * 140_000}, chunk(), chunk()),
+        failure=SHORT,
+        model="m",
+    ),
+    "a long event alone": Answer(
+        EVENTS,
+        events_of(chunk("x" * 140_000, usage={"prompt_tokens": 9}), done=True),
+        (9, None, None),
+        model="m",
+    ),
+    "a long answer with what follows no JSON": Answer(
+        JSON, json_of(completion({"prompt_tokens": 9}, padding="x" * 140_000)) + b"}", (9, None, None), BROKEN, "m"
+    ),
+    "a long answer that breaks off": Answer(
+        JSON, json_of(completion({"prompt_tokens": 9}, padding="x" * 140_000))[:-1], (9, None, None), BROKEN, "m"
+    ),
+    "a long answer with escapes in its keys": Answer(
+        JSON,
+        b'{"a":"' + b"x" * 140_000 + b'","mo\\u0064el":"m","us\\u0061ge":{"prompt_tokens":9}}',
+        (9, None, None),
+        model="m",
+    ),
+    "an array with what is no JSON": Answer(
+        JSON, b'[{"model":"m","usage":{"prompt_tokens":9}},{x}]', (9, None, None), BROKEN, "m"
+    ),
+    "codes that are no errors": Answer(
+        JSON,
+        json_of(completion({"prompt_tokens": 9}, error_code="0", base_resp={"status_code": "0"}, success=True)),
+        (9, None, None),
+        model="m",
+    ),
+    "choices without an error": Answer(
+        JSON,
+        json_of({"model": "m", "choices": [{"finish_reason": "stop", "error": {"code": None, "message": ""}}]}),
+        model="m",
+    ),
 }

@@ -30,7 +30,7 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
     What a filter withheld is no failure: the provider answered, and said why it stopped.
     """
     if isinstance(envelope.error, Mapping):
-        if any(envelope.error.values()):
+        if _is_error(envelope.error):
             return describe_error(envelope.error)
     elif envelope.error or envelope.type == "error" or envelope.object_type == "error":
         error = envelope.error if isinstance(envelope.error, str) else None
@@ -46,7 +46,7 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
 
 def is_failed_reason(reason: object) -> bool:
     """Whether an answer ended for an error: OpenRouter, Mistral, and Cohere (``ERROR_TOXIC``, ``TIMEOUT``)."""
-    return isinstance(reason, str) and (reason[:5].upper() == "ERROR" or reason == "TIMEOUT")
+    return isinstance(reason, str) and (reason.upper() in ("ERROR", "TIMEOUT") or reason.startswith("ERROR_"))
 
 
 def describe_error(error: object) -> str:
@@ -70,9 +70,9 @@ def _failed_bedrock(envelope: Envelope) -> str | None:
 def _failed_code(envelope: Envelope) -> str | None:
     """Returns the error that MiniMax, Baidu or Cloudflare report by a code of their own."""
     base = envelope.base_resp
-    if isinstance(base, Mapping) and base.get("status_code"):
+    if isinstance(base, Mapping) and _is_code(base.get("status_code")):
         return describe_error({"code": base["status_code"], "message": base.get("status_msg")})
-    if envelope.error_code:
+    if _is_code(envelope.error_code):
         return describe_error({"code": envelope.error_code, "message": envelope.error_msg})
     if envelope.success is False:
         errors = envelope.errors
@@ -91,6 +91,15 @@ def _failed_reason(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
 
 
 def _failed_answer(answer: Answer) -> str | None:
-    if answer.error or is_failed_reason(answer.finish_reason):
-        return describe_error(answer.error or {"code": answer.finish_reason})
-    return None
+    if _is_error(answer.error):
+        return describe_error(answer.error)
+    return describe_error({"code": answer.finish_reason}) if is_failed_reason(answer.finish_reason) else None
+
+
+def _is_error(error: object) -> bool:
+    return any(error.values()) if isinstance(error, Mapping) else bool(error)
+
+
+def _is_code(code: object) -> bool:
+    """Whether a code is one of an error."""
+    return bool(code) and not (isinstance(code, str) and code.upper() in ("0", "OK", "SUCCESS"))

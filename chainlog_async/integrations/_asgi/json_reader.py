@@ -48,7 +48,7 @@ class ArrayReader(ResponseReader):
     def finish(self) -> None:
         """Reads what is left; an array that is closed is complete, whatever its last document says."""
         self._end_long()
-        if not self._splitter.is_closed:
+        if not self._splitter.is_closed or self._splitter.has_rest:
             self.failure = self.failure or BROKEN_JSON
 
     def _note_element(self, element: bytes) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from .envelope import ENVELOPE_NAMES, FIELD_NAMES
+from .loose_json import decode_any
 
 MAX_DOCUMENT_BYTES = 131_072
 """Longest document, or element of an array, that is kept whole, in bytes."""
@@ -35,6 +36,8 @@ class JsonSplitter:
     ) -> None:
         self.is_closed = False
         """Whether the end of the object or array has arrived."""
+        self.has_rest = False
+        """Whether anything but space follows the end; NUL is half of a space in UTF-16."""
         self._on_part = on_part
         self._on_long_part = on_long_part
         self._max_part = max_part
@@ -45,7 +48,7 @@ class JsonSplitter:
         self._is_escaped = False
 
     def add(self, chunk: bytes) -> None:
-        """Reads the next chunk; what follows the end is ignored."""
+        """Reads the next chunk."""
         place = start = 0
         if self._is_escaped and chunk:
             place, self._is_escaped = 1, False
@@ -59,7 +62,9 @@ class JsonSplitter:
                 break
             place = found.end()
             start = self._note(found[0], chunk, start, place)
-        if not self.is_closed and self._take is not None and start < len(chunk) and self._depth:
+        if self.is_closed:
+            self.has_rest = self.has_rest or bool(chunk[place:].strip(b" \t\r\n\0"))
+        elif self._take is not None and start < len(chunk) and self._depth:
             self._take(chunk[start:])
 
     def _end_of_string(self, chunk: bytes, place: int) -> int:
@@ -119,8 +124,8 @@ class LongObject:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the end of the object has arrived."""
-        return self._splitter.is_closed
+        """Whether the object has its end, and nothing follows it."""
+        return self._splitter.is_closed and not self._splitter.has_rest
 
     def as_json(self) -> bytes:
         """Returns the members that are kept, as a JSON object."""
@@ -129,7 +134,7 @@ class LongObject:
 
     def _note_member(self, member: bytes) -> None:
         key = _MEMBER.match(member)
-        if key is not None and (name := key[1].decode("latin-1")) in FIELD_NAMES:
+        if key is not None and (name := _name_of(key[1])) in FIELD_NAMES:
             self._inner.pop(name, None)
             self._members[name] = member[key.end() :]
 
@@ -137,7 +142,7 @@ class LongObject:
         key = _MEMBER.match(start)
         if key is None or self._is_inner or start[key.end() : key.end() + 1] != b"{":
             return None
-        name = key[1].decode("latin-1")
+        name = _name_of(key[1])
         if name not in ENVELOPE_NAMES:
             return None
         inner = LongObject(is_inner=True)
@@ -187,3 +192,7 @@ class Document:
         if not self.is_long:
             return bytes(self._bytes)
         return b"" if self._long is None else self._long.as_json()
+
+
+def _name_of(key: bytes) -> str:
+    return str(decode_any(b'"%s"' % key)) if b"\\" in key else key.decode("latin-1")

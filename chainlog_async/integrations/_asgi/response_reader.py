@@ -104,7 +104,8 @@ class LineReader(ResponseReader):
 
     def _is_content_alone(self, document: bytes) -> bool:
         """Whether a document need not be read; not asked for long when every one tells more, as Gemini's do."""
-        if not self.has_content or self._misses >= MAX_MISSES:
+        # One document of the kind has been read then, which names the model.
+        if not (self.has_content and self._is_known) or self._misses >= MAX_MISSES:
             return False
         if is_content_alone(document):
             self._misses = 0

@@ -151,10 +151,10 @@ def _first(fields: Mapping[str, object], names: tuple[str, ...], beside: Mapping
 
 def _count(fields: Mapping[str, object], name: str) -> int | None:
     value = fields.get(name)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, str):
+        value = int(value) if len(value) <= 20 and value.isascii() and value.isdigit() else None
+    elif isinstance(value, float) and value.is_integer():
         value = int(value)
-    elif isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:20])
     return value if type(value) is int and 0 <= value <= MAX_COUNT // 4 else None
 
 
