@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .envelope import EMPTY, Answer, Envelope, as_envelope, as_value
+from .envelope import Answer, Envelope, as_envelope, as_value
 
 CUT_SHORT = "the stream ended before the answer was complete"
 BROKEN_JSON = "the answer is no complete JSON"
@@ -35,7 +35,7 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
     elif envelope.error or envelope.type == "error" or envelope.object_type == "error":
         error = envelope.error if isinstance(envelope.error, str) else None
         return describe_error(error or {"code": envelope.code, "message": as_value(envelope.message)})
-    if envelope.type == "response.failed" and envelope.response is not EMPTY:
+    if envelope.type == "response.failed":
         response = as_envelope(envelope.response)
         return describe_error(response.error if response is not None else None)
     if envelope.status == "failed" and envelope.object_type in ("response", "realtime.response"):
