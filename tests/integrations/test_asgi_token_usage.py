@@ -389,3 +389,29 @@ def test_content_is_told_from_its_preludes(event: bytes, is_content: bool) -> No
     answered.note({"type": "http.response.body", "body": b'data: {"delta":{"content":"x"}}\n\n', "more_body": True})
     assert answered.first_token is not None
     assert (answered.first_token == first) == is_content
+
+
+ECHO = {"usage": {"prompt_tokens": 99_999}, "model": "x", "error": "x", "done": True, "success": False, "error_code": 3}
+PLACES: dict[str, object] = {
+    "text": {"choices": [{"message": {"content": json.dumps(ECHO)}, "finish_reason": "stop"}]},
+    "content": {"choices": [{"message": {"content": ECHO}, "finish_reason": "stop"}]},
+    "arguments": {"choices": [{"message": {"tool_calls": [{"function": ECHO}]}, "finish_reason": "stop"}]},
+    "input": {"content": [{"type": "tool_use", "input": ECHO}], "stop_reason": "tool_use"},
+    "output": {"object": "response", "output": [{"type": "function_call", "arguments": [ECHO]}]},
+    "parts": {"candidates": [{"content": {"parts": [{"functionCall": {"args": ECHO}}]}, "finishReason": "STOP"}]},
+    "metadata": {"choices": [], "metadata": ECHO},
+    "citations": {"choices": [], "citations": [ECHO, [ECHO]]},
+}
+
+
+@pytest.mark.parametrize("padding", [0, 2 * MAX_DOCUMENT_BYTES])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_model_says_or_a_client_sends_counts_as_nothing(place: str, padding: int) -> None:
+    """Neither as usage nor as a model or an error, before the real ones or after them, short or long."""
+    told = {"model": "m", "usage": {"prompt_tokens": 9}}
+    said = PLACES[place]
+    assert isinstance(said, dict)
+    for document in ({**told, **said, "z": "x" * padding}, {**said, "z": "x" * padding, **told}):
+        for reader, around in ((JsonReader(), b"%s"), (EventReader(), b"data: %s\n\ndata: [DONE]\n\n")):
+            done = read(reader, around % json.dumps(document).encode())
+            assert (done.usage().prompt_tokens, done.model, done.failure) == (9, "m", None)
