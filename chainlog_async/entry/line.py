@@ -146,6 +146,8 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             or entry.caller is not None
             or entry.ttft_ms is not None
             or entry.cost_usd is not None
+            or entry.cached_tokens is not None
+            or entry.streamed is not None
         ):
             _require_details(entry, checked)
         # Only a line with an escape can hold a NUL, and most have none. Searching for the integer is nine times as fast
@@ -194,9 +196,10 @@ def _require_details(entry: RequestLogEntry, checked: ShortLineEntry) -> None:
         value: object = getattr(entry, name)
         if value is not None and not isinstance(value, str):
             raise InvalidEntryError(f"{name} is {type(value).__name__}; give a str or None")
-    for name in ("ttft_ms", "cost_usd"):
+    for name in ("ttft_ms", "cost_usd", "streamed", "cached_tokens"):
         if getattr(entry, name) is not None and getattr(checked, name) is None:
-            raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give a number, or None")
+            what = "a bool" if name == "streamed" else "a number"
+            raise InvalidEntryError(f"{name} is {getattr(entry, name)!r}; give {what}, or None")
 
 
 def _encode_later(entry: RequestLogEntry, redact: Callable[[str], str]) -> tuple[bytes, LineEntry]:

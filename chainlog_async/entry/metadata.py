@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
-from fractions import Fraction
 from itertools import islice
 from typing import cast
 
 import msgspec
 
+from .numbers import as_number, is_flag
 from .sanitize import redact_metadata
 from .text import as_text, clean_text
 
@@ -55,12 +54,12 @@ class _Converter:
 
     def convert(self, value: object, depth: int) -> object:
         self._left -= 1
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, str):
-            return clean_text(str.__str__(value))
-        if isinstance(value, int | float | Decimal | Fraction):
-            return _json_number(value)
+        if value is None or isinstance(value, str):
+            return value if value is None else clean_text(str.__str__(value))
+        if is_flag(value):
+            return bool(value)
+        if isinstance(value, float | Decimal) or as_number(value) is not None:
+            return _json_number(as_number(value))
         if isinstance(value, Mapping):
             return self._convert_items(value, depth - 1) if depth else None
         if isinstance(value, Sequence | AbstractSet) and not isinstance(value, bytes | bytearray):
@@ -75,11 +74,10 @@ class _Converter:
         return [self.convert(item, depth) for item in islice(value, max(self._left, 0)) if self._left > 0]
 
 
-def _json_number(value: float | Decimal | Fraction) -> int | float | None:
-    if isinstance(value, int) and abs(value) < 2**63:
-        return int.__int__(value)
+def _json_number(number: float | None) -> int | float | None:
+    if not isinstance(number, int) or abs(number) < 2**63:
+        return number
     try:
-        number = float(value)
-    except (ValueError, OverflowError):
+        return float(number)
+    except OverflowError:
         return None
-    return number if math.isfinite(number) else None

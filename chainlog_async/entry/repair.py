@@ -6,11 +6,11 @@ lost, and any other odd value of an optional field is left out. The metadata nam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
-from fractions import Fraction
+from enum import Enum
+from typing import TypeGuard
+from uuid import UUID
 
 import msgspec
 
@@ -29,8 +29,9 @@ from .model import (
     Attempt,
     RequestLogEntry,
 )
-from .sanitize import MAX_METADATA_BYTES
-from .text import as_text, clean_text
+from .numbers import as_number, is_flag
+from .sanitize import MAX_METADATA_BYTES, as_builtins, redact_metadata
+from .text import as_text
 
 REPAIRED_KEY = "chainlog_repaired"
 """Key in the metadata of a repaired request: the list of its fields that were changed or left out."""
@@ -60,7 +61,7 @@ def encode_storable(entry: RequestLogEntry, redact: Callable[[str], str]) -> byt
 def encode_repaired(entry: RequestLogEntry, redact: Callable[[str], str]) -> tuple[bytes, tuple[str, ...]]:
     """Encodes an entry that `encode_line` refused. Returns the line, and the names of the fields that were repaired.
 
-    Raises `InvalidEntryError` when a required field cannot be made storable: a name that is not a str, a latency that
+    Raises `InvalidEntryError` when a required field cannot be made storable: a name that is not a text, a latency that
     is negative or not a number, a status outside 100 to 599, or a timestamp before the epoch or in the far future.
     """
     if not isinstance(entry, RequestLogEntry):
@@ -82,7 +83,23 @@ def encode_repaired(entry: RequestLogEntry, redact: Callable[[str], str]) -> tup
     if not changed:
         return encode_line(entry, redact), ()
     marked = {**cut_metadata(metadata, MAX_METADATA_BYTES - _MARK_BYTES), REPAIRED_KEY: list(changed)}
-    return encode_line(msgspec.structs.replace(entry, **changed | {"metadata": marked}), redact), tuple(changed)
+    # What is left out of the trail still was an attempt.
+    counted = max(_count(entry.attempts) or 0, _length(entry.attempt_trail)) if "attempt_trail" in changed else 0
+    odd = tuple(changed)
+    if counted:
+        changed["attempts"] = min(counted, MAX_COUNT)
+    return encode_line(msgspec.structs.replace(entry, **changed | {"metadata": marked}), redact), odd
+
+
+def _length(trail: object) -> int:
+    try:
+        return len(trail) if _is_trail(trail) else 0
+    except Exception:  # noqa: BLE001  # a collection of somebody else's may fail when it is looked at
+        return 0
+
+
+def _is_trail(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def _is_same(repaired: object, value: object) -> bool:
@@ -112,7 +129,8 @@ def _fits(metadata: object) -> bool:
     """Whether the metadata can be stored as it is, with the mark beside it."""
     try:
         return metadata is None or (
-            isinstance(metadata, Mapping) and len(_encode(metadata)) <= MAX_METADATA_BYTES - _MARK_BYTES
+            isinstance(metadata, Mapping)
+            and len(_encode(redact_metadata(metadata, str))) <= MAX_METADATA_BYTES - _MARK_BYTES
         )
     except Exception:  # noqa: BLE001  # it may hold anything at all
         return False
@@ -122,12 +140,14 @@ def _fits(metadata: object) -> bool:
 
 
 def _name(value: object) -> object:
-    """Cuts and cleans a str; leaves anything else as it is, to be refused."""
-    return clean_text(str.__str__(value)[:MAX_NAME_CHARS]) if isinstance(value, str) else value
+    """Cuts and cleans a text, and decodes bytes; leaves anything else as it is, to be refused."""
+    return as_text(value)[:MAX_NAME_CHARS] if isinstance(value, str | bytes | bytearray) else value
 
 
 def _optional_name(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | bytes | bytearray | int):
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool) or not isinstance(value, str | bytes | bytearray | int | UUID):
         return None
     return as_text(value)[:MAX_NAME_CHARS]
 
@@ -136,22 +156,9 @@ def _message(value: object) -> str | None:
     return None if value is None else as_text(value)[:_MAX_UNREDACTED_CHARS]
 
 
-def _number(value: object) -> int | float | None:
-    """Returns a finite number as int or float; None for anything else, and for a bool."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
-        return None
-    if isinstance(value, int):
-        return int.__int__(value)
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _up_to(maximum: int) -> Callable[[object], int | float | None]:
     def repair(value: object) -> int | float | None:
-        number = _number(value)
+        number = as_number(value)
         return number if number is not None and 0 <= number <= maximum else None
 
     return repair
@@ -175,23 +182,24 @@ def _count_or(default: int) -> Callable[[object], int]:
 
 
 def _required_number(value: object) -> object:
-    number = _number(value)
+    number = as_number(value)
     return value if number is None else number
 
 
 def _required_whole(value: object) -> object:
-    number = _number(value)
-    return int(number) if isinstance(number, float) and number == int(number) else value
+    number = as_number(value)
+    return value if number is None or number != int(number) else int(number)
 
 
 def _timestamp(value: object) -> object:
     # time.time() * 1000 is a float.
-    number = _number(value)
-    return int(number) if isinstance(number, float) else value
+    number = as_number(value)
+    return value if number is None else int(number)
 
 
 def _flag(value: object) -> bool | None:
-    return bool(value) if isinstance(value, int) and value in (0, 1) else None
+    number = int(bool(value)) if is_flag(value) else as_number(value)
+    return bool(number) if number in (0, 1) else None
 
 
 def _tags(value: object) -> object:
@@ -209,10 +217,10 @@ def _tags(value: object) -> object:
 
 
 def _trail(value: object) -> object:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+    if not _is_trail(value):
         return None
     # The last attempt answered, or failed finally.
-    given = list(value) if len(value) <= MAX_ATTEMPTS else [*value[: MAX_ATTEMPTS - 1], value[-1]]
+    given = list(value[-MAX_ATTEMPTS:])
     attempts = [_attempt(attempt) for attempt in given]
     if len(given) == len(value) and all(map(_is_same_attempt, attempts, given)):
         return value
@@ -222,15 +230,17 @@ def _trail(value: object) -> object:
 def _attempt(value: object) -> Attempt | None:
     """Repairs one attempt; None when it does not name the provider and the model that were called."""
     names = Attempt.__struct_fields__
-    if isinstance(value, Mapping):
-        fields = {name: value.get(name) for name in names}
-    elif isinstance(value, Attempt):
+    if isinstance(value, Attempt):
         fields = {name: getattr(value, name) for name in names}
     else:
+        plain = value if isinstance(value, Mapping) else as_builtins(value)
+        if not isinstance(plain, Mapping):
+            return None
+        fields = {name: plain.get(name) for name in names}
+    provider_id, model = _optional_name(fields["provider_id"]), _optional_name(fields["model"])
+    if provider_id is None or model is None:
         return None
-    provider_id, model, status = _name(fields["provider_id"]), _name(fields["model"]), _count(fields["http_status"])
-    if not isinstance(provider_id, str) or not isinstance(model, str):
-        return None
+    status = _count(fields["http_status"])
     return Attempt(
         provider_id=provider_id,
         model=model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -107,18 +108,30 @@ def _clean_trail(trail: object, redact: Callable[[str], str]) -> Sequence[object
 def _clean_attempt(attempt: object, redact: Callable[[str], str]) -> object:
     if isinstance(attempt, Mapping):
         fields = dict(attempt)
+        _refuse_hidden(fields.get)
         if fields.get("error_message") is not None:
             fields["error_message"] = sanitize_message(fields["error_message"], redact, "error_message of an attempt")
         return fields
     if not isinstance(attempt, msgspec.Struct):
-        plain = _as_builtins(attempt)
+        plain = as_builtins(attempt)
         return _clean_attempt(plain, redact) if isinstance(plain, Mapping) else attempt
+    _refuse_hidden(lambda name: getattr(attempt, name, None))
     message: object = getattr(attempt, "error_message", None)
     if message is None:
         return attempt
     return msgspec.structs.replace(
         attempt, error_message=sanitize_message(message, redact, "error_message of an attempt")
     )
+
+
+def _refuse_hidden(value_of: Callable[[str], object]) -> None:
+    """Refuses in an attempt what its line would not show: there bytes are base64, and NaN is null."""
+    for name in ("provider_id", "model"):
+        if (value := value_of(name)) is not None and not isinstance(value, str):
+            raise InvalidEntryError(f"{name} of an attempt is {type(value).__name__}; give a str")
+    for name in ("http_status", "latency_ms"):
+        if isinstance(value := value_of(name), float) and not math.isfinite(value):
+            raise InvalidEntryError(f"{name} of an attempt is {value!r}; give a number, or None")
 
 
 def _clean_metadata(metadata: object, redact: Callable[[str], str]) -> object:
@@ -131,10 +144,15 @@ def _clean_metadata(metadata: object, redact: Callable[[str], str]) -> object:
 
 
 def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
-    """Returns a copy with secrets redacted: by their form, or by the name of the item that holds them."""
+    """Returns a copy with secrets redacted: by their form, or by the name of the item that holds them.
+
+    Raises `InvalidEntryError` for what JSON would not show as it is: bytes, NaN and infinity.
+    """
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
+        if any(isinstance(name, bytes) for name in value):
+            raise InvalidEntryError("metadata has a name that is bytes; give a str")
         return {
             _redact_name(name, redact): _redact_whole(name, item)
             if isinstance(name, str) and (_is_secret_name(name) or _is_named_secret(name, item))
@@ -143,14 +161,15 @@ def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
         }
     if isinstance(value, list | tuple):
         return [redact_metadata(item, redact) for item in value]
-    if isinstance(value, bytes):
-        text = value.decode("utf-8", "replace")
-        return value if redact(text) == text else REDACTED
-    plain = _as_builtins(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise InvalidEntryError(f"metadata contains {type(value).__name__}; give a str")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidEntryError(f"metadata contains {value!r}; give a number, or None")
+    plain = as_builtins(value)
     return redact_metadata(plain, redact) if isinstance(plain, str | Mapping | list | tuple) else value
 
 
-def _as_builtins(value: object) -> object:
+def as_builtins(value: object) -> object:
     """Converts what msgspec can encode, such as a set or a dataclass, to what JSON has; else returns the value."""
     if value is None or isinstance(value, bool | int | float):
         return value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +29,36 @@ from tests.support.writing import settings_for
 REQUIRED = ("timestamp", "chain_name", "provider_id", "model", "latency_ms", "http_status")
 CUT = "cut \ud83d"
 SOUND = "cut \N{REPLACEMENT CHARACTER}"
+
+
+class Whole:
+    """A whole number as numpy has them: neither int nor float."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
+class Real(Whole):
+    """A number that is not whole, or an array: it has ``__index__`` and refuses."""
+
+    def __init__(self, number: float) -> None:
+        self._real = number
+
+    def __index__(self) -> int:
+        raise TypeError("not an integer")
+
+    def __float__(self) -> float:
+        return self._real
+
+
+class bool_(Real):  # noqa: N801  # the name that numpy gives it
+    """A truth value of numpy's."""
+
+    def __bool__(self) -> bool:
+        return bool(self._real)
 
 
 class Hostile:
@@ -110,6 +143,31 @@ ODD_VALUES: list[tuple[str, object, object]] = [
     ("timestamp", 1_764_000_000_000.5, 1_764_000_000_000),
     ("http_status", 429.0, 429),
     ("latency_ms", Decimal("12.5"), 12.5),
+    ("timestamp", Whole(1_764_000_000_000), 1_764_000_000_000),
+    ("timestamp", Real(1_764_000_000_000.0), 1_764_000_000_000),
+    ("latency_ms", Whole(12), 12),
+    ("latency_ms", Real(0.5), 0.5),
+    ("latency_ms", Fraction(1, 4), 0.25),
+    ("http_status", Whole(429), 429),
+    ("http_status", Decimal(429), 429),
+    ("prompt_tokens", Whole(7), 7),
+    ("prompt_tokens", Real(7.0), 7),
+    ("prompt_tokens", Real(7.5), 0),
+    ("completion_tokens", Real(math.nan), 0),
+    ("cost_usd", Real(math.inf), None),
+    ("cost_usd", bool_(1), None),
+    ("cost_usd", complex(1, 2), None),
+    ("attempts", Whole(3), 3),
+    ("streamed", bool_(1), True),
+    ("streamed", bool_(0), False),
+    ("streamed", Whole(1), True),
+    ("streamed", math.nan, None),
+    ("streamed", -math.inf, None),
+    ("cached_tokens", math.nan, None),
+    ("cached_tokens", math.inf, None),
+    ("chain_name", b"caf\xc3\xa9", "caf\xe9"),
+    ("provider_id", bytearray(b"groq"), "groq"),
+    ("model", b"\xff", "\N{REPLACEMENT CHARACTER}"),
     ("attempt_trail", "groq", None),
     ("attempt_trail", [{"provider_id": "groq"}], None),
 ]
@@ -141,13 +199,53 @@ def test_an_odd_attempt_costs_only_its_odd_values() -> None:
     ]
 
 
-def test_of_too_many_attempts_the_last_is_kept() -> None:
-    """The last attempt answered, or failed finally; the number of attempts stays what the gateway said."""
-    trail = [Attempt(provider_id=f"p{n}", model="m") for n in range(MAX_ATTEMPTS + 50)]
-    values = repaired(attempt_trail=trail, attempts=len(trail))
-    assert len(values["attempt_trail"]) == MAX_ATTEMPTS
-    assert values["attempt_trail"][-1]["provider_id"] == trail[-1].provider_id
-    assert values["attempts"] == len(trail)
+@pytest.mark.parametrize("attempts", [1, 10_000, 12_000, None, "many"])
+def test_of_too_many_attempts_the_last_are_kept_and_all_are_counted(attempts: object) -> None:
+    """The last attempt answered, or failed finally; what is cut still was an attempt, unless more were said."""
+    trail = [Attempt(provider_id=f"p{n}", model="m") for n in range(10_000)]
+    values = repaired(attempt_trail=trail, attempts=attempts)
+    assert [attempt["provider_id"] for attempt in values["attempt_trail"]] == [
+        f"p{n}" for n in range(10_000 - MAX_ATTEMPTS, 10_000)
+    ]
+    assert values["attempts"] == (12_000 if attempts == 12_000 else 10_000)
+    assert "attempt_trail" in values["metadata"][REPAIRED_KEY]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "stored"),
+    [
+        (Attempt(provider_id=b"groq", model=b"caf\xc3\xa9"), {"provider_id": "groq", "model": "caf\xe9"}),  # type: ignore[arg-type]  # that is the point
+        ({"provider_id": "p", "model": bytearray(b"m")}, {"provider_id": "p", "model": "m"}),
+        ({"provider_id": "p", "model": UUID(int=7)}, {"provider_id": "p", "model": str(UUID(int=7))}),
+        ({"provider_id": "p", "model": 4}, {"provider_id": "p", "model": "4"}),
+        (Attempt(provider_id="p", model="m", latency_ms=math.nan), {"provider_id": "p", "model": "m"}),
+        ({"provider_id": "p", "model": "m", "latency_ms": -math.inf}, {"provider_id": "p", "model": "m"}),
+        ({"provider_id": "p", "model": "m", "http_status": math.nan}, {"provider_id": "p", "model": "m"}),
+        (
+            {"provider_id": "p", "model": "m", "http_status": Whole(429), "latency_ms": Real(1.5)},
+            {"provider_id": "p", "model": "m", "http_status": 429, "latency_ms": 1.5},
+        ),
+    ],
+)
+def test_what_a_line_would_hide_in_an_attempt_is_repaired_and_marked(attempt: object, stored: object) -> None:
+    """Bytes would be base64 in a line and NaN null, and neither would show."""
+    with pytest.raises(InvalidEntryError):
+        encode_line(entry(attempt_trail=[attempt]))
+    values = repaired(attempt_trail=[attempt])
+    assert values["attempt_trail"] == [stored]
+    assert values["metadata"] == {REPAIRED_KEY: ["attempt_trail"]}
+
+
+@dataclasses.dataclass
+class _OwnAttempt:
+    provider_id: str
+    model: str
+
+
+def test_an_attempt_of_any_class_survives_a_repair_of_another() -> None:
+    """What the log takes without a repair, it takes with one."""
+    trail = [_OwnAttempt("a", "m"), {"provider_id": "b", "model": "m", "latency_ms": math.nan}]
+    assert [attempt["provider_id"] for attempt in repaired(attempt_trail=trail)["attempt_trail"]] == ["a", "b"]
 
 
 def test_metadata_that_json_cannot_hold_becomes_what_it_can() -> None:
@@ -162,6 +260,26 @@ def test_metadata_that_json_cannot_hold_becomes_what_it_can() -> None:
         "raw": "x",
         REPAIRED_KEY: ["metadata"],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (math.nan, None),
+        ([1, math.inf], [1, None]),
+        ({"deep": -math.inf}, {"deep": None}),
+        (b"caf\xc3\xa9", "caf\xe9"),
+        ({b"name": 1}, {"name": 1}),
+        (Whole(5), 5),
+        (Real(0.5), 0.5),
+        (bool_(1), True),
+    ],
+)
+def test_what_json_would_hide_in_metadata_is_repaired_and_marked(value: object, stored: object) -> None:
+    """NaN would be null without a word, and bytes base64."""
+    with pytest.raises(InvalidEntryError):
+        encode_line(entry(metadata={"value": value}))
+    assert repaired(metadata={"value": value})["metadata"] == {"value": stored, REPAIRED_KEY: ["metadata"]}
 
 
 def test_metadata_that_is_too_large_is_cut_in_its_order() -> None:
