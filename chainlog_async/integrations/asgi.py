@@ -106,7 +106,10 @@ class ChainLogMiddleware:
     def _cost_of(self, entry: RequestLogEntry, cost: Callable[[RequestLogEntry], float | None]) -> float | None:
         try:
             return cost(entry)
-        except Exception as bug:  # noqa: BLE001  # a price that is missing must not cost the row
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # Nothing is awaited here, so that even a CancelledError is the callback's own.
+        except BaseException as bug:  # noqa: BLE001  # a price that is missing must not cost the row
             self._log_throttle.warn("asgi cost", f"the cost of a request is unknown: {name_error(bug)}")
             # No number, so it is left out, counted, and named in the row.
             return math.nan

@@ -21,7 +21,13 @@ from starlette.routing import Mount, Route
 
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.common.clock import now_ms
-from chainlog_async.integrations.asgi import ChainLogMiddleware, attempt, describe_request, record_attempt
+from chainlog_async.integrations.asgi import (
+    ChainLogMiddleware,
+    Description,
+    attempt,
+    describe_request,
+    record_attempt,
+)
 from chainlog_async.usage.time_window import Window
 from tests.support.gateways import App, rows_of, serving
 
@@ -288,19 +294,24 @@ async def test_a_log_that_is_not_open_never_costs_a_request(
     assert "the log is not open" in line
 
 
+class Panic(BaseException):
+    """An error that is no `Exception`, as those of extensions in Rust."""
+
+
+@pytest.mark.parametrize("kind", [KeyError, asyncio.CancelledError, Panic])
 async def test_a_price_list_that_fails_never_costs_a_request(
-    chainlog: ChainLog, caplog: pytest.LogCaptureFixture
+    chainlog: ChainLog, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     """An error of `cost` is a line in the log, the client has its answer, and the row says that the cost is missing."""
 
     def cost(entry: RequestLogEntry) -> float:
-        raise KeyError(entry.model)
+        raise kind(entry.model)
 
     async with serving(gateway(answer, chainlog, cost=cost), chainlog) as client:
         assert (await client.post("/v1/chat/completions", json=QUESTION)).json() == ANSWER
         (row,) = await rows_of(chainlog)
         assert chainlog.statistics().repaired == {"cost_usd": 1}
-    assert "KeyError at test_asgi.py" in caplog.text
+    assert f"{kind.__name__} at test_asgi.py" in caplog.text
     assert row["cost_usd"] is None
     assert row["metadata"] == {"chainlog_repaired": ["cost_usd"]}
 
@@ -341,7 +352,9 @@ async def test_no_text_that_a_handler_passes_on_costs_the_row(chainlog: ChainLog
     assert {"attempt_trail", "request_id", "caller", "model"} <= {*row["metadata"]["chainlog_repaired"]}
 
 
-@pytest.mark.parametrize(("given", "stored"), [(None, 200), ("429", 429), ("soon", 200), (700, 200), (True, 200)])
+@pytest.mark.parametrize(
+    ("given", "stored"), [(None, 200), ("429", 429), ("soon", 200), (700, 200), (True, 200), (Decimal(429), 429)]
+)
 async def test_no_status_that_a_handler_gives_costs_the_row(chainlog: ChainLog, given: object, stored: int) -> None:
     """A status that there is replaces that of the response; anything else leaves it."""
 
@@ -353,6 +366,67 @@ async def test_no_status_that_a_handler_gives_costs_the_row(chainlog: ChainLog, 
         await client.post("/v1/chat/completions", json=QUESTION)
         (row,) = await rows_of(chainlog)
     assert row["http_status"] == stored
+
+
+class Array:
+    """A value that is neither true nor false, as an array of numpy's."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+    def __eq__(self, other: object) -> Array:  # type: ignore[override]  # as numpy does
+        return self
+
+    __hash__ = None  # type: ignore[assignment]  # likewise
+
+
+async def test_no_value_that_a_handler_gives_costs_the_row(chainlog: ChainLog) -> None:
+    """Values that can be neither compared nor asked whether they are true are left out, and named in the row."""
+
+    async def handler(_request: Request) -> Response:
+        described = dict.fromkeys(set(Description.__annotations__) - {"http_status"}, Array())
+        describe_request(**described)  # type: ignore[arg-type]  # that is the point
+        record_attempt(provider_id="groq", model="m", error_message=Array())  # type: ignore[arg-type]  # likewise
+        return JSONResponse({"error": {}}, 429)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+    assert row["http_status"] == 429
+    assert isinstance(row["metadata"], dict)
+    assert {"cost_usd", "error_message", "prompt_tokens", "attempt_trail"} <= {*row["metadata"]["chainlog_repaired"]}
+
+
+async def test_tokens_that_the_handler_does_not_know_are_those_of_the_response(chainlog: ChainLog) -> None:
+    """None is no count."""
+
+    async def handler(_request: Request) -> Response:
+        describe_request(prompt_tokens=None, completion_tokens=None)  # type: ignore[arg-type]  # that is the point
+        return JSONResponse(ANSWER)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+    usage = ANSWER["usage"]
+    assert isinstance(usage, dict)
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert row["metadata"] is None
+
+
+async def test_names_that_are_bytes_are_decoded_and_marked(chainlog: ChainLog) -> None:
+    """Wherever a handler names a provider or a model."""
+
+    async def handler(_request: Request) -> Response:
+        describe_request(chain_name=b"fast")  # type: ignore[arg-type]  # that is the point
+        record_attempt(provider_id=b"groq", model=b"caf\xc3\xa9")  # type: ignore[arg-type]  # likewise
+        return JSONResponse(ANSWER)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post("/v1/chat/completions", json=QUESTION)
+        (row,) = await rows_of(chainlog)
+    assert (row["chain_name"], row["provider_id"], row["model"]) == ("fast", "groq", "caf\xe9")
+    assert row["attempt_trail"] == [{"provider_id": "groq", "model": "caf\xe9"}]
+    assert row["metadata"] == {"chainlog_repaired": ["chain_name", "provider_id", "model", "attempt_trail"]}
 
 
 async def test_metadata_that_are_no_mapping_never_break_the_request(chainlog: ChainLog) -> None:

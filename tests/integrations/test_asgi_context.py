@@ -143,7 +143,7 @@ async def test_an_attempt_is_timed_and_its_error_named(chainlog: ChainLog) -> No
 
 
 async def test_a_trail_without_end_is_bounded(chainlog: ChainLog) -> None:
-    """Of very many attempts all are counted, and the last ones kept."""
+    """Of very many attempts all are counted, the last ones are kept, and the row says that others are not."""
 
     async def handler(_request: Request) -> Response:
         for number in range(MAX_ATTEMPTS + 50):
@@ -156,7 +156,8 @@ async def test_a_trail_without_end_is_bounded(chainlog: ChainLog) -> None:
     trail = row["attempt_trail"]
     assert isinstance(trail, list)
     assert (row["attempts"], len(trail)) == (MAX_ATTEMPTS + 50, MAX_ATTEMPTS)
-    assert trail[-1]["provider_id"] == f"p{MAX_ATTEMPTS + 49}"
+    assert (trail[0]["provider_id"], trail[-1]["provider_id"]) == ("p50", f"p{MAX_ATTEMPTS + 49}")
+    assert row["metadata"] == {"chainlog_repaired": ["attempt_trail"]}
 
 
 def test_outside_of_a_request_it_is_silent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import PurePath
 from time import perf_counter
@@ -59,19 +59,22 @@ class RequestNotes:
     def __init__(self) -> None:
         self.description = Description()
         self.attempts = 0
-        self.trail: deque[Tried] = deque(maxlen=MAX_ATTEMPTS)
+        # One more than a row holds, by which the log sees that it cuts the trail, and says so in the row.
+        self.trail: deque[Tried] = deque(maxlen=MAX_ATTEMPTS + 1)
 
     def describe(self, description: Description) -> None:
         """Adds a description; later values replace earlier ones, metadata are merged."""
         before, added = self.description.get("metadata"), description.get("metadata")
         self.description.update(description)
         if isinstance(before, Mapping) and isinstance(added, Mapping):
-            self.description["metadata"] = {**before, **added}
+            # A mapping of somebody else's may fail when it is read; then the later one replaces the earlier.
+            with suppress(Exception):
+                self.description["metadata"] = {**before, **added}
         elif added is None and before is not None:
             self.description["metadata"] = before
 
     def add(self, tried: Tried) -> None:
-        """Counts the attempt, and keeps the last `MAX_ATTEMPTS` of them."""
+        """Counts the attempt, and keeps the last ones, of which a row holds `MAX_ATTEMPTS`."""
         self.attempts += 1
         self.trail.append(tried)
 

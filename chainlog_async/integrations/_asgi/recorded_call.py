@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.entry.model import Attempt, RequestLogEntry
+from chainlog_async.entry.numbers import as_number
 from chainlog_async.entry.text import as_text
 
 from .context import RequestNotes, Tried, name_error
@@ -84,6 +85,7 @@ class RecordedCall:
         reader = answered.reader or ResponseReader()
         reader.finish()
         first_token, usage = answered.first_token, reader.usage()
+        prompt, completion = said.get("prompt_tokens"), said.get("completion_tokens")
         last = self.notes.trail[-1] if self.notes.trail else None
         status, message = self._outcome(error, reader.failure)
         provider = _name(_first(said.get("provider_id"), last and last.provider_id, provider_id))
@@ -92,9 +94,9 @@ class RecordedCall:
             chain_name=_name(_first(said.get("chain_name"), chain_name)),
             provider_id=provider,
             model=model,
-            prompt_tokens=said.get("prompt_tokens", usage.prompt_tokens or 0),
-            completion_tokens=said.get("completion_tokens", usage.completion_tokens or 0),
-            total_tokens=None if "prompt_tokens" in said or "completion_tokens" in said else usage.total_tokens,
+            prompt_tokens=usage.prompt_tokens or 0 if prompt is None else prompt,
+            completion_tokens=usage.completion_tokens or 0 if completion is None else completion,
+            total_tokens=usage.total_tokens if prompt is None and completion is None else None,
             latency_ms=latency_ms,
             http_status=status,
             # Without a provider the gateway answered by itself, which is no provider's success or failure.
@@ -123,6 +125,7 @@ class RecordedCall:
     def _outcome(self, error: BaseException | None, failure: str | None) -> tuple[int, str | None]:
         """Returns the status that the client got, and why the request failed; `failure` is what a 200 reports."""
         said = self.notes.description
+        message: str | None
         if self._is_gone:
             status, message = CANCELLED_STATUS, "the client hung up"
         elif isinstance(error, asyncio.CancelledError):
@@ -139,7 +142,7 @@ class RecordedCall:
             if status < 400:
                 message = failure or ""
             elif self.notes.trail:
-                message = self.notes.trail[-1].error_message or ""
+                message = self.notes.trail[-1].error_message
         return status, _first(said.get("error_message", message))
 
     async def _check_for_disconnect(self) -> None:
@@ -169,11 +172,11 @@ def _status(given: object, real: int) -> int:
     """Returns the status that the handler gave, or the real one when it gave none that there is."""
     if isinstance(given, str) and given.isdecimal():
         given = int(given[:9])
-    if isinstance(given, int | float) and not isinstance(given, bool) and 100 <= given <= 599:
-        return int(given)
-    return real
+    number = as_number(given)
+    return int(number) if number is not None and 100 <= number <= 599 else real
 
 
 def _name(value: object) -> str:
     """Returns a name as a text. What cannot be stored of it, the log repairs, and says so in the row."""
-    return value if isinstance(value, str) else as_text(value)
+    # The log decodes bytes.
+    return value if isinstance(value, str | bytes | bytearray) else as_text(value)  # type: ignore[return-value]  # see above

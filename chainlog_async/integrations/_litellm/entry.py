@@ -95,7 +95,8 @@ def _metadata(
 def _trail(tried: Sequence[ReportedAttempt], status: int) -> list[Attempt] | None:
     """The attempts, if they tell more than the row."""
     if len(tried) > 1 or (tried and tried[0].sent_status not in (None, status)):
-        return [_attempt(item) for item in tried[-MAX_ATTEMPTS:]]
+        # One more than a row holds, by which the log sees that it cuts the trail, and says so in the row.
+        return [_attempt(item) for item in tried[-MAX_ATTEMPTS - 1 :]]
     return None
 
 
