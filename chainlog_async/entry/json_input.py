@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -21,15 +23,24 @@ _REQUIRED = frozenset(field.name for field in msgspec.structs.fields(RequestLogE
 def entry_from_json(data: bytes | str) -> RequestLogEntry:
     """Parses an entry from one JSON object with names in snake_case or camelCase.
 
-    Raises `InvalidEntryError` when it is not JSON, not an object, has an unknown or missing field, or a timestamp that
-    is in January 1970, because it is in seconds.
+    Raises `InvalidEntryError` when it is not JSON, not an object, has an unknown or missing field, half of an emoji in
+    a name that is required, or a timestamp that is in January 1970, because it is in seconds.
     """
     value = json_value(data)
     entry = entry_from_mapping(value)
     # Anything but a number is refused, with the other fields, when the entry is encoded.
     if isinstance(entry.timestamp, int | float) and not isinstance(entry.timestamp, bool):
         _refuse_unclear_time(entry.timestamp)
+    _refuse_half_characters(entry)
     return entry
+
+
+def _refuse_half_characters(entry: RequestLogEntry) -> None:
+    """Refuses names that were cut: the client, who is told, has them whole."""
+    for name in ("chain_name", "provider_id", "model"):
+        text: object = getattr(entry, name)
+        if isinstance(text, str) and not text.isascii() and _SURROGATE.search(text):
+            raise InvalidEntryError(f"{name} is {_short(text)}, which has a lone surrogate: half of an emoji")
 
 
 def _refuse_unclear_time(timestamp: float) -> None:
@@ -41,13 +52,31 @@ def _refuse_unclear_time(timestamp: float) -> None:
 
 
 def json_value(data: bytes | str) -> object:
-    """Parses JSON. Raises `InvalidEntryError` when it is invalid or nested too deeply."""
+    """Parses JSON, and what Python's own parser takes as well: NaN, 1e400, half an emoji, a tab within a text.
+
+    Whether such a value can be stored is for the log to say, which repairs it. Raises `InvalidEntryError` when it is
+    invalid, not UTF-8, or nested too deeply.
+    """
     try:
-        return _decode_json(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidEntryError(f"not JSON: {error}") from None
+        try:
+            return _decode_json(data)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            return _decoded_loosely(data, error)
     except RecursionError:
         raise InvalidEntryError("the JSON cannot be read: it is nested too deeply") from None
+
+
+def _decoded_loosely(data: bytes | str, refusal: Exception) -> object:
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
+        value: object = json.loads(text.removeprefix("\ufeff"), parse_int=_int, strict=False)
+    except ValueError:
+        raise InvalidEntryError(f"not JSON: {refusal}") from None
+    return value
+
+
+def _int(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MAX_DIGITS else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
 
 
 def entry_from_mapping(value: object) -> RequestLogEntry:
@@ -152,6 +181,10 @@ def _aliases(names: Sequence[str]) -> dict[str, str]:
 _FIELD_OF_NAME = _aliases(ENTRY_FIELDS)
 _ATTEMPT_FIELD_OF_NAME = _aliases(Attempt.__struct_fields__)
 _CAMEL_NAMES = frozenset(_FIELD_OF_NAME) - frozenset(ENTRY_FIELDS)
+_MAX_DIGITS = 4_000
+"""Length from which Python refuses to read an integer."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGITS = re.compile(r"\s*[0-9]{1,15}\s*")
 _QUOTED_OR_NAME = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b[a-z]+(?:_[a-z]+)+\b""")
 

@@ -11,6 +11,8 @@ import anyio
 import msgspec
 from starlette.requests import Request
 
+from chainlog_async.entry.json_input import json_value
+from chainlog_async.errors import InvalidEntryError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.settings import ServerSettings
 
@@ -103,7 +105,7 @@ def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
 
     The index counts the elements of the array, or the lines, from 0. The body is one document, an array, or NDJSON,
     whose blank lines count but hold nothing. It is NDJSON when ``content_type`` says so, or when it is not one document
-    but its first line is an object.
+    but its first line is an object, or looks like one.
 
     Raises `ApiError` (400) when the body is empty or none of these.
     """
@@ -117,11 +119,14 @@ def split_documents(body: bytes, content_type: str) -> Iterable[Document]:
             return ((index, bytes(raw)) for index, raw in enumerate(_array.decode(body)))
         return [(0, bytes(_document.decode(body)))]
     except (msgspec.DecodeError, RecursionError) as error:
+        # With the fault still in it, which one entry has to answer for.
+        value = _loosely_decoded(body)
+        if isinstance(value, list):
+            return ((index, json.dumps(element).encode()) for index, element in enumerate(value))
+        if isinstance(value, dict):
+            return [(0, body)]
         if _begins_with_object_line(body):
             return _lines(body)
-        if isinstance(elements := _loosely_decoded(body), list):
-            # Each with its fault still in it, so that it is rejected by itself.
-            return ((index, json.dumps(element).encode()) for index, element in enumerate(elements))
         raise ApiError(
             400,
             f"the body is not JSON ({error}); send an entry, an array of entries, or NDJSON as application/x-ndjson",
@@ -134,13 +139,14 @@ def _lines(body: bytes) -> Iterable[Document]:
 
 
 def _begins_with_object_line(body: bytes) -> bool:
-    first = body.lstrip(JSON_SPACE).partition(b"\n")[0]
-    return first.startswith(b"{") and isinstance(_loosely_decoded(first), dict)
+    """Returns whether the first of several lines is an object, even one that cannot be read."""
+    first, _, rest = body.strip(JSON_SPACE).partition(b"\n")
+    return bool(rest) and first.startswith(b"{") and first.rstrip(JSON_SPACE).endswith(b"}")
 
 
 def _loosely_decoded(body: bytes) -> object:
-    """Decodes JSON that may hold lone surrogates, such as half an emoji, which msgspec refuses; else returns None."""
+    """Decodes JSON that may hold what msgspec refuses, such as half an emoji or NaN; else returns None."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json_value(body)
+    except InvalidEntryError:
         return None

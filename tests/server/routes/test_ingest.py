@@ -79,6 +79,80 @@ async def test_half_an_emoji_in_the_first_line_costs_one_line(tmp_path: Path) ->
     assert [rejected["index"] for rejected in reply.json()["rejected"]] == [0]
 
 
+async def test_half_an_emoji_in_an_optional_text_costs_nothing(tmp_path: Path) -> None:
+    """What a provider's error text was cut to is stored with U+FFFD, and the row says so."""
+    odd = lines(entry(error_message="TEXT")).replace(b'"TEXT"', HALF_AN_EMOJI)
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=b"[" + b",".join([lines(entry()), odd]) + b"]")
+        await settled(client)
+        rows = (await client.get("/v1/requests")).json()["requests"]
+    assert (reply.status_code, reply.json()) == (202, {"accepted": 2, "rejected": []})
+    (row,) = [row for row in rows if row.get("errorMessage")]
+    assert (row["errorMessage"], row["metadata"]) == (
+        "cut \N{REPLACEMENT CHARACTER}",
+        {"chainlog_repaired": ["error_message"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "shape"),
+    [
+        ("NaN", "{}"),
+        ("NaN", "{}\n{}"),
+        ("NaN", "[\n{},\n{}\n]"),
+        ("-Infinity", " {}\r\n"),
+        ("1e400", "{}"),
+        ("1e400", "[{},{}]"),
+        ("-1E+999", "{}\n{}"),
+        ("9" * 5_000, "[{}]"),
+    ],
+)
+async def test_a_number_that_json_does_not_have_is_left_out(tmp_path: Path, number: str, shape: str) -> None:
+    """Python, for one, writes NaN; the row is stored without it, and says so."""
+    odd = json.dumps(entry(cost_usd="ODD", cached_tokens="ODD")).replace('"ODD"', number)
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=shape.replace("{}", odd))
+        await settled(client)
+        rows = (await client.get("/v1/requests")).json()["requests"]
+    assert (reply.status_code, reply.json()["rejected"]) == (202, [])
+    assert len(rows) == shape.count("{}")
+    for row in rows:
+        assert (row.get("costUsd"), row.get("cachedTokens")) == (None, None)
+        assert row["metadata"] == {"chainlog_repaired": ["cost_usd", "cached_tokens"]}
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400"])
+@pytest.mark.parametrize("field", ["latency_ms", "http_status", "timestamp"])
+async def test_such_a_number_in_a_required_field_costs_its_entry(tmp_path: Path, field: str, number: str) -> None:
+    """It is rejected by its index and the name of the field, and the others are accepted."""
+    odd = json.dumps(entry(**{field: "ODD"})).replace('"ODD"', number)
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=f"[{json.dumps(entry())}, {odd}]")
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 1)
+    (rejected,) = reply.json()["rejected"]
+    assert rejected["index"] == 1
+    assert field in rejected["error"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lines(entry(model="MODEL")).replace(b"MODEL", b"\xff"),
+        lines(entry(error_message="TEXT")).replace(b"TEXT", b"\xe9 \x80"),
+        b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"model": oops}',
+        b"{'model': 'm'} \r",
+    ],
+    ids=["model", "text", "deep", "oops", "python"],
+)
+async def test_whatever_the_first_line_holds_the_others_count(tmp_path: Path, first: bytes) -> None:
+    """NDJSON that does not say that it is is recognized by a first line that looks like an object."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=first + b"\n" + lines(entry(), entry()))
+    assert (reply.status_code, reply.json()["accepted"]) == (202, 2)
+    assert [rejected["index"] for rejected in reply.json()["rejected"]] == [0]
+
+
 async def test_an_entry_with_an_odd_value_is_accepted(tmp_path: Path) -> None:
     """An optional value that cannot be stored is left out, and the statistics count it under its field."""
     async with running(service_settings(tmp_path)) as client:
