@@ -1,8 +1,8 @@
 """Stores the rows of an export, each once, under their own ids where that is possible.
 
 A row that the log already has is left out, so that an export can be imported twice, or into the log it came from. Two
-rows are the same request when all their values are the same but for the id in the database; what the log has several
-times, it has for as many rows of the export.
+rows are the same request when all their values are the same but for the id in the database, and for an empty text where
+the other has NULL; what the log has several times, it has for as many rows of the export.
 """
 
 from __future__ import annotations
@@ -359,7 +359,7 @@ def _key_of(values: tuple[object, ...]) -> bytes:
             named[name] = msgspec.json.decode(str(named[name]))
     if (trail := named["attempt_trail"]) is not None:
         named["attempt_trail"] = [msgspec.structs.astuple(one) for one in msgspec.convert(trail, list[Attempt])]
-    return _encode_key(list(named.values()))
+    return _encode_key(list(map(_unless_empty, named.values())))
 
 
 def _key_of_request(request: RequestLogRow) -> bytes:
@@ -367,4 +367,9 @@ def _key_of_request(request: RequestLogRow) -> bytes:
     del named["id"]
     if request.attempt_trail is not None:
         named["attempt_trail"] = [msgspec.structs.astuple(one) for one in request.attempt_trail]
-    return _encode_key(list(named.values()))
+    return _encode_key(list(map(_unless_empty, named.values())))
+
+
+def _unless_empty(value: object) -> object:
+    """A program that writes a CSV again does not tell an empty text from NULL, so they are the same here."""
+    return None if isinstance(value, str) and not value else value

@@ -31,6 +31,10 @@ class UnreadableFileError(Exception):
     """The file as a whole cannot be imported, so an error for each of its lines would be useless."""
 
 
+class ForeignColumnsError(UnreadableFileError):
+    """The file is CSV, and its columns are not those of an entry."""
+
+
 def is_regular_file(path: str) -> bool:
     """Returns whether the file can be read twice: not stdin, a pipe or a terminal. Blocks; call it in a thread."""
     return path != STDIN and Path(path).is_file()

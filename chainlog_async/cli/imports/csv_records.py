@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chainlog_async.requests.encoders import restored_text
 from chainlog_async.requests.model import FIRST_COLUMNS
@@ -16,13 +16,20 @@ from chainlog_async.requests.model import FIRST_COLUMNS
 from .lines import MAX_LINE_BYTES, UTF8_BOM
 from .records import Found, Record, Splitter
 
+DELIMITERS = ",;\t|"
+"""What may separate values, the most likely first. Excel writes semicolons where a comma is the decimal point."""
+
+_NAMES = frozenset({"chain_name", "provider_id", "model"})
+"""Columns of an export that are never NULL, so that nothing is an empty text."""
+
 _FIELD = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,\r\n]*)(?:,|[\r\n]*\Z)')
 
 
 class CsvRecords(Splitter):
-    """Records below a header."""
+    """Records below a header, their values separated by `delimiter`."""
 
-    def __init__(self) -> None:
+    def __init__(self, delimiter: str = ",") -> None:
+        self._delimiter = delimiter
         # The parser refuses longer fields; its default is 128 KiB, and the limit is the process's.
         csv.field_size_limit(2 * MAX_LINE_BYTES)
         self._rest = b""
@@ -34,6 +41,7 @@ class CsvRecords(Splitter):
         """Number of the first of them, or of the next line."""
         self.header: list[str] | None = None
         self._is_export = False
+        self._tells_empty_texts = False
 
     def feed(self, chunk: bytes) -> list[Found]:
         """See `Splitter`."""
@@ -85,7 +93,7 @@ class CsvRecords(Splitter):
     def _parse(self) -> list[Found]:
         found: list[Found] = []
         source = _Source(self._lines)
-        reader = csv.reader(source, strict=True)
+        reader = csv.reader(source, strict=True, delimiter=self._delimiter)
         begin = 0
         while begin < len(self._lines):
             problem = ""
@@ -106,6 +114,8 @@ class CsvRecords(Splitter):
                 if any(map(str.strip, values)):
                     self.header = values
                     self._is_export = set(values) >= set(FIRST_COLUMNS)
+                    # Another program, which wrote the export again, does not know what quotes tell.
+                    self._tells_empty_texts = self._delimiter == "," and '"' not in "".join(raw)
             elif values and not (len(values) == 1 < len(self.header) and not values[0].strip()):
                 found.append(self._found(first, last, values, raw))
         del self._lines[:begin]
@@ -121,7 +131,7 @@ class CsvRecords(Splitter):
         except UnicodeEncodeError:
             return Found(first, last, problem="not CSV: a text is not UTF-8")
         if self._is_export:
-            return Found(first, last, _exported(header, values, "".join(raw)))
+            return Found(first, last, _exported(header, values, "".join(raw) if self._tells_empty_texts else ""))
         return Found(first, last, {name: value or None for name, value in zip(header, values, strict=True)})
 
 
@@ -140,13 +150,26 @@ class _Source(Iterator[str]):
         return line
 
 
+def header_of(line: str, is_header: Callable[[Sequence[str]], bool]) -> tuple[str, list[str]]:
+    """Returns the most likely delimiter of a line and the values between: a header, or else the most values."""
+    split = [(delimiter, _values_of(line, delimiter)) for delimiter in DELIMITERS]
+    return max(split, key=lambda item: (len(item[1]) > 1 and is_header(item[1]), len(item[1])))
+
+
+def _values_of(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
 def _exported(header: Sequence[str], values: Sequence[str], raw: str) -> Record:
-    """The record of a row that an export wrote: an empty text is quoted there, and NULL is not."""
+    """The record of a row that an export wrote: an empty text is quoted in `raw`, and NULL is not."""
     quoted = [False] * len(values)
     if '""' in raw:
         fields = [match[1] for match in _FIELD.finditer(raw)]
         quoted = [field == '""' for field in fields[: len(values)]]
     return {
-        name: restored_text(value) if value or is_text else None
+        name: restored_text(value) if value or is_text or name in _NAMES else None
         for name, value, is_text in zip(header, values, quoted, strict=True)
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from .chunks import ChunkReader, open_chunks
-from .csv_records import CsvRecords
+from .chunks import ChunkReader, ForeignColumnsError, open_chunks
+from .csv_records import CsvRecords, header_of
 from .lines import MAX_LINE_BYTES, UTF8_BOM
 from .records import Found, JsonLines, Splitter
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from .parquet_rows import ParquetRows
 
 _PARQUET = b"PAR1"
+
+_LINES_LOOKED_AT = 100
+"""How many lines at the beginning are searched for JSON before a file counts as CSV of another shape."""
 
 IsHeader = Callable[[Sequence[str]], bool]
 """Whether a file whose first line has these values is CSV with them as its header."""
@@ -85,16 +87,31 @@ class RecordReader:
         first = self._begun.removeprefix(UTF8_BOM).lstrip()
         if first.startswith((b"{", b"[")):
             return JsonLines()
-        line = next(iter(first.splitlines(keepends=True)), b"")
-        if not (self._ended or line.endswith(b"\n") or len(first) > len(line) or len(line) > MAX_LINE_BYTES):
+        lines = first.splitlines(keepends=True)[:_LINES_LOOKED_AT]
+        if not self._has_ended(lines, 1, len(first)):
             return None
+        delimiter, names = self._header(lines[0] if lines else b"")
+        if len(names) > 1:
+            self.names = names
+        if self._is_header(names):
+            return CsvRecords(delimiter)
+        if not self._has_ended(lines, 2, len(first)):
+            return None
+        if len(names) > 1 and _is_foreign_csv(lines, len(names)):
+            raise ForeignColumnsError("the file is CSV, and its columns are not those of an entry")
+        return JsonLines()
+
+    def _has_ended(self, lines: Sequence[bytes], number: int, size: int) -> bool:
+        """Whether that many lines are known whole, or there are no more, or they are too long to wait for."""
+        known = lines[:number]
+        complete = len(lines) > number or (len(known) == number and known[-1].endswith(b"\n"))
+        return self._ended or complete or size > MAX_LINE_BYTES
+
+    def _header(self, line: bytes) -> tuple[str, list[str]]:
         try:
-            values = next(csv.reader([line.decode()]), [])
-        except (UnicodeDecodeError, csv.Error):
-            values = []
-        if len(values) > 1:
-            self.names = values
-        return CsvRecords() if self._is_header(values) else JsonLines()
+            return header_of(line.decode(), self._is_header)
+        except UnicodeDecodeError:
+            return ",", []
 
     async def _open_parquet(self) -> None:
         # pyarrow is an extra and takes a tenth of a second to import.
@@ -103,3 +120,11 @@ class RecordReader:
         # Its end is read first, which a pipe cannot do.
         file = self._files.enter_context(await self._chunks.whole_file(self._begun))
         self._rows, self._begun, self._ended = ParquetRows(file), b"", False
+
+
+def _is_foreign_csv(lines: Sequence[bytes], values: int) -> bool:
+    """Whether the lines below the first are as many values, and none is JSON."""
+    below = [line for line in lines[1:] if line.strip()]
+    if any(line.lstrip().startswith((b"{", b"[")) for line in below):
+        return False
+    return not below or len(header_of(below[0].decode("utf-8", "replace"), lambda _: False)[1]) == values

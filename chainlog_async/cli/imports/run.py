@@ -24,18 +24,16 @@ from chainlog_async.settings import Settings
 from chainlog_async.statistics import Statistics
 
 from .bad_lines import BadLine
-from .chunks import STDIN, UnreadableFileError, is_regular_file
+from .chunks import STDIN, ForeignColumnsError, UnreadableFileError, is_regular_file
 from .destination import Destination, open_destination
 from .formats import OWN_FORMAT, Format, Item
 from .progress import ImportDisplay
 from .reader import RecordReader, open_records
 from .records import Found
+from .suggestion import listed, suggested_options
 
 # The other reasons of `Statistics.dropped` were reported line by line, or avoided by waiting.
 _REFUSALS = ("rejected", "shutdown", "journal_lost")
-
-MAX_NAMES_SHOWN = 12
-"""How many names of a file are listed in an advice."""
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -191,6 +189,7 @@ class ImportRun:
         name = "stdin" if path == STDIN else path
         self._good = self._last = 0
         bad_before = self._display.bad
+        is_foreign = False
         reader: RecordReader | None = None
         try:
             with (
@@ -206,11 +205,12 @@ class ImportRun:
                     await after_block()
                 self._display.finish(reader)
         except UnreadableFileError as error:
+            is_foreign = isinstance(error, ForeignColumnsError)
             self._display.report_bad(name, None, str(error))
         except OSError as error:
             after = f" after line {self._last}" if self._last else ""
             self._display.report_bad(name, None, f"cannot be read{after}: {error.strerror}")
-        nothing_fits = not self._good and self._display.bad > bad_before and not self._signal
+        nothing_fits = not self._good and (self._display.bad > bad_before or is_foreign) and not self._signal
         self._display.report_end(name, self._advice(reader) if nothing_fits else None)
 
     async def _one(self, name: str, found: Found, take: Callable[[Item], Awaitable[None]]) -> None:
@@ -231,5 +231,5 @@ class ImportRun:
         names = [] if reader is None else reader.names
         if not names:
             return None
-        listed = ", ".join(names[:MAX_NAMES_SHOWN]) + (", …" if len(names) > MAX_NAMES_SHOWN else "")
-        return f"nothing in it could be imported: {self._form.advice.format(names=listed)}"
+        advice = self._form.advice.format(names=listed(names), options=suggested_options(names))
+        return f"nothing in it could be imported: {advice}"

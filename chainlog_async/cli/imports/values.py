@@ -17,7 +17,7 @@ INTEGER_FIELDS = frozenset(
 NUMBER_FIELDS = frozenset({"latency_ms", "ttft_ms", "cost_usd"})
 JSON_FIELDS = frozenset(JSON_COLUMNS)
 
-_NOTHING = frozenset({"", "nan", "<na>", "nat", "null", "none"})
+_NOTHING = frozenset({"", "nan", "<na>", "nat", "null", "none", "na", "n/a", r"\n"})
 """What programs write for a number that is not there, in lower case."""
 
 _FLAGS = dict.fromkeys(("true", "t", "1", "1.0"), True) | dict.fromkeys(("false", "f", "0", "0.0"), False)
@@ -46,7 +46,8 @@ def number_of(field: str, value: object) -> float:
     if isinstance(value, str) and is_number(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidEntryError(f"{field} is {value!r}; give a number")
+        comma = ", with a point for the decimals" if isinstance(value, str) and "," in value else ""
+        raise InvalidEntryError(f"{field} is {value!r}; give a number{comma}")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import sqlite3
 from contextlib import closing
 
@@ -132,3 +133,57 @@ def test_the_limit_of_the_parser_is_ours() -> None:
     """Python's parser stops at 128 KiB for one text unless it is told otherwise."""
     csv_records.CsvRecords()
     assert csv.field_size_limit() >= MAX_LINE_BYTES
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_in_the_header(cli: Cli, delimiter: str) -> None:
+    """Excel writes semicolons where the decimal point is a comma, and a byte order mark."""
+    content = "chain_name,provider_id,model,latency_ms,http_status\nc,p,m,1.5,200\n".replace(",", delimiter)
+    (cli.folder / "given.csv").write_text(content, encoding="utf-8-sig")
+    done = cli.here("import", "given.csv")
+    assert (done.code, done.stderr) == (0, "")
+    assert _texts(cli) == [("m", None)]
+
+
+def test_a_map_finds_the_delimiter_too(cli: Cli) -> None:
+    """The delimiter that splits the header into the most names."""
+    (cli.folder / "given.csv").write_text("a,b;vendor;llm;ms\nx;groq;m;7\n")
+    options = ["--map", "vendor=provider_id", "--map", "llm=model", "--map", "ms=latency_ms", "--set", "chain_name=c"]
+    done = cli.here("import", *options, "--set", "http_status=200", "given.csv")
+    assert (done.code, done.stderr) == (0, "")
+    assert _texts(cli) == [("m", None)]
+
+
+def test_a_decimal_comma_is_told(cli: Cli) -> None:
+    """It could be a thousands separator, so it is not guessed."""
+    header = "chain_name,provider_id,model,latency_ms,http_status".replace(",", ";")
+    (cli.folder / "given.csv").write_text(f"{header}\nc;p;m;412,5;200\n")
+    done = cli.here("import", "given.csv")
+    assert "latency_ms is '412,5'; give a number, with a point for the decimals" in done.stderr
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_of_another_shape_is_called_csv_and_gets_a_map(cli: Cli, delimiter: str) -> None:
+    """The options that its names suggest, which import it once what is missing is filled in."""
+    content = "when,vendor,model,duration_s,status_code\n2026-11-01T10:00:00Z,groq,m,1.5,429\n"
+    (cli.folder / "given.csv").write_text(content.replace(",", delimiter))
+    done = cli.here("import", "given.csv")
+    assert done.code == 1
+    assert "not JSON" not in done.stderr
+    assert "given.csv: the file is CSV, and its columns are not those of an entry\n" in done.stderr
+    assert "the file's names are when, vendor, model, duration_s, status_code\n" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "perhaps " in line]
+    options = shlex.split(line.partition("perhaps ")[2].partition(" fits, ")[0].replace("...", "old"))
+    assert cli.here("import", *options, "given.csv").code == 0
+    with closing(sqlite3.connect(cli.db)) as connection:
+        query = "SELECT timestamp, chain_name, provider_id, model, latency_ms, http_status FROM request_logs"
+        assert connection.execute(query).fetchall() == [(1_793_527_200_000, "old", "groq", "m", 1500, 429)]
+
+
+def test_json_lines_below_a_line_with_commas_are_read(cli: Cli) -> None:
+    """A first line that is broken does not make CSV of them."""
+    good = '{"chain_name": "c", "provider_id": "p", "model": "m", "latency_ms": 1, "http_status": 200}\n'
+    (cli.folder / "given").write_text("oops, broken\n" + good * 3)
+    done = cli.here("import", "given")
+    assert (done.code, len(_texts(cli))) == (1, 3)
+    assert "given:1: not JSON" in done.stderr

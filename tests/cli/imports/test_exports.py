@@ -191,6 +191,35 @@ def test_what_an_older_release_stored_in_clear_is_the_same_row(cli: Cli) -> None
         assert secret not in "\n".join(connection.iterdump())
 
 
+REWRITES: dict[str, dict[str, object]] = {
+    "all quoted": {"quoting": csv.QUOTE_ALL},
+    "texts quoted": {"quoting": csv.QUOTE_NONNUMERIC},
+    "as few quotes as possible": {"quoting": csv.QUOTE_MINIMAL},
+    "semicolons": {"delimiter": ";"},
+    "tabs": {"delimiter": "\t", "quoting": csv.QUOTE_ALL},
+    "other line ends": {"lineterminator": "\n", "quoting": csv.QUOTE_ALL},
+}
+
+
+@pytest.mark.parametrize("how", REWRITES)
+def test_an_export_that_another_program_wrote_again_is_the_same(cli: Cli, how: str) -> None:
+    """Other quotes, delimiters and line ends, columns in another order and a byte order mark change no row.
+
+    An empty text and NULL are the same there, because such a program does not tell them apart.
+    """
+    _fill(cli)
+    assert cli.here("export", "all.csv").code == 0
+    with (cli.folder / "all.csv").open(newline="") as file:
+        rows = [row[::-1] for row in csv.reader(file)]
+    with (cli.folder / "again.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, **REWRITES[how]).writerows(rows)  # type: ignore[arg-type]  # arguments of the writer
+    count = len(TEXTS) + 5
+    assert _import(cli, "again.csv", str(cli.db)) == (0, count)
+    assert _import(cli, "again.csv", "other.db") == (count, 0)
+    assert _import(cli, "all.csv", "other.db") == (0, count)
+    assert _import(cli, "again.csv", "other.db") == (0, count)
+
+
 def _as_pandas_writes_csv(path: Path) -> None:
     """Numbers of a column that lacks some as floats, bools as words, times as dates, and a column without a name."""
     with path.open(encoding="utf-8", newline="") as file:
