@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from litellm.integrations.custom_logger import CustomLogger
 
 from chainlog_async.common.log_throttle import LogThrottle
-from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
+from chainlog_async.integrations._litellm.entry import is_logged
 from chainlog_async.integrations._litellm.payload import read_begun, read_event, read_failure, read_refusal
 from chainlog_async.settings import Settings
 
@@ -110,7 +110,7 @@ class ChainlogHandler(CustomLogger):
             self._report(error)
 
     def _reset(self) -> None:
-        self._log = BackgroundLog(self._load, on_tick=self._tick, accepts=_is_logged)
+        self._log = BackgroundLog(self._load, on_tick=self._tick, accepts=is_logged)
         self._join = AttemptJoin(self._log.log)
 
     def _tick(self) -> None:
@@ -134,10 +134,6 @@ class ChainlogHandler(CustomLogger):
 
     def _report(self, error: Exception) -> None:
         self._log_throttle.warn("request not logged", f"{type(error).__name__}: {error}")
-
-
-def _is_logged(settings: Settings, entry: RequestLogEntry) -> bool:
-    return settings.litellm_health_checks or not (entry.metadata or {}).get("health_check")
 
 
 def _drain_litellm() -> None:

@@ -11,8 +11,10 @@ import msgspec
 
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.errors import InvalidEntryError
-from chainlog_async.integrations._litellm.entry import entry_of
+from chainlog_async.integrations._litellm.entry import entry_of, is_logged
 from chainlog_async.integrations._litellm.payload import read_event
+
+__all__ = ["is_logged", "spend_log_entry"]
 
 _COPIED = ("custom_llm_provider", "model", "model_group", "model_id", "call_type", "session_id", "end_user")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -46,14 +48,17 @@ def spend_log_entry(row: Mapping[str, object], seconds_of: Callable[[object, str
         "error_information": errors,
         "metadata": {"user_api_key_user_id": row.get("user"), **described},
         "request_tags": _json(row.get("request_tags")),
-        "cache_hit": str(row.get("cache_hit")).lower() == "true",
+        "cache_hit": str(row.get("cache_hit")).lower() in {"true", "t", "1"},
     }
+    # LiteLLM's cache and its refusals are free, so what was paid for went to the provider, at least in part.
+    was_called = bool(payload["response_cost"])
     succeeded = (row.get("status") or described.get("status") or "success") != "failure"
     item = read_event(
         {
             "standard_logging_object": payload,
             "litellm_params": {"metadata": described},
             "messages": _json(row.get("messages")),
+            "api_call_start_time": payload["startTime"] if was_called else None,
         },
         succeeded=succeeded,
     )

@@ -74,7 +74,9 @@ def import_command(
     left out, so an export can be imported twice. Other entries have no id: importing their file again adds them again.
 
     For records of another shape, JSON lines, CSV or Parquet, use --map and --set, or --format with the program that
-    wrote them. Times are ms since the epoch (or seconds, with *1000) or ISO 8601. A missing error code means success.
+    wrote them. Times are ms since the epoch (or seconds, with *1000) or ISO 8601. A missing error code means success,
+    and a missing latency 0; without --map and --set, both are required. Values of CSV may be separated by commas,
+    semicolons, tabs or |.
 
     A bad line is reported with its file, number and reason, and skipped; the good ones are kept. Lines with the same
     error are reported once, with their number. The exit code is 1 if any line was bad, or if the database cannot be
@@ -112,6 +114,12 @@ def _print_report(report: ImportReport, *, strict: bool) -> None:
         click.echo(
             f"left out {count_text(report.duplicates, 'row of an export', 'rows of exports')} that it already had"
         )
+    if report.left_out:
+        checks = count_text(report.left_out, "health check", "health checks")
+        click.echo(f"left out {checks} of LiteLLM; CHAINLOG_LITELLM_HEALTH_CHECKS=true keeps them")
+    if report.repaired:
+        fields = ", ".join(f"{name} ({number(count)})" for name, count in report.repaired.items())
+        click.echo(f"values that cannot be stored as they are were cut, replaced or left out: {fields}")
     _print_problems(report)
     if report.replayed:
         entries = count_text(report.replayed, "entry", "entries")

@@ -11,7 +11,8 @@ import click
 
 from chainlog_async.admin.restore import ExportedRow
 from chainlog_async.entry.model import RequestLogEntry
-from chainlog_async.integrations.litellm_spend_logs import spend_log_entry
+from chainlog_async.integrations.litellm_spend_logs import is_logged, spend_log_entry
+from chainlog_async.settings import Settings
 
 from .field_map import FieldMap, MappedColumn, parse_constant
 from .own_records import are_own_names, read_own_record
@@ -38,6 +39,8 @@ class Format:
     """Whether the values of a first line are the header of a CSV file, rather than broken JSON."""
     advice: str
     """What to do when no record of a file fits; ``{names}`` are the names in it, ``{options}`` those that may help."""
+    accepts: Callable[[Settings, Item], bool] = lambda _settings, _item: True
+    """Whether an item is imported; others are counted."""
 
 
 OWN_FORMAT = Format(
@@ -51,6 +54,7 @@ _SPEND_LOGS = Format(
     lambda _: True,
     "--format litellm-spend-logs is for exports of the table LiteLLM_SpendLogs; for another shape use --map; "
     "the file's names are {names}",
+    lambda settings, item: isinstance(item, ExportedRow) or is_logged(settings, item),
 )
 
 

@@ -44,6 +44,10 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Entries that are committed."""
     duplicates: int
     """Rows of exports that the log already had."""
+    left_out: int
+    """Health checks of LiteLLM, which are no requests of users; `litellm_health_checks` keeps them."""
+    repaired: dict[str, int]
+    """Values of entries that were cut, replaced or left out, by field; the rows name them."""
     bad: int
     """Lines that are not valid entries."""
     unread_files: int
@@ -99,7 +103,7 @@ class ImportRun:
         self._scope = anyio.CancelScope()
         self._signal: signal.Signals | None = None
         self._last_line: str | None = None
-        self._good = self._last = 0
+        self._good = self._last = self._left_out = 0
         self._rows = RestoreCounts()
         self._error: str | None = None
 
@@ -119,6 +123,8 @@ class ImportRun:
             database=str(self._settings.db_path),
             imported=imported,
             duplicates=self._rows.duplicates,
+            left_out=self._left_out,
+            repaired=dict(statistics.repaired) if statistics else {},
             bad=self._display.bad,
             unread_files=self._display.unread,
             refused=sum(statistics.dropped.get(reason, 0) for reason in _REFUSALS) if statistics else 0,
@@ -151,6 +157,7 @@ class ImportRun:
                 self._spools[path] = spools.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  # the stack closes it
             await self._each_record(path, check, copy_to=self._spools.get(path))
         self._last_line = None
+        self._left_out = 0
 
     async def _store_all(self) -> Statistics:
         """Stores everything. Raises `DatabaseError`, before anything is read, when the database cannot be used."""
@@ -217,7 +224,11 @@ class ImportRun:
         try:
             if found.record is None:
                 raise InvalidEntryError(found.problem)
-            await take(self._form.translate(found.record))
+            item = self._form.translate(found.record)
+            if self._form.accepts(self._settings, item):
+                await take(item)
+            else:
+                self._left_out += 1
             self._good += 1
         except InvalidEntryError as error:
             self._display.report_bad(name, found.line, str(as_sent_in(error, found.record)))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from chainlog_async.errors import InvalidEntryError
 
+# How Excel shows, and saves, a number of more than eleven digits.
+_ROUNDED = re.compile(r"\s*\d(?:[.,]\d{0,5})?E\+\d+\s*")
 # Some programs write seven or nine digits; datetime accepts six.
 _FRACTION = re.compile(r"([.,]\d{6})\d+")
 
@@ -21,6 +23,11 @@ def seconds_of(value: object, name: str) -> float:
         return value.timestamp()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, str) and _ROUNDED.fullmatch(value):
+        raise InvalidEntryError(
+            f"{name} is {value!r}, which a spreadsheet has rounded; format the column as a number without decimals, "
+            "and save the file again"
+        )
     if not isinstance(value, str):
         raise InvalidEntryError(f"{name} is {value!r}; give seconds since the epoch, or an ISO 8601 time")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS
 from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_COST_USD, MAX_COUNT, Attempt, RequestLogEntry
+from chainlog_async.settings import Settings
 
 from .attempt import ReportedAttempt
 from .request_facts import bounded
@@ -51,6 +52,11 @@ def entry_of(
         metadata=_metadata(attempts, refusal, is_part=is_part),
         attempt_trail=_trail(tried, end.status),
     )
+
+
+def is_logged(settings: Settings, entry: RequestLogEntry) -> bool:
+    """Returns whether the entry is one for the log: a health check is no request of a user."""
+    return settings.litellm_health_checks or not (entry.metadata or {}).get("health_check")
 
 
 def _request_id(attempts: Sequence[ReportedAttempt], end: ReportedAttempt) -> str | None:

@@ -187,3 +187,11 @@ def test_json_lines_below_a_line_with_commas_are_read(cli: Cli) -> None:
     done = cli.here("import", "given")
     assert (done.code, len(_texts(cli))) == (1, 3)
     assert "given:1: not JSON" in done.stderr
+
+
+@pytest.mark.parametrize("time", ["1.7E+12", "1,76E+12", "2E+12"])
+def test_a_time_that_a_spreadsheet_rounded_is_told(cli: Cli, time: str) -> None:
+    """It would be off by up to years."""
+    (cli.folder / "given.csv").write_text(f"timestamp;{NAMES.replace(',', ';')}\n{time};c;p;m;1;200;\n")
+    done = cli.here("import", "given.csv")
+    assert f"timestamp is '{time}', which a spreadsheet has rounded" in done.stderr

@@ -289,3 +289,33 @@ def test_misuse_ends_with_2(cli: Cli, args: list[str], says: str) -> None:
     done = cli.here("import", *args)
     assert done.code == 2
     assert says in done.stderr
+
+
+def test_an_odd_value_in_a_line_is_repaired_and_told(cli: Cli) -> None:
+    """Half an emoji, in any text, costs no line; the report and the row name the field."""
+    odd = json.dumps(entry(model="M", error_message="M", metadata={"a": "M"})).replace('"M"', r'"cut \ud83d"')
+    done = cli.run("import", _file(cli, odd + "\n" + json.dumps(entry()) + "\n"))
+    assert (done.code, "skipped" in done.stderr) == (0, False)
+    assert "cut, replaced or left out: model (1), error_message (1), metadata (1)" in done.stdout
+    with closing(sqlite3.connect(cli.db)) as connection:
+        (row, _) = connection.execute("SELECT model, error_message, metadata FROM request_logs ORDER BY id").fetchall()
+    assert row[:2] == ("cut \N{REPLACEMENT CHARACTER}",) * 2
+    assert json.loads(row[2]) == {
+        "a": "cut \N{REPLACEMENT CHARACTER}",
+        "chainlog_repaired": ["model", "error_message", "metadata"],
+    }
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])
+def test_a_number_that_json_does_not_have_costs_no_line(cli: Cli, number: str) -> None:
+    """NaN, which is how pandas writes nothing, is nothing; what else cannot be stored is named in the row."""
+    odd = json.dumps(entry(cost_usd="ODD", latency_ms=1.5)).replace('"ODD"', number)
+    bad = json.dumps(entry(latency_ms="ODD")).replace('"ODD"', number)
+    done = cli.run("import", _file(cli, f"{odd}\n{bad}\n"))
+    assert done.code == 1
+    assert "latency_ms" in done.stderr
+    assert "skipped 1 bad line\n" in done.stderr
+    with closing(sqlite3.connect(cli.db)) as connection:
+        ((cost, metadata),) = connection.execute("SELECT cost_usd, metadata FROM request_logs").fetchall()
+    assert cost is None
+    assert metadata == (None if number == "NaN" else '{"chainlog_repaired":["cost_usd"]}')

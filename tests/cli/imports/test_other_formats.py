@@ -10,6 +10,10 @@ from contextlib import closing
 
 import pytest
 
+from chainlog_async import RequestLogEntry
+from chainlog_async.cli.imports.timestamps import seconds_of
+from chainlog_async.integrations._litellm.entry import entry_of
+from chainlog_async.integrations._litellm.payload import read_event
 from tests.support.cli import Cli, Ended, jsonl, totals_of
 from tests.support.traces import (
     AZURE,
@@ -135,6 +139,72 @@ def test_spend_logs_are_rows_without_keys_and_content(cli: Cli, form: str) -> No
     assert json.loads(good["metadata"])["tags"] == ["batch"]
     assert (bad["http_status"], bad["caller"], bad["request_id"]) == (429, "alice", "call-2")
     assert bad["error_message"] == "slow: [content]"
+
+
+def _as_litellm_reports(row: dict[str, object], **call: object) -> RequestLogEntry:
+    """What the callback logs of the same request."""
+    errors = row["metadata"].get("error_information") if isinstance(row["metadata"], dict) else None
+    payload = {**row, "error_information": errors, "response_cost": row["spend"], "stream": True}
+    times = {name: seconds_of(row[name], name) for name in ("startTime", "endTime")}
+    payload |= {**times, "cache_hit": row["cache_hit"] == "True", "completionStartTime": times["startTime"] + 0.15}
+    item = read_event(
+        {"standard_logging_object": payload, "litellm_params": {"metadata": row["metadata"]}, **call},
+        succeeded=row["status"] == "success",
+    )
+    assert item is not None
+    return entry_of([item])
+
+
+REFUSED = {
+    **FAILED,
+    "litellm_call_id": "call-3",
+    "metadata": {
+        "error_information": {
+            "error_code": "429",
+            "error_message": "over the key's rpm limit",
+            "error_class": "ProxyRateLimitError",
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "call"),
+    [
+        ({**SPENT, "cache_hit": "True", "spend": 0.0}, {}),
+        ({**SPENT, "cache_hit": "True"}, {"api_call_start_time": 1_795_388_250.0}),
+        ({**SPENT, "litellm_call_id": "call-1"}, {"api_call_start_time": 1_795_388_250.0}),
+        (REFUSED, {}),
+        ({**REFUSED, "spend": 0.5}, {"api_call_start_time": 1_795_388_250.0, "response_headers": {"a": "b"}}),
+    ],
+    ids=["cached", "cached in part", "answered", "refused", "refused after the answer"],
+)
+def test_a_spend_log_is_what_the_callback_would_have_logged(
+    cli: Cli, row: dict[str, object], call: dict[str, object]
+) -> None:
+    """An answer from the cache is 0 attempts and free, what the proxy refused is no try of the provider."""
+    assert _import(cli, jsonl(row), "--format", "litellm-spend-logs").code == 0
+    (stored,) = _rows(cli)
+    logged = _as_litellm_reports(row, **call)
+    for name in ("provider_id", "model", "chain_name", "http_status", "attempts", "cost_usd", "cached_tokens"):
+        assert stored[name] == getattr(logged, name), name
+    assert json.loads(stored["metadata"]).get("cache_hit") == (logged.metadata or {}).get("cache_hit")
+
+
+def test_litellms_own_checks_are_left_out_and_counted(cli: Cli) -> None:
+    """No user asked for them; the setting of the callback keeps them."""
+    check = {**SPENT, "metadata": {"user_api_key_alias": "litellm-internal-health-check"}}
+    failed = {**FAILED, "metadata": {**FAILED["metadata"], **check["metadata"]}}  # type: ignore[dict-item]  # both are dictionaries
+    for options in ((), ("--strict",)):
+        done = _import(cli, jsonl(check, SPENT, failed), "--format", "litellm-spend-logs", *options)
+        assert (done.code, done.stderr) == (0, "")
+        assert "left out 2 health checks of LiteLLM; CHAINLOG_LITELLM_HEALTH_CHECKS=true keeps them" in done.stdout
+    assert [row["caller"] for row in _rows(cli)] == ["team-key"] * 2
+    report = cli.json("import", "--format", "litellm-spend-logs", str(cli.folder / "given"))
+    assert (report["imported"], report["leftOut"]) == (1, 2)
+    cli.set("CHAINLOG_LITELLM_HEALTH_CHECKS", "true")
+    report = cli.json("import", "--format", "litellm-spend-logs", str(cli.folder / "given"))
+    assert (report["imported"], report["leftOut"]) == (3, 0)
 
 
 def test_a_csv_text_may_go_over_lines(cli: Cli) -> None:
