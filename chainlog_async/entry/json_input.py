@@ -28,9 +28,7 @@ def entry_from_json(data: bytes | str) -> RequestLogEntry:
     """
     value = json_value(data)
     entry = entry_from_mapping(value)
-    # Anything but a number is refused, with the other fields, when the entry is encoded.
-    if isinstance(entry.timestamp, int | float) and not isinstance(entry.timestamp, bool):
-        _refuse_unclear_time(entry.timestamp)
+    refuse_unclear_time(entry)
     _refuse_half_characters(entry)
     return entry
 
@@ -43,7 +41,12 @@ def _refuse_half_characters(entry: RequestLogEntry) -> None:
             raise InvalidEntryError(f"{name} is {_short(text)}, which has a lone surrogate: half of an emoji")
 
 
-def _refuse_unclear_time(timestamp: float) -> None:
+def refuse_unclear_time(entry: RequestLogEntry) -> None:
+    """Raises `InvalidEntryError` when the timestamp is in January 1970, because it is in seconds, or after 9999."""
+    timestamp: object = entry.timestamp
+    # Anything but a number is refused, with the other fields, when the entry is encoded.
+    if not isinstance(timestamp, int | float) or isinstance(timestamp, bool):
+        return
     if 0 <= timestamp < MIN_CLEAR_TIMESTAMP_MS:
         reason = UnclearTimeError(timestamp).reason
         raise InvalidEntryError(f"timestamp is {timestamp}, which {reason}; give ms since the epoch, or ISO 8601")

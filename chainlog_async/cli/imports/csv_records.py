@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from chainlog_async.requests.encoders import restored_text
 from chainlog_async.requests.model import FIRST_COLUMNS
 
+from .chunks import UnreadableFileError
 from .lines import MAX_LINE_BYTES, UTF8_BOM
 from .records import Found, Record, Splitter
 
@@ -111,8 +112,10 @@ class CsvRecords(Splitter):
             if problem:
                 found.append(Found(first, last, problem=problem))
             elif self.header is None:
-                if any(map(str.strip, values)):
-                    self.header = values
+                if any(map(str.strip, values)) and not is_delimiter_line("".join(raw)):
+                    self.header = values = [name.strip() for name in values]
+                    if twice := [name for name in values if name and values.count(name) > 1]:
+                        raise UnreadableFileError(f"two columns of the CSV are called {twice[0]!r}; rename one of them")
                     self._is_export = set(values) >= set(FIRST_COLUMNS)
                     # Another program, which wrote the export again, does not know what quotes tell.
                     self._tells_empty_texts = self._delimiter == "," and '"' not in "".join(raw)
@@ -158,9 +161,14 @@ def header_of(line: str, is_header: Callable[[Sequence[str]], bool]) -> tuple[st
 
 def _values_of(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        return [value.strip() for value in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
         return []
+
+
+def is_delimiter_line(line: str) -> bool:
+    """Whether this is the line with which Excel is told the delimiter: ``sep=;``."""
+    return re.fullmatch(r"sep=.\s*", line, re.IGNORECASE) is not None
 
 
 def _exported(header: Sequence[str], values: Sequence[str], raw: str) -> Record:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from chainlog_async.entry.json_input import entry_from_mapping
+from chainlog_async.entry.json_input import entry_from_mapping, refuse_unclear_time
 from chainlog_async.entry.model import RequestLogEntry
 
 from .records import Record
@@ -85,7 +85,9 @@ class FieldMap:
         if fields.get("ttft_ms") == 0 and isinstance(status, int) and status >= 400:
             # Benchmarks write 0 where no token came.
             del fields["ttft_ms"]
-        return entry_from_mapping(fields)
+        entry = entry_from_mapping(fields)
+        refuse_unclear_time(entry)
+        return entry
 
 
 def parse_constant(text: str) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class Format:
     is_header: Callable[[Sequence[str]], bool]
     """Whether the values of a first line are the header of a CSV file, rather than broken JSON."""
     advice: str
-    """What to do when no record of a file fits; ``{names}`` are the names in it, ``{options}`` those that may help."""
+    """What to do when no record of a file fits; ``{names}`` are its names, ``{options}`` a guess and "else", or ""."""
     accepts: Callable[[Settings, Item], bool] = lambda _settings, _item: True
     """Whether an item is imported; others are counted."""
 
@@ -46,8 +46,7 @@ class Format:
 OWN_FORMAT = Format(
     read_own_record,
     are_own_names,
-    "if it has another shape, perhaps {options} fits, else name the fields, as in --map NAME=provider_id; "
-    "the file's names are {names}",
+    "if it has another shape, {options}name the fields, as in --map NAME=provider_id; the file's names are {names}",
 )
 _SPEND_LOGS = Format(
     lambda record: spend_log_entry(record, seconds_of),

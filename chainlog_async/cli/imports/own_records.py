@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 
 from chainlog_async.admin.restore import ExportedRow
 from chainlog_async.common.clock import MAX_INT64
-from chainlog_async.entry.json_input import entry_from_mapping, field_named, names_of
+from chainlog_async.entry.json_input import entry_from_mapping, field_named, names_of, refuse_unclear_time
 from chainlog_async.entry.model import ENTRY_FIELDS, RequestLogEntry
 from chainlog_async.errors import InvalidEntryError
 
@@ -27,6 +28,9 @@ from .values import (
 
 ROW_ID = "id"
 """Name of the column that only an export has: the id of the row in the log that it came from."""
+
+# What pandas calls a column without a name, once it has read one.
+_UNNAMED = re.compile(r"Unnamed: \d+")
 
 _REQUIRED = frozenset(field.name for field in msgspec.structs.fields(RequestLogEntry) if field.required)
 
@@ -59,7 +63,9 @@ def read_own_record(record: Record) -> RequestLogEntry | ExportedRow:
             fields[name] = _value(name, value)
     row_id = record.get(ROW_ID)
     if row_id is None:
-        return entry_from_mapping(fields)
+        entry = entry_from_mapping(fields)
+        refuse_unclear_time(entry)
+        return entry
     number = whole(row_id)
     if not isinstance(number, int) or not 0 <= number <= MAX_INT64:
         raise InvalidEntryError(f"id is {row_id!r}; give the number of the row in an export, or leave id out")
@@ -73,7 +79,7 @@ def _is_given(name: str, value: object) -> bool:
     """False for a column without a name, in which pandas numbers its rows, and for nothing in an optional field."""
     field = field_named(name)
     if field is None:
-        return name != ""
+        return name != "" and not _UNNAMED.fullmatch(name)
     return field in _REQUIRED or field == "timestamp" or not is_missing(field, value)
 
 

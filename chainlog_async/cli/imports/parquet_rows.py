@@ -66,10 +66,23 @@ def _values_of(column: pa.Array) -> list[object]:
         # Without a zone a time is UTC; pyarrow would need a database of zones for the others.
         as_utc = column.cast(pa.timestamp(column.type.unit, tz="UTC")).cast(pa.timestamp("ms", tz="UTC"), safe=False)
         return [None if ms is None else _time(ms) for ms in as_utc.cast(pa.int64()).to_pylist()]
+    if pa.types.is_duration(column.type):
+        in_ms = column.cast(pa.duration("us"), safe=False).cast(pa.int64()).to_pylist()
+        return [None if us is None else us / 1000 for us in in_ms]
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     values: list[object] = column.to_pylist()
+    if any(map(column.type.equals, (pa.binary(), pa.large_binary()))):
+        return [_text(value) for value in values]
     return values
+
+
+def _text(value: object) -> object:
+    """Some programs write texts without saying that they are."""
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _time(ms: int) -> datetime | int:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from .chunks import ChunkReader, ForeignColumnsError, open_chunks
-from .csv_records import CsvRecords, header_of
+from .csv_records import CsvRecords, header_of, is_delimiter_line
 from .lines import MAX_LINE_BYTES, UTF8_BOM
 from .records import Found, JsonLines, Splitter
 
@@ -88,6 +88,9 @@ class RecordReader:
         if first.startswith((b"{", b"[")):
             return JsonLines()
         lines = first.splitlines(keepends=True)[:_LINES_LOOKED_AT]
+        if lines and is_delimiter_line(lines[0].decode("utf-8", "replace")):
+            # If the file ends here, it holds nothing.
+            lines = lines[1:]
         if not self._has_ended(lines, 1, len(first)):
             return None
         delimiter, names = self._header(lines[0] if lines else b"")

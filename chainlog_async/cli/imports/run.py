@@ -44,9 +44,9 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Entries that are committed."""
     duplicates: int
     """Rows of exports that the log already had."""
-    left_out: int
+    left_out: int | msgspec.UnsetType = msgspec.UNSET
     """Health checks of LiteLLM, which are no requests of users; `litellm_health_checks` keeps them."""
-    repaired: dict[str, int]
+    repaired: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     """Values of entries that were cut, replaced or left out, by field; the rows name them."""
     bad: int
     """Lines that are not valid entries."""
@@ -123,8 +123,8 @@ class ImportRun:
             database=str(self._settings.db_path),
             imported=imported,
             duplicates=self._rows.duplicates,
-            left_out=self._left_out,
-            repaired=dict(statistics.repaired) if statistics else {},
+            left_out=self._left_out or msgspec.UNSET,
+            repaired=(dict(statistics.repaired) if statistics else {}) or msgspec.UNSET,
             bad=self._display.bad,
             unread_files=self._display.unread,
             refused=sum(statistics.dropped.get(reason, 0) for reason in _REFUSALS) if statistics else 0,
@@ -242,5 +242,7 @@ class ImportRun:
         names = [] if reader is None else reader.names
         if not names:
             return None
-        advice = self._form.advice.format(names=listed(names), options=suggested_options(names))
+        guess = suggested_options(names)
+        options = f"perhaps {guess} fits, else " if guess else ""
+        advice = self._form.advice.format(names=listed(names), options=options)
         return f"nothing in it could be imported: {advice}"

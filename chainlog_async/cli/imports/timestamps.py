@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 from chainlog_async.errors import InvalidEntryError
 
@@ -17,10 +17,12 @@ def seconds_of(value: object, name: str) -> float:
     """Returns a time in s since the epoch, UTC.
 
     A number, also as text, is already in seconds; other text is ISO 8601, in UTC if it names no zone; a `datetime` is
-    taken as it is. Raises `InvalidEntryError` with `name` in its message.
+    taken as it is, and a `date` as its midnight in UTC. Raises `InvalidEntryError` with `name` in its message.
     """
     if isinstance(value, datetime):
         return value.timestamp()
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC).timestamp()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str) and _ROUNDED.fullmatch(value):

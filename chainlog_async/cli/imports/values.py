@@ -71,7 +71,7 @@ def status_of_code(value: object) -> int:
 
 def flag_of(value: object) -> object:
     """Returns the bool that a text or a number stands for; the value as it is when it stands for none."""
-    if isinstance(value, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return _FLAGS.get(str(value), value)
     return _FLAGS.get(value.strip().lower(), value) if isinstance(value, str) else value
 

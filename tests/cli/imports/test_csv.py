@@ -195,3 +195,51 @@ def test_a_time_that_a_spreadsheet_rounded_is_told(cli: Cli, time: str) -> None:
     (cli.folder / "given.csv").write_text(f"timestamp;{NAMES.replace(',', ';')}\n{time};c;p;m;1;200;\n")
     done = cli.here("import", "given.csv")
     assert f"timestamp is '{time}', which a spreadsheet has rounded" in done.stderr
+
+
+@pytest.mark.parametrize("begin", ["sep=;\r\n", "SEP=;\n", "\ufeffsep=;\r\n"])
+def test_the_line_that_tells_excel_the_delimiter_is_no_header(cli: Cli, begin: str) -> None:
+    """It stands before the header, and is skipped."""
+    (cli.folder / "given.csv").write_text(f"{begin}{NAMES.replace(',', ';')}\nc;p;m;1;200;\n", newline="")
+    done = cli.here("import", "given.csv")
+    assert (done.code, done.stderr) == (0, "")
+    assert _texts(cli) == [("m", None)]
+
+
+def test_spaces_around_a_name_in_the_header_are_none_of_it(cli: Cli) -> None:
+    """People write a space after a comma."""
+    (cli.folder / "given.csv").write_text(f"{NAMES.replace(',', ' , ')}\nc,p,m,1,200,\n")
+    assert cli.here("import", "given.csv").code == 0
+    assert _texts(cli) == [("m", None)]
+
+
+def test_two_columns_of_one_name_are_told(cli: Cli) -> None:
+    """One of them would be lost without a word."""
+    (cli.folder / "given.csv").write_text(f"{NAMES},model\nc,p,m,1,200,,other\n")
+    done = cli.here("import", "given.csv")
+    assert (done.code, cli.rows()) == (1, 0)
+    assert "two columns of the CSV are called 'model'; rename one of them" in done.stderr
+
+
+@pytest.mark.parametrize("nothing", ["NA", "N/A", "nan", "NaN", "NULL", "None", "<NA>", "\\N", ""])
+def test_what_programs_write_for_no_number_is_none(cli: Cli, nothing: str) -> None:
+    """R, pandas, MySQL and others each have a word."""
+    (cli.folder / "given.csv").write_text(f"{NAMES},cost_usd,streamed\nc,p,m,1,200,,{nothing},{nothing}\n")
+    done = cli.here("import", "given.csv")
+    assert (done.code, done.stderr) == (0, "")
+
+
+def test_columns_that_pandas_numbered_twice_are_left_out(cli: Cli) -> None:
+    """Read and written again, the column without a name has one."""
+    (cli.folder / "given.csv").write_text(f",Unnamed: 0,{NAMES}\n0,0,c,p,m,1,200,\n")
+    done = cli.here("import", "given.csv")
+    assert (done.code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "caller=x")])
+def test_a_time_in_seconds_is_told(cli: Cli, options: tuple[str, ...]) -> None:
+    """It would be a row of January 1970."""
+    (cli.folder / "given.csv").write_text(f"timestamp,{NAMES}\n1764000000,c,p,m,1,200,\n")
+    done = cli.here("import", *options, "given.csv")
+    assert (done.code, cli.rows()) == (1, 0)
+    assert "timestamp is 1764000000, which as ms since the epoch is in January 1970" in done.stderr

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -330,3 +333,41 @@ def test_parquet_of_another_shape_takes_a_map(cli: Cli) -> None:
     with closing(sqlite3.connect(cli.db)) as connection:
         rows = connection.execute("SELECT timestamp, provider_id, latency_ms FROM request_logs").fetchall()
     assert rows == [(1_700_000_000_123, "p", 500)]
+
+
+@pytest.mark.parametrize(
+    ("field", "column", "stored"),
+    [
+        ("model", pa.array(["m"]).dictionary_encode(), "m"),
+        ("model", pa.array(["m"], pa.large_string()), "m"),
+        ("model", pa.array(["m"], pa.string_view()), "m"),
+        ("model", pa.array([b"caf\xc3\xa9"], pa.binary()), "caf\xe9"),
+        ("timestamp", pa.array([1_795_593_600_123_456], pa.timestamp("us")), 1_795_593_600_123),
+        ("timestamp", pa.array([1_795_593_600_123_456_789], pa.timestamp("ns")), 1_795_593_600_123),
+        ("timestamp", pa.array([1_795_593_600], pa.timestamp("s", tz="Europe/Berlin")), 1_795_593_600_000),
+        ("timestamp", pa.array([date(2026, 11, 25)]), 1_795_564_800_000),
+        ("timestamp", pa.array([Decimal(1_795_593_600_123)], pa.decimal128(20, 0)), 1_795_593_600_123),
+        ("cost_usd", pa.array([Decimal("0.0125")], pa.decimal256(50, 10)), 0.0125),
+        ("cost_usd", pa.array([math.nan]), None),
+        ("cost_usd", pa.nulls(1), None),
+        ("latency_ms", pa.array([timedelta(milliseconds=1500)], pa.duration("us")), 1500),
+        ("http_status", pa.array([429.0], pa.float32()), 429),
+        ("streamed", pa.array([1], pa.int8()), 1),
+        ("streamed", pa.array(["False"]), 0),
+        ("metadata", pa.array([{"a": 1}]), '{"a":1}'),
+        (
+            "attempt_trail",
+            pa.array([[{"provider_id": "p", "model": "m", "http_status": 429}]]),
+            '[{"provider_id":"p","model":"m","http_status":429}]',
+        ),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else None,
+)
+def test_the_types_of_parquet_are_what_they_stand_for(cli: Cli, field: str, column: pa.Array, stored: object) -> None:
+    """Whatever type another program gave a column, the row has the value, and no mark."""
+    columns = {name: pa.array([value]) for name, value in entry().items()} | {field: column}
+    pq.write_table(pa.table(columns), cli.folder / "given.parquet")
+    done = cli.here("import", "given.parquet")
+    assert (done.code, done.stderr) == (0, "")
+    with closing(sqlite3.connect(cli.db)) as connection:
+        assert connection.execute(f"SELECT {field} FROM request_logs").fetchall() == [(stored,)]

@@ -204,7 +204,7 @@ def test_litellms_own_checks_are_left_out_and_counted(cli: Cli) -> None:
     assert (report["imported"], report["leftOut"]) == (1, 2)
     cli.set("CHAINLOG_LITELLM_HEALTH_CHECKS", "true")
     report = cli.json("import", "--format", "litellm-spend-logs", str(cli.folder / "given"))
-    assert (report["imported"], report["leftOut"]) == (3, 0)
+    assert (report["imported"], "leftOut" in report) == (3, False)
 
 
 def test_a_csv_text_may_go_over_lines(cli: Cli) -> None:
