@@ -103,8 +103,9 @@ def _is_trail(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def _is_same(repaired: object, value: object) -> bool:
-    if repaired is value:
-        return True
+    # A repaired trail is another list, and its attempts may be equal to what cannot be stored, as 5 is to a Decimal.
+    if repaired is value or isinstance(repaired, list):
+        return repaired is value
     try:
         # A bool is an int, but not to JSON.
         is_alike = isinstance(value, bool) is isinstance(repaired, bool)
@@ -117,12 +118,14 @@ def _is_same(repaired: object, value: object) -> bool:
 
 
 def _metadata(value: object, redact: Callable[[str], str]) -> dict[str, object]:
-    if not isinstance(value, Mapping):
-        return {}
     try:
-        return storable_metadata(value, redact)
+        return storable_metadata(value, redact) if isinstance(value, Mapping) else {}
     except Exception:  # noqa: BLE001  # a mapping of somebody else's may fail when it is read
         return {}
+
+
+def _unchanged(text: str) -> str:
+    return text
 
 
 def _fits(metadata: object) -> bool:
@@ -130,7 +133,7 @@ def _fits(metadata: object) -> bool:
     try:
         return metadata is None or (
             isinstance(metadata, Mapping)
-            and len(_encode(redact_metadata(metadata, str))) <= MAX_METADATA_BYTES - _MARK_BYTES
+            and len(_encode(redact_metadata(metadata, _unchanged))) <= MAX_METADATA_BYTES - _MARK_BYTES
         )
     except Exception:  # noqa: BLE001  # it may hold anything at all
         return False
@@ -256,7 +259,9 @@ def _is_same_attempt(repaired: Attempt | None, value: object) -> bool:
     try:
         if isinstance(value, Mapping) and not set(value).issubset(Attempt.__struct_fields__):
             return False
-        return repaired is not None and _encode(repaired) == _encode(msgspec.convert(value, Attempt))
+        given = msgspec.convert(value, Attempt, from_attributes=True)
+        is_text = isinstance(given.provider_id, str) and isinstance(given.model, str)
+        return repaired is not None and is_text and _encode(repaired) == _encode(given)
     except Exception:  # noqa: BLE001  # it may hold anything at all
         return False
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.support.entries import entry
 from tests.support.writing import settings_for
 
 REQUIRED = ("timestamp", "chain_name", "provider_id", "model", "latency_ms", "http_status")
+OPTIONAL = [name for name in ENTRY_FIELDS if name not in REQUIRED]
 CUT = "cut \ud83d"
 SOUND = "cut \N{REPLACEMENT CHARACTER}"
 
@@ -59,6 +61,19 @@ class bool_(Real):  # noqa: N801  # the name that numpy gives it
 
     def __bool__(self) -> bool:
         return bool(self._real)
+
+
+class Model(Enum):
+    """A name as an enumeration has it."""
+
+    LARGE = "large"
+
+
+class Unreadable:
+    """A value that cannot even be asked for its class."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(name)
 
 
 class Hostile:
@@ -236,6 +251,22 @@ def test_what_a_line_would_hide_in_an_attempt_is_repaired_and_marked(attempt: ob
     assert values["metadata"] == {REPAIRED_KEY: ["attempt_trail"]}
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "stored"),
+    [
+        ("provider_id", UUID(int=7), str(UUID(int=7))),
+        ("model", Model.LARGE, "large"),
+        ("latency_ms", Decimal("1.5"), 1.5),
+        ("latency_ms", Whole(2), 2),
+        ("http_status", Decimal(429), 429),
+    ],
+)
+def test_a_value_that_equals_what_is_stored_is_repaired_all_the_same(field: str, value: object, stored: object) -> None:
+    """A Decimal is equal to its number, and is encoded as a text."""
+    fields: dict[str, Any] = {"provider_id": "p", "model": "m", field: value}
+    assert repaired(attempt_trail=[Attempt(**fields)])["attempt_trail"][0][field] == stored
+
+
 @dataclasses.dataclass
 class _OwnAttempt:
     provider_id: str
@@ -306,6 +337,13 @@ def test_metadata_that_is_no_mapping_is_left_out(metadata: object) -> None:
     assert repaired(metadata=metadata)["metadata"] == {REPAIRED_KEY: ["metadata"]}
 
 
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_a_value_that_cannot_even_be_asked_for_its_class_is_left_out(field: str) -> None:
+    """Whatever an object does, the row is stored, and names the field."""
+    _, fields = encode_repaired(entry(**{field: Unreadable()}), Redactor())
+    assert fields == (field,)
+
+
 def test_a_secret_is_redacted_before_anything_is_cut() -> None:
     """No part of a key that lies across a cut, or follows a NUL, is stored."""
     secret = "sk-proj-" + "a1B2" * 10
@@ -335,7 +373,6 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
-OPTIONAL = [name for name in ENTRY_FIELDS if name not in REQUIRED]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
