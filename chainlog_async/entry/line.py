@@ -131,7 +131,14 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             entry = sanitize_entry(entry, redact)
         line = _encode(entry)
         # Most entries have none of the later fields, and their lines stay as short as before there were any.
-        if line[_LATER:] == _WITHOUT_LATER:
+        if line[_LATER:] == _WITHOUT_LATER and (
+            # NaN is null in a line as well.
+            entry.cache_write_tokens is None
+            and entry.cache_write_1h_tokens is None
+            and entry.reasoning_tokens is None
+            and entry.prompt_audio_tokens is None
+            and entry.completion_audio_tokens is None
+        ):
             line = line[:_LATER] + b"]"
             checked = _decode_short(line)
         else:

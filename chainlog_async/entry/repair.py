@@ -31,7 +31,7 @@ from .model import (
 )
 from .numbers import as_number, is_flag
 from .sanitize import MAX_METADATA_BYTES, as_builtins, redact_metadata
-from .text import as_text
+from .text import as_text, clean_text
 
 REPAIRED_KEY = "chainlog_repaired"
 """Key in the metadata of a repaired request: the list of its fields that were changed or left out."""

@@ -12,7 +12,7 @@ import msgspec
 
 from chainlog_async.errors import InvalidEntryError
 
-from .model import MAX_ERROR_CHARS, MAX_NAME_CHARS
+from .model import MAX_ERROR_CHARS, MAX_NAME_CHARS, Attempt
 from .redaction import REDACTED
 from .secret_names import is_named_secret, may_name_secret
 
@@ -46,6 +46,10 @@ _ABOUT_SECRET = re.compile(
     r"|role|source|metadata|tags|info|email|models)$"
 )
 _SEPARATORS = re.compile(r"[-_. ]+")
+
+_ATTEMPT_NUMBERS = tuple(
+    name for name in Attempt.__struct_fields__ if name not in ("provider_id", "model", "error_message")
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -129,7 +133,7 @@ def _refuse_hidden(value_of: Callable[[str], object]) -> None:
     for name in ("provider_id", "model"):
         if (value := value_of(name)) is not None and not isinstance(value, str):
             raise InvalidEntryError(f"{name} of an attempt is {type(value).__name__}; give a str")
-    for name in ("http_status", "latency_ms"):
+    for name in _ATTEMPT_NUMBERS:
         if isinstance(value := value_of(name), float) and not math.isfinite(value):
             raise InvalidEntryError(f"{name} of an attempt is {value!r}; give a number, or None")
 
