@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import PurePath
@@ -28,12 +28,36 @@ class Description(TypedDict, total=False):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    reasoning_tokens: int | None
+    prompt_audio_tokens: int | None
+    completion_audio_tokens: int | None
+    finish_reason: str | None
+    service_tier: str | None
+    response_id: str | None
+    session_id: str | None
+    tags: Sequence[str]
+
+
+class AttemptUsage(TypedDict, total=False):
+    """What an attempt took and cost: fields of `Attempt`, all optional."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    reasoning_tokens: int | None
+    prompt_audio_tokens: int | None
+    completion_audio_tokens: int | None
+    cost_usd: float | None
 
 
 class Tried:
     """One attempt of the chain; its fields may be set until the response ends."""
 
-    __slots__ = ("error_message", "http_status", "latency_ms", "model", "provider_id")
+    __slots__ = ("error_message", "http_status", "latency_ms", "model", "provider_id", "usage")
 
     def __init__(self, provider_id: str, model: str) -> None:
         self.provider_id = provider_id
@@ -41,6 +65,7 @@ class Tried:
         self.http_status: int | None = None
         self.latency_ms: float | None = None
         self.error_message: str | None = None
+        self.usage = AttemptUsage()
 
     def as_attempt(self) -> Attempt:
         """Returns the attempt as part of an entry."""
@@ -50,6 +75,7 @@ class Tried:
             http_status=self.http_status,
             latency_ms=self.latency_ms,
             error_message=self.error_message,
+            **self.usage,
         )
 
 
@@ -105,15 +131,21 @@ def record_attempt(
     http_status: int | None = None,
     latency_ms: float | None = None,
     error_message: str | None = None,
+    **usage: Unpack[AttemptUsage],
 ) -> None:
     """Adds one attempt of the chain, see `Attempt`; the last one sets the request's provider and model.
 
-    ``latency_ms`` is in ms. Does nothing outside a recorded request.
+    ``latency_ms`` is in ms; ``usage`` are the tokens and the cost of this attempt. Does nothing outside a recorded
+    request. Raises `TypeError` for a name that `AttemptUsage` does not have.
     """
+    unknown = sorted(usage.keys() - AttemptUsage.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"record_attempt() has no argument {unknown[0]!r}")
     tried = Tried(provider_id, model)
     tried.http_status = http_status
     tried.latency_ms = latency_ms
     tried.error_message = error_message
+    tried.usage = usage
     _add(tried)
 
 
@@ -121,7 +153,8 @@ def record_attempt(
 def attempt(provider_id: str, model: str) -> Iterator[Tried]:
     """Records the block as an attempt of the chain: measures its time, and notes the error that ends it.
 
-    Yields the attempt; set its `http_status` and `error_message`, in the block or after it, until the response ends.
+    Yields the attempt; set its `http_status`, `error_message` and `usage`, a dict of the tokens and the cost that
+    `Attempt` has, in the block or after it, until the response ends.
     Outside a recorded request it records nothing.
     """
     tried = Tried(provider_id, model)

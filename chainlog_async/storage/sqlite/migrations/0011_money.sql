@@ -16,8 +16,8 @@ ALTER TABLE request_logs ADD COLUMN cost_nano INTEGER GENERATED ALWAYS AS (
   CAST(ROUND(MIN(cost_usd * 1e9, 1e18)) AS INTEGER)
 ) VIRTUAL;
 
--- As in 0006, with the new columns. Most lines have none of them and end before them: reading ten values that are not
--- there would cost each row a microsecond. LIMIT keeps SQLite from looking into the line for each of them after all.
+-- As in 0006, with the new columns, which most lines end before. Because of the two LIMITs, SQLite does not merge the two
+-- SELECTs into one, in which it would make the text of the line again for each column: that takes 4 µs of 21 for a row.
 DROP TRIGGER write_batch;
 
 CREATE TRIGGER write_batch INSTEAD OF INSERT ON batches
@@ -50,7 +50,8 @@ BEGIN
   FROM (
     SELECT value, IIF(json_array_length(value) > 19, value, NULL) AS longer
     FROM json_each(CAST(NEW.lines AS TEXT)) LIMIT -1
-  );
+  )
+  LIMIT -1;
 
   INSERT INTO writer_positions (writer_id, position) VALUES (NEW.writer_id, NEW.end_position)
   ON CONFLICT (writer_id) DO UPDATE SET position = excluded.position;
