@@ -99,7 +99,6 @@ class LineEntry(ShortLineEntry, array_like=True, gc=False):
 
 
 _WITHOUT_LATER = b",null" * len(LATER_FIELDS) + b"]"
-_LATER = -len(_WITHOUT_LATER)
 _LATER_TEXTS = ("finish_reason", "service_tier", "response_id", "session_id")
 
 
@@ -131,7 +130,8 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             entry = sanitize_entry(entry, redact)
         line = _encode(entry)
         # Most entries have none of the later fields, and their lines stay as short as before there were any.
-        if line[_LATER:] == _WITHOUT_LATER and (
+        head = line.removesuffix(_WITHOUT_LATER)
+        if head is not line and (
             # NaN is null in a line as well.
             entry.cache_write_tokens is None
             and entry.cache_write_1h_tokens is None
@@ -139,7 +139,7 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
             and entry.prompt_audio_tokens is None
             and entry.completion_audio_tokens is None
         ):
-            line = line[:_LATER] + b"]"
+            line = head + b"]"
             checked = _decode_short(line)
         else:
             line, checked = _encode_later(entry, redact)

@@ -16,8 +16,8 @@ ALTER TABLE request_logs ADD COLUMN cost_nano INTEGER GENERATED ALWAYS AS (
   CAST(ROUND(MIN(cost_usd * 1e9, 1e18)) AS INTEGER)
 ) VIRTUAL;
 
--- As in 0006, with the new columns, which most lines end before. Because of the two LIMITs, SQLite does not merge the two
--- SELECTs into one, in which it would make the text of the line again for each column: that takes 4 µs of 21 for a row.
+-- As in 0006, with the new columns, which most lines end before. Because of the two LIMITs, SQLite does not merge the
+-- two SELECTs into one, in which it would make the text of the line again for each column: 4 µs of 21 for a row.
 DROP TRIGGER write_batch;
 
 CREATE TRIGGER write_batch INSTEAD OF INSERT ON batches
