@@ -12,6 +12,7 @@ import msgspec
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.options.value_types import Choice
 from chainlog_async.cli.options.window import QueryOptions, query_options
+from chainlog_async.cli.output.charts import dollars
 from chainlog_async.cli.output.render import age, duration, number, output, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.common.clock import now_ms
@@ -26,6 +27,7 @@ _USAGE_COLUMNS = (
     Column("tokens", right=True),
     Column("prompt", right=True),
     Column("completion", right=True),
+    Column("cost", right=True),
     Column("last used (UTC)"),
     Column("", spare=True),
 )
@@ -123,6 +125,7 @@ def _print_usage(kind: str, rows: Sequence[tuple[str, ProviderUsage | ChainUsage
             number(row.total_tokens),
             number(row.total_prompt_tokens),
             number(row.total_completion_tokens),
+            dollars(row.total_cost_usd),
             utc_text(row.last_request_timestamp),
             age(row.last_request_timestamp, now=now),
         )

@@ -32,6 +32,7 @@ def test_usage_for_machines(cli: Cli) -> None:
             "totalPromptTokens": 1200,
             "totalCompletionTokens": 34,
             "lastRequestTimestamp": last,
+            "totalCostUsd": 0.0,
         }
         for name, tokens, last in (("groq", 1234, 2_000), ("azure", 5, 1_000))
     ]
@@ -41,11 +42,21 @@ def test_usage_for_machines(cli: Cli) -> None:
 
 def test_usage_for_people(cli: Cli) -> None:
     """The table has thousands separators, numbers on the right, the last use in UTC and how long ago that was."""
-    cli.store(*[entry(prompt_tokens=1_000_000)] * 2, entry(provider_id="azure"))
+    cli.store(*[entry(prompt_tokens=1_000_000, cost_usd=0.25)] * 2, entry(provider_id="azure"))
     lines = cli.run("usage", "providers").stdout.splitlines()
-    assert lines[0].split() == ["provider", "requests", "tokens", "prompt", "completion", "last", "used", "(UTC)"]
+    assert lines[0].split() == [
+        "provider",
+        "requests",
+        "tokens",
+        "prompt",
+        "completion",
+        "cost",
+        "last",
+        "used",
+        "(UTC)",
+    ]
     groq = next(line for line in lines if line.startswith("groq"))
-    assert re.fullmatch(r"groq +2  2,000,068  2,000,000 +68  2023-11-14 22:13:20  [\d,]+ d ago", groq)
+    assert re.fullmatch(r"groq +2  2,000,068  2,000,000 +68  \$0\.5000  2023-11-14 22:13:20  [\d,]+ d ago", groq)
     assert lines[0].index("tokens") + len("tokens") == groq.index("2,000,068") + len("2,000,068")
 
 
@@ -85,6 +96,16 @@ def test_recent_is_newest_first(cli: Cli) -> None:
         "cachedTokens",
         "metadata",
         "attemptTrail",
+        "cacheWriteTokens",
+        "cacheWrite1HTokens",
+        "reasoningTokens",
+        "promptAudioTokens",
+        "completionAudioTokens",
+        "finishReason",
+        "serviceTier",
+        "responseId",
+        "sessionId",
+        "tags",
     ]
     assert cli.json("recent", "-n", "0") == {"requests": []}
 
