@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import partial
@@ -173,3 +174,30 @@ def test_a_misspelt_name_is_told() -> None:
     """`describe_request` refuses what it does not know, and says what it does."""
     with pytest.raises(TypeError, match=r"no argument 'chain'; it takes chain_name, provider_id"):
         describe_request(chain="fast")  # type: ignore[call-arg]  # the slip that is told
+
+
+async def test_a_handler_may_tell_tokens_cost_session_and_tags(chainlog: ChainLog) -> None:
+    """Of the request, and of each attempt what it took by itself; what it says counts more than the answer."""
+
+    async def handler(_request: Request) -> Response:
+        record_attempt(provider_id="a", model="m", http_status=500, prompt_tokens=7, cost_usd=0.25)
+        with attempt("b", "m") as tried:
+            tried.http_status = 200
+        tried.usage = {"reasoning_tokens": 3}
+        describe_request(session_id="s", tags=["team:search"], finish_reason="done", cost_usd=0.5)
+        answer = {"id": "r-1", "choices": [{"finish_reason": "stop"}], "usage": {"cache_creation_input_tokens": 4}}
+        return JSONResponse(answer)
+
+    async with serving(gateway(handler, chainlog), chainlog) as client:
+        await client.post(PATH, json={"model": "m"})
+    (row,) = await rows_of(chainlog)
+    assert (row["session_id"], row["tags"], row["finish_reason"]) == ("s", '["team:search"]', "done")
+    assert (row["response_id"], row["cache_write_tokens"]) == ("r-1", 4)
+    first, second = json.loads(str(row["attempt_trail"]))
+    assert (first["prompt_tokens"], first["cost_usd"], second["reasoning_tokens"]) == (7, 0.25, 3)
+
+
+def test_an_attempt_takes_no_other_names() -> None:
+    """A misspelt one is a mistake in the handler."""
+    with pytest.raises(TypeError, match="cost"):
+        record_attempt(provider_id="a", model="m", cost=1)  # type: ignore[call-arg]  # that is the point

@@ -224,6 +224,7 @@ def read(reader: ResponseReader, *parts: bytes) -> ResponseReader:
     for part in parts:
         reader.add(part)
     reader.finish()
+    reader.classes()
     return reader
 
 

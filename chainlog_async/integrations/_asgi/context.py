@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import PurePath
 from time import perf_counter
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast
 
 from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt
 
@@ -75,8 +75,14 @@ class Tried:
             http_status=self.http_status,
             latency_ms=self.latency_ms,
             error_message=self.error_message,
-            **self.usage,
+            **self._usage(),
         )
+
+    def _usage(self) -> AttemptUsage:
+        """What the handler set, which may be anything, under the names that there are."""
+        given: object = self.usage
+        known = {name: given.get(name) for name in AttemptUsage.__annotations__} if isinstance(given, Mapping) else {}
+        return cast("AttemptUsage", known)
 
 
 class RequestNotes:

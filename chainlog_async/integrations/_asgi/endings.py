@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .envelope import EMPTY, Answer, Envelope, as_list
+import msgspec
+
+from .envelope import EMPTY, Answer, Envelope, as_list, as_value
 
 _LAST_TYPES = frozenset(
     {
@@ -23,6 +25,8 @@ _LAST_TYPES = frozenset(
     }
 )
 """Types of the event that ends an answer: Anthropic, Cohere, OpenAI's Responses, Realtime, audio and images."""
+
+_REASONS = ("stop_reason", "stopReason", "finish_reason", "reason")
 
 _STREAM_TYPES = (
     "response.",
@@ -56,6 +60,23 @@ def is_last(envelope: Envelope, answers: Sequence[Answer]) -> bool:
         or any(map(_is_finished, answers))
         or any(map(_is_finished_result, as_list(envelope.results) if envelope.results is not EMPTY else ()))
     )
+
+
+def finish_reason_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
+    """Returns why the answer ended, in the provider's own word, if that is told here; of several choices the first."""
+    inner = [envelope.incomplete_details]
+    if envelope.type in ("message_delta", "message-end"):
+        inner.append(_object(envelope.delta))
+    inner.append(_object(envelope.message_stop))
+    reasons = [reason for answer in answers for reason in (answer.finish_reason, answer.gemini_reason)]
+    reasons += [envelope.finish_reason, envelope.stop_reason, envelope.bedrock_reason, envelope.done_reason]
+    reasons.append(envelope.completion_reason)
+    reasons += [value.get(name) for value in inner if isinstance(value, Mapping) for name in _REASONS]
+    return next((reason for reason in reasons if isinstance(reason, str) and reason), None)
+
+
+def _object(raw: msgspec.Raw) -> object:
+    return None if raw is EMPTY else as_value(raw)
 
 
 def is_streamed(envelope: Envelope, answers: Sequence[Answer]) -> bool:

@@ -21,6 +21,8 @@ class Envelope(msgspec.Struct):
 
     choices: msgspec.Raw = EMPTY
     usage: object = None
+    id: object = None
+    service_tier: object = None
     type: object = None
     object_type: object = msgspec.field(default=None, name="object")
     delta: msgspec.Raw = EMPTY
@@ -32,10 +34,14 @@ class Envelope(msgspec.Struct):
     x_groq: msgspec.Raw = EMPTY
     status: object = None
     done: object = None
+    done_reason: object = None
+    incomplete_details: object = None
+    bedrock_reason: object = msgspec.field(default=None, name="stopReason")
     code: object = None
     # Gemini
     candidates: msgspec.Raw = EMPTY
     model_version: object = msgspec.field(default=None, name="modelVersion")
+    gemini_id: object = msgspec.field(default=None, name="responseId")
     usage_metadata: object = msgspec.field(default=None, name="usageMetadata")
     # Gemini as its Python client writes it
     usage_metadata_snake: object = msgspec.field(default=None, name="usage_metadata")
@@ -96,6 +102,16 @@ class Envelope(msgspec.Struct):
         """Returns the model that answered, if it is named here."""
         model = self.model or self.model_version or self.model_id
         return model if isinstance(model, str) else None
+
+    def named_id(self) -> str | None:
+        """Returns the provider's id of the answer, if it is named here."""
+        named = self.id or self.gemini_id
+        return named if isinstance(named, str) else None
+
+    def named_tier(self) -> str | None:
+        """Returns the tier in which the request was served; Anthropic tells it within the usage."""
+        tier = self.service_tier or (self.usage.get("service_tier") if isinstance(self.usage, Mapping) else None)
+        return tier if isinstance(tier, str) and tier else None
 
     def usages(self, answers: Sequence[Answer]) -> list[object]:
         """Returns the usage objects of this document, outermost first."""

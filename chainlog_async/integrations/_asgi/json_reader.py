@@ -8,6 +8,7 @@ from .envelope import Envelope, is_json, read_envelopes
 from .failures import BROKEN_JSON, CUT_SHORT
 from .long_document import MAX_DOCUMENT_BYTES, Document, JsonSplitter, LongObject
 from .response_reader import LineReader, ResponseReader
+from .token_classes import TokenClasses
 from .token_usage import ReportedUsage
 
 _BOM = b"\xef\xbb\xbf"
@@ -125,11 +126,17 @@ class JsonReader(ResponseReader):
             self._body.add(bytes(self._start))
         self._body.finish()
         self.model, self.failure = self._body.model, self._body.failure
+        self.response_id, self.service_tier = self._body.response_id, self._body.service_tier
+        self.finish_reason = self._body.finish_reason
         self.has_content, self.is_stream = self._body.has_content, self._body.is_stream
 
     def usage(self) -> ReportedUsage:
         """Returns the tokens that were reported so far."""
         return super().usage() if self._body is None else self._body.usage()
+
+    def classes(self) -> TokenClasses:
+        """Returns the classes of tokens that were reported so far."""
+        return super().classes() if self._body is None else self._body.classes()
 
 
 def _choose(start: bytes) -> ResponseReader | None:

@@ -13,7 +13,7 @@ from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.entry.numbers import as_number
 from chainlog_async.entry.text import as_text
 
-from .context import RequestNotes, Tried, name_error
+from .context import Description, RequestNotes, Tried, name_error
 from .messages import ObservedRequest, ObservedResponse, is_last
 from .response_reader import ResponseReader
 
@@ -80,11 +80,19 @@ class RecordedCall:
 
     def entry(self, error: BaseException | None, *, chain_name: str, provider_id: str) -> RequestLogEntry:
         """Returns the call as an entry; the two names are used unless the handler gave others."""
-        said, asked, answered = self.notes.description, self._asked, self._answered
+        asked, answered = self._asked, self._answered
         latency_ms = 1_000 * (perf_counter() - self._begun)
         reader = answered.reader or ResponseReader()
         reader.finish()
         first_token, usage = answered.first_token, reader.usage()
+        said: Description = {
+            "cached_tokens": usage.cached_tokens,
+            **reader.classes(),
+            "finish_reason": reader.finish_reason,
+            "service_tier": reader.service_tier,
+            "response_id": reader.response_id,
+            **self.notes.description,
+        }
         prompt, completion = said.get("prompt_tokens"), said.get("completion_tokens")
         last = self.notes.trail[-1] if self.notes.trail else None
         status, message = self._outcome(error, reader.failure)
@@ -107,9 +115,19 @@ class RecordedCall:
             ttft_ms=None if first_token is None else 1_000 * (first_token - self._begun),
             cost_usd=said.get("cost_usd"),
             streamed=answered.is_stream if answered.status is not None else asked.stream,
-            cached_tokens=said.get("cached_tokens", usage.cached_tokens),
+            cached_tokens=said.get("cached_tokens"),
             metadata=said.get("metadata"),
             attempt_trail=self._trail(Tried(provider, model), reader.failure if status < 400 else None),
+            cache_write_tokens=said.get("cache_write_tokens"),
+            cache_write_1h_tokens=said.get("cache_write_1h_tokens"),
+            reasoning_tokens=said.get("reasoning_tokens"),
+            prompt_audio_tokens=said.get("prompt_audio_tokens"),
+            completion_audio_tokens=said.get("completion_audio_tokens"),
+            finish_reason=said.get("finish_reason"),
+            service_tier=said.get("service_tier"),
+            response_id=said.get("response_id"),
+            session_id=said.get("session_id"),
+            tags=said.get("tags"),
         )
 
     def _trail(self, answered: Tried, failure: str | None) -> list[Attempt] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from .content import has_content
 from .content_event import is_content_alone
-from .endings import is_last, is_streamed
+from .endings import finish_reason_of, is_last, is_streamed
 from .envelope import Envelope, read_envelopes
 from .failures import CUT_SHORT, failure_of
 from .long_document import MAX_DOCUMENT_BYTES, Document
+from .token_classes import TokenClasses, read_classes
 from .token_usage import ReportedUsage, UsageFields
 
 MAX_MISSES = 8
@@ -26,6 +27,11 @@ class ResponseReader:
         """Whether a stream has brought content yet."""
         self.is_stream = False
         """Whether the answer came in several documents; may become True with any chunk."""
+        self.response_id: str | None = None
+        """The first id of an answer that is named."""
+        self.finish_reason: str | None = None
+        """Why the answer ended, of its first choice; the last reason that is named, as is the tier."""
+        self.service_tier: str | None = None
         self._usage = UsageFields()
         self._is_known = False
         self._has_ended = False
@@ -39,6 +45,10 @@ class ResponseReader:
     def usage(self) -> ReportedUsage:
         """Returns the tokens that were reported so far."""
         return self._usage.read()
+
+    def classes(self) -> TokenClasses:
+        """Returns the classes of tokens that were reported so far."""
+        return read_classes(self._usage.fields)
 
     def _note_document(self, document: bytes) -> list[Envelope]:
         """Reads a document of a stream, or the only one."""
@@ -56,6 +66,9 @@ class ResponseReader:
             answers = part.answers()
             self.failure = self.failure or failure_of(part, answers)
             self.model = self.model or part.named_model()
+            self.response_id = self.response_id or part.named_id()
+            self.finish_reason = finish_reason_of(part, answers) or self.finish_reason
+            self.service_tier = part.named_tier() or self.service_tier
             for usage in part.usages(answers):
                 self._usage.add(usage)
             self._is_known = self._is_known or is_streamed(part, answers)

@@ -86,6 +86,11 @@ class UsageFields:
         if isinstance(usage, Mapping):
             _merge(self._fields, usage)
 
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """All that was reported so far."""
+        return self._fields
+
     def read(self) -> ReportedUsage:
         """Returns the counts, whatever the shape."""
         steps = self._fields.get("iterations")
@@ -114,7 +119,7 @@ def _merge(fields: dict[str, object], later: Mapping[str, object]) -> None:
             _merge(before, value)
         elif isinstance(value, Mapping):
             fields[name] = dict(value)
-        elif before is None or (isinstance(value, list) and value) or _count(later, name):
+        elif before is None or (isinstance(value, list) and value) or count_of(later, name):
             fields[name] = value
 
 
@@ -122,7 +127,7 @@ def _read(fields: Mapping[str, object]) -> ReportedUsage:
     prompt = _first(fields, _PROMPT, _BESIDE_THE_PROMPT)
     completion = _first(fields, _COMPLETION, _BESIDE_THE_COMPLETION)
     total = _first(fields, _TOTAL, {})
-    reasoning = _count(_mapping(fields.get("completion_tokens_details")), "reasoning_tokens")
+    reasoning = count_of(as_mapping(fields.get("completion_tokens_details")), "reasoning_tokens")
     if reasoning and total is not None and total == (prompt or 0) + (completion or 0) + reasoning:
         # xAI's completion leaves out the reasoning, the total does not.
         completion = (completion or 0) + reasoning
@@ -130,7 +135,7 @@ def _read(fields: Mapping[str, object]) -> ReportedUsage:
         # It leaves out the cache, or was filled with a zero.
         total = None
     details = [fields.get(name) for name in _DETAILS]
-    cached = [_count(inner, "cached_tokens") for inner in details if isinstance(inner, Mapping)]
+    cached = [count_of(inner, "cached_tokens") for inner in details if isinstance(inner, Mapping)]
     cached.append(_first(fields, _CACHED, {}))
     return ReportedUsage(prompt, completion, total, max((count for count in cached if count is not None), default=None))
 
@@ -139,17 +144,18 @@ def _first(fields: Mapping[str, object], names: tuple[str, ...], beside: Mapping
     """Returns the first positive count under one of these names, with what belongs beside it; else 0 or None."""
     zero: int | None = None
     for name in names:
-        count = _count(fields, name)
+        count = count_of(fields, name)
         if count is None and beside is not _BESIDE_THE_COMPLETION:
             continue
-        count = (count or 0) + sum(_count(fields, other) or 0 for other in beside.get(name, ()))
+        count = (count or 0) + sum(count_of(fields, other) or 0 for other in beside.get(name, ()))
         if count:
             return count
-        zero = zero if _count(fields, name) is None else 0
+        zero = zero if count_of(fields, name) is None else 0
     return zero
 
 
-def _count(fields: Mapping[str, object], name: str) -> int | None:
+def count_of(fields: Mapping[str, object], name: str) -> int | None:
+    """Returns the count of that name; None for anything that is no count."""
     value = fields.get(name)
     if isinstance(value, str):
         value = int(value) if len(value) <= 20 and value.isascii() and value.isdigit() else None
@@ -158,7 +164,8 @@ def _count(fields: Mapping[str, object], name: str) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_COUNT // 4 else None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def as_mapping(value: object) -> Mapping[str, object]:
+    """Returns a mapping; an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
