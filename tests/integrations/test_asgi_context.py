@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 import anyio
 import pytest
@@ -193,7 +193,7 @@ async def test_a_handler_may_tell_tokens_cost_session_and_tags(chainlog: ChainLo
     (row,) = await rows_of(chainlog)
     assert (row["session_id"], row["tags"], row["finish_reason"]) == ("s", '["team:search"]', "done")
     assert (row["response_id"], row["cache_write_tokens"]) == ("r-1", 4)
-    first, second = json.loads(str(row["attempt_trail"]))
+    first, second = cast("list[dict[str, object]]", row["attempt_trail"])
     assert (first["prompt_tokens"], first["cost_usd"], second["reasoning_tokens"]) == (7, 0.25, 3)
 
 
