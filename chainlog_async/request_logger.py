@@ -132,7 +132,9 @@ class RequestLogger:
         await self._queue.until_resolved(self._submit(entry, watch=True), watched=True)
 
     async def flush(self) -> None:
-        """Returns when everything accepted before the call is committed, and so is what killed writers had left.
+        """Returns when everything accepted before the call is committed.
+
+        So is then what killed writers had left when this log was opened; later ones are looked for once a minute.
 
         Raises `ClosedError` when no writer runs, and `EntryAbandonedError` when shutdown ran out of time. Entries that
         were rejected by the database or dropped for newer ones raise nothing: see `statistics`.

@@ -13,7 +13,7 @@ import anyio
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 
 from .journal import Journal
-from .lease import Lease, take_dead_leases, take_lease
+from .lease import Lease, take_dead_leases, take_lease, writers_without_lock
 from .paths import journal_folder
 from .queue import EntryQueue
 from .reservation import reserving_device
@@ -47,6 +47,7 @@ class JournalManager:
         self._lease: Lease | None = None
         self._folder = Path()
         self._dead: list[Lease] = []
+        self._without_lock: set[str] | None = None
         self._committed: list[Segment] = []
         self.writer_id = uuid.uuid4().hex
         queue.set_writer_id(self.writer_id)
@@ -71,7 +72,11 @@ class JournalManager:
             self._note_no_journal(error)
 
     async def take_dead(self, on_problem: Callable[[str], None]) -> list[Lease]:
-        """Takes leases on the journals of dead writers. Those still in the list are released by `close`."""
+        """Takes leases on the journals of dead writers. Those still in the list are released by `close`.
+
+        A running writer whose lock file was deleted makes a new one within `FOLDER_CHECK_INTERVAL_S`. So from the
+        second call on, a journal without a lock is only taken if it had none at the call before, either.
+        """
         problems: list[str] = []
         try:
             if self._lease is not None:
@@ -145,7 +150,9 @@ class JournalManager:
         await run_in_thread(self._look_for_dead, problems)
 
     def _look_for_dead(self, problems: list[str]) -> None:
-        self._dead.extend(take_dead_leases(self._folder, problems.append, but=self.writer_id))
+        before, self._without_lock = self._without_lock, writers_without_lock(self._folder)
+        spared = set() if before is None else self._without_lock - before
+        self._dead.extend(take_dead_leases(self._folder, problems.append, but={*spared, self.writer_id}))
 
     async def _remove_committed(self) -> None:
         segments, self._committed = self._committed, []

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from chainlog_async.common.file_lock import HAS_FILE_LOCKS, is_at_path, try_lock
@@ -74,17 +74,18 @@ def take_lease(folder: Path, writer_id: str) -> Lease:
 
 
 def take_dead_leases(
-    folder: Path, on_problem: Callable[[str], None] = logger.warning, *, but: str = ""
+    folder: Path, on_problem: Callable[[str], None] = logger.warning, *, but: Container[str] = ()
 ) -> Iterator[Lease]:
     """Yields the leases of dead writers one at a time, skipping writers that run or are being replayed.
 
-    The writer `but` is skipped too: it is the caller itself, whose lock file may have been deleted. `on_problem` is
-    called for each writer whose lock cannot be checked. Raises `OSError` when the folder cannot be read.
+    The writers `but` are skipped too: the caller itself and others that may run although their lock file was deleted.
+    `on_problem` is called for each writer whose lock cannot be checked. Raises `OSError` when the folder cannot be
+    read.
     """
     if not HAS_FILE_LOCKS or not folder.is_dir():
         return
     for writer_id in writers_in(folder):
-        if writer_id == but:
+        if writer_id in but:
             continue
         try:
             lease = _try_lock(folder, writer_id)
@@ -98,6 +99,13 @@ def take_dead_leases(
 def writers_in(folder: Path) -> list[str]:
     """Lists the ids of all writers that have a lock file or a journal there, running or dead. Raises `OSError`."""
     return sorted({path.name.split(".")[0] for path in folder.iterdir() if _is_ours(path)})
+
+
+def writers_without_lock(folder: Path) -> set[str]:
+    """The ids of writers that have a journal there and no lock file. Raises `OSError`."""
+    if not folder.is_dir():
+        return set()
+    return {writer_id for writer_id in writers_in(folder) if not _lock_path(folder, writer_id).exists()}
 
 
 def is_held(folder: Path, writer_id: str) -> bool:

@@ -31,7 +31,7 @@ class HealthState(StorageEvents):
         self._corruption: str | None = None
         self._wal: str | None = None
         self._maintenance: str | None = None
-        self._leftover: str | None = None
+        self._leftovers: list[str] = []
         self._log_throttle = LogThrottle()
 
     @property
@@ -62,10 +62,12 @@ class HealthState(StorageEvents):
         self._failing = False
         self._damage = self._fault = None
 
-    def note_leftover(self, detail: str) -> None:
-        """Notes that a dead writer's journal could not be read and waits for the next start."""
-        self._leftover = detail
-        self._log_throttle.warn("a journal was skipped", detail)
+    def note_leftovers(self, problems: list[str]) -> None:
+        """Notes which journals of dead writers could not be read the last time. Each is logged once."""
+        for problem in problems:
+            if problem not in self._leftovers:
+                self._log_throttle.warn("a journal was skipped", problem)
+        self._leftovers = problems
 
     def note_reopened(self) -> None:
         """See `StorageEvents`."""
@@ -120,8 +122,11 @@ class HealthState(StorageEvents):
             degraded.append(f"commits fail and are being retried: {self.last_error}")
         if self._maintenance:
             degraded.append(f"entries are written, but maintenance fails: {self._maintenance}")
-        if self._leftover:
-            degraded.append(f"{self._leftover}; fix the cause, then run `chainlog journal replay` or restart")
+        if self._leftovers:
+            degraded.append(
+                f"{self._leftovers[-1]}; fix the cause, and it is replayed within a minute, or at once by "
+                "`chainlog journal replay`"
+            )
         if journal_error is not None:
             degraded.append(f"entries wait in memory and would not survive a kill: {journal_error}")
         status: Literal["ok", "degraded", "failed"] = "failed" if failed else "degraded" if degraded else "ok"

@@ -57,7 +57,7 @@ async def replay_dead_writers(
     """Takes over the journal of every dead writer, commits what is not committed yet, and deletes it.
 
     After a cancellation another call continues, with the same `outcomes`; after a kill, the next start. A journal that
-    cannot be read is reported to `on_unreadable` and left for the next start, so that new entries are still written.
+    cannot be read is reported to `on_unreadable` and left for a later call, so that new entries are still written.
     Raises what the engine raises.
     """
     dead = await journals.take_dead(on_unreadable)

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 SHUTDOWN_CLEANUP_S = 1.0
 """Longest time that shutdown spends deleting the journal and the position once everything is written, in seconds."""
 
+LOOK_AGAIN_S = 60.0
+"""Time between two searches for the journals of writers that were killed while this one runs, in seconds."""
+
 MAINTENANCE_RETRY_S = 1.0
 """Time until the next round of maintenance after one that raised, in seconds."""
 
@@ -58,6 +61,7 @@ class Writer:
         self._serving = CancelScope()
         self._replayed: dict[str, ReplayOutcome] = {}
         self._is_replayed = False
+        self._look_again_at = 0.0
         self._taken_at = -self._flush_interval_s
         self._maintain_at = monotonic()
 
@@ -69,6 +73,7 @@ class Writer:
         """Writes until stopped or cancelled, then drains the queue within the shutdown timeout.
 
         The journals of dead writers are replayed first; what is not replayed before it is stopped belongs to the drain.
+        From then on it looks for those of writers that died since, every `LOOK_AGAIN_S`.
         """
         try:
             await self._journals.open(await self._storage.start())
@@ -96,6 +101,9 @@ class Writer:
                     await self._replay()
                     if self._journals.left_behind:
                         tasks.start_soon(self._storage.check_after_crash)
+                elif monotonic() >= self._look_again_at:
+                    self._is_replayed = False
+                    await self._replay()
                 if await self._wait_for_batch():
                     await self._write_next()
                 await self._maintain()
@@ -106,6 +114,7 @@ class Writer:
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
     async def _replay(self) -> None:
+        problems: list[str] = []
         try:
             with self._gil_yielder:
                 await replay_dead_writers(
@@ -114,15 +123,17 @@ class Writer:
                     self._committer,
                     self._queue,
                     max_batch_rows=self._max_batch_size,
-                    on_unreadable=self._health.note_leftover,
+                    on_unreadable=problems.append,
                     outcomes=self._replayed,
                 )
         except Exception as error:
             if isinstance(error, ChainlogError) or self._storage.classify(error) is not StorageFault.OTHER:
                 raise
             # What dead writers left must not keep this one from writing.
-            self._health.note_leftover(f"the journals of earlier writers were not replayed: {error!r}")
+            problems.append(f"the journals of earlier writers were not replayed: {error!r}")
+        self._health.note_leftovers(problems)
         self._is_replayed = True
+        self._look_again_at = monotonic() + LOOK_AGAIN_S
         self._replayed.clear()
         self._queue.end_replay()
 
@@ -138,12 +149,12 @@ class Writer:
         """Returns True when a batch is due: it is full, a flush waits for it, or the flush interval is over.
 
         The interval counts from the previous batch, so a single entry after a quiet time is written at once, and a
-        steady flow makes one commit per interval. Returns False when maintenance is due instead.
+        steady flow makes one commit per interval. Returns False when other work is due instead.
         """
         queue = self._queue
         while True:
             queue.wake.clear()
-            wait_s = self._maintain_at - monotonic()
+            wait_s = min(self._maintain_at, self._look_again_at) - monotonic()
             if queue.pending:
                 due_in_s = self._taken_at + self._flush_interval_s - monotonic()
                 if due_in_s <= 0 or queue.has_full_batch or queue.someone_waits:
@@ -207,21 +218,23 @@ class Writer:
         kept = self._queue.pending
         if abandoned or kept:
             logger.error(
-                "shutdown took longer than %d ms: %d entries were lost, %d are in the journal for the next start; "
-                "last error: %s",
+                "shutdown took longer than %d ms: %d entries were lost, %d are in the journal for the next start%s",
                 self._shutdown_timeout_s * 1_000,
                 abandoned,
                 kept,
-                self._health.last_error,
+                self._last_error(),
             )
         if self._journals.left_behind and not self._is_replayed:
             logger.warning(
-                "the journals of earlier writers were not replayed within %d ms and wait for the next start; "
-                "last error: %s",
+                "the journals of earlier writers were not replayed within %d ms and wait for the next start%s",
                 self._shutdown_timeout_s * 1_000,
-                self._health.last_error,
+                self._last_error(),
             )
         self._queue.end_journal()
+
+    def _last_error(self) -> str:
+        error = self._health.last_error
+        return "" if error is None else f"; last error: {error}"
 
     async def _find_position(self) -> bool:
         """After a drain that ran out of time, finds out what became of its batch. False if there is no answer."""

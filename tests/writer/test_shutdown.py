@@ -19,6 +19,7 @@ from chainlog_async import ChainLog, RequestLogger
 from chainlog_async.errors import ClosedError
 from chainlog_async.settings import Settings
 from tests.support.entries import entry
+from tests.support.faults import leave_dead_journal
 from tests.support.interrupting import HOWS, How, Steps, Stepwise, cancel_at_every_step
 from tests.support.writing import (
     REPLAY_COMMIT_TIMEOUT_S,
@@ -384,3 +385,15 @@ def _held_up(db_path: Path, journal: bool) -> tuple[str, float]:
             lock.release()
     assert process.returncode == 0
     return answer, took_s
+
+
+async def test_a_shutdown_without_time_tells_no_error_that_there_was_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With shutdown_timeout_ms: 0 it says what waits for the next start; nothing failed, so there is no last error."""
+    db_path = tmp_path / "log.db"
+    leave_dead_journal(db_path, names(5))
+    async with ChainLog(settings_for(db_path, shutdown_timeout_ms=0)):
+        pass
+    (line,) = warnings_of(caplog)
+    assert line.endswith("not replayed within 0 ms and wait for the next start")
