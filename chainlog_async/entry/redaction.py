@@ -11,10 +11,11 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 
-from .secret_forms import FORMS
+from .secret_forms import DATABRICKS, FORMS
 from .secret_headers import find_in_headers
+from .secret_languages import find_foreign, may_have_foreign_names
 from .secret_names import find_named
-from .secret_values import Span
+from .secret_values import Span, is_placeholder
 
 REDACTED = "[redacted]"
 
@@ -25,11 +26,22 @@ _VALUE = (
     r"(?:\s{0,4}[^a-z\s.,;)?]|\s{1,4}[^\s0-9*]{0,80}+[0-9*]|\sreceived=)"
 )
 _find_key = re.compile(rf"k(?:e[ny]{_VALUE}|ies?{_VALUE}|(?<=hook)s?[./\\])").search  # token, cookie, webhook
-_find_password = re.compile(rf"p(?:ass|wd){_VALUE}").search
+_find_password = re.compile(rf"p(?:(?:ass|wd){_VALUE}|i(?<=dapi)[0-9a-f]{{8}})").search  # and Databricks' tokens
 _find_secret = re.compile(rf"cre(?:t|dential){_VALUE}").search
-_find_authorization = re.compile(rf"auth{_VALUE}").search
-_find_scheme = re.compile(r"b(?:earer|asic)(?:\s|%20|\+|\\t){1,4}+\S{6}").search
-_find_signature = re.compile(r"=(?:(?<=sig=)|(?<=signature=)|(?<=[?&]code=))").search
+_find_scheme = re.compile(r"b(?:earer[\"'`\\]{0,4}[:=]|(?:earer|asic)(?:\s|%20|\+|\\t){1,4}+\S{6})").search
+_find_authorization = re.compile(rf"z(?<=authoriz){_VALUE}").search
+_find_j = re.compile(r"j(?:wt|sessionid)").search
+# The names that are only looked for where a value is assigned to them.
+_find_assigned = re.compile(
+    r"=(?:(?<=sig=)|(?<=signature=)|(?<=[?&]code=)|(?<=auth=)|(?<=ession=)|(?<=essid=)|(?<=essionid=)|(?<=\.sid=)"
+    r"|(?<=ssertion=)|(?<=verifier=))"
+).search
+# Ends with a letter that few names end with, then a quote or none.
+_find_item = re.compile(
+    r":(?:(?<=[dhnr][\"'`]:)(?:(?<=auth.:)|(?<=session.:)|(?<=sessionid.:)|(?<=essid.:)|(?<=\.sid.:)|(?<=assertion.:)"
+    r"|(?<=verifier.:)|(?<=(?:session|sertion|erifier)\\.:))"
+    r"|(?<=[dhr]:)(?:(?<=auth:)|(?<=sessionid:)|(?<=essid:)|(?<=\.sid:)|(?<=verifier:)))"
+).search
 
 _FORMS = tuple((form.character, None if form.mark is None else form.mark.search, form.pattern.sub) for form in FORMS)
 
@@ -54,9 +66,14 @@ _ENCODED_URL_USER = re.compile(
     re.IGNORECASE,
 )
 _GO_DSN_USER = re.compile(r"(?P<before>(?<![^\s\"'(=]))[^\s:@\"'/]{1,64}:[^\s@\"']{1,200}(?=@(?:tcp|unix)\()")
+_CURL_USER = re.compile(
+    r"(?P<before>(?<![^\s\"',])(?:-u|-U|--user|--proxy-user)(?:[\"']{1,2},?\s?[\"']{1,2}|[\s=]{1,3}[\"']?|\s?)"
+    r"[^\s:\"']{1,100}:)(?P<password>[^\s\"']{1,200})"
+)
 _WEBHOOK = re.compile(
     r"(?P<before>(?:hooks\.slack\.com\\?/(?:services|workflows|triggers)|hooks\.zapier\.com\\?/hooks\\?/catch"
-    r"|discord(?:app)?\.com\\?/api\\?/(?:v[0-9]+\\?/)?webhooks|webhook\.office\.com\\?/webhookb2)\\?/)"
+    r"|discord(?:app)?\.com\\?/api\\?/(?:v[0-9]+\\?/)?webhooks|webhook\.office\.com\\?/webhookb2"
+    r"|outlook\.office(?:365)?\.com\\?/webhook)\\?/)"
     r"[A-Za-z0-9_/@.\\-]{8,}"
 )
 
@@ -74,21 +91,27 @@ class Redactor:
         """Returns the text with every secret replaced by ``[redacted]``."""
         if self._more is not None:
             text = self._more.sub(REDACTED, text)
-        if "-----BEGIN" in text:
-            text = _PEM.sub(REDACTED, text)
+        if "-" in text:
+            if "-----BEGIN" in text:
+                text = _PEM.sub(REDACTED, text)
+            if "curl" in text:
+                text = _CURL_USER.sub(_redact_password, text)
         folded = text.lower()
         # Not a loop, which takes two thirds longer for a short text.
         if (
             _find_key(folded)
             or _find_password(folded)
             or ("cre" in folded and _find_secret(folded))
-            or ("auth" in folded and _find_authorization(folded))
+            or ("z" in folded and _find_authorization(folded))
             or _find_scheme(folded)
-            or ("=" in text and _find_signature(folded))
-            or ("%3d" in folded and "sig" in folded)
+            or ("=" in text and _find_assigned(folded))
+            or (":" in text and _find_item(folded))
+            or ("j" in folded and _find_j(folded))
+            or ("%" in text and "%3d" in folded and ("sig" in folded or "auth" in folded))
+            or may_have_foreign_names(text, folded)
         ):
             text = _redact_named(text, folded)
-        if "@" in text or "%40" in text:
+        if "@" in text or ("%" in text and "%40" in text):
             text = _redact_urls(text)
         for character, find_mark, redact in _FORMS:
             if character in text and (find_mark is None or find_mark(text)):
@@ -100,7 +123,12 @@ def _redact_named(text: str, folded: str) -> str:
     if len(folded) != len(text):
         # A capital I with a dot is two characters in lower case.
         folded = text.translate(_LOWER)
-    text = _redact_spans(text, sorted((*find_in_headers(text, folded), *find_named(text, folded))))
+    spans = [*find_in_headers(text, folded), *find_named(text, folded)]
+    if may_have_foreign_names(text, folded):
+        spans += find_foreign(text, folded)
+    text = _redact_spans(text, sorted(spans))
+    if "dapi" in text:
+        text = DATABRICKS.pattern.sub(REDACTED, text)
     return _WEBHOOK.sub(_redact_rest, text) if "hook" in folded else text
 
 
@@ -109,6 +137,10 @@ def _redact_urls(text: str) -> str:
     if "%40" in text:
         text = _ENCODED_URL_USER.sub(_redact_rest, text)
     return _GO_DSN_USER.sub(_redact_rest, text) if "@tcp(" in text or "@unix(" in text else text
+
+
+def _redact_password(secret: re.Match[str]) -> str:
+    return secret[0] if is_placeholder(secret["password"]) else secret["before"] + REDACTED
 
 
 def _redact_rest(secret: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from chainlog_async.errors import InvalidEntryError
 from .model import MAX_ERROR_CHARS, MAX_NAME_CHARS, Attempt
 from .redaction import REDACTED
 from .secret_names import is_named_secret, may_name_secret
+from .secret_values import is_word
 
 if TYPE_CHECKING:
     from .model import RequestLogEntry
@@ -41,10 +42,12 @@ _SECRET_NAME = re.compile(
 )
 # What only tells of a secret: an api_key_alias, a password_policy.
 _ABOUT_SECRET = re.compile(
-    r"(?:alias|id|ids|name|names|count|limit|policy|type|status|version|arn|path|file|url|uri|expiry|expires|expiresat|ttl"
+    r"(?:alias|(?<!jsession)(?<!phpsess)(?<!connects)id|ids|name|names|count|limit|policy|type|status|version|arn|path|file|url|uri|expiry|expires|expiresat|ttl"
     r"|createdat|used|usage|required|length|valid|set|present|enabled|budget|spend|scope|scopes|prefix|provider|owner"
     r"|role|source|metadata|tags|info|email|models)$"
 )
+_NAME_NAMES = ("name", "key", "header", "Name", "Key")
+_VALUE_NAMES = ("value", "Value")
 _SEPARATORS = re.compile(r"[-_. ]+")
 
 _ATTEMPT_NUMBERS = tuple(
@@ -157,13 +160,16 @@ def redact_metadata(value: object, redact: Callable[[str], str]) -> object:
     if isinstance(value, Mapping):
         if any(isinstance(name, bytes) for name in value):
             raise InvalidEntryError("metadata has a name that is bytes; give a str")
+        header = _header_name(value)
         return {
             _redact_name(name, redact): _redact_whole(name, item)
-            if isinstance(name, str) and (_is_secret_name(name) or _is_named_secret(name, item))
+            if isinstance(name, str) and (_is_secret(name, item) or (header and name in _VALUE_NAMES))
             else redact_metadata(item, redact)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
+        if len(value) == 2 and _is_secret_header(*value):
+            return [redact_metadata(value[0], redact), REDACTED]
         return [redact_metadata(item, redact) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         raise InvalidEntryError(f"metadata contains {type(value).__name__}; give a str")
@@ -187,6 +193,24 @@ def as_builtins(value: object) -> object:
 def _redact_name(name: object, redact: Callable[[str], str]) -> object:
     """Redacts a secret that is a name itself, as in counts by key; a short name is none."""
     return redact(name) if isinstance(name, str) and len(name) >= MIN_SECRET_CHARS else name
+
+
+def _is_secret(name: str, value: object) -> bool:
+    return _is_secret_name(name) or _is_named_secret(name, value)
+
+
+def _header_name(item: Mapping[object, object]) -> str | None:
+    """The secret that an item of a list of headers, ``{"name": "Authorization", "value": "…"}``, names; else None."""
+    for name in _NAME_NAMES:
+        header = item.get(name)
+        if isinstance(header, str) and any(_is_secret(header, item.get(value)) for value in _VALUE_NAMES):
+            return header
+    return None
+
+
+def _is_secret_header(name: object, value: object) -> bool:
+    """Whether a list of two is a header and its secret; two words, such as two tags, are none."""
+    return isinstance(name, str) and isinstance(value, str) and not is_word(value) and _is_secret(name, value)
 
 
 def _is_named_secret(name: str, value: object) -> bool:

@@ -64,6 +64,7 @@ _UNDERSCORED = _form(
     r"(?:pscale_(?:tkn|pw|oauth)|bkua|CCIPAT|CCIPRJ|sq[apu]|pnu|sntry[su]|sgp|shippo_(?:live|test)|duffel_(?:live|test)"
     r"|tfp|fo1|cf[aku]t?|ops|rubygems|CLOJARS|rdme|figd|sm_[aps]at)_"
     rf"{_WITH_DIGIT}[A-Za-z0-9+/=_-]{{16,}}(?:\.[A-Za-z0-9+/=_-]+)*",
+    r"cpk_[A-Za-z0-9]{16,}(?:\.[A-Za-z0-9]+)*",  # Chutes
     rf"re_{_WITH_DIGIT}[A-Za-z0-9]{{6,40}}_[A-Za-z0-9]{{16,}}",  # Resend
     r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",  # MaxMind
 )
@@ -74,12 +75,14 @@ _HYPHENED = _form(
     "-",
     # What follows is checked first, as few names go on for long, then the last two letters of each prefix.
     r"-(?:(?<=sk-)[A-Za-z0-9._~+/*=-]{6}|(?=[A-Za-z0-9_+/=-]{8})(?<=[pr]k-|fc-|pa-|A3-|[ap]i-|lx-|ly-|x[abceoprs]-"
-    r"|pp-|[ABC]K-|JS-|[IP]I-|RA-|IQ-|ul-|co-|ss-|us-|PX-|ib-|KU-|ST-|8e-|-u-|ey-|ud-|af-|GE-)"
+    r"|pp-|[ABC]K-|JS-|[IP]I-|RA-|IQ-|ul-|co-|ss-|us-|PX-|ib-|KU-|ST-|8e-|-u-|ey-|ud-|af-|GE-|AT-|\.0-)"
     r"|(?<=[st]-)(?:(?<=gl[a-z]{2}-)|(?<=gl[a-z]{3}-)|(?<=gl[a-z]{4}-)|(?<=glagent-))"
     r"|[A-Za-z0-9_-]{8}(?<=sq0[a-z]{3}-.{8})|v3/(?<=bce-v3/)|[0-9a-f]{8}-[0-9a-f]{4}-|us[0-9](?<=[0-9a-f]-us[0-9]))",
     # OpenAI, Anthropic, OpenRouter, DeepSeek, LiteLLM, Langfuse and many more. A prefix alone is none, nor is a key of
     # which its issuer shows no more than the last four characters ("sk-...abcd").
-    rf"sk-(?!ecdsa-|ssh-|[.*]*[A-Za-z0-9]{{0,4}}(?!{_SK}))"
+    # Nor is a name that counts the parameters of a model: sk-model-7b-v2.
+    rf"sk-(?!ecdsa-|ssh-|[.*]*[A-Za-z0-9]{{0,4}}(?!{_SK})"
+    r"|[a-z]{2,12}(?:-[a-z]{1,12}){0,3}-[0-9]{1,3}(?:\.[0-9])?b(?:-[a-z]{1,12}|-v?[0-9.]{1,4}){0,3}(?![A-Za-z0-9_-]))"
     r"(?:(?:ant-[a-z]{3,5}[0-9]{2}|proj|or-v1|svcacct|admin|lf|helicone)-)?+"
     rf"(?:(?=[A-Za-z._~+/*=-]{{0,200}}[0-9]){_SK}{{6}}|[A-Za-z0-9_*-]{{12}})(?:{_SK}*[A-Za-z0-9_*=-])?",
     rf"(?:rk|pk)-{_WITH_DIGIT}{_W}{{16,}}",
@@ -104,6 +107,9 @@ _HYPHENED = _form(
     r"bce-v3/[A-Za-z0-9/-]{20,}",  # Baidu
     rf"FLW(?:SEC|PUB)K(?:_TEST)?-{_W}{{12,}}",  # Flutterwave
     rf"(?:tk-us|p8e|fio-u|dnkey|s-s4t2ud|s-s4t2af)-{_W}{{24,}}",  # Scalingo, Adobe, Frame.io, Defined Networking, 42
+    r"v1\.0-[0-9a-f]{24}-[0-9a-f]{32,}",  # Cloudflare
+    rf"tskey-[a-z]{{2,10}}-{_W}{{8,}}",  # Tailscale
+    rf"CFPAT-{_W}{{24,}}",  # Contentful
     r"AGE-SECRET-KEY-1[A-Z0-9]{16,}",
     r"A3-[A-Z0-9]{6}-[A-Z0-9]{6,11}-[A-Z0-9]{5}-[A-Z0-9-]{5,}",  # 1Password
 )
@@ -112,7 +118,7 @@ _DOTTED = _form(
     ".",
     rf"\.(?={_W}{{2}})(?:{_W}{{6}}\.{_W}{{20}}"
     r"|(?<=hv[sbr]\.|a29\.|\.pt\.|\.ct\.|\.st\.|\.sa\.|cim\.|dit\.|c01\.|s01\.|sv1\.)"
-    rf"|(?<=SG\.|sl\.|t1\.)|{_W}{{24}}(?:(?<=s\..{{24}})|(?<=mfa\..{{24}}))"
+    rf"|(?<=SG\.|sl\.|t1\.|AQ\.)|{_W}{{24}}(?:(?<=s\..{{24}})|(?<=mfa\..{{24}}))"
     r"|[A-Za-z0-9]{16}(?<=[0-9a-f]{32}\..{16})|[0-9a-f]{32}(?<=pat[A-Za-z0-9]{14}\..{32}))",
     rf"hv[sbr]\.{_W}{{16,}}",  # HashiCorp Vault
     rf"s\.{_WITH_DIGIT}[A-Za-z0-9]{{24}}(?![A-Za-z0-9])",  # and before version 1.10
@@ -124,6 +130,7 @@ _DOTTED = _form(
     rf"[A-Z]{_W}{{22,28}}\.{_W}{{6}}\.{_W}{{20,}}|mfa\.{_W}{{24,}}",  # Discord
     r"pat[A-Za-z0-9]{14}\.[0-9a-f]{32,}",  # Airtable
     r"[0-9a-f]{32}\.[A-Za-z0-9]{16}(?![A-Za-z0-9])",  # Zhipu
+    rf"AQ\.Ab8R{_W}{{16,}}",  # Gemini
     rf"sl\.{_W}{{100,}}",  # Dropbox
     rf"t1\.{_W}{{16,200}}={{0,2}}\.{_W}{{40,}}",  # Yandex
 )
@@ -171,6 +178,15 @@ _TILDED = _form(
     rf"sha256~{_W}{{30,}}",  # OpenShift
 )
 
-_DATABRICKS = _form("dapi", None, r"dapi[0-9a-f]{32}(?:-[0-9])?")
+_SLASHED = _form(
+    "/",
+    r"/(?<=[14]/)(?:/0|0A)",
+    # Google's OAuth
+    rf"1//0{_W}{{20,}}",
+    rf"4/0A{_W}{{20,}}",
+)
 
-FORMS = (_UNDERSCORED, _HYPHENED, _DOTTED, _WITH_A, _TELEGRAM, _TWILIO, _WITH_J, _TILDED, _DATABRICKS)
+# Found by a search that is made anyway, as four letters are looked for in as much time as six characters.
+DATABRICKS = _form("dapi", None, r"dapi[0-9a-f]{32}(?:-[0-9])?")
+
+FORMS = (_UNDERSCORED, _HYPHENED, _DOTTED, _WITH_A, _TELEGRAM, _TWILIO, _WITH_J, _TILDED, _SLASHED)

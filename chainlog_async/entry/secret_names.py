@@ -89,7 +89,7 @@ _PLAIN_TOKEN = re.compile(
     r"|cached?|reasoning|logit|vocab)[-_ ]?$"
 )
 _SECRET_SECRET = re.compile(r"(?:client|shared|app|application|api|webhook|signing|consumer|oauth|jwt)[-_ ]?$")
-_SAID_OF_KEYS = re.compile(r"(?:invalid|incorrect|wrong|bad|revoked|expired|your|provided|with)[-_ ]$")
+_SAID_OF_KEYS = re.compile(r"(?:invalid|incorrect|wrong|bad|revoked|expired|your|provided|with|using|the)[-_ ]$")
 _IN_QUERY = re.compile(r"(?:[?&;]|%3f|%26|\\u0026)(?:[a-z0-9]+[-_])?$")
 
 
@@ -110,9 +110,9 @@ def _trust_token(before: str, *, in_sentence: bool) -> _Trust:  # noqa: ARG001  
 
 
 def _trust_secret(before: str, *, in_sentence: bool) -> _Trust:
-    if before.endswith((":", "/")) or (in_sentence and not _SECRET_SECRET.search(before)):
+    if before.endswith((":", "/")):
         return _Trust.NONE
-    return _Trust.PASSWORD
+    return _Trust.RANDOM if in_sentence and not _SECRET_SECRET.search(before) else _Trust.PASSWORD
 
 
 def _trust_password(before: str, *, in_sentence: bool) -> _Trust:  # noqa: ARG001  # called like the others
@@ -140,13 +140,24 @@ _NAMES = {
     ),
     "secret": _Name(re.compile(rf"secrets?{_SUFFIX}"), _trust_secret, _MIN_RANDOM_CHARS),
     "pass": _Name(
-        re.compile(rf"pass(?:word|wd|phrase|code|(?<=[a-z][-_]pass)|(?<=\bpass)(?==))s?{_SUFFIX}"),
+        re.compile(rf"pass(?:wor[dt]|wd|phrase|code|(?<=[a-z][-_]pass)|(?<=pgpass)|(?<=\bpass)(?==))s?{_SUFFIX}"),
         _trust_password,
         _MIN_RANDOM_CHARS,
     ),
     "pwd": _Name(re.compile(rf"pwd{_SUFFIX}"), _trust_password, _MIN_RANDOM_CHARS),
     "auth": _Name(re.compile(rf"(?<![a-z])auth{_SUFFIX}"), _trust_other, _MIN_RANDOM_CHARS),
     "cred": _Name(re.compile(rf"credentials?{_SUFFIX}"), _trust_other, _MIN_RANDOM_CHARS),
+    "bearer": _Name(re.compile(r"bearer(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
+    "jwt": _Name(re.compile(r"jwts?(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
+    "assertion": _Name(re.compile(r"(?<=client_)assertion(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
+    "verifier": _Name(re.compile(r"(?<=code_)verifier(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
+    # Not a session_id, which mostly tells one conversation from another.
+    "sess": _Name(
+        re.compile(r"(?<![a-z])(?:(?:j?sessionid|phpsessid)(?![a-z0-9_-])|session(?=\s?=|[\"'`\\&%]))"),
+        _trust_other,
+        _MIN_RANDOM_CHARS,
+    ),
+    "connect.sid": _Name(re.compile(r"connect\.sid(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
     "code": _Name(re.compile(r"(?<=[?&])code(?==|%(?:25)?3d)"), _trust_other, _MIN_RANDOM_CHARS),
     "sig": _Name(re.compile(r"sig(?:nature)?(?==|%(?:25)?3d|\\u003d)"), _trust_other, _MIN_RANDOM_CHARS),
 }

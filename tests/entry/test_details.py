@@ -155,12 +155,43 @@ def test_metadata_under_another_name_is_kept(name: str) -> None:
         assert json.loads(encode_line(entry(metadata={name: value})))[17][name] == value
 
 
-@pytest.mark.parametrize("name", ["OPENAI_KEY", "pass", "auth", "key", "my_key", "credentials_json"])
+@pytest.mark.parametrize(
+    "name", ["OPENAI_KEY", "pass", "auth", "key", "my_key", "credentials_json", "PGPASS", "session", "JSESSIONID"]
+)
 def test_a_value_that_would_be_a_secret_in_a_text_is_one_in_metadata(name: str) -> None:
     """What ``name=value`` is redacted in an error text is redacted under that name; a word is kept."""
     value = "Zk3x9Qw7Rt5bYp2mLv8cNd4h"
     assert value not in encode_line(entry(error_message=f"{name}={value}")).decode()
     assert value not in encode_line(entry(metadata={name: value})).decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [["x-api-key", "hunter2-hunter2"], ["accept", "*/*"]],
+        [("Authorization", "Bearer hunter2-hunter2")],
+        [["Cookie", "sid=hunter2"]],
+        [{"name": "Authorization", "value": "hunter2-hunter2"}],
+        [{"key": "x-api-key", "value": "hunter2"}],
+        [{"name": "OPENAI_KEY", "value": "Zk3x9Qw7Rt5bYp2hunter2"}],
+        ["x-api-key", "hunter2-hunter2"],
+    ],
+    ids=str,
+)
+def test_a_secret_in_a_list_of_headers_is_redacted(headers: list[object]) -> None:
+    """As pairs or as items with a name and a value; the other headers are kept."""
+    line = encode_line(entry(metadata={"headers": headers}))
+    assert REDACTED.encode() in line
+    assert b"hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["password", "reset"], ["token", 5], [{"name": "key", "value": "team-a"}], [["accept", "application/json"]]],
+)
+def test_a_list_that_is_no_header_is_kept(value: list[object]) -> None:
+    """Two tags, a number of tokens, an item of another kind."""
+    assert json.loads(encode_line(entry(metadata={"x": value})))[17]["x"] == value
 
 
 def test_a_secret_that_is_a_name_in_metadata_is_redacted() -> None:

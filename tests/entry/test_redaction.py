@@ -10,7 +10,7 @@ from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_ERROR_CHARS
 from chainlog_async.entry.redaction import REDACTED, Redactor
 from chainlog_async.entry.sanitize import sanitize_message
-from chainlog_async.entry.secret_forms import FORMS, Form
+from chainlog_async.entry.secret_forms import DATABRICKS, FORMS, Form
 from tests.support.entries import entry
 from tests.support.provider_errors import provider_errors
 from tests.support.secrets import by_form
@@ -48,7 +48,7 @@ def test_a_secret_is_known_by_its_form(name: str) -> None:
 def test_every_form_has_a_secret_in_the_table() -> None:
     """No expression is without a secret that it is there for."""
     assert len(SECRETS) >= 80
-    for form in FORMS:
+    for form in (*FORMS, DATABRICKS):
         for expression in form.secrets:
             assert any(re.fullmatch(expression, secret, re.ASCII) for secret in SECRETS.values()), expression
 
@@ -78,6 +78,8 @@ def test_no_error_of_a_provider_is_changed() -> None:
         "model llama-3.1-8b-instant is overloaded, retry in 12.5s",
         "a key that starts with sk-ant-api03-, sk-proj-... or sk-",
         "key sk-...a1B2 and key ****a1B2 are masked",
+        "model sk-model-7b-v2 and sk-chat-1.5b-instruct not found",
+        "v1.0-beta of 1//0 and 4/0, AQ.x",
         "https://host:8443/@scope/package and https://host/models/claude@20240620?x=1",
         "git@github.com, ssh://git@github.com/x, user@example.com, http://[::1]:8080/@x",
         "sk-ssh-ed25519@openssh.com and sk-ecdsa-sha2-nistp256@openssh.com",

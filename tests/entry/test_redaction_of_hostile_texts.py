@@ -9,11 +9,18 @@ from types import ModuleType
 
 import pytest
 
-from chainlog_async.entry import redaction, secret_forms, secret_headers, secret_names, secret_values
+from chainlog_async.entry import (
+    redaction,
+    secret_forms,
+    secret_headers,
+    secret_languages,
+    secret_names,
+    secret_values,
+)
 from chainlog_async.entry.redaction import Redactor
 from tests.support.secrets import by_form
 
-MODULES = (redaction, secret_forms, secret_headers, secret_names, secret_values)
+MODULES = (redaction, secret_forms, secret_headers, secret_languages, secret_names, secret_values)
 
 MANY = 16
 """A repeat of more than this counts as one without an end."""
@@ -37,6 +44,20 @@ PIECES = [
     ),
     *("cookie:a=b;", "cookie: a=b; ", "set-cookie: a=b, ", "cookies={", "cookie: a='b' ", "cookie: a;"),
     *("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nabcdefghijkl", "-----BEGIN ", "-----END "),
+    *(
+        "curl -u ",
+        "curl -u a:",
+        "-u a:b ",
+        "密钥",
+        "密钥a1",
+        "clave ",
+        "clave a1 ",
+        "session=",
+        'jwt":"',
+        "//0",
+        "v1.0-",
+    ),
+    *("bearer:", "connect.sid=", "code_verifier=", "sk-a-1b-", "sk-model-7b-", "キー" + "a1" * 20),
     *("hooks.slack.com/services/", "hook.", "webhook.office.com/webhookb2/a"),
     *(
         "[redacted]",
@@ -118,7 +139,7 @@ def test_no_repeat_is_in_another(expression: str) -> None:
 
 def test_the_expressions_are_found() -> None:
     """The test above reads those of each module."""
-    assert all(len(list(_expressions_in(module))) >= 8 for module in MODULES)
+    assert all(len(list(_expressions_in(module))) >= 2 for module in MODULES)
     assert list(_nested_repeats(parser.parse("(?:a+)+")))
     assert list(_nested_repeats(parser.parse("(?:x|(a*)b?)*")))
     assert not list(_nested_repeats(parser.parse(r"(?:\.a+)*")))

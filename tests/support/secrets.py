@@ -216,4 +216,11 @@ def by_form(seed: int = 7) -> dict[str, str]:
         "Twilio, account": "A" + "C" + hexa(32),
         "EasyPost": "EZ" + "AK" + alnum(54),
         "Grafana, old": "ey" + "JrIjoi" + alnum(80),
+        "Google, refresh token": "1" + "//0g" + url_safe(100),
+        "Google, authorization code": "4" + "/0A" + url_safe(70),
+        "Gemini, bound to an account": "A" + "Q.Ab8R" + url_safe(48),
+        "Cloudflare, origin CA": "v1" + ".0-" + hexa(24) + "-" + hexa(146),
+        "Tailscale": "tskey" + "-auth-k" + alnum(11) + "CNTRL-" + alnum(32),
+        "Contentful": "CF" + "PAT-" + url_safe(43),
+        "Chutes": "cpk" + "_" + hexa(32) + "." + hexa(32) + "." + alnum(32),
     }
