@@ -23,8 +23,14 @@ _POWERS = "kmgt"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _PART = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([a-z]+)\s*", re.ASCII)
 _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
-_MS = re.compile(r"\d{1,15}", re.ASCII)
+_DIGITS = re.compile(r"\d{1,30}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_FIRST_MEANT_MS, _LAST_MEANT_MS = 1_000_000_000_000, 4_102_444_800_000
+"""A number in another unit than ms is meant if it is a time from 2001 to 2099."""
+
+_COMPACT_TIME = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){2}")
+"""20261125080000: a number that is a time in ms as well, in a later century."""
 
 
 class AmbiguousUnitError(ValueError):
@@ -53,28 +59,45 @@ def parse_duration(text: str) -> int:
 
 
 class UnclearTimeError(ValueError):
-    """A number of ms that would be a time in January 1970: it is in seconds, or a duration without its unit."""
+    """A number that is hardly ms since the epoch: it is in s, µs or ns, a date, or a duration without its unit."""
 
-    def __init__(self, number: float, *, hint: str = "") -> None:
-        ms = round(number * 1_000)
-        # Of this century, if it is in seconds.
-        meant = f"in s it is {iso_text(ms)}, which is {ms} ms" if number >= 1_000_000_000 else hint
-        self.reason = "as ms since the epoch is in January 1970" + (meant and f"; {meant}")
+    def __init__(self, number: float, reason: str) -> None:
+        super().__init__(f"{number} {reason}")
+        self.reason = reason
         """What is wrong, to follow the value and the word "which"."""
-        super().__init__(f"{number:.15g} {self.reason}")
+
+
+def refuse_unclear_number(number: float, *, hint: str = "") -> None:
+    """Raises `UnclearTimeError` if the number is hardly ms since the epoch; 0 and less is not judged.
+
+    `hint` is told of a number that is too small for s, too.
+    """
+    if 0 < number < MIN_CLEAR_TIMESTAMP_MS:
+        # Of this century, if it is in seconds.
+        meant = _as_ms("s", number * 1_000) if number >= 1_000_000_000 else hint
+        raise UnclearTimeError(number, "as ms since the epoch is in January 1970" + (meant and f"; {meant}"))
+    if number > MAX_TIMESTAMP_MS:
+        units = (("µs", number / 1_000), ("ns", number / 1_000_000))
+        meant = next((_as_ms(unit, ms) for unit, ms in units if _FIRST_MEANT_MS < ms < _LAST_MEANT_MS), "")
+        raise UnclearTimeError(number, "as ms since the epoch is after the year 9999" + (meant and f"; {meant}"))
+    if _COMPACT_TIME.fullmatch(str(number)):
+        year = (_EPOCH + timedelta(milliseconds=number)).year
+        raise UnclearTimeError(number, f"as ms since the epoch is in the year {year}; give a time as ISO 8601")
+
+
+def _as_ms(unit: str, ms: float) -> str:
+    return f"in {unit} it is {iso_text(round(ms))}, which is {round(ms)} ms"
 
 
 def parse_instant(text: str, *, now: int) -> int:
     """Parses a time to ms since the epoch, UTC: such a number, an ISO 8601 time, or a duration back from `now`.
 
-    An ISO time without a zone is UTC. Raises `ValueError`: `UnclearTimeError` for a number in January 1970 other than
-    0, the beginning of the epoch, and what `parse_duration` raises for the unit ``m``.
+    An ISO time without a zone is UTC. Raises `ValueError`: `UnclearTimeError` for a number that is hardly in ms, other
+    than 0, the beginning of the epoch, and what `parse_duration` raises for the unit ``m``.
     """
     text = text.strip()
-    if _MS.fullmatch(text) and int(text) <= MAX_TIMESTAMP_MS:
-        if 0 < int(text) < MIN_CLEAR_TIMESTAMP_MS:
-            hint = "a duration needs a unit, as in 7d, and a date is written 2026-11-25"
-            raise UnclearTimeError(int(text), hint=hint)
+    if _DIGITS.fullmatch(text):
+        refuse_unclear_number(int(text), hint="a duration needs a unit, as in 7d, and a date is written 2026-11-25")
         return int(text)
     try:
         return parse_iso_time(text)
@@ -94,7 +117,8 @@ def parse_instant(text: str, *, now: int) -> int:
 
 def parse_iso_time(text: str) -> int:
     """Parses an ISO 8601 time, UTC if it names no zone, to ms since the epoch, UTC. Raises `ValueError`."""
-    when = datetime.fromisoformat(text.strip())
+    # RFC 3339 allows t and z as well.
+    when = datetime.fromisoformat(text.strip().upper())
     return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
 
 

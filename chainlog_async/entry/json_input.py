@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
 from chainlog_async.common.spelling import did_you_mean
-from chainlog_async.common.units import UnclearTimeError, parse_iso_time
+from chainlog_async.common.units import UnclearTimeError, parse_iso_time, refuse_unclear_number
 from chainlog_async.errors import InvalidEntryError
 
 from .line import _decode_json
@@ -24,7 +23,7 @@ def entry_from_json(data: bytes | str) -> RequestLogEntry:
     """Parses an entry from one JSON object with names in snake_case or camelCase.
 
     Raises `InvalidEntryError` when it is not JSON, not an object, has an unknown or missing field, half of an emoji in
-    a name that is required, or a timestamp that is in January 1970, because it is in seconds.
+    a name that is required, or a timestamp that is hardly in ms.
     """
     value = json_value(data)
     entry = entry_from_mapping(value)
@@ -42,16 +41,19 @@ def _refuse_half_characters(entry: RequestLogEntry) -> None:
 
 
 def refuse_unclear_time(entry: RequestLogEntry) -> None:
-    """Raises `InvalidEntryError` when the timestamp is in January 1970, because it is in seconds, or after 9999."""
+    """Raises `InvalidEntryError` when the timestamp is hardly in ms."""
     timestamp: object = entry.timestamp
     # Anything but a number is refused, with the other fields, when the entry is encoded.
     if not isinstance(timestamp, int | float) or isinstance(timestamp, bool):
         return
-    if 0 <= timestamp < MIN_CLEAR_TIMESTAMP_MS:
-        reason = UnclearTimeError(timestamp).reason
-        raise InvalidEntryError(f"timestamp is {timestamp}, which {reason}; give ms since the epoch, or ISO 8601")
-    if timestamp > MAX_TIMESTAMP_MS:
-        raise InvalidEntryError(f"timestamp is {timestamp}, after the year 9999; give ms since the epoch, or ISO 8601")
+    if timestamp != timestamp:  # noqa: PLR0124  # NaN, refused with the other fields
+        return
+    try:
+        refuse_unclear_number(timestamp or 1)
+    except UnclearTimeError as error:
+        raise InvalidEntryError(
+            f"timestamp is {timestamp}, which {error.reason}; give ms since the epoch, or ISO 8601"
+        ) from None
 
 
 def json_value(data: bytes | str) -> object:
@@ -188,7 +190,7 @@ _MAX_DIGITS = 4_000
 """Length from which Python refuses to read an integer."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_DIGITS = re.compile(r"\s*[0-9]{1,15}\s*")
+_DIGITS = re.compile(r"\s*[0-9]{1,30}\s*")
 _QUOTED_OR_NAME = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b[a-z]+(?:_[a-z]+)+\b""")
 
 

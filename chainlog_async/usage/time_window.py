@@ -38,6 +38,32 @@ _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class WindowError(ValueError):
+    """A window that cannot be asked for."""
+
+    def __init__(self, message: str, field: Literal["start", "end", "step", "zone"]) -> None:
+        super().__init__(message)
+        self.field = field
+        """Which part of the window to change."""
+
+
+def refuse_empty_window(start: int | None, end: int | None, *, now: int) -> None:
+    """Raises `WindowError` for a window in which no time is, or that begins in the future and has no end.
+
+    Who gives both ends in the future means it: a row may have the time of a clock that was ahead.
+    """
+    if start is None:
+        return
+    if end is None and start > now:
+        raise WindowError(f"the window starts in the future, at {iso_text(start)}; it is {iso_text(now)} now", "start")
+    if end is not None and end <= start:
+        where = f"before it starts at {iso_text(start)}" if end < start else "when it starts"
+        raise WindowError(
+            f"the window ends at {iso_text(end)}, {where}; give two times, the earlier one first",
+            "end",
+        )
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """From `start` to `end`, in ms since the epoch, UTC, widened to whole quarters of an hour.
 
@@ -54,37 +80,37 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         """The starts of the steps and the end of the last one, in ms since the epoch, as whole quarters of an hour.
 
         Reads a file when a time zone is first used. Raises `ValueError` when the window is empty or outside the
-        calendar, has more than `MAX_STEPS` steps, or when its zone or step is unknown.
+        calendar, has more than `MAX_STEPS` steps, or when its zone or step is unknown: a `WindowError`.
         """
         zone = zone_of(self.zone)
         start = self.start // QUARTER_MS * QUARTER_MS
         end = -(-self.end // QUARTER_MS) * QUARTER_MS
-        if self.start > self.end:
-            raise ValueError(
-                f"the window ends at {iso_text(self.end)}, before it starts at {iso_text(self.start)}; "
-                "give two times, the earlier one first"
-            )
-        if not 0 <= start < end <= MAX_TIMESTAMP_MS:
-            raise ValueError(
-                f"the window is from {iso_text(self.start)} to {iso_text(self.end)}; "
-                "give two times from 1970 to 9999, the earlier one first"
+        refuse_empty_window(self.start, self.end, now=0)
+        if start < 0 or end > MAX_TIMESTAMP_MS:
+            raise WindowError(
+                f"the window is from {iso_text(self.start)} to {iso_text(self.end)}; give two times from 1970 to 9999",
+                "start" if start < 0 else "end",
             )
         if self.step is None:
             return [start, end]
         if self.step not in STEPS:
-            raise ValueError(f"step is {self.step!r}; give one of {', '.join(STEPS)}")
+            raise WindowError(f"step is {self.step!r}; give one of {', '.join(STEPS)}", "step")
         step_ms = _STEP_MS[self.step]
         if (end - start) / step_ms > MAX_STEPS:
-            raise ValueError(
+            raise WindowError(
                 f"the window has {(end - start) // step_ms:,} steps of {self.step}, and {MAX_STEPS:,} is the most; "
-                "give a longer step or a shorter window"
+                "give a longer step or a shorter window",
+                "step",
             )
         inner = (edge for edge in _steps(start, end, step_ms, zone) if start < edge < end)
         return [start, *inner, end]
 
 
-class UnknownZoneError(ValueError):
+class UnknownZoneError(WindowError):
     """There is no time zone of that name."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "zone")
 
 
 def zone_of(name: str) -> tzinfo:
@@ -97,9 +123,16 @@ def zone_of(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
-        near = did_you_mean(name, sorted(available_timezones())) if len(name) <= MAX_ZONE_CHARS else None
+        near = _similar_zone(name) if len(name) <= MAX_ZONE_CHARS else None
         remedy = f"did you mean {near}?" if near else "give a name such as Europe/Berlin, or install the package tzdata"
         raise UnknownZoneError(f"time zone {name[:MAX_ZONE_CHARS]!r} is unknown; {remedy}") from None
+
+
+def _similar_zone(name: str) -> str | None:
+    zones = sorted(available_timezones())
+    regions = {zone.partition("/")[0] for zone in zones if "/" in zone}
+    # No zone is meant by the name of a region, of which any would be suggested.
+    return None if "/" not in name and did_you_mean(name, regions) else did_you_mean(name, zones)
 
 
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:

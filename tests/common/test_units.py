@@ -125,6 +125,8 @@ def test_a_size_is_shown_in_three_figures(size: int, text: str) -> None:
         ("2025-11-25T08:00", 1_764_057_600_000),
         ("2025-11-25 08:00:00.250", 1_764_057_600_250),
         ("2025-11-25T08:00Z", 1_764_057_600_000),
+        ("2025-11-25t08:00:00z", 1_764_057_600_000),
+        ("2025-11-25t09:00:00+01:00", 1_764_057_600_000),
         ("2025-11-25T09:00:00+01:00", 1_764_057_600_000),
         ("1969-12-31T23:59:59.9996Z", -1),
         ("0001-01-01T00:00:00+14:00", -62_135_647_200_000),
@@ -146,6 +148,11 @@ def test_a_time_is_read(text: str, ms: int) -> None:
         ("20231127", "a date is written 2026-11-25"),
         ("1703638574", "is in January 1970; in s it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
         ("2678399999", "which is 2678399999000 ms"),
+        ("1703638574000000", "after the year 9999; in µs it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        ("1712031500000000000", "after the year 9999; in ns it is 2024-04-02T04:18:20Z"),
+        ("253402300800000", "after the year 9999"),
+        ("9" * 16, "after the year 9999"),
+        ("20261125080000", "in the year 2612; give a time as ISO 8601"),
     ],
 )
 def test_a_number_that_is_not_in_ms_is_refused(text: str, words: str) -> None:
@@ -169,9 +176,7 @@ def test_a_time_is_shown_as_iso_8601(ms: int, text: str) -> None:
     assert iso_text(ms) == text
 
 
-@pytest.mark.parametrize(
-    "text", ["", "now", "-1", "-24h", "253402300800000", "9" * 16, "25.11.2025", "1e3", "٣", "8h ago"]
-)
+@pytest.mark.parametrize("text", ["", "now", "-1", "-24h", "9" * 31, "25.11.2025", "1e3", "٣", "8h ago"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Anything else is an error that shows how it is done."""
     with pytest.raises(ValueError, match="such as 2026-11-25T08:00Z"):

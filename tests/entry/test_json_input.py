@@ -145,7 +145,11 @@ def test_a_text_that_is_no_time_is_refused(timestamp: str) -> None:
         (1_703_638_574.25, "which is 1703638574250 ms"),
         (0, "is in January 1970"),
         ("1703638574", "which is 1703638574000 ms"),
-        (1_703_638_574_000_000, "after the year 9999; give ms since the epoch"),
+        (1_703_638_574_000_000, "in µs it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        (1_703_638_574_000_000_000, "in ns it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        ("1703638574000000000", "in ns it is 2023-12-27T00:56:14Z"),
+        (9 * 10**18, "after the year 9999; give ms since the epoch"),
+        (20_261_125_080_000, "is in the year 2612; give a time as ISO 8601"),
     ],
 )
 def test_a_timestamp_that_is_not_in_ms_is_refused(timestamp: object, words: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from chainlog_async.common.clock import now_ms
 from chainlog_async.requests.filter import RequestFilter
 
 from .value_types import parse_short_duration, read_by
-from .window import Instant
+from .window import Instant, refuse_window
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -58,8 +59,7 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
             where = RequestFilter(**chosen)
         except ValueError as error:
             raise click.UsageError(f"{error}.") from None
-        if where.start is not None and where.end is not None and where.end < where.start:
-            raise click.UsageError("--until is before --since.")
+        refuse_window(where.start, where.end, now=now_ms())
         kwargs["where"] = where
         return command(*args, **kwargs)
 

@@ -10,10 +10,10 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 import click
 
 from chainlog_async.common.clock import now_ms
-from chainlog_async.common.units import iso_text, parse_instant
+from chainlog_async.common.units import parse_instant
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.query import UsageFilter
-from chainlog_async.usage.time_window import STEPS, Step, Window, zone_of
+from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window, zone_of
 
 from .value_types import Choice
 
@@ -100,21 +100,25 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
     return with_query
 
 
+def refuse_window(since: int | None, until: int | None, *, now: int) -> None:
+    """Raises `click.UsageError` for a window in which no time is, or that begins in the future and has no end."""
+    try:
+        refuse_empty_window(since, until, now=now)
+    except WindowError as error:
+        option = "--since" if error.field == "start" else "--until"
+        raise click.BadParameter(f"{error}.", param_hint=repr(option)) from None
+
+
 def window_of(since: int | None, until: int | None, *, step: str | None = None, zone: str = "UTC") -> Window:
     """Returns the window that the options describe. Raises `click.UsageError` when it is invalid."""
     now = now_ms()
+    refuse_window(since, until, now=now)
     window = Window(
         start=parse_instant(DEFAULT_SINCE, now=now if until is None else min(until, now)) if since is None else since,
         end=now if until is None else until,
         step=cast("Step | None", step),
         zone=zone,
     )
-    if window.start > window.end:
-        since_text, end_text = iso_text(window.start), iso_text(window.end)
-        if until is None:
-            raise click.UsageError(f"--since is in the future: {since_text}; it is {end_text} now.")
-        if since is not None:
-            raise click.UsageError(f"--until, {end_text}, is before --since, {since_text}; swap them.")
     try:
         window.edges()
     except ValueError as error:

@@ -170,7 +170,7 @@ def time_parameter(name: str, description: str) -> Parameter[int | None]:
 
     def read(given: str) -> int:
         # In a query, a plus sign that was not encoded arrives as a space.
-        return parse_instant(re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", given), now=now_ms())
+        return parse_instant(re.sub(r"([Tt][\d:.]+) (\d\d:?\d\d)$", r"\1+\2", given), now=now_ms())
 
     schema = {
         "anyOf": [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from chainlog_async.common.clock import now_ms
 from chainlog_async.requests.filter import STATUS, RequestFilter
+from chainlog_async.usage.time_window import WindowError, refuse_empty_window
 
 from .parameters import ParsedParameters, ms_parameter, pattern_parameter, text_parameter, time_parameter
 from .responses import ApiError
@@ -30,11 +32,21 @@ FIELD_FILTERS = (CHAIN, PROVIDER, MODEL, CALLER, STATUSES, MIN_LATENCY, ERROR, R
 REQUEST_FILTERS = (REQUESTS_FROM, REQUESTS_UNTIL, *FIELD_FILTERS)
 
 
+_PARAMETER_OF_FIELD = {"start": "from", "end": "until", "step": "step", "zone": "tz"}
+
+
+def refused_window(error: WindowError) -> ApiError:
+    """Returns the 400 for a window, which names the parameter to change."""
+    return ApiError(400, str(error), "invalid_parameter", param=_PARAMETER_OF_FIELD[error.field])
+
+
 def filter_of(parameters: ParsedParameters) -> RequestFilter:
-    """Returns the filter that the parameters describe. Raises `ApiError` (400) when the end is before the start."""
+    """Returns the filter that the parameters describe. Raises `ApiError` (400) when no time is in its window."""
     start, end = parameters[REQUESTS_FROM], parameters[REQUESTS_UNTIL]
-    if start is not None and end is not None and end < start:
-        raise ApiError(400, "until is before from; swap them", "invalid_parameter")
+    try:
+        refuse_empty_window(start, end, now=now_ms())
+    except WindowError as error:
+        raise refused_window(error) from None
     return RequestFilter(
         start=start,
         end=end,

@@ -19,13 +19,20 @@ from chainlog_async.server.http.parameters import (
     text_parameter,
     time_parameter,
 )
-from chainlog_async.server.http.request_filters import CALLER, CHAIN, MODEL, PROVIDER, TIME_FORMATS
+from chainlog_async.server.http.request_filters import (
+    CALLER,
+    CHAIN,
+    MODEL,
+    PROVIDER,
+    TIME_FORMATS,
+    refused_window,
+)
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.query import MAX_GROUPS, DurationsOf, UsageFilter, UsageQuery
-from chainlog_async.usage.time_window import STEPS, Step, UnknownZoneError, Window
+from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window
 from chainlog_async.usage.totals import Names
 
 _T = TypeVar("_T")
@@ -176,18 +183,25 @@ class _QueryEcho(TypedDict):
 def _window(parameters: ParsedParameters) -> Window:
     since, until = parameters[WINDOW_FROM], parameters[WINDOW_UNTIL]
     now = now_ms()
+    try:
+        refuse_empty_window(since, until, now=now)
+    except WindowError as error:
+        raise refused_window(error) from None
     if until is None:
         until = now
     if since is None:
         # Up to now, if the window ends in the future.
         since = max(min(until, now) - DEFAULT_WINDOW_MS, 0)
-    return Window(start=since, end=until, step=cast("Step | None", parameters[STEP]), zone=parameters[ZONE] or "UTC")
+    zone = parameters[ZONE]
+    return Window(
+        start=since, end=until, step=cast("Step | None", parameters[STEP]), zone="UTC" if zone is None else zone
+    )
 
 
 async def _or_bad_request(answer: Awaitable[_T]) -> _T:
     try:
         return await answer
-    except UnknownZoneError as error:
-        raise ApiError(400, str(error), "invalid_parameter", param=ZONE.name) from None
+    except WindowError as error:
+        raise refused_window(error) from None
     except ValueError as error:
         raise ApiError(400, str(error), "invalid_parameter") from None

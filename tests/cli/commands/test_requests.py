@@ -79,7 +79,9 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
         (("--until", "20231127"), "and a date is written 2026-11-25"),
         (("--min-latency", "500"), "'500' is not a duration; give a number and a unit, such as 500ms, 2s or 1min"),
         (("--status", "999"), "status is '999'"),
-        (("--since", "1h", "--until", "2h"), "--until is before --since"),
+        (("--since", "1h", "--until", "2h"), "before it starts at"),
+        (("--since", "2099-01-01"), "the window starts in the future"),
+        (("--since", "1703638574000000"), "in µs it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
         (("--error", "x" * 1001), "error_text has 1001 characters"),
     ],
 )

@@ -124,7 +124,13 @@ async def test_an_unknown_parameter_is_refused_with_those_that_are_known(tmp_pat
         assert reply.status_code == 400
         assert reply.json()["error"]["message"] == "from: '1m' could mean minutes or months: 1min or 1mo?"
         reply = await client.get("/v1/requests?from=1h&until=2h")
-        assert (reply.status_code, reply.json()["error"]["message"]) == (400, "until is before from; swap them")
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "until")
+        assert "before it starts" in reply.json()["error"]["message"]
+        for path in ("/v1/requests", "/v1/requests/export"):
+            reply = await client.get(f"{path}?from=2099-01-01")
+            assert (reply.status_code, reply.json()["error"]["param"]) == (400, "from")
+            assert "in the future, at 2099-01-01T00:00:00Z; it is 20" in reply.json()["error"]["message"]
+        assert (await client.get("/v1/requests?from=2099-01-01&until=2100-01-01")).json()["requests"] == []
 
 
 async def test_times_are_taken_as_people_write_them(tmp_path: Path) -> None:

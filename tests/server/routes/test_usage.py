@@ -112,7 +112,12 @@ async def test_steps_zones_filters_and_gaps(tmp_path: Path) -> None:
         ("from=0&step=15m", "2,000 is the most"),
         ("from=1h&until=2h", "the earlier one first"),
         ("from=2025-11-25T07:03Z&until=2025-11-25T07:01Z", "ends at 2025-11-25T07:01:00Z, before it starts at"),
-        ("from=2099-01-01", "before it starts at 2099-01-01T00:00:00Z"),
+        ("from=2099-01-01", "starts in the future, at 2099-01-01T00:00:00Z; it is 20"),
+        ("from=2025-11-25&until=2025-11-25", "ends at 2025-11-25T00:00:00Z, when it starts"),
+        ("from=2025-11-25T07:03Z&until=2025-11-25T07:03Z", "ends at 2025-11-25T07:03:00Z, when it starts"),
+        ("from=1703638574000000", "in µs it is 2023-12-27T00:56:14Z, which is 1703638574000 ms"),
+        ("tz=", "time zone '' is unknown; give a name such as Europe/Berlin"),
+        ("tz=Europe", "time zone 'Europe' is unknown; give a name such as Europe/Berlin"),
         ("from=1703638574", "as ms since the epoch is in January 1970; in s it is 2023-12-27T00:56:14Z"),
         ("until=7", "until is '7', which as ms since the epoch is in January 1970; a duration needs a unit"),
         ("tz=Nowhere", "time zone 'Nowhere' is unknown"),
@@ -126,7 +131,9 @@ async def test_what_cannot_be_is_refused(query: str, words: str, tmp_path: Path)
         for path in ("/v1/usage", "/v1/latency"):
             reply = await client.get(f"{path}?{query}")
             assert reply.status_code == 400
-            assert words in reply.json()["error"]["message"]
+            error = reply.json()["error"]
+            assert words in error["message"]
+            assert error["param"] in query
 
 
 async def test_all_of_time_is_one_window(tmp_path: Path) -> None:
