@@ -12,15 +12,22 @@ import atexit
 import os
 from collections.abc import Callable, Mapping
 
-from litellm.integrations.custom_logger import CustomLogger
-
+from chainlog_async.common.extras import install_command
 from chainlog_async.common.log_throttle import LogThrottle
+from chainlog_async.errors import MissingExtraError
 from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.entry import is_logged
 from chainlog_async.integrations._litellm.payload import read_begun, read_event, read_failure, read_refusal
 from chainlog_async.settings import Settings
 
 from .background_log import BackgroundLog
+
+try:
+    from litellm.integrations.custom_logger import CustomLogger
+except ModuleNotFoundError as error:
+    raise MissingExtraError(
+        f"chainlog_async.integrations.litellm needs LiteLLM ({error}); {install_command('litellm')}"
+    ) from error
 
 Kwargs = Mapping[str, object]
 

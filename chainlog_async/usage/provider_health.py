@@ -15,7 +15,9 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     rate_limited: int
     """Attempts that were refused with status 429."""
     failures: int
-    """Attempts that failed otherwise; a client that disconnected (499) is neither a success nor a failure."""
+    """Attempts that failed otherwise."""
+    cancelled: int
+    """Attempts whose client disconnected (499), which are neither successes nor failures."""
     refusal_rate: float
     """Share of attempts that were refused with 429, 0 to 1."""
     failure_rate: float

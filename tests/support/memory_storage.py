@@ -272,6 +272,7 @@ class MemoryReads(ReadStorage):
                     successes=counts[1],
                     rate_limited=counts[2],
                     failures=counts[3],
+                    cancelled=counts[0] - counts[1] - counts[2] - counts[3],
                     refusal_rate=counts[2] / counts[0],
                     failure_rate=counts[3] / counts[0],
                     last_error=None if last is None or last[2] is None else last[2][:500],

@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("answered", right=True),
     Column("429", right=True),
     Column("failed", right=True),
+    Column("499", right=True),
     Column("429 or failed", spare=True),
     Column("last error", elastic=True),
     Column("", spare=True),
@@ -49,7 +50,8 @@ class HealthReport(msgspec.Struct, frozen=True):
 def health(options: SettingsOptions, since: int | None, until: int | None, as_json: bool) -> None:
     """Show how often each model of each provider answered, returned 429 or failed otherwise.
 
-    Every attempt of every chain counts, not only the one that answered.
+    Every attempt of every chain counts, not only the one that answered. 499 is the share whose client hung up before
+    the answer, which is neither a success nor a failure.
     """
     providers = anyio.run(_read, options.load(), window_of(since, until))
     if as_json:
@@ -74,6 +76,7 @@ def _row(one: ProviderHealth) -> tuple[str, ...]:
         percent(one.successes / one.attempts),
         percent(one.refusal_rate),
         percent(one.failure_rate),
+        percent(one.cancelled / one.attempts),
         bar(one.refusal_rate + one.failure_rate, 1),
         "" if one.last_error_at is None else f"{status}{one.last_error or ''}".strip(),
         age(one.last_error_at, now=now_ms()),

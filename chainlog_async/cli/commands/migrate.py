@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from chainlog_async.admin.migrate import migrate_database
+from chainlog_async.cli.confirmation import confirm_new_folder, yes_option
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import plain, print_json
@@ -17,14 +18,17 @@ from chainlog_async.cli.output.render import plain, print_json
         "chainlog migrate --db ./429chain/observability.db",
     ),
 )
+@yes_option("make the folder of --db if it does not exist; needed where there is no terminal.")
 @json_option("one object with database, fromVersion and toVersion")
 @settings_options
-def migrate(options: SettingsOptions, as_json: bool) -> None:
+def migrate(options: SettingsOptions, yes: bool, as_json: bool) -> None:
     """Migrate a database to this release's schema, or create one.
 
     A database of 429chain is taken over with its rows and totals, and 429chain can keep writing to it. The gateway or
     service does the same when it starts. Every step is one transaction; running this again changes nothing.
     """
+    if options.db is not None:
+        confirm_new_folder(options.db, yes=yes)
     settings = options.load_file()
     report = run_long_work(
         lambda on_progress: migrate_database(settings, on_progress),

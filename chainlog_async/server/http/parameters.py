@@ -90,11 +90,12 @@ def _refuse_unknown(unknown: list[str], known: list[str]) -> None:
     if unknown:
         may_be = f"this route takes {', '.join(map(repr, known))}" if known else "this route takes none"
         plural = "s" if len(unknown) > 1 else ""
+        shown = ", ".join(repr(name[:MAX_ECHOED_CHARS]) for name in unknown[:MAX_ECHOED_CHARS])
         raise ApiError(
             400,
-            f"unknown query parameter{plural} {', '.join(map(repr, unknown))}; {may_be}",
+            f"unknown query parameter{plural} {shown}; {may_be}",
             "unknown_parameter",
-            param=unknown[0],
+            param=unknown[0][:MAX_ECHOED_CHARS],
         )
 
 

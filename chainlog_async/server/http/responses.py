@@ -12,6 +12,9 @@ from starlette.responses import Response
 
 from chainlog_async.errors import ClosedError, DatabaseError, MissingExtraError, QueryTimeoutError
 
+MAX_ECHOED_PATH_CHARS = 200
+"""How many characters of a path an error message repeats."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """What is wrong with a request, or with the service."""
@@ -91,7 +94,8 @@ def _as_refusal(request: Request, error: Exception) -> ApiError:
             return error
         case HTTPException(status_code=status):
             path = request.scope["path"]
-            messages = {404: f"there is nothing at {path}", 405: f"{request.method} is not allowed at {path}"}
+            shown = path if len(path) <= MAX_ECHOED_PATH_CHARS else f"{path[:MAX_ECHOED_PATH_CHARS]}…"
+            messages = {404: f"there is nothing at {shown}", 405: f"{request.method[:20]} is not allowed at {shown}"}
             message = messages.get(status, error.detail)
             return ApiError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
         case DatabaseError() | ClosedError():

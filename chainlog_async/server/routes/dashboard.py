@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import chainlog_async
+from chainlog_async.common.extras import install_command
+from chainlog_async.errors import MissingExtraError
 from chainlog_async.server.paths import HOME_PATH, STATIC_PREFIX
 
 INDEX_FILE = "index.html"
@@ -93,7 +95,10 @@ class Dashboard:
 
 def _read_files() -> StaticFiles:
     bodies = {file.name: file.read_bytes() for file in files("chainlog_async.server").joinpath("static").iterdir()}
-    bodies["chart.js"] = files("chartkick").joinpath(CHART_LIBRARY).read_bytes()
+    try:
+        bodies["chart.js"] = files("chartkick").joinpath(CHART_LIBRARY).read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise MissingExtraError(f"the dashboard needs chartkick ({error}); {install_command('server')}") from error
     digest = hashlib.sha256(chainlog_async.__version__.encode())
     for name in sorted(bodies):
         digest.update(bodies[name])

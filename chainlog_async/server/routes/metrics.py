@@ -12,10 +12,12 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.cancellation import run_in_thread
-from chainlog_async.errors import ClosedError, DatabaseError
+from chainlog_async.common.extras import install_command
+from chainlog_async.errors import ClosedError, DatabaseError, MissingExtraError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import ParsedParameters, pattern_parameter
+from chainlog_async.server.http.responses import ErrorReply
 from chainlog_async.statistics import Health, Statistics
 from chainlog_async.usage.metric_totals import MetricTotals
 
@@ -44,7 +46,13 @@ def metrics_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operatio
         text, content_type = await run_in_thread(_render, accept, of_process, totals, part != "process")
         return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    return Operation("/metrics", get_metrics, parameters=(COLLECT,), media_types=METRICS_MEDIA_TYPES)
+    return Operation(
+        "/metrics",
+        get_metrics,
+        parameters=(COLLECT,),
+        media_types=METRICS_MEDIA_TYPES,
+        other_answers={501: ErrorReply},
+    )
 
 
 def _process(chainlog: ChainLog) -> tuple[Health, Statistics | None]:
@@ -70,7 +78,10 @@ def _render(
     is_database_asked: bool,
 ) -> tuple[bytes, str]:
     # Imported by the first scrape, in its thread.
-    from prometheus_client import CollectorRegistry
+    try:
+        from prometheus_client import CollectorRegistry
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"/metrics needs prometheus-client; {install_command('server')}") from error
     from prometheus_client.exposition import choose_encoder
     from prometheus_client.registry import Collector
 

@@ -4,7 +4,7 @@ import { byId, el, fill } from "./dom.js";
 import { ago, count, exactTime, share } from "./format.js";
 import { sign } from "./status.js";
 
-const COLUMNS = ["Provider", "Model", "Attempts", "Answered", "Refusals (429)", "Failures", "Last error"];
+const COLUMNS = ["Provider", "Model", "Attempts", "Answered", "Refusals (429)", "Failures", "Clients left (499)", "Last error"];
 
 const EVERY = "Every attempt of every chain, including those after which another provider answered.";
 
@@ -32,7 +32,7 @@ export function showProviders(all, view) {
       el(
         "table",
         { class: "reflow" },
-        el("thead", {}, el("tr", {}, COLUMNS.map((name, place) => el("th", { scope: "col", class: place > 1 && place < 6 ? "number" : null }, name)))),
+        el("thead", {}, el("tr", {}, COLUMNS.map((name, place) => el("th", { scope: "col", class: place > 1 && place < 7 ? "number" : null }, name)))),
         el("tbody", {}, sorted.map(row)),
       ),
     ),
@@ -49,6 +49,7 @@ function row(provider) {
     el("td", { "data-label": "Answered", class: "number" }, count(provider.successes)),
     rate("Refusals (429)", provider.refusalRate, provider.rateLimited, "warn"),
     rate("Failures", provider.failureRate, provider.failures, "bad"),
+    el("td", { "data-label": "Clients left (499)", class: "number" }, count(provider.cancelled)),
     lastError(provider),
   );
 }

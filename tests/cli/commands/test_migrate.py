@@ -14,7 +14,10 @@ from tests.support.cli import Cli
 def test_a_new_database_is_made_once(cli: Cli) -> None:
     """The first time a database is made, with its folder; the second time nothing is to do."""
     cli.db = cli.folder / "new" / "folder" / "log.db"
-    assert f"created {cli.db} with schema version {latest_version()}" in cli.run("migrate").stdout
+    refused = cli.run("migrate")
+    assert (refused.code, cli.db.parent.exists()) == (2, False)
+    assert "The folder of --db does not exist" in refused.stderr
+    assert f"created {cli.db} with schema version {latest_version()}" in cli.run("migrate", "--yes").stdout
     assert f"already has schema version {latest_version()}" in cli.run("migrate").stdout
 
 

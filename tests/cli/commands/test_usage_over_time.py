@@ -95,6 +95,18 @@ def test_health(store: Cli) -> None:
     assert (azure["attempts"], azure["lastError"]) == (2, None)
 
 
+def test_clients_that_left_are_counted_apart_in_health(cli: Cli) -> None:
+    """A 499 is an attempt that neither answered nor failed."""
+    cli.store(
+        *[entry(provider_id="p", model="m", http_status=status, timestamp=now_ms()) for status in (200, 499, 503, 499)]
+    )
+    (one,) = answer(cli, "health")
+    assert (one["attempts"], one["successes"], one["failures"], one["cancelled"]) == (4, 1, 1, 2)
+    header, line = cli.here("health").stdout.splitlines()
+    assert "499" in header
+    assert "50%" in line.replace(" %", "%")
+
+
 @pytest.mark.parametrize("command", ["usage", "latency", "health"])
 def test_an_empty_window_is_a_sentence(store: Cli, command: str) -> None:
     """For people; a machine gets an empty list."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import get_args
@@ -40,6 +41,38 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         if each.name == sample and each.labels == labels
     ]
     return found
+
+
+async def test_a_missing_package_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a scrape nor the page of the dashboard fails with 500 when its package was removed."""
+    async with running(service_settings(tmp_path)) as client:
+        for path, module, package in (
+            ("/metrics", "prometheus_client", "prometheus-client"),
+            ("/", *["chartkick"] * 2),
+        ):
+            with monkeypatch.context() as without:
+                without.setitem(sys.modules, module, None)
+                reply = await client.get(path)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (501, "not_installed")
+            assert package in reply.json()["error"]["message"]
+            assert "[server]" in reply.json()["error"]["message"]
+            assert (await client.get(path)).status_code == 200
+
+
+async def test_a_long_path_or_parameter_is_not_echoed_whole(tmp_path: Path) -> None:
+    """An error tells enough of it to be found, and no more."""
+    async with running(service_settings(tmp_path)) as client:
+        for path in (
+            "/" + "x" * 5_000,
+            "/v1/requests?" + "x" * 5_000 + "=1",
+            "/metrics?" + "&".join("a" * 50 + f"{n}" for n in range(200)),
+        ):
+            reply = await client.get(path)
+            assert reply.status_code in {400, 404}
+            assert len(reply.content) < 4_500 if "metrics" in path else len(reply.content) < 800
+        assert len((await client.delete("/" + "v1/logs" + "/" * 3_000)).content) < 800
 
 
 async def test_the_books_and_the_usage_are_told(tmp_path: Path) -> None:
