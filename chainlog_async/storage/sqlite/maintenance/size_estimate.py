@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import aiosqlite
 
+from chainlog_async.storage.sqlite.indexes import MAY_HAVE_FAILED
+
 from .purge import MIN_PURGE_ROWS
 
 MIN_LOG_SHARE = 10
@@ -13,7 +15,7 @@ MIN_LOG_SHARE = 10
 
 # A sample of rows from the whole log, each with the bytes it takes in the table and its indexes (0001 and 0007): keys,
 # time, id, and headers of records and cells. Index pages that are not filled in order are less full.
-BYTES_PER_ROW = """
+BYTES_PER_ROW = f"""
 WITH RECURSIVE places (place) AS (
   VALUES (0) UNION ALL SELECT place + 1 FROM places WHERE place < 63
 ), bounds AS (
@@ -33,12 +35,12 @@ WITH RECURSIVE places (place) AS (
       || COALESCE(session_id, '') AS BLOB
     )) AS texts,
     8 * ((ttft_ms IS NOT NULL) + (cost_usd IS NOT NULL)) AS details,
-    (http_status >= 400 OR (error_message IS NOT NULL AND attempt_trail IS NOT NULL))
+    ({MAY_HAVE_FAILED})
       + (request_id IS NOT NULL) AS partial_indexes
   FROM sample CROSS JOIN request_logs USING (id)
 )
 SELECT AVG(43 + names + caller + 2 * request_id + texts + details + 17 * (1 + partial_indexes)) FROM lengths
-"""
+"""  # noqa: S608  # built of the constant above
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import COLUMNS
+from chainlog_async.storage.sqlite.indexes import MAY_HAVE_FAILED
 
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM request_logs"  # noqa: S608  # built of the constants above
 BY_ID = f"{_ROWS} WHERE id = ?"
@@ -53,9 +54,6 @@ UNION ALL
 SELECT * FROM (SELECT id, timestamp{nulls} FROM examined ORDER BY timestamp, id LIMIT 1)
 """
 
-# The condition of the index, which a query must repeat.
-_MAY_HAVE_FAILED = "http_status >= 400 OR (error_message IS NOT NULL AND attempt_trail IS NOT NULL)"
-
 
 def _page(index: str, path: str) -> str:
     columns = ", ".join(f"logged.{column}" for column in COLUMNS)
@@ -77,7 +75,7 @@ class Query(NamedTuple):
 # The most selective first: the first one whose field is set is used.
 QUERIES = {
     "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
-    "idx_logs_errors": Query("status", _page("idx_logs_errors", f"({_MAY_HAVE_FAILED})")),
+    "idx_logs_errors": Query("status", _page("idx_logs_errors", f"({MAY_HAVE_FAILED})")),
     "idx_logs_timestamp": Query("", _page("idx_logs_timestamp", "TRUE")),
 }
 
