@@ -13,9 +13,10 @@ from anyio import CancelScope
 
 from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES
 from chainlog_async.buffer.lease import Lease, is_held, take_dead_leases, writers_in
-from chainlog_async.buffer.paths import journal_folder, segments_of
+from chainlog_async.buffer.paths import segments_of
 from chainlog_async.buffer.segment import written_size
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError

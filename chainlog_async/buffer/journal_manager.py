@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.common.database_files import journal_folder
 
 from .journal import Journal
 from .lease import Lease, take_dead_leases, take_lease, writers_without_lock
-from .paths import journal_folder
 from .queue import EntryQueue
 from .reservation import reserving_device
 from .segment import Segment, remove_segments

@@ -1,4 +1,4 @@
-"""Where journals are kept and how their files are named."""
+"""How the files of a journal are named."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from pathlib import Path
 LOCK_SUFFIX = ".lock"
 
 SEGMENT_SUFFIX = ".jsonl"
-
-
-def journal_folder(db_path: str | Path, journal_path: Path | None = None) -> Path:
-    """The folder where writers keep their locks and journals: the one named, else one beside the database."""
-    if journal_path is not None:
-        return journal_path.absolute()
-    path = Path(db_path).absolute()
-    return path.with_name(path.name + ".journal")
 
 
 def segment_path(folder: Path, writer_id: str, start: int) -> Path:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from chainlog_async.errors import DatabaseError
 
+from .database_files import SQLITE_SUFFIXES, journal_folder
 from .disk_space import sync_folder
 from .file_lock import is_at_path, try_lock
-
-_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 class AtomicFile:
@@ -81,9 +80,9 @@ class AtomicFile:
             raise DatabaseError(f"{target} is a folder; name a file in it")
         if not target.parent.is_dir():
             raise DatabaseError(f"{target.parent} is not a folder; create it, or choose another one")
-        own = [source, *(Path(f"{source}{suffix}") for suffix in _SUFFIXES)]
+        own = [source, *(Path(f"{source}{suffix}") for suffix in SQLITE_SUFFIXES)]
         # Entries that are accepted and not yet written are in there.
-        journal = Path(f"{source}.journal")
+        journal = journal_folder(source)
         if journal in (target, *target.resolve().parents) or any(
             path == target or _is_same_file(path, target) for path in own
         ):

@@ -21,9 +21,9 @@ from chainlog_async.buffer.backlog import Backlog
 from chainlog_async.buffer.journal import Journal
 from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.lease import take_dead_leases
-from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.buffer.segment import Segment, remove_segments
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.errors import ClosedError, EntryError, QueueFullError
 from chainlog_async.statistics import DropReason
 from tests.support.entries import entry

@@ -12,9 +12,9 @@ import pytest
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.journal import Journal
-from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.buffer.segment import remove_segments
+from chainlog_async.common.database_files import journal_folder
 from tests.support.entries import entry
 from tests.support.faults import SMALL, immutable, open_descriptors, until_health
 from tests.support.writing import check_law, locked, log_all, names, settings_for, stored, until

@@ -21,10 +21,11 @@ from chainlog_async.buffer import reservation
 from chainlog_async.buffer import segment as segment_module
 from chainlog_async.buffer.journal import FIRST_MAPPED_BYTES, SLOW_FILL_S, Journal
 from chainlog_async.buffer.lease import Lease
-from chainlog_async.buffer.paths import journal_folder, segment_path
+from chainlog_async.buffer.paths import segment_path
 from chainlog_async.buffer.recovery import DeadJournal
 from chainlog_async.buffer.reservation import reserving_device
 from chainlog_async.buffer.segment import remove_segments
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.entry.line import encode_line
 from tests.support.entries import entry
 from tests.support.faults import SMALL, fill, journal_files, leave_dead_journal, tmpfs

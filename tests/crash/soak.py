@@ -18,7 +18,7 @@ from pathlib import Path
 import aiosqlite
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.storage.sqlite import connection as database
 from chainlog_async.storage.sqlite import open as storage_open
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.database_files import journal_folder
 from tests.support.entries import insert_as_original, original_row
 from tests.support.schemas import make_original
 

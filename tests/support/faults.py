@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.paths import journal_folder, segment_path
+from chainlog_async.buffer.paths import segment_path
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.entry.line import encode_line
 
 from .entries import entry

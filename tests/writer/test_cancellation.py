@@ -14,8 +14,8 @@ import pytest
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.lease import take_dead_leases
-from chainlog_async.buffer.paths import journal_folder
 from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import ClosedError
 from chainlog_async.storage.sqlite.connection import close_connection

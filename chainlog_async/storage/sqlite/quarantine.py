@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.common.file_lock import try_lock
 
 from .files import LOG_SUFFIXES, FileIdentity, Logs, file_identity, logs_of

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.paths import LOCK_SUFFIX, journal_folder
+from chainlog_async.buffer.paths import LOCK_SUFFIX
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.errors import DatabaseError, NotADatabaseError
 from chainlog_async.storage.sqlite.maintenance.integrity_check import check_integrity
 from chainlog_async.storage.sqlite.write_connection import WriteConnection

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chainlog_async import ChainLog
-from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.database_files import journal_folder
 from chainlog_async.errors import EntryAbandonedError
 from tests.support.faults import beside, log_and_store, overwrite_pages
 from tests.support.writing import REPLAY_COMMIT_TIMEOUT_S, log_all, names, settings_for, stored, until
