@@ -15,6 +15,7 @@ from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import open_storage
+from chainlog_async.writer.guests import GuestWriters
 
 from .errors import ClosedError, ForkedError
 from .request_logger import RequestLogger
@@ -153,6 +154,11 @@ class ChainLog:
         if self._usage is None:
             raise ClosedError("the log is not open; use `async with ChainLog(settings)`")
         return self._usage
+
+    @property
+    def guests(self) -> GuestWriters:
+        """What stores the batches of writers on other machines. Raises `ClosedError` when the log was never opened."""
+        return self.request_logger.guests
 
     def statistics(self) -> Statistics:
         """What became of the entries so far; final after shutdown. Raises `ClosedError` before the first opening."""

@@ -9,6 +9,7 @@
     │   ├── NewerDatabaseError       a newer chainlog-async wrote it
     │   ├── OlderDatabaseError       it must be migrated before it can be read
     │   ├── WalUnavailableError      write-ahead logging is not available
+    │   ├── RemoteError              the server that keeps the log does not answer as it should
     │   ├── QueryTimeoutError        a query ran longer than read_timeout_ms
     │   └── MigrationError           a migration failed
     ├── EntryError                   an entry was not written
@@ -16,6 +17,7 @@
     │   ├── QueueFullError           the queue is full
     │   ├── EntryRejectedError       the database refused the row
     │   └── EntryAbandonedError      shutdown ran out of time
+    ├── StreamError                  a batch from another machine does not continue its stream
     ├── MissingExtraError            an optional package is not installed
     ├── ClosedError                  the log is shut down or was never opened
     └── ForkedError                  the object or the file belongs to the parent process
@@ -62,6 +64,10 @@ class WalUnavailableError(DatabaseError):
     """SQLite cannot use write-ahead logging for the database."""
 
 
+class RemoteError(DatabaseError):
+    """The `chainlog serve` that keeps the log does not answer, or not as it should."""
+
+
 class QueryTimeoutError(DatabaseError):
     """A query ran longer than ``read_timeout_ms`` and was cancelled."""
 
@@ -88,6 +94,10 @@ class EntryRejectedError(EntryError):
 
 class EntryAbandonedError(EntryError):
     """Shutdown ran out of time before the entry was committed."""
+
+
+class StreamError(ChainlogError):
+    """A batch from another machine does not continue the stream of its writer."""
 
 
 class MissingExtraError(ChainlogError):

@@ -19,6 +19,7 @@ from chainlog_async.entry.repair import encode_repaired
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import connection_of, storage_of
 from chainlog_async.writer.gil_yield import GilYielder
+from chainlog_async.writer.guests import GuestWriters
 from chainlog_async.writer.health import HealthState
 from chainlog_async.writer.writer import Writer
 
@@ -61,7 +62,8 @@ class RequestLogger:
         self._put: Callable[[bytes], int] = self._queue.put
         self._storage = storage_of(connection, settings)
         self._storage.report_to(self._health, self._reopened)
-        self._gil_yielder = GilYielder(enabled=settings.yield_gil)
+        # Only SQLite runs in a thread of this process.
+        self._gil_yielder = GilYielder(enabled=settings.yield_gil and settings.engine == "sqlite")
         self._journals = JournalManager(self._queue, settings)
         self._writer = Writer(self._health, self._queue, self._storage, self._journals, self._gil_yielder, settings)
 
@@ -72,6 +74,11 @@ class RequestLogger:
         Raises `TypeError` when the log is kept by another engine.
         """
         return connection_of(self._storage)
+
+    @property
+    def guests(self) -> GuestWriters:
+        """What stores the batches of writers on other machines."""
+        return self._writer.guests
 
     @property
     def is_forked(self) -> bool:
@@ -182,6 +189,7 @@ class RequestLogger:
         self._writer.stop()
 
     async def _reopened(self) -> None:
+        self.guests.forget_positions()
         if self._on_reopen is not None:
             await self._on_reopen()
 

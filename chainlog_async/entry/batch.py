@@ -24,6 +24,11 @@ class Batch:
         lines = self.lines[: max(position - self.start, 0)]
         return Batch(self.writer_id, self.start, lines, lines.count(b"\n"))
 
+    def part_after(self, position: int) -> Batch:
+        """Returns the lines after a position, which is the end of a line or before the first one."""
+        lines = self.lines[max(position - self.start, 0) :]
+        return Batch(self.writer_id, self.end - len(lines), lines, lines.count(b"\n"))
+
     def split(self) -> tuple[Batch, Batch]:
         """Returns two halves; only for a batch of at least two rows."""
         lines = self.lines.splitlines(keepends=True)

@@ -7,11 +7,13 @@ from starlette.middleware import Middleware
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
+from chainlog_async.server.routes.batches import BatchEndpoints
 from chainlog_async.server.routes.dashboard import Dashboard
 from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
 from chainlog_async.server.routes.metrics import metrics_operation
 from chainlog_async.server.routes.openapi import openapi_operation
+from chainlog_async.server.routes.read import read_operation
 from chainlog_async.server.routes.requests import RequestEndpoints
 from chainlog_async.server.routes.stats import StatsEndpoints
 from chainlog_async.server.routes.stream import EventEndpoints
@@ -41,6 +43,8 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         *events.operations(),
         *RequestEndpoints(chainlog, counters).operations(),
         *UsageEndpoints(chainlog).operations(),
+        *BatchEndpoints(chainlog, counters).operations(),
+        read_operation(chainlog, counters),
     ]
     described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
     app = Starlette(

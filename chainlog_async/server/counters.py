@@ -15,6 +15,10 @@ Disconnection = Literal["body_timeout", "header_timeout", "unread_bytes", "write
 """Which limit a disconnected client exceeded."""
 
 
+ShippedOutcome = Literal["stored", "rejected"]
+"""What became of the rows of other machines."""
+
+
 class ServiceCounters:
     """Counted and read on the event loop of the service."""
 
@@ -29,3 +33,5 @@ class ServiceCounters:
         """Size of the responses that wait for their clients to read."""
         self.refused: Counter[Refusal] = Counter()
         self.disconnected: Counter[Disconnection] = Counter()
+        self.shipped_rows: Counter[ShippedOutcome] = Counter()
+        """Rows that arrived as batches of other machines. Those that were stored before are counted again."""

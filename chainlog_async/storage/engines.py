@@ -27,7 +27,11 @@ async def open_storage(settings: Settings) -> BatchStorage:
     match settings.engine:
         case "sqlite":
             return SqliteStorage(await open_or_quarantine(settings), settings)
-        case "remote" | "postgres":
+        case "remote":
+            from .remote.storage import RemoteStorage
+
+            return RemoteStorage(settings)
+        case "postgres":
             raise _unknown_engine(settings)
 
 
@@ -53,7 +57,11 @@ def reads_of(settings: Settings) -> ReadStorage:
                 max_readers=settings.max_readers,
                 read_timeout_ms=settings.read_timeout_ms,
             )
-        case "remote" | "postgres":
+        case "remote":
+            from .remote.read_storage import RemoteReadStorage
+
+            return RemoteReadStorage(settings)
+        case "postgres":
             raise _unknown_engine(settings)
 
 

@@ -18,6 +18,7 @@ from chainlog_async.storage.base import BatchStorage, StorageFault
 
 from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
 from .gil_yield import GilYielder
+from .guests import GuestWriters
 from .health import HealthState
 from .replay import replay_dead_writers
 from .replay_outcome import ReplayOutcome
@@ -54,6 +55,7 @@ class Writer:
         self._storage = storage
         self._journals = journals
         self._committer = Committer(storage, health, gil_yielder)
+        self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
@@ -79,6 +81,7 @@ class Writer:
             await self._journals.open(await self._storage.start())
             self._queue.attach()
             self._health.running = True
+            self.guests.open()
             task_status.started()
             async with anyio.create_task_group() as tasks:
                 with self._serving:
@@ -88,6 +91,7 @@ class Writer:
         finally:
             self._health.running = False
             self._queue.close()
+            self.guests.close()
             try:
                 await self._shut_down()
             finally:
@@ -106,6 +110,8 @@ class Writer:
                     await self._replay()
                 if await self._wait_for_batch():
                     await self._write_next()
+                with self._gil_yielder:
+                    await self.guests.work()
                 await self._maintain()
                 pause_s = MIN_RETRY_PAUSE_S
             except Exception as error:  # noqa: BLE001  # a log must not stop because of one error
@@ -149,7 +155,8 @@ class Writer:
         """Returns True when a batch is due: it is full, a flush waits for it, or the flush interval is over.
 
         The interval counts from the previous batch, so a single entry after a quiet time is written at once, and a
-        steady flow makes one commit per interval. Returns False when other work is due instead.
+        steady flow makes one commit per interval. Returns False when other work is due instead: maintenance, a look for
+        journals, or a batch of another machine.
         """
         queue = self._queue
         while True:
@@ -160,7 +167,7 @@ class Writer:
                 if due_in_s <= 0 or queue.has_full_batch or queue.someone_waits:
                     return True
                 wait_s = min(wait_s, due_in_s)
-            if wait_s <= 0:
+            if wait_s <= 0 or self.guests.is_waiting:
                 return False
             with anyio.move_on_after(wait_s):
                 await queue.wake.wait()

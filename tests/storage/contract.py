@@ -172,6 +172,9 @@ def random_filter(rng: random.Random) -> RequestFilter:
 class StorageContract:
     """Tests that each engine runs with a fixture `engine`."""
 
+    questions = 100
+    """How many random questions are asked of every kind; fewer where each takes long."""
+
     async def test_a_batch_is_read_back_field_for_field(self, engine: Engine) -> None:
         """Every value of an entry comes back, rounded as documented, in the order in which rows were stored."""
         entries = random_entries(200, seed=1)
@@ -279,14 +282,14 @@ class StorageContract:
 
     @pytest.mark.parametrize("compacted", ["not at all", "as far as it pays", "thoroughly"])
     async def test_every_question_is_answered_as_from_the_rows(self, engine: Engine, compacted: str) -> None:
-        """A hundred random questions with zones, filters, groups and pages equal a computation from the rows alone."""
+        """Many random questions with zones, filters, groups and pages equal a computation from the rows alone."""
         entries = random_entries(1_000, seed=2)
         await _store(engine, entries)
         if compacted != "not at all":
             await engine.compact(thoroughly=compacted == "thoroughly")
         expected = await _in_memory(entries)
         async with aclosing(engine.reads()) as reads:
-            await _compare_all(reads, expected, random.Random(3), questions=100)
+            await _compare_all(reads, expected, random.Random(3), questions=self.questions)
 
     @pytest.mark.parametrize("rows", [1, 40, 300])
     async def test_names_are_those_of_all_rows_whenever_these_came(self, engine: Engine, rows: int) -> None:

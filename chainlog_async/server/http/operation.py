@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,11 +18,13 @@ Endpoint = Callable[[Request, ParsedParameters], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body: one entry, an array of entries, or one per line."""
+    """A request body."""
 
     entry: object
-    """The type of an entry."""
+    """The type of an entry, or of the whole body."""
     description: str
+    kind: Literal["entries", "one", "lines"] = "entries"
+    """One entry, an array of entries or one per line; one JSON value; or lines of our own, compressed with gzip."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ import anyio
 import msgspec
 from starlette.requests import Request
 
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.entry.json_input import json_value
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.settings import ServerSettings
+from chainlog_async.wire.batches import TOO_LARGE, InflatedTooLargeError, InflateError, inflate
 
 from .responses import ApiError, closing_headers
 
@@ -41,11 +43,11 @@ class BodyLimits:
         self._counters = counters
 
     @asynccontextmanager
-    async def received(self, request: Request) -> AsyncIterator[bytes]:
-        """Yields the whole body, which counts as held until the block ends.
+    async def received(self, request: Request, *, gzip: bool = False) -> AsyncIterator[bytes]:
+        """Yields the whole body, which counts as held until the block ends; `gzip` says that it is a gzip file.
 
-        Raises `ApiError`: 413 as soon as it is longer than allowed, 415 when it is compressed, 503 when all bodies
-        together hold too much, and 408 when it does not arrive in time.
+        Raises `ApiError`: 413 as soon as it is longer than allowed, 415 when it is compressed on its way, 400 when it
+        is no gzip file, 503 when all bodies together hold too much, and 408 when it does not arrive in time.
         """
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
@@ -58,9 +60,21 @@ class BodyLimits:
                 await self._read(request, body)
             if waiting.cancelled_caught:
                 raise self._too_slow(request)
+            if gzip:
+                plain = await self._inflated(bytes(body))
+                self._counters.body_bytes += len(plain) - len(body)
+                body = bytearray(plain)
             yield bytes(body)
         finally:
             self._counters.body_bytes -= len(body)
+
+    async def _inflated(self, body: bytes) -> bytes:
+        try:
+            return await run_in_thread(inflate, body, self._max_bytes)
+        except InflatedTooLargeError:
+            raise self._too_large() from None
+        except InflateError as error:
+            raise ApiError(400, f"{error}; send it again", "invalid_encoding") from None
 
     async def _read(self, request: Request, body: bytearray) -> None:
         async for chunk in request.stream():
@@ -77,7 +91,7 @@ class BodyLimits:
             413,
             f"the body is longer than {self._max_bytes} bytes; send fewer entries at a time, or raise "
             "server.max_body_bytes",
-            "body_too_large",
+            TOO_LARGE,
         )
 
     def _too_many(self) -> ApiError:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import chainlog_async
-from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters
 from chainlog_async.server.http.responses import ErrorReply, json_reply
 from chainlog_async.server.paths import HEALTH_PATH
@@ -84,15 +84,27 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
     if operation.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:
-        entry = schema_of[operation.body.entry]
-        content = {
-            "application/json": {"schema": {"anyOf": [entry, {"type": "array", "items": entry}]}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
+        described["requestBody"] = {
+            "description": operation.body.description,
+            "required": True,
+            "content": _body_content(operation.body, schema_of[operation.body.entry]),
         }
-        described["requestBody"] = {"description": operation.body.description, "required": True, "content": content}
     if with_keys and operation.path == HEALTH_PATH:
         described["security"] = []
     return described
+
+
+def _body_content(body: Body, entry: Json) -> Json:
+    match body.kind:
+        case "lines":
+            return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        case "one":
+            return {"application/json": {"schema": entry}}
+        case "entries":
+            return {
+                "application/json": {"schema": {"anyOf": [entry, {"type": "array", "items": entry}]}},
+                "application/x-ndjson": {"schema": {"type": "string"}},
+            }
 
 
 def _parameter(parameter: Parameter[object]) -> Json:

@@ -89,4 +89,5 @@ async def test_every_route_is_described(tmp_path: Path) -> None:
     """No path of the service but the dashboard's is left out, and each says what it is for, under a name of its own."""
     app = create_app(ChainLog(service_settings(tmp_path)), already_running=True)
     routes = [route for route in app.routes if isinstance(route, Route) and route.include_in_schema]
-    assert [re.sub(r":\w+}", "}", route.path) for route in routes] == list(DOCUMENT["paths"])  # type: ignore[call-overload]  # an object
+    paths = dict.fromkeys(re.sub(r":\w+}", "}", route.path) for route in routes)
+    assert list(paths) == list(DOCUMENT["paths"])  # type: ignore[call-overload]  # an object

@@ -1,0 +1,94 @@
+"""Questions on the wire: `POST /v1/read/{question}`, one for each method of `ReadStorage`.
+
+The body is one of the structs below, and the answer an `Answer` of what the method returns, both as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.time_window import Window
+
+READ_PATH: Final = "/v1/read"
+
+INVALID_QUESTION: Final = "invalid_question"
+"""Code of the answer 400 to a question that makes no sense."""
+
+UNKNOWN_ZONE: Final = "unknown_zone"
+"""The same for a time zone that is unknown."""
+
+_T = TypeVar("_T")
+
+
+class Answer(msgspec.Struct, Generic[_T], frozen=True):
+    """What was asked for."""
+
+    protocol: int
+    """Version of the exchange, 1."""
+    answer: _T
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No arguments."""
+
+
+class ByName(msgspec.Struct, frozen=True):
+    """The name of a provider or a chain."""
+
+    name: str
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """How many."""
+
+    limit: int
+
+
+class After(msgspec.Struct, frozen=True):
+    """Requests stored after one."""
+
+    after_id: int
+    limit: int
+
+
+class Find(msgspec.Struct, frozen=True):
+    """A page of requests."""
+
+    where: RequestFilter
+    limit: int
+    cursor: str | None
+
+
+class ById(msgspec.Struct, frozen=True):
+    """One request."""
+
+    request_id: int
+
+
+class ByPrefix(msgspec.Struct, frozen=True):
+    """Ids of the gateway that begin like this."""
+
+    prefix: str
+    limit: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Usage or latency over time."""
+
+    query: UsageQuery
+
+
+class InWindow(msgspec.Struct, frozen=True):
+    """Attempts in a window."""
+
+    window: Window
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """How many combinations to name."""
+
+    max_groups: int
