@@ -1,18 +1,26 @@
-"""Access control: a client needs an API key or, when no keys are set, must be on this machine."""
+"""Access control: a client needs an API key or, when no keys are set, must be on this machine.
+
+What its key may do is checked by each route; see `http.rights`.
+"""
 
 from __future__ import annotations
 
 import hmac
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chainlog_async.server.http.responses import ApiError
-from chainlog_async.settings import ServerSettings
+from chainlog_async.server.http.rights import RIGHTS, Rights
+from chainlog_async.settings import ScopedKey, ServerSettings
 
 from .loopback import is_loopback
 from .paths import HEALTH_PATH, HOME_PATH, STATIC_PREFIX
+
+NO_RIGHTS = Rights(may_read=False, may_write=False)
+"""Those of a request to a path that needs no key."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -22,38 +30,44 @@ class AccessControl:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
-        self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
+        self._keys = [_rights_of(key) for key in settings.api_keys]
         self._own_host = settings.host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuses the request, or passes it on."""
+        """Refuses the request, or passes it on with its rights."""
         if scope["type"] == "http":
-            refusal = (
-                self._refuse_unauthenticated(scope)
-                if self._keys
-                else _refuse_remote_client(scope) or self._refuse_cross_site(scope)
-            )
-            if refusal is not None:
+            try:
+                scope[RIGHTS] = self._rights(scope)
+            except ApiError as refusal:
                 await refusal.reply()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refuse_unauthenticated(self, scope: Scope) -> ApiError | None:
+    def _rights(self, scope: Scope) -> Rights:
+        if self._keys:
+            return self._rights_by_key(scope)
+        refusal = _refuse_remote_client(scope) or self._refuse_cross_site(scope)
+        if refusal is not None:
+            raise refusal
+        return Rights()
+
+    def _rights_by_key(self, scope: Scope) -> Rights:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in {HEALTH_PATH, f"{HEALTH_PATH}/", HOME_PATH} or path.startswith(STATIC_PREFIX):
-            return None
+            return NO_RIGHTS
         # Raw bytes: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = given.partition(b" ")
         token = token.strip()
         if scheme.lower() != b"bearer" or not token:
-            return _unauthorized(
+            raise _unauthorized(
                 "Missing or invalid API key. Provide a valid key in the Authorization header as Bearer <key>."
             )
         # Every key is compared, so that the response time does not reveal which one nearly matched.
-        if sum(hmac.compare_digest(token, key) for key in self._keys) == 0:
-            return _unauthorized("Invalid API key provided.")
-        return None
+        matching = [rights for key, rights in self._keys if hmac.compare_digest(token, key)]
+        if not matching:
+            raise _unauthorized("Invalid API key provided.")
+        return matching[0]
 
     def _refuse_cross_site(self, scope: Scope) -> ApiError | None:
         # Without keys, other sites could get in through a browser on this machine: their name may resolve to 127.0.0.1,
@@ -81,6 +95,13 @@ class AccessControl:
         except ValueError:
             return False
         return bool(name) and (is_loopback(name) or name == self._own_host)
+
+
+def _rights_of(key: SecretStr | ScopedKey) -> tuple[bytes, Rights]:
+    if isinstance(key, ScopedKey):
+        rights = Rights(may_read=key.can == "read", may_write=key.can == "write", caller=key.caller)
+        return key.key.get_secret_value().encode(), rights
+    return key.get_secret_value().encode(), Rights()
 
 
 def _refuse_remote_client(scope: Scope) -> ApiError | None:

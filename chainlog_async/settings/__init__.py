@@ -1,5 +1,5 @@
 """Settings: their keys, their sources, and messages for mistakes. Imports `entry` and `errors`."""
 
-from .model import ServerSettings, Settings
+from .model import ScopedKey, ServerSettings, Settings
 
-__all__ = ["ServerSettings", "Settings"]
+__all__ = ["ScopedKey", "ServerSettings", "Settings"]

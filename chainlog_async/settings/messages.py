@@ -45,7 +45,13 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails, sources: Sequence[S
         remedy = f"did you mean {near}?" if near else f"the settings are {', '.join(all_keys(model))}"
         # The value is left out: under a misspelt key it may be a secret.
         return f"{name} is not a setting; {remedy}"
-    items = "".join(f"[{part}]" for part in problem["loc"][len(path) :] if isinstance(part, int))
+    # Of the keys inside, only those that we know: another may be a secret.
+    known = () if field is None else _inner_keys(field.annotation)
+    items = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}"
+        for part in problem["loc"][len(path) :]
+        if isinstance(part, int) or part in known
+    )
     value = "" if field is None else _shown(field, problem["input"])
     return f"{name}{items}{value} {_demand(field, problem)}{_near_choice(field, problem)}{_default(field)}"
 
@@ -67,6 +73,13 @@ def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[K
 def _is_secret(annotation: object) -> bool:
     is_secret = isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes)
     return is_secret or any(_is_secret(part) for part in get_args(annotation))
+
+
+def _inner_keys(annotation: object) -> tuple[str, ...]:
+    """Returns the keys of the mappings that a list may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return tuple(annotation.model_fields)
+    return tuple(key for part in get_args(annotation) for key in _inner_keys(part))
 
 
 def _shown(field: FieldInfo, value: object) -> str:

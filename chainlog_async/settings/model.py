@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from chainlog_async.entry.model import MAX_NAME_CHARS
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import SettingsError
 
@@ -82,6 +94,41 @@ Host = Annotated[str, AfterValidator(_one_word)]
 ApiKey = Annotated[SecretStr, AfterValidator(_header_safe)]
 
 
+class ScopedKey(BaseModel):
+    """An API key that may do only one thing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    key: ApiKey
+    can: Literal["read", "write"]
+    """What it may do: ask for everything, or add entries and batches."""
+    caller: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)] | None = None
+    """Whose requests and usage it may read, and no others'; None for everybody's."""
+
+    @model_validator(mode="after")
+    def _caller_reads(self) -> Self:
+        if self.caller is not None and self.can != "read":
+            raise ValueError("must not have a caller with can: write; a caller limits what a key may read")
+        return self
+
+
+def _kind_of_key(value: object) -> str:
+    return "scoped" if isinstance(value, Mapping | ScopedKey) else "plain"
+
+
+AnyKey = Annotated[Annotated[ApiKey, Tag("plain")] | Annotated[ScopedKey, Tag("scoped")], Discriminator(_kind_of_key)]
+"""A key that may do everything, or one that may do one thing."""
+
+
+def _one_scope_each(keys: tuple[AnyKey, ...]) -> tuple[AnyKey, ...]:
+    scopes: dict[str, AnyKey] = {}
+    for key in keys:
+        secret = key.key if isinstance(key, ScopedKey) else key
+        if scopes.setdefault(secret.get_secret_value(), key) != key:
+            raise ValueError("must not have one key twice, with different rights")
+    return keys
+
+
 class ServerSettings(BaseModel):
     """The HTTP service that `chainlog serve` runs; usually given as a mapping, `Settings(server={"port": 0})`."""
 
@@ -97,10 +144,11 @@ class ServerSettings(BaseModel):
         le=65_535,
         description="TCP port to listen on; 0 picks a free one.",
     )
-    api_keys: tuple[ApiKey, ...] = Field(
+    api_keys: Annotated[tuple[AnyKey, ...], AfterValidator(_one_scope_each)] = Field(
         default=(),
         strict=False,
-        description="Accepted API keys, sent as `Authorization: Bearer KEY`; without any there is no authentication.",
+        description="Accepted API keys, sent as `Authorization: Bearer KEY`; a mapping of key, can (read or write) and "
+        "caller is a key that may do only that. Without any there is no authentication.",
     )
     max_body_bytes: int = Field(
         default=4 * MIB,

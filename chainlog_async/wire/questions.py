@@ -5,7 +5,7 @@ The body is one of the structs below, and the answer an `Answer` of what the met
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
@@ -21,7 +21,11 @@ INVALID_QUESTION: Final = "invalid_question"
 UNKNOWN_ZONE: Final = "unknown_zone"
 """The same for a time zone that is unknown."""
 
+MAX_LIMIT: Final = 10_000
+"""Most rows or names that one answer may have."""
+
 _T = TypeVar("_T")
+_Limit = Annotated[int, msgspec.Meta(le=MAX_LIMIT)]
 
 
 class Answer(msgspec.Struct, Generic[_T], frozen=True):
@@ -45,21 +49,21 @@ class ByName(msgspec.Struct, frozen=True):
 class Newest(msgspec.Struct, frozen=True):
     """How many."""
 
-    limit: int
+    limit: _Limit
 
 
 class After(msgspec.Struct, frozen=True):
     """Requests stored after one."""
 
     after_id: int
-    limit: int
+    limit: _Limit
 
 
 class Find(msgspec.Struct, frozen=True):
     """A page of requests."""
 
     where: RequestFilter
-    limit: int
+    limit: _Limit
     cursor: str | None
 
 
@@ -73,7 +77,7 @@ class ByPrefix(msgspec.Struct, frozen=True):
     """Ids of the gateway that begin like this."""
 
     prefix: str
-    limit: int
+    limit: _Limit
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -91,4 +95,4 @@ class InWindow(msgspec.Struct, frozen=True):
 class Groups(msgspec.Struct, frozen=True):
     """How many combinations to name."""
 
-    max_groups: int
+    max_groups: _Limit

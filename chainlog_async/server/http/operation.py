@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from .parameters import Parameter, ParsedParameters, read_parameters
 from .responses import ErrorReply
+from .rights import Needs, require
 
 Endpoint = Callable[[Request, ParsedParameters], Awaitable[Response]]
 
@@ -46,6 +47,9 @@ class Operation:
     media_types: Sequence[str] = ("application/json",)
     """The media types of a success that is not JSON."""
     body: Body | None = None
+    needs: Needs = field(kw_only=True)
+    """What the key must be allowed. A route that needs `read` answers a key with a caller about that caller alone: it
+    reads through `own_reads`."""
 
     def routes(self) -> list[Route]:
         """Returns the route for Starlette, and the same with a slash at its end.
@@ -54,6 +58,7 @@ class Operation:
         """
 
         async def answer(request: Request) -> Response:
+            require(request, self.needs)
             return await self.endpoint(request, read_parameters(request, self.parameters))
 
         route = Route(self.path, answer, methods=[self.method])

@@ -65,14 +65,15 @@ class BatchEndpoints:
         """Returns the routes."""
         path = f"{BATCHES_PATH}/{{writer}}"
         return [
-            Operation(path, self.get_position, StreamPosition, (WRITER,)),
-            Operation(path, self.forget_stream, StreamPosition, (WRITER,), method="DELETE"),
+            Operation(path, self.get_position, StreamPosition, (WRITER,), needs="write"),
+            Operation(path, self.forget_stream, StreamPosition, (WRITER,), method="DELETE", needs="write"),
             Operation(
                 f"{path}/{{start}}/{{end}}",
                 self.post_batch,
                 StreamPosition,
                 (WRITER, START, END, FIELDS),
                 method="POST",
+                needs="write",
                 other_answers={409: ErrorReply, **REFUSALS},
                 body=Body(str, "The lines of the journal, compressed with gzip.", "lines"),
             ),
@@ -82,6 +83,7 @@ class BatchEndpoints:
                 StreamPosition,
                 (WRITER,),
                 method="POST",
+                needs="write",
                 other_answers=REFUSALS,
                 body=Body(Rejection, "The row, and why it cannot be stored.", "one"),
             ),

@@ -51,8 +51,8 @@ class HealthEndpoints:
     def operations(self) -> list[Operation]:
         """Returns the routes."""
         return [
-            Operation(HEALTH_PATH, self.get_health, HealthReply, other_answers={503: HealthReply}),
-            Operation("/v1/statistics", self.get_statistics, Statistics),
+            Operation(HEALTH_PATH, self.get_health, HealthReply, other_answers={503: HealthReply}, needs="nothing"),
+            Operation("/v1/statistics", self.get_statistics, Statistics, needs="read_all"),
         ]
 
     async def get_health(self, _request: Request, _parameters: ParsedParameters) -> Response:

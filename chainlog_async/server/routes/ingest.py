@@ -136,6 +136,7 @@ def ingest_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation
             415: ErrorReply,
             503: (IntakeReply, ErrorReply),
         },
+        needs="write",
         body=Body(
             PostedEntry,
             "One entry, an array of entries, or one entry per line. Names may also be in snake_case. A timestamp is in "

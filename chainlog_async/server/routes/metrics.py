@@ -52,6 +52,7 @@ def metrics_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operatio
         parameters=(COLLECT,),
         media_types=METRICS_MEDIA_TYPES,
         other_answers={501: ErrorReply},
+        needs="read_all",
     )
 
 

@@ -15,11 +15,19 @@ import chainlog_async
 from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters
 from chainlog_async.server.http.responses import ErrorReply, json_reply
+from chainlog_async.server.http.rights import Needs
 from chainlog_async.server.paths import HEALTH_PATH
 
 Json = dict[str, object]
 
 REF = "#/components/schemas/{name}"
+RIGHTS_IN_WORDS: Mapping[Needs, str] = {
+    "nothing": "",
+    "write": "Needs a key that may write.",
+    "read": "Needs a key that may read; one with a caller gets what is of that caller.",
+    "read_all": "Needs a key that may read, and has no caller.",
+}
+
 ALWAYS = (400, 403, 421, 500, 503)
 """Statuses that any route may answer with, each with an `ErrorReply`."""
 
@@ -31,7 +39,7 @@ def openapi_operation(operations: Sequence[Operation], *, with_keys: bool) -> Op
         """This document."""
         return json_reply(document)
 
-    own = Operation("/openapi.json", get_openapi, dict[str, object])
+    own = Operation("/openapi.json", get_openapi, dict[str, object], needs="nothing")
     document = openapi_document([*operations, own], with_keys=with_keys)
     return own
 
@@ -79,8 +87,9 @@ def _operation(operation: Operation, schema_of: Mapping[object, Json], *, with_k
         content = {"application/json": {"schema": _schema(answer, schema_of)}}
         responses[str(status)] = {"description": f"{HTTPStatus(status).phrase}.", "content": content}
     described: Json = {"operationId": operation.endpoint.__name__, "summary": summary, "responses": responses}
-    if description.strip():
-        described["description"] = description.strip()
+    right = RIGHTS_IN_WORDS[operation.needs] if with_keys else ""
+    if text := "\n\n".join(part for part in (description.strip(), right) if part):
+        described["description"] = text
     if operation.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:

@@ -16,6 +16,7 @@ from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import ParsedParameters, choice_parameter
 from chainlog_async.server.http.request_body import BodyLimits
 from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply
+from chainlog_async.server.own_reads import own_reads
 from chainlog_async.usage.time_window import UnknownZoneError
 from chainlog_async.usage_aggregator import UsageAggregator
 from chainlog_async.wire import questions as q
@@ -78,7 +79,7 @@ def read_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation:
         The other routes have the same answers for everybody else.
         """
         async with limits.received(request) as body:
-            answer = await _asked(QUESTIONS[parameters[QUESTION]], chainlog.usage, body)
+            answer = await _asked(QUESTIONS[parameters[QUESTION]], own_reads(request, chainlog), body)
         return json_reply(q.Answer(PROTOCOL, answer))
 
     return Operation(
@@ -87,6 +88,7 @@ def read_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation:
         q.Answer[object],
         (QUESTION,),
         method="POST",
+        needs="read",
         other_answers=dict.fromkeys((408, 413, 415), ErrorReply),
         body=Body(dict[str, object], "The arguments of the question.", "one"),
     )

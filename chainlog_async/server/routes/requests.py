@@ -25,6 +25,7 @@ from chainlog_async.server.http.parameters import (
 from chainlog_async.server.http.request_filters import REQUEST_FILTERS, filter_of
 from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply
 from chainlog_async.server.http.streamed_reply import StreamLimit
+from chainlog_async.server.own_reads import own_reads
 
 PAGE_LIMIT = integer_parameter(
     "limit", "Maximum number of requests on the page.", minimum=1, maximum=MAX_PAGE, default=50
@@ -53,24 +54,33 @@ class RequestEndpoints:
     def operations(self) -> list[Operation]:
         """Returns the routes."""
         return [
-            Operation("/v1/requests", self.find_requests, RequestPage, (*REQUEST_FILTERS, PAGE_LIMIT, PAGE_CURSOR)),
+            Operation(
+                "/v1/requests",
+                self.find_requests,
+                RequestPage,
+                (*REQUEST_FILTERS, PAGE_LIMIT, PAGE_CURSOR),
+                needs="read",
+            ),
             Operation(
                 "/v1/requests/export",
                 self.export_requests,
                 parameters=(*REQUEST_FILTERS, EXPORT_FORMAT),
                 other_answers={501: ErrorReply},
                 media_types=tuple(MEDIA_TYPES.values()),
+                needs="read",
             ),
-            Operation("/v1/requests/{id}", self.get_request, RequestLogRow, (ROW_ID,), other_answers=NOT_FOUND),
+            Operation(
+                "/v1/requests/{id}", self.get_request, RequestLogRow, (ROW_ID,), other_answers=NOT_FOUND, needs="read"
+            ),
         ]
 
-    async def find_requests(self, _request: Request, parameters: ParsedParameters) -> Response:
+    async def find_requests(self, request: Request, parameters: ParsedParameters) -> Response:
         """Requests that match all filters, newest first.
 
         A page reads a bounded number of rows. When few of them match it may be short, or empty, and still have a
         `nextCursor` to continue with; `searchedBackTo` then tells how far the search has come.
         """
-        page = await self._chainlog.usage.find_requests(
+        page = await own_reads(request, self._chainlog).find_requests(
             filter_of(parameters), limit=parameters[PAGE_LIMIT], cursor=parameters[PAGE_CURSOR]
         )
         return json_reply(page)
@@ -80,21 +90,21 @@ class RequestEndpoints:
         file_format = parameters[EXPORT_FORMAT]
         with ExitStack() as place:
             place.enter_context(self._exports.place(request))
-            pieces = export_requests(self._chainlog.usage, filter_of(parameters), file_format)
+            pieces = export_requests(own_reads(request, self._chainlog), filter_of(parameters), file_format)
             # The first piece is read before the headers are sent, so that an early error gets its own status.
             begun = _prepend(await anext(pieces, b""), pieces)
             name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
             kept = place.pop_all()
         return await self._exports.reply(request, begun, MEDIA_TYPES[file_format], kept, headers=name)
 
-    async def get_request(self, _request: Request, parameters: ParsedParameters) -> Response:
+    async def get_request(self, request: Request, parameters: ParsedParameters) -> Response:
         """One request in full, including its attempts."""
-        request = await self._chainlog.usage.get_request(parameters[ROW_ID])
-        if request is None:
+        found = await own_reads(request, self._chainlog).get_request(parameters[ROW_ID])
+        if found is None:
             raise ApiError(
                 404, f"there is no request {parameters[ROW_ID]}; it may have been pruned", "not_found", param="id"
             )
-        return json_reply(request)
+        return json_reply(found)
 
 
 async def _prepend(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -15,6 +15,7 @@ from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter
 from chainlog_async.server.http.responses import json_reply
+from chainlog_async.server.own_reads import own_reads
 from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
 
 
@@ -101,24 +102,26 @@ class StatsEndpoints:
         """Returns the routes."""
         other_answers = {404: NoUsage}
         return [
-            Operation("/v1/stats/summary", self.get_summary, SummaryReply),
-            Operation("/v1/stats/providers", self.get_providers, ProvidersReply),
+            Operation("/v1/stats/summary", self.get_summary, SummaryReply, needs="read_all"),
+            Operation("/v1/stats/providers", self.get_providers, ProvidersReply, needs="read_all"),
             Operation(
                 "/v1/stats/providers/{name:chainlog_name}",
                 self.get_provider,
                 ProviderUsage,
                 (NAME,),
                 other_answers=other_answers,
+                needs="read_all",
             ),
-            Operation("/v1/stats/chains", self.get_chains, ChainsReply),
+            Operation("/v1/stats/chains", self.get_chains, ChainsReply, needs="read_all"),
             Operation(
                 "/v1/stats/chains/{name:chainlog_name}",
                 self.get_chain,
                 ChainUsage,
                 (NAME,),
                 other_answers=other_answers,
+                needs="read_all",
             ),
-            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (RECENT_LIMIT,)),
+            Operation("/v1/stats/requests", self.get_recent, RequestsReply, (RECENT_LIMIT,), needs="read"),
         ]
 
     async def get_summary(self, _request: Request, _parameters: ParsedParameters) -> Response:
@@ -143,9 +146,9 @@ class StatsEndpoints:
         """All-time usage of one chain."""
         return _found_or_404(await self._chainlog.usage.get_chain_usage(parameters[NAME]), "No usage data for chain")
 
-    async def get_recent(self, _request: Request, parameters: ParsedParameters) -> Response:
+    async def get_recent(self, request: Request, parameters: ParsedParameters) -> Response:
         """The newest requests, newest first, with the fields of 429chain; `/v1/requests` has all fields."""
-        rows = await self._chainlog.usage.get_recent_requests(parameters[RECENT_LIMIT])
+        rows = await own_reads(request, self._chainlog).get_recent_requests(parameters[RECENT_LIMIT])
         return json_reply(RequestsReply(list(map(OriginalRequest.of, rows))))
 
 

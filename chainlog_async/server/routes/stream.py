@@ -19,6 +19,7 @@ from chainlog_async.server.http.parameters import ParsedParameters, integer_para
 from chainlog_async.server.http.request_filters import FIELD_FILTERS, filter_of
 from chainlog_async.server.http.streamed_reply import MAX_PIECE_BYTES, StreamLimit
 from chainlog_async.server.live_feed import LiveFeed
+from chainlog_async.server.own_reads import own_filter
 
 HEARTBEAT_INTERVAL_S = 15.0
 """Maximum silence on a stream, in seconds: proxies close idle connections."""
@@ -53,6 +54,7 @@ class EventEndpoints:
                 self.stream_requests,
                 parameters=(*FIELD_FILTERS, LAST_EVENT_ID),
                 media_types=("text/event-stream",),
+                needs="read",
             )
         ]
 
@@ -68,7 +70,7 @@ class EventEndpoints:
         one that reads slowly gets the events later, and one that reads nothing for a while is disconnected. 503 when
         there are too many clients.
         """
-        where, seen = filter_of(parameters), parameters[LAST_EVENT_ID]
+        where, seen = own_filter(request, filter_of(parameters)), parameters[LAST_EVENT_ID]
         with ExitStack() as place:
             place.callback(self._end_watching)
             place.enter_context(self._watchers.place(request))

@@ -28,6 +28,7 @@ from chainlog_async.server.http.request_filters import (
     refused_window,
 )
 from chainlog_async.server.http.responses import ApiError, json_reply
+from chainlog_async.server.own_reads import own_reads
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -107,28 +108,34 @@ class UsageEndpoints:
     def operations(self) -> list[Operation]:
         """Returns the routes."""
         return [
-            Operation("/v1/usage", self.get_usage, UsageReply, QUERY_PARAMETERS),
-            Operation("/v1/latency", self.get_latency, LatencyReply, LATENCY_PARAMETERS),
-            Operation("/v1/providers/health", self.get_provider_health, ProvidersHealthReply, WINDOW_PARAMETERS),
-            Operation("/v1/names", self.get_names, Names),
+            Operation("/v1/usage", self.get_usage, UsageReply, QUERY_PARAMETERS, needs="read"),
+            Operation("/v1/latency", self.get_latency, LatencyReply, LATENCY_PARAMETERS, needs="read"),
+            Operation(
+                "/v1/providers/health",
+                self.get_provider_health,
+                ProvidersHealthReply,
+                WINDOW_PARAMETERS,
+                needs="read_all",
+            ),
+            Operation("/v1/names", self.get_names, Names, needs="read"),
         ]
 
-    async def get_usage(self, _request: Request, parameters: ParsedParameters) -> Response:
+    async def get_usage(self, request: Request, parameters: ParsedParameters) -> Response:
         """Usage in each step of a window, in total or by chain, provider, model or caller.
 
         Windows are extended to whole quarters of an hour. The cost of a query does not grow with the log.
         """
         query = _UsageRequest(parameters)
-        points = await query.ask(self._chainlog.usage.get_usage)
+        points = await query.ask(own_reads(request, self._chainlog).get_usage)
         return json_reply(UsageReply(**query.echo(), points=points))
 
-    async def get_latency(self, _request: Request, parameters: ParsedParameters) -> Response:
+    async def get_latency(self, request: Request, parameters: ParsedParameters) -> Response:
         """Percentiles of latency and time to first token, tokens per second, and the rates of errors and 429s.
 
         Percentiles are of answered requests unless `outcome` says otherwise, and within 5 % of the exact values.
         """
         query = _UsageRequest(parameters, cast("DurationsOf", parameters[OUTCOME] or "answered"))
-        points = await query.ask(self._chainlog.usage.get_latency)
+        points = await query.ask(own_reads(request, self._chainlog).get_latency)
         return json_reply(LatencyReply(**query.echo(), points=points))
 
     async def get_provider_health(self, _request: Request, parameters: ParsedParameters) -> Response:
@@ -137,9 +144,9 @@ class UsageEndpoints:
         providers = await _or_bad_request(self._chainlog.usage.get_provider_health(window))
         return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
 
-    async def get_names(self, _request: Request, _parameters: ParsedParameters) -> Response:
+    async def get_names(self, request: Request, _parameters: ParsedParameters) -> Response:
         """The names that requests can be filtered by: chains, providers, models and callers."""
-        return json_reply(await self._chainlog.usage.get_names())
+        return json_reply(await own_reads(request, self._chainlog).get_names())
 
 
 class _UsageRequest:

@@ -81,7 +81,7 @@ async function loadFigures(signal, quietly) {
     ask("v1/latency", { ...total, outcome: view.outcome }),
     ask("v1/usage", overTime),
     ask("v1/latency", { ...overTime, outcome: view.outcome }),
-    ask("v1/providers/health", range),
+    unlessForbidden(ask("v1/providers/health", range)),
     keepList ? null : loadRequests({ ...range, ...filters, ...picked(view, REQUEST_FILTERS) }, signal),
   ]);
   showHealth(health);
@@ -90,7 +90,7 @@ async function loadFigures(signal, quietly) {
   else showFirstSteps();
   byId("figures").hidden = !names.chains.length;
   showCards(usage.points, latency.points, statistics ?? health.accounting);
-  showProviders(providers.providers, view);
+  showProviders(providers ? providers.providers : null, view);
   await showCharts(usagePoints.points, latencyPoints.points, view.by);
   return refusal;
 }
@@ -98,9 +98,19 @@ async function loadFigures(signal, quietly) {
 // Older services report their statistics only in /health.
 async function accounting(ask) {
   try {
-    return await ask("v1/statistics");
+    return await unlessForbidden(ask("v1/statistics"));
   } catch (error) {
     if (error.status === 404) return null;
+    throw error;
+  }
+}
+
+// A key that sees one caller is refused what is known of all callers together only: null then.
+async function unlessForbidden(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.status === 403) return null;
     throw error;
   }
 }

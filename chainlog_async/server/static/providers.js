@@ -10,9 +10,15 @@ const EVERY = "Every attempt of every chain, including those after which another
 
 /**
  * Shows the health of every provider and model that the view asks for, the highest rate of refusals and failures first.
- * Attempts are counted for all chains and callers together, so filters of these cannot apply, and a note says so.
+ * Attempts are counted for all chains and callers together, so filters of these cannot apply, and a note says so. `all` is
+ * null when the key sees one caller only.
  */
 export function showProviders(all, view) {
+  if (all === null) {
+    byId("providers-note").textContent = EVERY;
+    fill(byId("providers"), el("p", { class: "panel empty" }, "Your key sees one caller; attempts are counted for all callers together."));
+    return;
+  }
   const providers = all.filter(
     ({ providerId, model }) => ["", providerId].includes(view.provider) && ["", model].includes(view.model),
   );
