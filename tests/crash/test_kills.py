@@ -27,7 +27,17 @@ def torture(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "scenario",
-    ["under load", "starting", "shutting down", "migrating", "replaying", "rotating", "pruning", "four writers"],
+    [
+        "under load",
+        "starting",
+        "shutting down",
+        "migrating",
+        "replaying",
+        "rotating",
+        "pruning",
+        "four writers",
+        "shipping",
+    ],
 )
 def test_killed_writers_lose_and_double_nothing(tmp_path: Path, scenario: str) -> None:
     """Whenever the kill lands, the next start has every accepted entry once, and totals that equal the rows."""
