@@ -20,9 +20,9 @@ from chainlog_async.common.database_files import journal_folder
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
+from chainlog_async.storage.base import BatchStorage
+from chainlog_async.storage.engines import open_storage
 from chainlog_async.storage.sqlite.errors import named_errors
-from chainlog_async.storage.sqlite.open import open_database
-from chainlog_async.storage.sqlite.storage import SqliteStorage
 from chainlog_async.writer.committer import BatchOutcome, Committer
 from chainlog_async.writer.gil_yield import GilYielder
 from chainlog_async.writer.health import HealthState
@@ -82,18 +82,16 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Why journals could not be read or deleted; they stay unchanged."""
 
 
-async def list_journals(
-    path: str | Path, *, journal_path: Path | None = None, busy_timeout_ms: int = 5_000
-) -> JournalReport:
-    """Lists the journals in that folder, or beside the database; changes nothing, and works without the database too.
+async def list_journals(settings: Settings) -> JournalReport:
+    """Lists the journals of this machine; changes nothing, and works while the database cannot be reached.
 
-    Raises `DatabaseMissingError` when there is neither a database nor a journal, and `OSError`.
+    Raises `DatabaseMissingError` when there is neither a database file nor a journal, and `OSError`.
     """
-    folder = await run_in_thread(_folder_of, Path(path), journal_path)
+    folder = await run_in_thread(_folder_of, settings)
     positions: dict[str, int] = {}
     problem: DatabaseError | None = None
     try:
-        positions = await _positions(path, busy_timeout_ms)
+        positions = await _positions(settings, folder)
     except DatabaseError as error:
         problem = error
     # Positions are read first, so that an entry committed in between counts as waiting and none is missed.
@@ -115,23 +113,22 @@ async def replay_journals(settings: Settings, *, on_progress: Progress = no_prog
     Raises `DatabaseError` (`DatabaseMissingError`, `OlderDatabaseError`, or a batch could not be committed within
     `REPLAY_COMMIT_TIMEOUT_S` seconds) and `OSError`.
     """
-    before = await list_journals(
-        settings.db_path, journal_path=settings.journal_path, busy_timeout_ms=settings.busy_timeout_ms
-    )
-    async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
-        # Only checks that it exists and is current; opening it for writing would create or migrate it.
-        pass
+    before = await list_journals(settings)
+    if settings.engine == "sqlite":
+        async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms):
+            # Only checks that it exists and is current; opening it for writing would create or migrate it.
+            pass
     manual_replay = _ManualReplay(sum(journal.waiting for journal in before.journals if not journal.alive), on_progress)
-    storage = SqliteStorage(await open_database(settings), settings)
+    storage = await open_storage(settings)
     try:
-        with named_errors(settings.db_path):
+        with named_errors(settings.database):
             folder = await run_in_thread(journal_folder, await storage.start(), settings.journal_path)
             await manual_replay.run(storage, folder, settings.max_batch_size)
     finally:
         await storage.aclose()
     total = manual_replay.total
     return ReplayReport(
-        database=str(settings.db_path),
+        database=settings.database,
         journals=total.journals,
         written=total.rows,
         rejected=total.rejected,
@@ -152,7 +149,7 @@ class _ManualReplay:
         self.total = Replayed()
         self.problems: list[str] = []
 
-    async def run(self, storage: SqliteStorage, folder: Path, max_batch_rows: int) -> None:
+    async def run(self, storage: BatchStorage, folder: Path, max_batch_rows: int) -> None:
         committer = Committer(storage, self._health, GilYielder(enabled=False))
         self.note_replayed(0)
         leases: list[Lease] = []
@@ -184,15 +181,26 @@ class _ManualReplay:
             )
 
 
-async def _positions(path: str | Path, busy_timeout_ms: int) -> dict[str, int]:
-    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
-        rows = await connection.execute_fetchall("SELECT writer_id, position FROM writer_positions")
-        return {str(writer_id): int(position) for writer_id, position in rows}
+async def _positions(settings: Settings, folder: Path) -> dict[str, int]:
+    if settings.engine == "sqlite":
+        # Read-only: it may be of another release, or damaged.
+        async with open_for_reading(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms) as connection:
+            rows = await connection.execute_fetchall("SELECT writer_id, position FROM writer_positions")
+            return {str(writer_id): int(position) for writer_id, position in rows}
+    writers = await run_in_thread(lambda: writers_in(folder) if folder.is_dir() else [])
+    if not writers:
+        return {}
+    storage = await open_storage(settings)
+    try:
+        return {writer_id: await storage.position(writer_id) for writer_id in writers}
+    finally:
+        await storage.aclose()
 
 
-def _folder_of(path: Path, journal_path: Path | None) -> Path:
+def _folder_of(settings: Settings) -> Path:
     # SQLite follows symbolic links, and writers put their journals beside the file it finds.
-    return journal_folder(path.resolve(), journal_path)
+    path = settings.db_path.resolve() if settings.engine == "sqlite" else settings.db_path
+    return journal_folder(path, settings.journal_path)
 
 
 def _inspect_all(folder: Path, positions: Mapping[str, int]) -> list[JournalInfo] | None:

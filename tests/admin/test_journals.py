@@ -34,7 +34,7 @@ async def test_a_living_writer_s_journal_is_shown_and_left_alone(tmp_path: Path)
         async with locked(path):
             for number in range(7):
                 chainlog.log_request(entry(model=f"waits {number}", timestamp=1_700_000_000_000 + number))
-            (journal,) = (await list_journals(path)).journals
+            (journal,) = (await list_journals(settings_for(path))).journals
         assert journal.alive
         assert (journal.waiting, journal.oldest_waiting) == (7, 1_700_000_000_000)
         assert journal.bytes == chainlog.statistics().journal_bytes
@@ -42,10 +42,10 @@ async def test_a_living_writer_s_journal_is_shown_and_left_alone(tmp_path: Path)
         report = await replay_journals(settings_for(path))
         assert (report.journals, report.written, report.living) == (0, 0, 1)
         await chainlog.flush()
-        (journal,) = (await list_journals(path)).journals
+        (journal,) = (await list_journals(settings_for(path))).journals
         assert (journal.waiting, journal.oldest_waiting) == (0, None)
     assert len(models(path)) == 8
-    assert (await list_journals(path)).journals == ()
+    assert (await list_journals(settings_for(path))).journals == ()
 
 
 async def test_only_what_lies_beyond_the_position_waits(database: Path) -> None:
@@ -55,7 +55,7 @@ async def test_only_what_lies_beyond_the_position_waits(database: Path) -> None:
     size = segment.stat().st_size
     first_two = sum(len(line) for line in segment.read_bytes().splitlines(keepends=True)[:2])
     change(database, f"INSERT INTO writer_positions VALUES ('{DEAD}', {first_two})")
-    report = await list_journals(database)
+    report = await list_journals(settings_for(database))
     assert report.folder == str(folder_of(database))
     assert report.journals == (
         JournalInfo(writer_id=DEAD, alive=False, segments=1, bytes=size, waiting=3, oldest_waiting=1_002),
@@ -68,7 +68,7 @@ async def test_what_two_segments_hold_counts_once(database: Path) -> None:
     content = first.read_bytes()
     half = len(content) // 2
     first.with_name(f"{DEAD}.{half:020d}.jsonl").write_bytes(content[half:] * 2)
-    (journal,) = (await list_journals(database)).journals
+    (journal,) = (await list_journals(settings_for(database))).journals
     assert (journal.segments, journal.waiting) == (2, 3)
     assert (await replay_journals(settings_for(database))).written == 3
     assert models(database) == ["a", "b", "b"]
@@ -124,7 +124,7 @@ async def test_without_a_database_the_journals_are_shown_all_the_same(database: 
     leave_journal(database, DEAD, [entry()] * 4)
     moved = tmp_path / "moved.db"
     shutil.move(database, moved)
-    report = await list_journals(database)
+    report = await list_journals(settings_for(database))
     assert report.journals[0].waiting == 4
     assert report.database_error is not None
     assert "does not exist" in report.database_error
@@ -133,14 +133,14 @@ async def test_without_a_database_the_journals_are_shown_all_the_same(database: 
     assert database.name not in files_in(tmp_path)
     shutil.move(moved, database)
     with pytest.raises(DatabaseMissingError):
-        await list_journals(tmp_path / "nowhere.db")
+        await list_journals(settings_for(tmp_path / "nowhere.db"))
     assert not folder_of(tmp_path / "nowhere.db").exists()
 
 
 async def test_an_older_database_has_no_journal_to_replay(copy_of_original: Callable[[int], Path]) -> None:
     """429chain's own file is not migrated behind anybody's back."""
     path = copy_of_original(2)
-    assert (await list_journals(path)).journals == ()
+    assert (await list_journals(settings_for(path))).journals == ()
     with pytest.raises(OlderDatabaseError, match="chainlog migrate"):
         await replay_journals(settings_for(path))
 
@@ -151,7 +151,7 @@ async def test_the_journals_of_a_linked_database_are_found(database: Path, tmp_p
     link = tmp_path / "folder" / "link.db"
     link.parent.mkdir()
     link.symlink_to(database)
-    assert (await list_journals(link)).journals[0].waiting == 1
+    assert (await list_journals(settings_for(link))).journals[0].waiting == 1
     assert (await replay_journals(settings_for(link))).written == 1
     assert not folder_of(link).exists()
 
@@ -159,9 +159,9 @@ async def test_the_journals_of_a_linked_database_are_found(database: Path, tmp_p
 async def test_a_look_takes_no_lock_that_lasts(database: Path) -> None:
     """Whoever takes over a dead writer right after the look gets it."""
     leave_journal(database, DEAD, [entry()])
-    await list_journals(database)
+    await list_journals(settings_for(database))
     (lease,) = await asyncio.to_thread(lambda: list(take_dead_leases(folder_of(database))))
-    report = await list_journals(database)
+    report = await list_journals(settings_for(database))
     assert report.journals[0].alive, "somebody has it"
     assert (await replay_journals(settings_for(database))).living == 1
     await asyncio.to_thread(lease.release, remove=False)
@@ -175,7 +175,7 @@ async def test_a_journal_that_cannot_be_read_does_not_hold_up_the_others(databas
     content = broken.read_bytes()
     broken.unlink()
     broken.mkdir()
-    shown = (await list_journals(database)).journals
+    shown = (await list_journals(settings_for(database))).journals
     assert [one.problem is None for one in shown] == [True, False]
     report = await replay_journals(settings_for(database))
     assert report.written == 1
@@ -194,7 +194,7 @@ async def test_its_patience_with_a_lock_ends(database: Path, monkeypatch: pytest
     async with locked(database):
         with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*stays in the journal"):
             await replay_journals(settings_for(database, busy_timeout_ms=0))
-    assert (await list_journals(database)).journals[0].waiting == 2
+    assert (await list_journals(settings_for(database))).journals[0].waiting == 2
     assert (await replay_journals(settings_for(database))).written == 2
 
 

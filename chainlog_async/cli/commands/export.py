@@ -123,7 +123,7 @@ async def _export(
                 written += len(piece)
         hint = "" if pages.requests else await similar_names(usage, where)
     took = round(time.monotonic() - begun, 3)
-    return ExportReport(str(settings.db_path), target, file_format, pages.requests, written, took), hint
+    return ExportReport(settings.database, target, file_format, pages.requests, written, took), hint
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:

@@ -39,7 +39,7 @@ _COLUMNS = (
 @settings_options
 @click.pass_context
 def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
-    """List the journals beside the database: their writers, and how many entries wait in them.
+    """List the journals of this machine: their writers, and how many entries wait in them.
 
     An entry waits until it is in the database. Behind a living writer that takes a moment; what a dead writer left is
     written when the next gateway or service starts, or by chainlog journal replay. This command changes nothing.
@@ -48,12 +48,8 @@ def journal(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None
     """
     if names_command(ctx):
         return
-    settings = options.load_file()
-    report = anyio.run(
-        lambda: list_journals(
-            settings.db_path, journal_path=settings.journal_path, busy_timeout_ms=settings.busy_timeout_ms
-        )
-    )
+    settings = options.load()
+    report = anyio.run(lambda: list_journals(settings))
     if as_json:
         print_json(report)
     else:
@@ -104,7 +100,7 @@ def replay_command(ctx: click.Context, options: SettingsOptions, as_json: bool) 
     Exit codes: 0 done, 1 the database could not be written or a journal could not be read; the rest stays in the
     journals.
     """
-    settings = options.load_file()
+    settings = options.load()
     report = run_long_work(
         lambda progress: replay_journals(settings, on_progress=progress),
         if_stopped="the rest stays in the journals",

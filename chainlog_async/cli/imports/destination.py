@@ -98,10 +98,15 @@ class Destination:
             await self._chainlog.flush()
             tasks.cancel_scope.cancel()
         if failure is not None:
-            raise DatabaseError(f"{self._settings.db_path} cannot be written: {failure}")
+            raise DatabaseError(f"{self._settings.database} cannot be written: {failure}")
 
     async def _take_row(self, row: ExportedRow) -> None:
         if self._restore is None:
+            if self._settings.engine != "sqlite":
+                raise DatabaseError(
+                    f"rows of an export can be restored into a database file only, not into {self._settings.database}: "
+                    "import them where that is, or name a file with --db"
+                )
             opened = open_restore(self._settings.db_path, Redactor(self._settings.redact_patterns))
             self._restore = await self._stack.enter_async_context(opened)
         self._restore.take(row)

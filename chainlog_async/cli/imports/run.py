@@ -120,7 +120,7 @@ class ImportRun:
         seconds = time.monotonic() - began
         imported = (statistics.written if statistics else 0) + self._rows.stored
         return ImportReport(
-            database=str(self._settings.db_path),
+            database=self._settings.database,
             imported=imported,
             duplicates=self._rows.duplicates,
             left_out=self._left_out or msgspec.UNSET,
@@ -162,7 +162,8 @@ class ImportRun:
     async def _store_all(self) -> Statistics:
         """Stores everything. Raises `DatabaseError`, before anything is read, when the database cannot be used."""
         self._display.begin("importing")
-        await require_writable(self._settings.db_path, busy_timeout_ms=self._settings.busy_timeout_ms)
+        if self._settings.engine == "sqlite":
+            await require_writable(self._settings.db_path, busy_timeout_ms=self._settings.busy_timeout_ms)
         async with open_destination(self._settings) as destination:
             try:
                 await self._store_in(destination)

@@ -149,7 +149,7 @@ async def _answer(writer: str, position: Awaitable[int]) -> Response:
     except EntryRejectedError as error:
         raise ApiError(422, str(error), ROW_REFUSED) from None
     except StreamError as error:
-        raise ApiError(410, str(error), "stream_ended", headers={"Retry-After": str(RETRY_AFTER_S)}) from None
+        raise ApiError(410, str(error), "stream_refused", headers={"Retry-After": str(RETRY_AFTER_S)}) from None
 
 
 def _text(parameters: ParsedParameters) -> str:
