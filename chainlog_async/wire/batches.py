@@ -68,7 +68,7 @@ class InflatedTooLargeError(ValueError):
 
 
 def compress(lines: bytes) -> bytes:
-    """Compresses lines with gzip at its fastest level; JSON lines shrink to about a sixth."""
+    """Compresses lines with gzip at its fastest level; they shrink to a third or less."""
     compressor = zlib.compressobj(level=1, wbits=_GZIP)
     return compressor.compress(lines) + compressor.flush()
 

@@ -152,7 +152,7 @@ async def test_reserved_space_is_not_counted(tmp_path: Path) -> None:
     segment = leave_dead_journal(db_path, names(0, 20))
     written = segment.stat().st_size
     os.truncate(segment, 10 * 1024 * 1024)
-    (found,) = (await list_journals(db_path)).journals
+    (found,) = (await list_journals(settings_for(db_path))).journals
     assert (found.bytes, found.waiting, found.problem) == (written, 20, None)
     async with ChainLog(settings_for(db_path)) as chainlog:
         await chainlog.flush()

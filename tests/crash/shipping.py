@@ -58,7 +58,7 @@ class Shipping(Scenario):
     def begin_on(self, host: int) -> Gateway:
         """Forks a gateway."""
         self.born += 1
-        name, plan = f"life{self.born:05d}", self.plan_of(host)
+        name, plan = f"life{self.born:05d}", self.plan_of(host).writing(self.ways[self.born % len(self.ways)])
         return Gateway(start(lambda: asyncio.run(log_until_killed(plan, name))), self.plan.acks / name)
 
     def begin_server(self) -> None:

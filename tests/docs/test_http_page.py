@@ -30,9 +30,11 @@ async def test_an_example_works(tmp_path: Path, example: str) -> None:
 
 
 def test_no_route_is_left_out() -> None:
-    """Every path of the OpenAPI document has an example, its name filled in."""
+    """Every path of the OpenAPI document has an example, its name filled in, unless it takes a gzip file."""
     paths = DOCUMENT["paths"]
     assert isinstance(paths, dict)
     for path in paths:
+        if path == "/v1/batches/{writer}/{start}/{end}":
+            continue
         pattern = re.sub(r"\\{\w+\\}", r"\\w+", re.escape(path))
         assert any(re.search(rf"127\.0\.0\.1:4290{pattern}(['? ]|$)", example) for example in EXAMPLES), path

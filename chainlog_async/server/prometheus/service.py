@@ -7,7 +7,7 @@ from typing import get_args
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from chainlog_async.server.counters import Disconnection, Refusal, ServiceCounters, StreamKind
+from chainlog_async.server.counters import Disconnection, Refusal, ServiceCounters, ShippedOutcome, StreamKind
 
 
 def service_metrics(counters: ServiceCounters) -> Iterator[Metric]:
@@ -36,3 +36,9 @@ def service_metrics(counters: ServiceCounters) -> Iterator[Metric]:
     for reason in get_args(Disconnection):
         disconnected.add_metric([reason], counters.disconnected[reason])
     yield disconnected
+    shipped = CounterMetricFamily(
+        "chainlog_shipped_rows", "Rows that gateways on other machines have shipped here.", labels=["outcome"]
+    )
+    for outcome in get_args(ShippedOutcome):
+        shipped.add_metric([outcome], counters.shipped_rows[outcome])
+    yield shipped
