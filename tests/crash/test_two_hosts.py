@@ -71,7 +71,7 @@ def run_on(name: str, *command: str | Path, **env: str) -> subprocess.Popen[str]
 
 @pytest.mark.timeout(90 + 3 * CUT_S)
 def test_a_host_that_is_cut_off_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Its entries wait on its own disk and are shipped, in order, when the network is back; the other notices nothing."""
+    """Its entries wait on its own disk and are shipped, in order, when it is back; the other host notices nothing."""
     server, one, two = (f"cl{os.getpid()}{suffix}" for suffix in "sab")
     acks = tmp_path / "acks"
     acks.mkdir()
