@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def open_storage(settings: Settings) -> BatchStorage:
     """Opens the log that the settings name, and migrates its database.
 
-    Raises `DatabaseError` or `SettingsError`; nothing is left open then.
+    Raises `DatabaseError`, `SettingsError` or `MissingExtraError`; nothing is left open then.
     """
     match settings.engine:
         case "sqlite":
@@ -30,7 +30,9 @@ async def open_storage(settings: Settings) -> BatchStorage:
         case "remote":
             from .remote.storage import RemoteStorage
 
-            return RemoteStorage(settings)
+            storage = RemoteStorage(settings)
+            await storage.load()
+            return storage
         case "postgres":
             raise _unknown_engine(settings)
 

@@ -33,6 +33,9 @@ TOO_LARGE: Final = "body_too_large"
 MAX_REJECTED_BYTES: Final = 16 * 1024
 """How much of a rejected line is sent, in bytes."""
 
+MIN_REJECTED_BYTES: Final = 256
+"""How much of it, and of the reason, is sent to a server that takes no more: it takes 1 KiB at least."""
+
 _GZIP = 31
 """zlib's `wbits` for gzip."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +46,10 @@ class HealthEndpoints:
         self._chainlog = chainlog
         self._started = time.monotonic()
         self._database = chainlog.settings.db_path.absolute()
-        self._folders: list[str] = []
+        # Where the log is kept on another machine, errors name that one.
+        url = chainlog.settings.db_url
+        self._hidden = {} if url is None else {url.shown: "db_url"}
+        self._is_complete = False
 
     def operations(self) -> list[Operation]:
         """Returns the routes."""
@@ -67,10 +70,11 @@ class HealthEndpoints:
             self._accounting(),
         )
         # Answered without a key, so it must not reveal the folder of the database, nor that of the file behind a link,
-        # which SQLite's errors name.
-        if not self._folders:
-            self._folders = await run_in_thread(_folders_of, self._database)
-        shown = _strip_folders(self._folders, msgspec.to_builtins(content))
+        # which SQLite's errors name, nor another machine.
+        if not self._is_complete:
+            self._hidden |= dict.fromkeys(await run_in_thread(_folders_of, self._database), "")
+            self._is_complete = True
+        shown = _without(self._hidden, msgspec.to_builtins(content))
         return json_reply(shown, status=503 if health.status == "failed" else 200)
 
     async def get_statistics(self, _request: Request, _parameters: ParsedParameters) -> Response:
@@ -89,11 +93,12 @@ def _folders_of(path: Path) -> list[str]:
     return sorted(names - {os.sep}, key=len, reverse=True)
 
 
-def _strip_folders(folders: Sequence[str], value: object) -> object:
+def _without(hidden: Mapping[str, str], value: object) -> object:
+    """Replaces texts wherever they occur."""
     if isinstance(value, str):
-        return functools.reduce(lambda text, folder: text.replace(folder, ""), folders, value)
+        return functools.reduce(lambda text, one: text.replace(one, hidden[one]), hidden, value)
     if isinstance(value, dict):
-        return {key: _strip_folders(folders, item) for key, item in value.items()}
+        return {key: _without(hidden, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strip_folders(folders, item) for item in value]
+        return [_without(hidden, item) for item in value]
     return value

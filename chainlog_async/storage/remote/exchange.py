@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import anyio
 
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.extras import install_command
 from chainlog_async.errors import ClosedError, MissingExtraError, RemoteError
 
@@ -37,16 +38,10 @@ class Exchange:
     """One server, and the connections to it. Nothing is sent before the first `request`.
 
     Redirects are not followed, and no proxy of the environment is used: the log goes to the host that was named.
-    Raises `MissingExtraError`.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float, connections: int) -> None:
-        try:
-            import httpx
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(f"an http(s) db_url needs httpx; {install_command('remote')}") from error
         assert settings.db_url is not None  # noqa: S101  # whoever chose this engine has read it there
-        self._httpx = httpx
         self.server = settings.db_url.shown
         """The server in words."""
         self._base = settings.db_url.get_secret_value().rstrip("/")
@@ -55,10 +50,22 @@ class Exchange:
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "chainlog-async"}
         if settings.db_key is not None:
             self._headers["Authorization"] = f"Bearer {settings.db_key.get_secret_value()}"
+        self._loading = anyio.Lock()
+        self._verify: ssl.SSLContext | None = None
         # The transport alone, and not the client around it: it logs each request, follows proxies of the environment
         # and keeps cookies, none of which a log shipper should do.
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._is_closed = False
+
+    async def load(self) -> httpx.AsyncHTTPTransport:
+        """Makes ready what the first request needs. Raises `MissingExtraError`, and `ClosedError` after `aclose`."""
+        async with self._loading:
+            if self._is_closed:
+                raise ClosedError("the log is shut down; open a new one")
+            if self._transport is None:
+                # Importing and reading certificates takes a while: not on the event loop.
+                self._transport = await run_in_thread(self._new_transport)
+            return self._transport
 
     async def request(
         self,
@@ -73,7 +80,9 @@ class Exchange:
 
         Raises `RemoteError` for whatever keeps the server from answering, and what `error_of` makes of other answers.
         """
-        httpx = self._httpx
+        transport = await self.load()
+        import httpx
+
         url = f"{self._base}{quote(path)}{'?' + urlencode(query) if query else ''}"
         timeout = {"connect": CONNECT_TIMEOUT_S, "read": None, "write": None, "pool": None}
         request = httpx.Request(
@@ -81,7 +90,7 @@ class Exchange:
         )
         try:
             with anyio.fail_after(self._timeout_s):
-                status, location, content_type, answer = await self._send(request)
+                status, location, content_type, answer = await _send(transport, request)
         except TimeoutError:
             raise RemoteError(
                 f"{self.server} did not answer within {self._timeout_s:g} s; look at its log, its load and the network"
@@ -116,21 +125,28 @@ class Exchange:
         self._is_closed = True
         await self.reset()
 
-    async def _send(self, request: httpx.Request) -> tuple[int, str | None, str, bytes]:
-        if self._is_closed:
-            raise ClosedError("the log is shut down; open a new one")
-        if self._transport is None:
-            limits = self._httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
-            self._transport = self._httpx.AsyncHTTPTransport(limits=limits)
-        response = await self._transport.handle_async_request(request)
+    def _new_transport(self) -> httpx.AsyncHTTPTransport:
         try:
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise RemoteError(f"{self.server} answers with more than {MAX_ANSWER_BYTES} bytes; correct db_url")
-        finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
-        headers = response.headers
-        return response.status_code, headers.get("location"), headers.get("content-type", ""), bytes(body)
+            import httpx
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"an http(s) db_url needs httpx; {install_command('remote')}") from error
+        if self._verify is None and self._base.startswith("https:"):
+            self._verify = httpx.create_ssl_context()
+        limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
+        # Without https there is nothing to verify.
+        return httpx.AsyncHTTPTransport(verify=self._verify or False, limits=limits)
+
+
+async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> tuple[int, str | None, str, bytes]:
+    response = await transport.handle_async_request(request)
+    try:
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise RemoteError(f"{request.url.host} answers with more than {MAX_ANSWER_BYTES} bytes; correct db_url")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+    headers = response.headers
+    return response.status_code, headers.get("location"), headers.get("content-type", ""), bytes(body)

@@ -16,6 +16,7 @@ from chainlog_async.wire.batches import (
     BATCHES_PATH,
     LINE_FIELDS,
     MAX_REJECTED_BYTES,
+    MIN_REJECTED_BYTES,
     PROTOCOL,
     Rejection,
     StreamPosition,
@@ -53,6 +54,10 @@ class RemoteStorage(BatchStorage):
         self._db_path = settings.db_path
         self._is_stuck = False
         self._too_large_from: int | None = None
+
+    async def load(self) -> None:
+        """Makes ready what the first batch needs. Raises `MissingExtraError`."""
+        await self._exchange.load()
 
     @property
     def is_stuck(self) -> bool:
@@ -97,15 +102,12 @@ class RemoteStorage(BatchStorage):
         self._require(self._position_in(reply, batch.writer_id), batch.end, reply)
 
     async def reject(self, row: Batch, error: Exception) -> None:
-        """Has the server keep the row, or the beginning of a very long one, as rejected."""
-        rejection = Rejection(row.end, row.lines.rstrip(b"\n")[:MAX_REJECTED_BYTES], self.describe(error))
-        reply = await self._exchange.request(
-            "POST",
-            f"{BATCHES_PATH}/{row.writer_id}/rejected",
-            body=msgspec.json.encode(rejection),
-            headers={"Content-Type": "application/json"},
-        )
-        self._require(self._position_in(reply, row.writer_id), row.end, reply)
+        """Has the server keep the row as rejected; of a very long one, its beginning."""
+        reason = self.describe(error)
+        try:
+            await self._reject(row, reason, MAX_REJECTED_BYTES)
+        except BodyTooLargeError:
+            await self._reject(row, reason[:MIN_REJECTED_BYTES], MIN_REJECTED_BYTES)
 
     async def position(self, writer_id: str) -> int:
         """See `BatchStorage.position`. Raises `RemoteError`."""
@@ -160,6 +162,16 @@ class RemoteStorage(BatchStorage):
     async def aclose(self) -> None:
         """Closes the connection."""
         await self._exchange.aclose()
+
+    async def _reject(self, row: Batch, reason: str, size: int) -> None:
+        rejection = Rejection(row.end, row.lines.rstrip(b"\n")[:size], reason)
+        reply = await self._exchange.request(
+            "POST",
+            f"{BATCHES_PATH}/{row.writer_id}/rejected",
+            body=msgspec.json.encode(rejection),
+            headers={"Content-Type": "application/json"},
+        )
+        self._require(self._position_in(reply, row.writer_id), row.end, reply)
 
     def _position_in(self, reply: Reply, writer_id: str) -> int:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from anyio.abc import SocketStream
 
 from chainlog_async import ChainLog
+from chainlog_async.errors import MissingExtraError
 from chainlog_async.settings import Settings
 from chainlog_async.storage.remote import storage as remote
 from tests.support.entries import entry
-from tests.support.service import KEY, service_settings
+from tests.support.service import KEY, running, service_settings
+from tests.support.service import entry as posted
 from tests.support.serving import server_beside
-from tests.support.writing import check_law, stored, until
+from tests.support.writing import check_law, query, stored, until
 
 Answer = Callable[[SocketStream], object]
 
@@ -177,3 +180,41 @@ async def test_a_server_without_tls_is_no_https(tmp_path: Path) -> None:
     async with server_that_says(answer, until=b"\x16") as port, gateway(tmp_path, port, "https") as chainlog:
         await refused(chainlog, "https://127.0.0.1")
         assert "SSL" in chainlog.health().reasons[0]
+
+
+async def test_a_server_that_takes_little_gets_small_batches(tmp_path: Path) -> None:
+    """A batch is split until its parts fit; a row that never does is kept as rejected, by its beginning."""
+    with server_beside(service_settings(tmp_path, server={"max_body_bytes": 1024, "api_keys": [KEY]})) as url:
+        async with gateway(tmp_path, int(url.rpartition(":")[2])) as chainlog:
+            for number in range(60):
+                long = "all of it " * 800 if number == 31 else None
+                assert chainlog.log_request(entry(model=f"m{number}", error_message=long))
+            with anyio.fail_after(20):
+                await chainlog.flush()
+            assert chainlog.statistics().dropped == {"rejected": 1}
+    assert await stored(tmp_path / "log.db") == [f"m{number}" for number in range(60) if number != 31]
+    ((line, reason),) = query(tmp_path / "log.db", "SELECT entry, error FROM rejected_entries")
+    assert "m31" in str(line)
+    assert "takes no body of that size (413)" in str(reason)
+
+
+async def test_without_httpx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, and nothing stays open."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(MissingExtraError, match=r"an http\(s\) db_url needs httpx; .*\[remote"):
+        await gateway(tmp_path, 1).__aenter__()
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_relay_does_not_say_to_strangers_where_it_ships(tmp_path: Path) -> None:
+    """Its /health needs no key, and so names no host."""
+    port = free_port()
+    relay = service_settings(tmp_path, db_url=f"http://127.0.0.1:{port}/path", shutdown_timeout_ms=100)
+    async with running(relay) as client:
+        await client.post("/v1/logs", json=posted())
+        health: dict[str, list[str]] = {"reasons": []}
+        with anyio.fail_after(20):
+            while not health["reasons"]:
+                health = (await client.get("/health")).json()
+    assert "db_url cannot be reached" in health["reasons"][0]
+    assert str(port) not in str(health)
