@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chainlog_async.buffer.paths import journal_folder
+from chainlog_async.common.database_files import journal_folder
 
 from .life import Plan, count_acks, log_until_killed, recover, start
 from .verify import Finding, verify
