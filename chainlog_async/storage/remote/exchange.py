@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5.0
 """How long a connection may take, in seconds."""
 
+KEEP_ALIVE_S: Final = 2.5
+"""How long an idle connection is used again, in seconds: a `chainlog serve` closes it after 5."""
+
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 """Size of the largest answer that is read, in bytes; a page of 500 requests with the largest metadata is smaller."""
 
@@ -132,7 +135,11 @@ class Exchange:
             raise MissingExtraError(f"an http(s) db_url needs httpx; {install_command('remote')}") from error
         if self._verify is None and self._base.startswith("https:"):
             self._verify = httpx.create_ssl_context()
-        limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
+        limits = httpx.Limits(
+            max_connections=self._connections,
+            max_keepalive_connections=self._connections,
+            keepalive_expiry=KEEP_ALIVE_S,
+        )
         # Without https there is nothing to verify.
         return httpx.AsyncHTTPTransport(verify=self._verify or False, limits=limits)
 
