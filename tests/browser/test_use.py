@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -49,6 +50,20 @@ async def test_the_key_is_asked_for_once_and_kept_for_the_tab(tmp_path: Path, vi
         await expect(other.get_by_role("dialog", name="API key")).to_be_visible()
         await other.get_by_role("button", name="Cancel").click()
         await expect(other.locator("#notices")).to_contain_text("needs an API key")
+
+
+async def test_a_key_with_a_caller_shows_that_caller(tmp_path: Path, viewer: Viewer) -> None:
+    """Its figures and requests are there; what is known of all callers together is said not to be."""
+    keys = json.dumps([KEY, {"key": "own", "can": "read", "caller": "team-1"}])
+    with service(tmp_path, CHAINLOG_SERVER__API_KEYS=keys) as running:
+        running._headers = {"Authorization": f"Bearer {KEY}"}
+        running.post(recent_entries(8))
+        page = await viewer.open(running.url)
+        await page.get_by_label("Key", exact=True).fill("own")
+        await page.keyboard.press("Enter")
+        await loaded(page)
+        await expect(page.locator("tbody tr[data-id]")).to_have_count(2)
+        await expect(page.locator("#providers")).to_contain_text("Your key sees one caller")
 
 
 async def reloaded(page: Page) -> Page:
