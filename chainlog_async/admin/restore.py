@@ -100,6 +100,7 @@ class _Line(msgspec.Struct, array_like=True):
     response_id: str | None = None
     session_id: str | None = None
     tags: list[msgspec.Raw] | None = None
+    cost_source: str | None = None
 
 
 _Staged = tuple[int, int, bytes | None, bytes]
@@ -343,8 +344,9 @@ def _values_of(line: bytes) -> tuple[object, ...]:
         entry.cached_tokens,
         _json_text(entry.metadata),
         _json_text(entry.attempt_trail),
-        *(getattr(entry, name) for name in LATER_FIELDS if name != "tags"),
+        *(getattr(entry, name) for name in LATER_FIELDS if name not in {"tags", "cost_source"}),
         _json_text(entry.tags),
+        None if entry.cost_usd is None else entry.cost_source or "gateway",
     )
 
 

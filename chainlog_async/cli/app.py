@@ -21,6 +21,7 @@ from chainlog_async.cli.commands.import_ import import_command
 from chainlog_async.cli.commands.journal import journal
 from chainlog_async.cli.commands.latency import latency
 from chainlog_async.cli.commands.migrate import migrate
+from chainlog_async.cli.commands.prices import prices
 from chainlog_async.cli.commands.prune import prune
 from chainlog_async.cli.commands.rebuild import rebuild
 from chainlog_async.cli.commands.recent import recent
@@ -126,6 +127,7 @@ _COMMANDS = (
     check,
     rebuild,
     backup,
+    prices,
     prune,
     vacuum,
     journal,

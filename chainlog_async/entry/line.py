@@ -96,10 +96,11 @@ class LineEntry(ShortLineEntry, array_like=True, gc=False):
     response_id: _Name | None = None
     session_id: _Name | None = None
     tags: Annotated[list[_Tag], msgspec.Meta(max_length=MAX_TAGS)] | None = None
+    cost_source: _Name | None = None
 
 
 _WITHOUT_LATER = b",null" * len(LATER_FIELDS) + b"]"
-_LATER_TEXTS = ("finish_reason", "service_tier", "response_id", "session_id")
+_LATER_TEXTS = ("finish_reason", "service_tier", "response_id", "session_id", "cost_source")
 
 
 def _plain(value: object) -> object:

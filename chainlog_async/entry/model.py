@@ -114,6 +114,8 @@ class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     """The conversation that the request is a part of."""
     tags: Sequence[str] | None = None
     """Up to `MAX_TAGS` tags ``key:value``, such as ``team:search``; secrets in them are redacted."""
+    cost_source: str | None = None
+    """Whose cost it is: ``provider`` if the provider told it; None is the gateway's."""
 
 
 MAX_ERROR_CHARS = 4096

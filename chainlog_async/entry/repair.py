@@ -295,4 +295,5 @@ _REPAIRS: dict[str, Callable[[object], object]] = {
     "response_id": _optional_name,
     "session_id": _optional_name,
     "tags": lambda value: None if value is None else _tags(value),
+    "cost_source": _optional_name,
 }

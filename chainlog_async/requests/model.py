@@ -74,6 +74,8 @@ class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
     """The conversation that the request is a part of."""
     tags: list[str] | None = None
     """Each ``key:value``."""
+    cost_source: str | None = None
+    """Whose cost it is: ``provider``, ``gateway``, or ``table`` for one that was computed from the table of prices."""
 
 
 LoggedRequest = RequestLogRow

@@ -31,7 +31,7 @@ _TYPES = {
 } | dict.fromkeys(
     (
         *("chain_name", "provider_id", "model", "error_message", "request_id", "caller"),
-        *("finish_reason", "service_tier", "response_id", "session_id", *JSON_COLUMNS),
+        *("finish_reason", "service_tier", "response_id", "session_id", "cost_source", *JSON_COLUMNS),
     ),
     pa.string(),
 )

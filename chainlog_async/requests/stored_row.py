@@ -22,7 +22,9 @@ def request_of_row(row: Sequence[object]) -> RequestLogRow:
     first, later = row[:_FIRST], row[_FIRST:]
     *numbered, error_message, request_id, caller, ttft, cost, streamed, cached, metadata, trail = first
     key, timestamp, chain, provider, model, prompt, completion, total, latency, status, attempts = numbered
-    written, written_1h, reasoning, audio_in, audio_out, finish_reason, tier, response_id, session_id, tags = later
+    written, written_1h, reasoning, audio_in, audio_out, finish_reason, tier, response_id, session_id, tags, source = (
+        later
+    )
     return RequestLogRow(
         cast("int", key),
         whole_number(timestamp),
@@ -54,6 +56,7 @@ def request_of_row(row: Sequence[object]) -> RequestLogRow:
         cast("str | None", response_id),
         cast("str | None", session_id),
         _decoded(tags, _tags),
+        None if cost is None else cast("str | None", source) or "gateway",
     )
 
 

@@ -343,6 +343,10 @@ class Settings(BaseSettings):
         description="Regular expressions of secrets to redact in error messages and metadata, besides those that "
         "always are.",
     )
+    prices: bool = Field(
+        default=True,
+        description="Whether the prices of new models are looked up in genai-prices, if the extra `prices` is there.",
+    )
     litellm_health_checks: bool = Field(
         default=False,
         description="Whether LiteLLM's own checks of its deployments are logged, with `health_check` in metadata.",

@@ -7,13 +7,14 @@ through `ReadStorage`. A new engine implements the two and names itself in `test
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from chainlog_async.entry.batch import Batch
+    from chainlog_async.prices.model import Price
     from chainlog_async.requests.filter import RequestFilter
     from chainlog_async.requests.model import RequestLogRow, RequestPage
     from chainlog_async.usage.metric_totals import MetricTotals
@@ -119,6 +120,13 @@ class BatchStorage(Protocol):
         A batch whose end is not beyond the stored position changes nothing and raises nothing, so after an error or a
         cancellation the same batch, or the rest of it, is simply sent again.
         """
+
+    async def add_prices(self, prices: Sequence[Price], names: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+        """Stores prices that are not known yet, and under which names those of the logged names are kept.
+
+        Does nothing in an engine without a table of prices.
+        """
+        del prices, names
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps a batch of one row apart, as rejected for that error, and stores its end position."""

@@ -13,6 +13,7 @@ from chainlog_async.storage.base import BatchStorage, StorageFault
 
 from .gil_yield import GilYielder
 from .health import HealthState
+from .price_lookup import PriceLookup
 
 MIN_RETRY_PAUSE_S = 0.05
 """Pause after the first failed commit, in seconds; it doubles with each further failure."""
@@ -34,8 +35,15 @@ class BatchOutcome(Protocol):
 class Committer:
     """Retries a batch until every row is committed or rejected, and finds the row that the database refuses."""
 
-    def __init__(self, storage: BatchStorage, health: HealthState, gil_yielder: GilYielder) -> None:
+    def __init__(
+        self,
+        storage: BatchStorage,
+        health: HealthState,
+        gil_yielder: GilYielder,
+        prices: PriceLookup | None = None,
+    ) -> None:
         self._storage = storage
+        self._prices = prices
         self._health = health
         self._gil_yielder = gil_yielder
         self._refused: dict[tuple[str, int], Exception] = {}
@@ -69,6 +77,8 @@ class Committer:
             began_at = monotonic()
             try:
                 with self._gil_yielder:
+                    if self._prices is not None:
+                        await self._prices.prepare(part)
                     await self._storage.commit(part)
             except Exception as error:  # noqa: BLE001  # whatever the error, the batch must be kept
                 if self._storage.classify(error, part) is StorageFault.ROW:

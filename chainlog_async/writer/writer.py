@@ -20,6 +20,7 @@ from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
 from .gil_yield import GilYielder
 from .guests import GuestWriters
 from .health import HealthState
+from .price_lookup import PriceLookup
 from .replay import replay_dead_writers
 from .replay_outcome import ReplayOutcome
 
@@ -54,7 +55,7 @@ class Writer:
         self._queue = queue
         self._storage = storage
         self._journals = journals
-        self._committer = Committer(storage, health, gil_yielder)
+        self._committer = Committer(storage, health, gil_yielder, PriceLookup(storage, enabled=settings.prices))
         self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000

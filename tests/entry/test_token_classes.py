@@ -29,6 +29,7 @@ CLASSES: dict[str, object] = {
     "response_id": "msg_01",
     "session_id": "thread-7",
     "tags": ["team:search", "env:prod:eu"],
+    "cost_source": "provider",
 }
 SECRET = "sk-proj-" + "a1B2" * 10
 
@@ -36,7 +37,7 @@ SECRET = "sk-proj-" + "a1B2" * 10
 async def test_every_field_is_read_back_as_it_was_logged(tmp_path: Path) -> None:
     """In a row of the log; an entry without them has None."""
     async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
-        await chainlog.write(entry(**CLASSES))
+        await chainlog.write(entry(**CLASSES, cost_usd=0.5))
         await chainlog.write(entry())
         plain, full = await chainlog.usage.get_recent_requests(2)
     if full.tags is None:

@@ -357,7 +357,8 @@ def _row(line: bytes, number: int) -> RequestLogRow:
         cached_tokens=fields.get("cached_tokens"),
         metadata=fields.get("metadata"),
         attempt_trail=None if trail is None else [LoggedAttempt(**attempt) for attempt in trail],
-        **{name: fields.get(name) for name in LATER_FIELDS},
+        **{name: fields.get(name) for name in LATER_FIELDS if name != "cost_source"},
+        cost_source=None if cost is None else fields.get("cost_source") or "gateway",
     )
 
 

@@ -23,8 +23,8 @@ REPLAY_COMMIT_TIMEOUT_S = 20.0
 
 
 def settings_for(db_path: Path, **overrides: object) -> Settings:
-    """Settings of a log on that file."""
-    return Settings(db_path=db_path, **overrides)
+    """Settings of a log on that file, which looks up no prices."""
+    return Settings(**{"db_path": db_path, "prices": False} | overrides)
 
 
 def in_memory(db_path: Path, **overrides: object) -> Settings:

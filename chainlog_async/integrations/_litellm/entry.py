@@ -43,6 +43,7 @@ def entry_of(
         ttft_ms=None if last.first_token_s is None else _ms(started, last.first_token_s),
         cost_usd=_cost(attempts),
         streamed=any(item.streamed for item in (*attempts, end)),
+        cost_source=None,
         **(last.classes or {}),
         finish_reason=last.finish_reason,
         service_tier=last.service_tier,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiosqlite
 import anyio
+import msgspec
 
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.entry.line import check_line, line_as_json
 from chainlog_async.errors import InvalidEntryError
+from chainlog_async.prices.model import Price
 from chainlog_async.storage.base import BatchStorage, IgnoredEvents, StorageEvents, StorageFault
 from chainlog_async.storage.sqlite.maintenance.integrity_check import check_integrity
 from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 
 from .connection import close_connection
 from .errors import classify, describe, named_errors, sqlite_error_name
+from .prices import ADD_PRICE_NAMES, ADD_PRICES, prices_as_json
 from .version import tell_once_of_sqlite, version_notes
 from .write_connection import WriteConnection
 
@@ -98,6 +101,14 @@ class SqliteStorage(BatchStorage):
         # Autocommit: the statement is the transaction. On a busy loop a batch costs the time its thread waits for the
         # GIL, so there is one hand-over and one step (docs/design.md, "One statement per batch").
         await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
+
+    async def add_prices(self, prices: Sequence[Price], names: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+        """See `BatchStorage.add_prices`. Raises like `commit`."""
+        await self._file.require_file()
+        if prices:
+            await self.connection.execute_fetchall(ADD_PRICES, (prices_as_json(prices),))
+        if named := [(*logged, *priced) for logged, priced in names.items() if logged != priced]:
+            await self.connection.execute_fetchall(ADD_PRICE_NAMES, (msgspec.json.encode(named).decode(),))
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps the row in `rejected_entries`; otherwise like `commit`."""

@@ -106,6 +106,7 @@ def test_recent_is_newest_first(cli: Cli) -> None:
         "responseId",
         "sessionId",
         "tags",
+        "costSource",
     ]
     assert cli.json("recent", "-n", "0") == {"requests": []}
 

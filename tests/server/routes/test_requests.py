@@ -50,6 +50,7 @@ DETAILS = {
     "serviceTier": "flex",
     "responseId": "resp-1",
     "sessionId": "s-1",
+    "costSource": "provider",
     "tags": ["team:search"],
     "attemptTrail": [
         {"providerId": "groq", "model": "m", "httpStatus": 429, "latencyMs": 8.5, "errorMessage": "no"},

@@ -1,0 +1,110 @@
+"""Requests without a cost get the right one, to the microdollar, whatever they come in by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chainlog_async import Attempt, ChainLog
+from chainlog_async.admin.prices import set_prices
+from chainlog_async.prices.model import Price
+from chainlog_async.requests.model import RequestLogRow
+from tests.support.entries import entry
+from tests.support.writing import settings_for
+
+pytest.importorskip("genai_prices")
+
+NAMES = tuple[str, str]
+CACHED = {"prompt_tokens": 2_006, "completion_tokens": 300, "cached_tokens": 1_920}
+CLAUDE = {"prompt_tokens": 2_006, "completion_tokens": 300, "cached_tokens": 920, "cache_write_tokens": 1_000}
+RIGHT: list[tuple[str, str, Mapping[str, int], float]] = [
+    ("openai", "gpt-4o-mini", CACHED, 336.90),
+    ("openai", "gpt-5-mini", CACHED, 669.50),
+    ("anthropic", "claude-sonnet-4-5", CLAUDE, 8_784),
+    ("anthropic", "claude-sonnet-4-5", {**CLAUDE, "cache_write_1h_tokens": 400}, 9_684),
+    ("bedrock", "bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0", CLAUDE, 3_220.80),
+    ("gcp.gemini", "gemini-2.5-flash", CACHED, 833.40),
+    ("vertex_ai", "vertex_ai/gemini-2.5-pro", {"prompt_tokens": 250_000, "completion_tokens": 300}, 629_500),
+    ("groq", "groq/llama-3.1-8b-instant", {**CACHED, "cached_tokens": 0}, 124.30),
+    ("groq", "llama-3.3-70b-versatile", {**CACHED, "cached_tokens": 0}, 1_420.54),
+    ("openai", "text-embedding-3-small", {"prompt_tokens": 2_006}, 40.12),
+]
+
+
+async def stored(path: Path, **fields: object) -> RequestLogRow:
+    """The row that an entry becomes."""
+    async with ChainLog(settings_for(path, prices=True)) as chainlog:
+        await chainlog.write(entry(**fields))
+        return (await chainlog.usage.get_recent_requests(1))[0]
+
+
+@pytest.mark.parametrize(("provider", "model", "tokens", "micro"), RIGHT)
+async def test_the_right_value_comes_out(
+    provider: str, model: str, tokens: Mapping[str, int], micro: float, tmp_path: Path
+) -> None:
+    """In the row and in the sums, under any of a provider's names, with the source of the cost."""
+    counts = {"prompt_tokens": 0, "completion_tokens": 0, **tokens}
+    async with ChainLog(settings_for(tmp_path / "log.db", prices=True)) as chainlog:
+        await chainlog.write(entry(provider_id=provider, model=model, **counts))
+        await chainlog.write(entry(provider_id=provider, model=model, **counts))
+        first, second = await chainlog.usage.get_recent_requests(2)
+        totals = await chainlog.usage.get_provider_usage(provider)
+    assert first.cost_usd == second.cost_usd == pytest.approx(micro / 1e6, abs=1e-12)
+    assert first.cost_source == "table"
+    assert totals is not None
+    assert totals.total_cost_usd == pytest.approx(2 * micro / 1e6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "cost", "source"),
+    [
+        ({"cost_usd": 0.5}, 0.5, "gateway"),
+        ({"cost_usd": 0.5, "cost_source": "provider"}, 0.5, "provider"),
+        ({"cost_usd": 0.0}, 0.0, "gateway"),
+        ({"model": "nobody-knows-this"}, None, None),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None, None),
+        ({"attempts": 0}, None, None),
+        ({"cost_source": "provider", "model": "nobody-knows-this"}, None, None),
+    ],
+)
+async def test_a_cost_says_where_it_is_from(
+    fields: Mapping[str, object], cost: float | None, source: str | None, tmp_path: Path
+) -> None:
+    """What is given counts; what is not known is None, never 0."""
+    row = await stored(tmp_path / "log.db", **{"provider_id": "openai", "model": "gpt-4o-mini", **fields})
+    assert (row.cost_usd, row.cost_source) == (cost, source)
+
+
+async def test_a_price_that_was_set_comes_first_from_its_day_on(tmp_path: Path) -> None:
+    """Before genai-prices, for the tier that it names, and not for what ended before it."""
+    path = tmp_path / "log.db"
+    names = {"provider_id": "openai", "model": "gpt-4o-mini", "prompt_tokens": 1_000_000, "completion_tokens": 0}
+    assert (await stored(path, **names, timestamp=2_000)).cost_usd == pytest.approx(0.15)
+    price = Price(provider_id="openai", model="gpt-4o-mini", source="manual", since=3_000, input=2_000_000)
+    flex = Price(provider_id="openai", model="gpt-4o-mini", source="manual", service_tier="own", input=1_000_000)
+    await set_prices(path, [price, flex])
+    assert (await stored(path, **names, timestamp=2_500)).cost_usd == pytest.approx(0.15)
+    assert (await stored(path, **names, timestamp=3_000)).cost_usd == pytest.approx(2.0)
+    assert (await stored(path, **names, timestamp=4_000, service_tier="own")).cost_usd == pytest.approx(1.0)
+    # Without a price of the completion, one with a completion has none.
+    assert (await stored(path, **names | {"completion_tokens": 1}, timestamp=5_000)).cost_usd is None
+
+
+async def test_what_attempts_cost_that_did_not_answer_is_a_part_of_it(tmp_path: Path) -> None:
+    """The answer's price and what the failed attempts cost, which is its own sum."""
+    tried = [
+        Attempt(provider_id="a", model="m", http_status=500, cost_usd=0.25),
+        Attempt(provider_id="openai", model="gpt-4o-mini", http_status=200),
+    ]
+    names = {"provider_id": "openai", "model": "gpt-4o-mini", **CACHED}
+    row = await stored(tmp_path / "log.db", **names, attempt_trail=tried)
+    assert row.cost_usd == pytest.approx(0.25 + 336.90e-6)
+
+
+async def test_prices_can_be_switched_off(tmp_path: Path) -> None:
+    """Then nothing is looked up."""
+    async with ChainLog(settings_for(tmp_path / "log.db", prices=False)) as chainlog:
+        await chainlog.write(entry(provider_id="openai", model="gpt-4o-mini"))
+        assert (await chainlog.usage.get_recent_requests(1))[0].cost_usd is None
