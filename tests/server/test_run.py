@@ -59,13 +59,13 @@ async def test_it_tells_where_it_is_once_it_is_there(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     settings = service_settings(tmp_path, db_path=Path("sub", "log.db"))
 
-    async def run(*, task_status: TaskStatus[tuple[str, Path]]) -> None:
+    async def run(*, task_status: TaskStatus[tuple[str, str]]) -> None:
         await serve(settings, announce=lambda *announced: task_status.started(announced))
 
     async with anyio.create_task_group() as tasks:
         url, database = await tasks.start(run)
-        assert database == tmp_path / "sub" / "log.db"
-        assert database.exists()
+        assert database == str(tmp_path / "sub" / "log.db")
+        assert Path(database).exists()
         assert url == f"http://127.0.0.1:{httpx.URL(url).port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             assert (await client.get("/health")).status_code == 200
