@@ -65,7 +65,7 @@ async def test_it_tells_where_it_is_once_it_is_there(tmp_path: Path, monkeypatch
     async with anyio.create_task_group() as tasks:
         url, database = await tasks.start(run)
         assert database == str(tmp_path / "sub" / "log.db")
-        assert Path(database).exists()
+        assert settings.db_path.exists()
         assert url == f"http://127.0.0.1:{httpx.URL(url).port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             assert (await client.get("/health")).status_code == 200
