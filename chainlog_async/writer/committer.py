@@ -77,9 +77,7 @@ class Committer:
             began_at = monotonic()
             try:
                 with self._gil_yielder:
-                    if self._prices is not None:
-                        await self._prices.prepare(part)
-                    await self._storage.commit(part)
+                    await self.store(part)
             except Exception as error:  # noqa: BLE001  # whatever the error, the batch must be kept
                 if self._storage.classify(error, part) is StorageFault.ROW:
                     if part.rows > 1:
@@ -94,6 +92,12 @@ class Committer:
                 self._health.note_success(monotonic() - began_at)
                 outcome.mark_committed(part)
         return None
+
+    async def store(self, batch: Batch) -> None:
+        """Commits the batch once the prices of its models are there. Raises what the engine raises."""
+        if self._prices is not None:
+            await self._prices.prepare(batch)
+        await self._storage.commit(batch)
 
     async def _reject(self, row: Batch, error: Exception, outcome: BatchOutcome) -> bool:
         """Rejects the row and counts it. If cancelled in between, the next try or `note_committed` counts it."""

@@ -145,7 +145,7 @@ class GuestWriters:
             batch = _beyond(batch, position)
         began_at = monotonic()
         try:
-            await self._storage.commit(batch)
+            await self._committer.store(batch)
         except Exception as error:  # whatever the error, its sender keeps the batch
             self._positions.pop(batch.writer_id, None)
             if self._storage.classify(error, batch) is not StorageFault.ROW:

@@ -55,7 +55,9 @@ class Writer:
         self._queue = queue
         self._storage = storage
         self._journals = journals
-        self._committer = Committer(storage, health, gil_yielder, PriceLookup(storage, enabled=settings.prices))
+        # Another machine looks prices up by itself.
+        prices = PriceLookup(storage, enabled=settings.prices and settings.engine != "remote")
+        self._committer = Committer(storage, health, gil_yielder, prices)
         self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000

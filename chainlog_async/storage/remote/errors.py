@@ -38,6 +38,11 @@ class _ErrorReply(msgspec.Struct, frozen=True):
     error: _Problem
 
 
+class _Versioned(msgspec.Struct, frozen=True):
+    protocol: int
+
+
+_decode_versioned = msgspec.json.Decoder(_Versioned).decode
 _decode_error = msgspec.json.Decoder(_ErrorReply).decode
 
 
@@ -87,6 +92,15 @@ def nonsense(server: str, content_type: str, body: bytes) -> RemoteError:
         f"{server} answers what no `chainlog serve` answers ({_shown(content_type) or 'no content type'}: "
         f"{_excerpt(body)}); correct db_url, or the proxy in front of it"
     )
+
+
+def other_form(server: str, content_type: str, body: bytes, problem: Exception) -> RemoteError:
+    """An answer that cannot be decoded: of another release, if it has a version, and else nonsense."""
+    try:
+        _decode_versioned(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return nonsense(server, content_type, body)
+    return RemoteError(f"{server} answers as another release does ({_shown(str(problem))}); bring both to one release")
 
 
 def other_protocol(server: str, protocol: int) -> RemoteError:

@@ -18,7 +18,7 @@ from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, Summar
 from chainlog_async.wire import questions as q
 from chainlog_async.wire.batches import PROTOCOL
 
-from .errors import nonsense, other_protocol
+from .errors import other_form, other_protocol
 from .exchange import Exchange
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ class RemoteReadStorage(ReadStorage):
         )
         try:
             answered = msgspec.json.decode(reply.body, type=answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise nonsense(self._exchange.server, *reply) from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise other_form(self._exchange.server, *reply, error) from None
         if answered.protocol != PROTOCOL:
             raise other_protocol(self._exchange.server, answered.protocol)
         return answered.answer

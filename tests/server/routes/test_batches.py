@@ -48,6 +48,16 @@ async def test_a_batch_is_stored_before_it_is_answered(tmp_path: Path) -> None:
         assert (await client.get("/v1/statistics")).json()["submitted"] == 0
 
 
+async def test_a_row_gets_its_price_where_it_is_stored(tmp_path: Path) -> None:
+    """The gateway that shipped it has no table of prices."""
+    used = {"provider_id": "openai", "model": "gpt-4o", "prompt_tokens": 1_000_000, "completion_tokens": 0}
+    lines = batch_of("w", 0, [entry(**used)]).lines
+    async with running(service_settings(tmp_path)) as client:
+        await send(client, 0, lines)
+        (row,) = (await client.get("/v1/requests")).json()["requests"]
+    assert row["costUsd"] > 0
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_batches_with_any_borders_and_in_any_number_are_stored_once(tmp_path: Path, seed: int) -> None:
     """Parts of the stream that overlap, repeat, and arrive at the same time: each row once, in order."""

@@ -13,8 +13,8 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from chainlog_async import ChainLog
-from chainlog_async.errors import MissingExtraError
+from chainlog_async import ChainLog, UsageAggregator
+from chainlog_async.errors import DatabaseError, MissingExtraError
 from chainlog_async.settings import Settings
 from chainlog_async.storage.remote import storage as remote
 from tests.support.entries import entry
@@ -218,3 +218,23 @@ async def test_a_relay_does_not_say_to_strangers_where_it_ships(tmp_path: Path) 
                 health = (await client.get("/health")).json()
     assert "db_url cannot be reached" in health["reasons"][0]
     assert str(port) not in str(health)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (http("200 OK", PAGE), "answers what no `chainlog serve` answers"),
+        (http("200 OK", '{"protocol": 1, "answer": [{"providerId": "p"}]}', JSON), "answers as another release does"),
+        (http("200 OK", '{"protocol": 2, "answer": []}', JSON), "speaks version 2"),
+        (http("403 Forbidden", error("this key may only write", "x"), JSON), "this key may only write; set db_key to"),
+        (http("503 Busy", error("it is locked", "x"), JSON), "cannot do it now (503): it is locked"),
+    ],
+)
+async def test_a_wrong_answer_to_a_question_is_named(answer: bytes, reason: str) -> None:
+    """It is an error of the database, as all that keeps a question from being answered."""
+    async with server_that_says(answer) as port:
+        usage = UsageAggregator.from_settings(Settings(db_url=f"http://127.0.0.1:{port}"))
+        with pytest.raises(DatabaseError) as raised:
+            await usage.get_all_provider_usage()
+        await usage.aclose()
+    assert reason in str(raised.value)
