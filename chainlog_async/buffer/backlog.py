@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 from chainlog_async.entry.batch import Batch
@@ -39,7 +40,15 @@ class Block:
     """Stream position from which the block accepts no more lines."""
     since: float
     """When its first line was accepted, in seconds on the monotonic clock."""
-    rows: int = 0
+    first: int
+    """How many lines were accepted before its own."""
+    last: int
+    """How many lines were accepted up to its end."""
+
+    @property
+    def rows(self) -> int:
+        """How many lines it has."""
+        return self.last - self.first
 
 
 class Backlog:
@@ -74,20 +83,28 @@ class Backlog:
         self._in_hand: Batch | None = None
         self._in_hand_journaled = False
         self._in_hand_since = 0.0
-        self._tail = 0
-        self.accepted = 0
-        """Lines accepted so far."""
+        self._tail = self._accepted = 0
         self.gone = 0
         """How many of them are no longer waiting, whether committed or dropped."""
-        # The fast path of `append`: the next line goes into this block, and into its segment if it has one, as long as
-        # the block and the stream stay within these limits.
-        self._open_block = Block(0, 0, IN_MEMORY, 0, 0.0)
-        self._open_segment: Segment | None = None
-        self._plain_rows = self._plain_end = 0
+        # The next line goes into this block. As long as nothing but the end of the stream changes, nothing but that is
+        # kept up to date; `_settle` does the rest.
+        self._open_block = Block(0, 0, IN_MEMORY, 0, 0.0, 0, 0)
+        self._in_memory = Segment(0, 0, Path(), -1, -1, lines=self._memory)
+        self.segment = self._in_memory
+        """Where the next line goes, with the bounds within which that needs no call of `append`."""
+        # The fast path of `append` itself, for files that are not mapped.
+        self._plain_number = self._plain_end = 0
         self.peak_rows = 0
         """The highest number of waiting lines so far, up to the last time some left."""
         self.dropped_in_vain = 0
         """How many older lines were dropped before the last `QueueFullError` without making enough room."""
+
+    @property
+    def accepted(self) -> int:
+        """Lines accepted so far."""
+        # In this order: a thread without the lock may ask while the one that has it goes on to another segment.
+        number = self.segment.number
+        return max(number, self._accepted)
 
     @property
     def rows(self) -> int:
@@ -97,6 +114,7 @@ class Backlog:
     @property
     def size(self) -> int:
         """Size of the waiting lines, in bytes."""
+        self._settle()
         return sum(block.end - block.start for block in self._blocks) + (
             len(self._in_hand.lines) if self._in_hand else 0
         )
@@ -125,6 +143,7 @@ class Backlog:
     @property
     def has_full_block(self) -> bool:
         """Whether a full batch is waiting."""
+        self._settle()
         if not self._blocks:
             return False
         return len(self._blocks) > 1 or self._blocks[0].rows >= self._max_batch_rows or self._is_full(self._blocks[0])
@@ -134,33 +153,22 @@ class Backlog:
 
         Raises `QueueFullError` when there is no room and dropping older lines is not allowed or not enough.
         """
-        # Every request pays for this call, and nearly every line simply follows the one before. So a few comparisons
-        # decide whether there is more to do, and `_append_slowly` does it.
-        block, start = self._open_block, self._tail
-        end, rows = start + len(line) + 1, block.rows + 1
-        if end > self._plain_end or rows > self._plain_rows:
+        start, number = self._tail, self._accepted + 1
+        end = start + len(line) + 1
+        if end > self._plain_end or number > self._plain_number:
             return self._append_slowly(line)
-        segment = self._open_segment
-        if segment is None:
-            if self.journal is not None:
-                return self._append_slowly(line)
-            self._memory.append(line)
-            self._memory_bytes += end - start
-        elif end > segment.ready_to:
+        try:
+            self.segment.write(line, start, end)
+        except OSError:
+            # Tried again by the slow path, which can switch segments or fall back to memory.
             return self._append_slowly(line)
-        else:
-            try:
-                segment.write(line, start, end)
-            except (OSError, ValueError):
-                # Tried again by the slow path, which can switch segments or fall back to memory.
-                return self._append_slowly(line)
-        block.rows = rows
-        block.end = self._tail = end
-        self.accepted += 1
+        self._tail = end
+        self._accepted = number
         return 0
 
     def _append_slowly(self, line: bytes) -> int:
-        """Accepts any line: finds or makes the place for it, and sets up the fast path for the lines after it."""
+        """Accepts any line: finds or makes the place for it, and sets up the fast paths for the lines after it."""
+        self._settle()
         dropped = 0
         journal = self.journal
         if journal is not None and journal.append(self._tail, line):
@@ -169,36 +177,67 @@ class Backlog:
             dropped, place = self._make_room(line)
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.place != place or block.rows >= self._max_block_rows or self._tail >= block.full_at:
-            block = Block(self._tail, self._tail, place, self._tail + MAX_BLOCK_BYTES, monotonic())
+            full_at = self._tail + MAX_BLOCK_BYTES
+            block = Block(self._tail, self._tail, place, full_at, monotonic(), self._accepted, self._accepted)
             self._blocks.append(block)
         block.end = self._tail = self._tail + len(line) + 1
-        block.rows = rows = block.rows + 1
-        self.accepted += 1
+        block.last = self._accepted = self._accepted + 1
         self._open_block = block
-        self._open_segment = journal.open_segment if journal is not None and place != IN_MEMORY else None
-        self._plan_fast_path(block)
-        if rows == 1 or not rows % self._max_batch_rows:
+        segment = journal.open_segment if journal is not None and place != IN_MEMORY else None
+        self._plan_fast_paths(block, segment)
+        if block.rows == 1 or not block.rows % self._max_batch_rows:
             self._on_ready()
         return dropped
 
-    def _plan_fast_path(self, block: Block) -> None:
-        """Computes how far the fast path may go before a batch, the block or the memory is full."""
+    def _plan_fast_paths(self, block: Block, segment: Segment | None) -> None:
+        """Computes how far they may go before a batch, the block, the segment or the memory is full."""
+        self._end_fast_paths()
         to_full_batch = self._max_batch_rows - block.rows % self._max_batch_rows
-        self._plain_rows = min(block.rows + to_full_batch - 1, self._max_block_rows)
-        self._plain_end = block.full_at
-        if block.place == IN_MEMORY:
-            self._plain_rows = min(self._plain_rows, block.rows + self._max_rows - self._memory_rows)
-            self._plain_end = min(self._plain_end, block.end + self._max_bytes - self._memory_bytes)
+        number = block.first + min(block.rows + to_full_batch - 1, self._max_block_rows)
+        end = block.full_at
+        if segment is None:
+            self.segment = segment = self._in_memory
+            segment.end, segment.number = self._tail, self._accepted
+            if self.journal is None:
+                segment.fast_number = min(number, self._accepted + self._max_rows - self._memory_rows)
+                segment.fast_end = min(end, self._tail + self._max_bytes - self._memory_bytes)
+            return
+        self.segment = segment
+        segment.number = self._accepted
+        end = min(end, segment.ready_to)
+        if segment.mapped is not None:
+            segment.fast_number, segment.fast_end = number, end
+        else:
+            self._plain_number, self._plain_end = number, end
+
+    def _end_fast_paths(self) -> None:
+        self._plain_end = 0
+        self.segment.fast_end = -1
+
+    def _settle(self) -> None:
+        """Notes what was stored on a fast path since the last time."""
+        segment = self.segment
+        if segment.number > self._accepted:
+            if segment is self._in_memory:
+                self._memory_bytes += segment.end - self._tail
+            self._accepted, self._tail = segment.number, segment.end
+        if self._blocks and self._blocks[-1] is self._open_block:
+            self._open_block.last, self._open_block.end = self._accepted, self._tail
+
+    def close(self) -> None:
+        """Makes sure that no line is stored without a call of `append`."""
+        self._end_fast_paths()
 
     def note_interruption(self) -> None:
         """After a signal handler raised in the middle of `append`: what that left in the journal's file is not kept."""
         if self.journal is not None:
             # The next segment begins where this one ends for whoever replays it.
             self.journal.close_segment()
-        self._plain_end = 0
+        self._end_fast_paths()
 
     def try_journal(self) -> None:
         """After a failure, checks whether the journal can be written again."""
+        self._settle()
         if self.journal is not None:
             self.journal.try_again(self._tail)
 
@@ -208,7 +247,8 @@ class Backlog:
         Raises `OSError` when the journal cannot be read; `drop_unreadable` then skips that block.
         """
         if self._in_hand is None and self._blocks:
-            self._plain_end = 0
+            self._settle()
+            self._end_fast_paths()
             block = self._blocks[0]
             rows = min(block.rows, self._max_batch_rows)
             if block.place != IN_MEMORY and self.journal is not None:
@@ -221,13 +261,14 @@ class Backlog:
             self._in_hand_journaled = block.place != IN_MEMORY
             self._in_hand_since = block.since
             block.start += len(lines)
-            block.rows -= rows
+            block.first += rows
             if not block.rows:
                 self._blocks.popleft()
         return self._in_hand
 
     def mark_committed(self, batch: Batch) -> None:
         """Releases the batch that was taken, or its first part."""
+        self._settle()
         hand = self._in_hand
         if hand is None or hand.start != batch.start:
             raise AssertionError(f"batch {batch.start} is not the one in hand")
@@ -239,6 +280,7 @@ class Backlog:
 
     def drop_unreadable(self) -> int:
         """Drops the oldest block. Returns how many lines it held."""
+        self._settle()
         block = self._blocks.popleft()
         self._forget(block.rows, block.end - block.start, block.place != IN_MEMORY)
         self._release()
@@ -246,6 +288,7 @@ class Backlog:
 
     def clear_memory(self) -> int:
         """Drops the lines that are only in memory; those in the journal stay. Returns how many were dropped."""
+        self._settle()
         rows = self._memory_rows
         if self._in_hand is not None and not self._in_hand_journaled:
             self._in_hand = None
@@ -287,7 +330,7 @@ class Backlog:
             return block.rows
         size = len(self._memory.popleft()) + 1
         block.start += size
-        block.rows -= 1
+        block.first += 1
         if not block.rows:
             self._blocks.popleft()
         self._forget(1, size, journaled=False)
@@ -300,7 +343,7 @@ class Backlog:
             self.journal.release(needed_from, in_hand_at=self._in_hand.start if self._in_hand else None)
 
     def _forget(self, rows: int, size: int, journaled: bool) -> None:
-        self._plain_end = 0
+        self._end_fast_paths()
         self.peak_rows = max(self.peak_rows, self.rows)
         self.gone += rows
         if not journaled:

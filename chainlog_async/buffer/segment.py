@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mmap import PAGESIZE, mmap
 from pathlib import Path
 from typing import BinaryIO
@@ -44,8 +45,15 @@ class Segment:
     """Stream position at which the next segment begins at the latest; `end` once this one is closed for writing."""
     ready_to: int = -1
     """Stream position to which lines may be written without a look at `full_at` or `prepare`."""
+    number: int = 0
+    """How many lines of the stream there are up to `end`, in whatever segments."""
+    fast_end: int = -1
+    """Up to here and to `fast_number`, lines may be stored into `mapped`, or else into `lines`, without a call."""
+    fast_number: int = 0
     mapped: mmap | None = None
     """The file in memory while lines are stored that way."""
+    lines: deque[bytes] = field(default_factory=deque)
+    """For lines that wait in memory and in no file."""
     reserved: int = 0
     """Size of the file that was reserved for the map, in bytes."""
 
@@ -107,6 +115,7 @@ class Segment:
         """Closes the segment for writing; what was reserved and not needed is given back."""
         # The fast path looks at the segment alone.
         self.full_at = self.ready_to = self.end
+        self.fast_end = -1
         if self.mapped is None:
             return
         self.unmap()
@@ -120,6 +129,7 @@ class Segment:
     def unmap(self) -> None:
         """Lets go of the map, without a look at the file."""
         mapped, self.mapped = self.mapped, None
+        self.fast_end = -1
         if mapped is not None:
             mapped.close()
 

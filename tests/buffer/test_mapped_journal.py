@@ -351,6 +351,23 @@ class InterruptedStoreError(Exception):
     """What a signal handler raises."""
 
 
+class InterruptedMap:
+    """A mapped file, and a signal handler that comes between a line and its newline."""
+
+    def __init__(self, mapped: mmap) -> None:
+        self.mapped = mapped
+
+    def __setitem__(self, place: slice | int, value: bytes | int) -> None:
+        if not isinstance(place, slice):
+            raise InterruptedStoreError
+        assert isinstance(value, bytes)
+        self.mapped[place] = value
+
+    def close(self) -> None:
+        """Lets go of the map."""
+        self.mapped.close()
+
+
 async def test_an_interrupted_store_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler that raises after the line and before its newline leaves the file as it is; the next begins another."""
     db_path = tmp_path / "log.db"
@@ -359,12 +376,9 @@ async def test_an_interrupted_store_is_not_written_over(tmp_path: Path, monkeypa
         assert chainlog.log_request(entry(model="m1"))
         segment = chainlog.request_logger._queue.newest_segment
         assert segment is not None
-
-        def interrupt(*_: object) -> None:
-            raise InterruptedStoreError
-
+        assert segment.mapped is not None
         with monkeypatch.context() as patch:
-            patch.setattr(type(segment), "write", interrupt)
+            patch.setattr(segment, "mapped", InterruptedMap(segment.mapped))
             with pytest.raises(InterruptedStoreError):
                 chainlog.log_request(entry(model="never"))
         assert chainlog.log_request(entry(model="m2"))
