@@ -52,7 +52,7 @@ async def test_every_field_is_read_back_as_it_was_logged(tmp_path: Path) -> None
         ({}, "attempts"),
         ({"caller": "team"}, "cached_tokens"),
         ({"metadata": {"a": 1}}, "attempt_trail"),
-        ({"reasoning_tokens": 0}, "tags"),
+        ({"reasoning_tokens": 0}, ENTRY_FIELDS[-1]),
     ],
 )
 def test_a_line_ends_before_fields_that_the_entry_does_not_have(details: dict[str, object], last: str) -> None:
