@@ -12,13 +12,13 @@ from anyio.abc import TaskStatus
 
 from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.queue import EntryQueue
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.entry.repair import encode_repaired
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import connection_of, storage_of
-from chainlog_async.writer.gil_yield import GilYielder
 from chainlog_async.writer.guests import GuestWriters
 from chainlog_async.writer.health import HealthState
 from chainlog_async.writer.writer import Writer

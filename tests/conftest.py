@@ -29,7 +29,7 @@ def _guard() -> BlockBuster:
     # Only what the package does: a test may well look at a file while its event loop waits.
     buster = BlockBuster("chainlog_async")
     # The one pause that is meant: docs/performance.md.
-    buster.functions["time.sleep"].can_block_in("chainlog_async/writer/gil_yield.py", {"_check"})
+    buster.functions["time.sleep"].can_block_in("chainlog_async/common/gil_yield.py", {"_check"})
     return buster
 
 

@@ -17,6 +17,7 @@ from chainlog_async.buffer.paths import segments_of
 from chainlog_async.buffer.segment import written_size
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.database_files import journal_folder
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderDatabaseError
@@ -24,7 +25,6 @@ from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import open_storage
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.writer.committer import BatchOutcome, Committer
-from chainlog_async.writer.gil_yield import GilYielder
 from chainlog_async.writer.health import HealthState
 from chainlog_async.writer.replay import Replayed, release_all, replay
 

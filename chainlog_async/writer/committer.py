@@ -8,10 +8,10 @@ from typing import Protocol
 
 import anyio
 
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.entry.batch import Batch
 from chainlog_async.storage.base import BatchStorage, StorageFault
 
-from .gil_yield import GilYielder
 from .health import HealthState
 from .price_lookup import PriceLookup
 

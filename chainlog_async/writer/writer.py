@@ -13,11 +13,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from chainlog_async.buffer.journal_manager import JournalManager
 from chainlog_async.buffer.queue import EntryQueue
 from chainlog_async.common.cancellation import run_shielded
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.errors import ChainlogError
 from chainlog_async.storage.base import BatchStorage, StorageFault
 
 from .committer import MAX_RETRY_PAUSE_S, MIN_RETRY_PAUSE_S, Committer
-from .gil_yield import GilYielder
 from .guests import GuestWriters
 from .health import HealthState
 from .price_lookup import PriceLookup

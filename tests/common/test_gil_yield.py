@@ -12,11 +12,11 @@ from blockbuster import BlockBuster
 
 from chainlog_async import ChainLog
 from chainlog_async.buffer.journal_manager import JournalManager
+from chainlog_async.common import gil_yield as gil_yielder
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 from chainlog_async.storage.sqlite.storage import SqliteStorage
-from chainlog_async.writer import gil_yield as gil_yielder
 from chainlog_async.writer import writer
-from chainlog_async.writer.gil_yield import GilYielder
 from tests.support.entries import entry
 from tests.support.operator import migrate
 from tests.support.writing import refuse_rows, settings_for, until
@@ -48,7 +48,7 @@ async def test_a_busy_loop_pauses_within_its_bound(monkeypatch: pytest.MonkeyPat
         pause(seconds)
         pauses.append(time.perf_counter() - began)
 
-    monkeypatch.setattr("chainlog_async.writer.gil_yield.time.sleep", measured_pause)
+    monkeypatch.setattr("chainlog_async.common.gil_yield.time.sleep", measured_pause)
     way = GilYielder(enabled=True)
     began = time.perf_counter()
     with way:
