@@ -12,6 +12,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import open_storage
@@ -178,11 +179,14 @@ class ChainLog:
         # Absolute, because a gateway may change its working directory later.
         db_path = await run_in_thread(self.settings.db_path.absolute)
         settings = self.settings.model_copy(update={"db_path": db_path})
-        usage = UsageAggregator.from_settings(settings)
+        # One for the writer and the reads, which share what the loop may pause. Only SQLite runs in threads of this
+        # process.
+        gil_yielder = GilYielder(enabled=settings.yield_gil and settings.engine == "sqlite")
+        usage = UsageAggregator.from_settings(settings, gil_yielder=gil_yielder)
         storage = await open_storage(settings)
         # Nothing is awaited from here on, or a cancellation would leave the database open.
         self._usage = usage
-        self._logger = request_logger = RequestLogger(storage, settings, on_reopen=usage.renew)
+        self._logger = request_logger = RequestLogger(storage, settings, on_reopen=usage.renew, gil_yielder=gil_yielder)
         self._log_request = request_logger.log_request
         try:
             yield request_logger

@@ -44,6 +44,7 @@ class RequestLogger:
         settings: Settings | None = None,
         *,
         on_reopen: Callable[[], Awaitable[None]] | None = None,
+        gil_yielder: GilYielder | None = None,
     ) -> None:
         if settings is None:
             from .settings import Settings
@@ -63,7 +64,7 @@ class RequestLogger:
         self._storage = storage_of(connection, settings)
         self._storage.report_to(self._health, self._reopened)
         # Only SQLite runs in a thread of this process.
-        self._gil_yielder = GilYielder(enabled=settings.yield_gil and settings.engine == "sqlite")
+        self._gil_yielder = gil_yielder or GilYielder(enabled=settings.yield_gil and settings.engine == "sqlite")
         self._journals = JournalManager(self._queue, settings)
         self._writer = Writer(self._health, self._queue, self._storage, self._journals, self._gil_yielder, settings)
 

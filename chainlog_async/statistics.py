@@ -90,7 +90,7 @@ class Statistics(EntryCounts, frozen=True, kw_only=True, rename="camel"):
     database_bytes: int
     """Size of the database without its write-ahead log, in bytes, as of the same time."""
     gil_yield_ms: float
-    """Total time that the event loop has paused for the writer's thread, in ms; 0 on a loop that idles."""
+    """Total time that the event loop has paused for the threads of writer and reads, in ms; 0 on a loop that idles."""
     last_error: str | None
     """The writer's last error, with the engine's name for it; kept after recovery."""
     last_error_at: int | None

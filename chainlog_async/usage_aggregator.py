@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.storage.base import ReadStorage
@@ -44,9 +45,12 @@ class UsageAggregator:
         )
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The reads of the log that `db_url` or `db_path` names. Raises `SettingsError` for an unknown engine."""
-        return cls(settings.db_path, storage=reads_of(settings))
+    def from_settings(cls, settings: Settings, *, gil_yielder: GilYielder | None = None) -> Self:
+        """The reads of the log that `db_url` or `db_path` names. Raises `SettingsError` for an unknown engine.
+
+        With a `gil_yielder`, a saturated event loop pauses for a read as it does for the writer's thread.
+        """
+        return cls(settings.db_path, storage=reads_of(settings, gil_yielder=gil_yielder))
 
     async def __aenter__(self) -> Self:
         return self

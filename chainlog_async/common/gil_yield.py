@@ -1,4 +1,4 @@
-"""Yields the GIL to the database's thread when the event loop never idles.
+"""Yields the GIL to the database's threads when the event loop never idles.
 
 A thread that waits for the GIL requests it only after five milliseconds without a release, and a busy loop releases it
 briefly at every `select`: too briefly for the thread to wake up. So the thread starves beside a loop that is 100 %

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.errors import SettingsError
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
@@ -49,7 +50,7 @@ def connection_of(storage: BatchStorage) -> aiosqlite.Connection:
     raise TypeError(f"{type(storage).__name__} has no SQLite connection; use the log's own methods instead")
 
 
-def reads_of(settings: Settings) -> ReadStorage:
+def reads_of(settings: Settings, *, gil_yielder: GilYielder | None = None) -> ReadStorage:
     """The reads of the log that the settings name. Opens nothing yet. Raises `SettingsError`."""
     match settings.engine:
         case "sqlite":
@@ -58,6 +59,7 @@ def reads_of(settings: Settings) -> ReadStorage:
                 busy_timeout_ms=settings.busy_timeout_ms,
                 max_readers=settings.max_readers,
                 read_timeout_ms=settings.read_timeout_ms,
+                gil_yielder=gil_yielder,
             )
         case "remote":
             from .remote.read_storage import RemoteReadStorage
@@ -68,11 +70,20 @@ def reads_of(settings: Settings) -> ReadStorage:
 
 
 def open_reads(
-    db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
+    db_path: str | Path,
+    *,
+    busy_timeout_ms: int = 5_000,
+    max_readers: int = 4,
+    read_timeout_ms: int = 30_000,
+    gil_yielder: GilYielder | None = None,
 ) -> ReadStorage:
     """The reads of a SQLite file. Opens nothing yet; see `UsageAggregator`."""
     return SqliteReadStorage(
-        db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
+        db_path,
+        busy_timeout_ms=busy_timeout_ms,
+        max_readers=max_readers,
+        read_timeout_ms=read_timeout_ms,
+        gil_yielder=gil_yielder,
     )
 
 

@@ -112,6 +112,22 @@ async def test_a_saturated_gateway_gets_its_batch_written(tmp_path: Path) -> Non
         assert chainlog.statistics().written == writes
 
 
+async def test_a_saturated_gateway_answers_questions(tmp_path: Path) -> None:
+    """Beside a loop that is never idle, a read comes back while the load goes on, many times over."""
+    async with ChainLog(settings_for(tmp_path / "log.db", flush_interval_ms=60_000)) as chainlog:
+        await chainlog.write(entry())
+        yielder = chainlog.request_logger._gil_yielder
+        done = asyncio.Event()
+        busy = asyncio.create_task(_compute_until(done, 50))
+        answers = 0
+        while answers < 5 or not yielder.spent_s:
+            assert (await chainlog.usage.get_summary_stats()).total_requests == 1
+            answers += 1
+        assert not busy.done()
+        done.set()
+        await busy
+
+
 WAITS = [
     (writer, "replay_dead_writers"),
     (SqliteStorage, "commit"),

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.storage.base import ReadStorage
@@ -37,9 +38,21 @@ class _Sums(msgspec.Struct):
 class SqliteReadStorage(ReadStorage):
     """Answers from tables that triggers keep current. Connections are opened when they are first needed."""
 
-    def __init__(self, db_path: str | Path, *, busy_timeout_ms: int, max_readers: int, read_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        db_path: str | Path,
+        *,
+        busy_timeout_ms: int,
+        max_readers: int,
+        read_timeout_ms: int,
+        gil_yielder: GilYielder | None = None,
+    ) -> None:
         self._readers = ReaderPool(
-            db_path, busy_timeout_ms=busy_timeout_ms, max_readers=max_readers, read_timeout_ms=read_timeout_ms
+            db_path,
+            busy_timeout_ms=busy_timeout_ms,
+            max_readers=max_readers,
+            read_timeout_ms=read_timeout_ms,
+            gil_yielder=gil_yielder,
         )
         self._running_totals = RunningTotals(self._readers)
 

@@ -12,6 +12,7 @@ import aiosqlite
 import anyio
 
 from chainlog_async.common.cancellation import run_shielded
+from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.errors import ClosedError, ForkedError, QueryTimeoutError
 
@@ -26,7 +27,13 @@ class ReaderPool:
     """At most `max_readers` connections to one file, opened when first needed."""
 
     def __init__(
-        self, db_path: str | Path, *, busy_timeout_ms: int = 5_000, max_readers: int = 4, read_timeout_ms: int = 30_000
+        self,
+        db_path: str | Path,
+        *,
+        busy_timeout_ms: int = 5_000,
+        max_readers: int = 4,
+        read_timeout_ms: int = 30_000,
+        gil_yielder: GilYielder | None = None,
     ) -> None:
         self._path = Path(db_path)
         self._process = os.getpid()
@@ -36,6 +43,7 @@ class ReaderPool:
         self._idle: list[aiosqlite.Connection] = []
         self._closed = False
         self._generation = 0
+        self._gil_yielder = gil_yielder or GilYielder(enabled=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,30 +65,32 @@ class ReaderPool:
                 "spawn the process instead, or fork before opening them"
             )
         async with self._free:
-            if self._closed:
-                raise ClosedError(
-                    "the readers are closed; query before the log is shut down, or open a UsageAggregator"
-                )
-            generation = self._generation
-            connection = self._idle.pop() if self._idle else await self._open()
-            healthy = False
-            try:
-                with anyio.fail_after(self._read_timeout_s):
-                    rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
-                healthy = True
-                return rows
-            except sqlite3.Error as error:
-                raise database_error(self._path, error, doing="read") from error
-            except TimeoutError:
-                raise QueryTimeoutError(
-                    f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
-                ) from None
-            finally:
-                if healthy and not self._closed and generation == self._generation:
-                    self._idle.append(connection)
-                else:
-                    # A cancelled query still runs in the thread, and closing would wait for it.
-                    await close_connection(connection, interrupting=True)
+            with self._gil_yielder:
+                return await self._fetch(sql, parameters)
+
+    async def _fetch(self, sql: str, parameters: Sequence[object] | Mapping[str, object]) -> list[type_of_row]:
+        if self._closed:
+            raise ClosedError("the readers are closed; query before the log is shut down, or open a UsageAggregator")
+        generation = self._generation
+        connection = self._idle.pop() if self._idle else await self._open()
+        healthy = False
+        try:
+            with anyio.fail_after(self._read_timeout_s):
+                rows = [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+            healthy = True
+            return rows
+        except sqlite3.Error as error:
+            raise database_error(self._path, error, doing="read") from error
+        except TimeoutError:
+            raise QueryTimeoutError(
+                f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
+            ) from None
+        finally:
+            if healthy and not self._closed and generation == self._generation:
+                self._idle.append(connection)
+            else:
+                # A cancelled query still runs in the thread, and closing would wait for it.
+                await close_connection(connection, interrupting=True)
 
     async def aclose(self) -> None:
         """Closes idle connections; a running query closes its own when it ends."""
