@@ -12,7 +12,7 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.prices.genai import find_prices
 from chainlog_async.prices.model import Price
 from chainlog_async.prices.names import canonical
-from chainlog_async.storage.sqlite.prices import ADD_PRICE_NAMES, ALL_PRICES, SET_PRICES, prices_as_json
+from chainlog_async.storage.sqlite.prices import ADD_PRICE_NAMES, ALL_PRICES, SET_PRICES, price_of_row, prices_as_json
 
 from .session import open_for_admin, open_for_reading, write_transaction
 
@@ -37,9 +37,7 @@ async def list_prices(
     """Returns the prices of a provider, of one model of it, or all. Raises `DatabaseError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         rows = await connection.execute_fetchall(ALL_PRICES, (provider_id, model))
-        names = ("provider_id", "model", "service_tier", "above_tokens", "since", "source")
-        fields = (*names, *Price.__struct_fields__[len(names) :])
-        return [msgspec.convert(dict(zip(fields, row, strict=True)), _StoredPrice).as_price() for row in rows]
+        return [price_of_row(tuple(row)) for row in rows]
 
 
 async def set_prices(path: str | Path, prices: Sequence[Price], *, busy_timeout_ms: int = 5_000) -> None:
@@ -68,13 +66,6 @@ async def update_prices(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Pr
         await _name(connection, logged)
     unknown = ["/".join(names) for names, several in found.items() if not several]
     return PriceUpdate(models=len(wanted), priced=len(wanted) - len(unknown), unknown=tuple(unknown[:100]))
-
-
-class _StoredPrice(Price, frozen=True, kw_only=True, rename=None):
-    """A price by the names of its columns."""
-
-    def as_price(self) -> Price:
-        return Price(**{name: getattr(self, name) for name in Price.__struct_fields__})
 
 
 async def _logged(connection: aiosqlite.Connection) -> list[tuple[str, str]]:

@@ -27,3 +27,9 @@ ORDER BY provider_id, model, service_tier, priority DESC, since DESC, above_toke
 def prices_as_json(prices: Sequence[Price]) -> str:
     """The parameter of `ADD_PRICES` and `SET_PRICES`."""
     return msgspec.json.encode([[getattr(price, name) for name in _COLUMNS] for price in prices]).decode()
+
+
+def price_of_row(row: Sequence[object]) -> Price:
+    """The price that a row of `ALL_PRICES` is."""
+    fields = dict(zip(Price.__struct_fields__, row, strict=True))
+    return Price(**fields)  # type: ignore[arg-type]  # the columns have the types of the fields
