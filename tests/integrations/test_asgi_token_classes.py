@@ -152,3 +152,26 @@ def test_the_classes_of_anthropics_iterations_are_added_up() -> None:
         ],
     }
     assert read(JsonReader(), json.dumps({"usage": usage}).encode()).classes().get("cache_write_tokens") == 7
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"prompt_tokens": 1, "cost": 0.00014}, 0.00014),
+        ({"cost": {"input_tokens_cost": 0.1, "total_cost": 0.3}}, 0.3),
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}, 0.21),
+        ({"cost": 0.01, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.2}}, 0.01),
+        ({"cost": 0}, 0.0),
+        ({"cost": True}, None),
+        ({"cost": -1}, None),
+        ({"cost": "free"}, None),
+        ({}, None),
+    ],
+)
+def test_what_the_provider_charges_is_read(usage: dict[str, object], cost: float | None) -> None:
+    """Of OpenRouter and Perplexity; anything but a number of dollars is no cost."""
+    for reader in (
+        read(JsonReader(), json.dumps({"usage": usage}).encode()),
+        read(EventReader(), f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode()),
+    ):
+        assert reader.cost() == (None if cost is None else pytest.approx(cost))

@@ -225,6 +225,7 @@ def read(reader: ResponseReader, *parts: bytes) -> ResponseReader:
         reader.add(part)
     reader.finish()
     reader.classes()
+    reader.cost()
     return reader
 
 

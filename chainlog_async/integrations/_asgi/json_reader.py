@@ -138,6 +138,10 @@ class JsonReader(ResponseReader):
         """Returns the classes of tokens that were reported so far."""
         return super().classes() if self._body is None else self._body.classes()
 
+    def cost(self) -> float | None:
+        """Returns what the provider says it charges, in US dollars."""
+        return super().cost() if self._body is None else self._body.cost()
+
 
 def _choose(start: bytes) -> ResponseReader | None:
     """Returns a reader for a body that starts so; None as long as that is open."""

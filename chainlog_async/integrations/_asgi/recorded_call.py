@@ -94,6 +94,8 @@ class RecordedCall:
             **self.notes.description,
         }
         prompt, completion = said.get("prompt_tokens"), said.get("completion_tokens")
+        cost = said.get("cost_usd")
+        charged = reader.cost() if cost is None else None
         last = self.notes.trail[-1] if self.notes.trail else None
         status, message = self._outcome(error, reader.failure)
         provider = _name(_first(said.get("provider_id"), last and last.provider_id, provider_id))
@@ -113,7 +115,7 @@ class RecordedCall:
             request_id=_first(said.get("request_id"), answered.request_id, asked.request_id),
             caller=said.get("caller"),
             ttft_ms=None if first_token is None else 1_000 * (first_token - self._begun),
-            cost_usd=said.get("cost_usd"),
+            cost_usd=cost if charged is None else charged,
             streamed=answered.is_stream if answered.status is not None else asked.stream,
             cached_tokens=said.get("cached_tokens"),
             metadata=said.get("metadata"),
@@ -128,6 +130,7 @@ class RecordedCall:
             response_id=said.get("response_id"),
             session_id=said.get("session_id"),
             tags=said.get("tags"),
+            cost_source=None if charged is None else "provider",
         )
 
     def _trail(self, answered: Tried, failure: str | None) -> list[Attempt] | None:

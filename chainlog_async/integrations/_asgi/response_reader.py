@@ -8,7 +8,7 @@ from .endings import finish_reason_of, is_last, is_streamed
 from .envelope import Envelope, read_envelopes
 from .failures import CUT_SHORT, failure_of
 from .long_document import MAX_DOCUMENT_BYTES, Document
-from .token_classes import TokenClasses, read_classes
+from .token_classes import TokenClasses, read_classes, read_cost
 from .token_usage import ReportedUsage, UsageFields
 
 MAX_MISSES = 8
@@ -49,6 +49,10 @@ class ResponseReader:
     def classes(self) -> TokenClasses:
         """Returns the classes of tokens that were reported so far."""
         return read_classes(self._usage.fields)
+
+    def cost(self) -> float | None:
+        """Returns what the provider says it charges, in US dollars."""
+        return read_cost(self._usage.fields)
 
     def _note_document(self, document: bytes) -> list[Envelope]:
         """Reads a document of a stream, or the only one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from chainlog_async.entry.model import MAX_COST_USD
+
 from .token_usage import as_mapping, count_of
 
 _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
@@ -41,6 +43,24 @@ def read_classes(usage: Mapping[str, object]) -> TokenClasses:
         prompt_audio_tokens=found["audio in"],
         completion_audio_tokens=found["audio out"],
     )
+
+
+def read_cost(usage: Mapping[str, object]) -> float | None:
+    """Returns what the provider says it charges, in US dollars, as OpenRouter and Perplexity do.
+
+    With a key of the client's own, OpenRouter charges a fee, and the provider behind it the rest.
+    """
+    told = usage.get("cost")
+    cost = _amount(told.get("total_cost") if isinstance(told, Mapping) else told)
+    if cost is None or usage.get("is_byok") is not True:
+        return cost
+    return cost + (_amount(as_mapping(usage.get("cost_details")).get("upstream_inference_cost")) or 0)
+
+
+def _amount(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= MAX_COST_USD else None
 
 
 def _read(usage: Mapping[str, object]) -> dict[str, int | None]:

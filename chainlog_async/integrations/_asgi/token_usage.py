@@ -119,8 +119,12 @@ def _merge(fields: dict[str, object], later: Mapping[str, object]) -> None:
             _merge(before, value)
         elif isinstance(value, Mapping):
             fields[name] = dict(value)
-        elif before is None or (isinstance(value, list) and value) or count_of(later, name):
+        elif before is None or (isinstance(value, list) and value) or count_of(later, name) or _is_amount(value):
             fields[name] = value
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, float) and value > 0
 
 
 def _read(fields: Mapping[str, object]) -> ReportedUsage:
