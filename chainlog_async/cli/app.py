@@ -26,6 +26,7 @@ from chainlog_async.cli.commands.prune import prune
 from chainlog_async.cli.commands.rebuild import rebuild
 from chainlog_async.cli.commands.recent import recent
 from chainlog_async.cli.commands.rejected import rejected
+from chainlog_async.cli.commands.reprice import reprice_command
 from chainlog_async.cli.commands.serve import serve_command
 from chainlog_async.cli.commands.show import show
 from chainlog_async.cli.commands.usage import usage
@@ -128,6 +129,7 @@ _COMMANDS = (
     rebuild,
     backup,
     prices,
+    reprice_command,
     prune,
     vacuum,
     journal,

@@ -9,7 +9,7 @@ import anyio
 import click
 
 from chainlog_async.admin.prices import list_prices, set_prices, update_prices
-from chainlog_async.cli.command_group import SuggestingGroup
+from chainlog_async.cli.command_group import SuggestingGroup, names_command
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, number, output, plain, print_json, utc_text
 from chainlog_async.cli.output.table import Column, Table
@@ -67,6 +67,7 @@ _since_option = click.option(
 
 @click.group(
     cls=SuggestingGroup,
+    invoke_without_command=True,
     short_help="Show and change what models cost.",
     epilog=examples(
         "chainlog prices list groq",
@@ -75,12 +76,19 @@ _since_option = click.option(
         "chainlog prices update                    after an upgrade of genai-prices",
     ),
 )
-def prices() -> None:
+@json_option("an array of prices, in pico-dollars per token")
+@settings_options
+@click.pass_context
+def prices(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
     """Show and change the table of prices, by which requests get a cost if neither provider nor gateway gives one.
 
     A price that was set comes before one that was imported, and that before one of genai-prices. A change counts for
     requests that are stored from then on.
+
+    Exit codes: 0 done, 1 the database cannot be read.
     """
+    if not names_command(ctx):
+        _print_prices(options, None, None, as_json=as_json)
 
 
 @prices.command("list", short_help="Show prices, in US dollars per million tokens.")
@@ -93,6 +101,10 @@ def list_command(options: SettingsOptions, provider: str | None, model: str | No
 
     Exit codes: 0 done, 1 the database cannot be read.
     """
+    _print_prices(options, provider, model, as_json=as_json)
+
+
+def _print_prices(options: SettingsOptions, provider: str | None, model: str | None, *, as_json: bool) -> None:
     settings = options.load_file()
     named = canonical(provider, model or "") if provider else (None, "")
     found = anyio.run(

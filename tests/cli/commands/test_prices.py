@@ -63,3 +63,13 @@ def test_a_wrong_price_is_a_wrong_command(cli: Cli, wrong: list[str]) -> None:
     """It says what to give."""
     cli.store()
     assert cli.here("prices", "set", "groq", "m", *wrong).code == 2
+
+
+def test_costs_are_computed_again(cli: Cli) -> None:
+    """A dry run says by model what would change; then it is done, and there is nothing left to do."""
+    cli.store(*[entry(provider_id="own", model="m", prompt_tokens=1_000_000, completion_tokens=0)] * 3)
+    cli.here("prices", "set", "own", "m", "--input", "1.5")
+    assert cli.here("reprice", "--dry-run").stdout.splitlines()[-1] == "would change 3 rows, $0 → $4.50"
+    assert cli.here("reprice").stdout.splitlines()[-1] == "changed 3 rows, $0 → $4.50"
+    assert cli.here("reprice", "--since", "30d").stdout == "changed 0 rows, $0 → $0\n"
+    assert "$4.50" in cli.here("usage", "providers").stdout

@@ -1,0 +1,114 @@
+"""Computes the cost of requests again from the table of prices, while a gateway writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import aiosqlite
+import anyio
+import msgspec
+
+from chainlog_async.common.progress import Progress, no_progress
+from chainlog_async.storage.base import StorageFault
+from chainlog_async.storage.sqlite.errors import classify
+
+from .session import open_for_admin, open_for_reading, write_transaction
+
+SLICE_IDS = 500
+"""How many ids one transaction covers: few enough for a writer to wait only milliseconds."""
+
+PAUSE_S = 0.01
+"""Pause after each transaction, in seconds, so that waiting writers get the lock."""
+
+LOCK_PAUSE_S = 0.1
+"""Pause between two tries while another process holds the lock, in seconds."""
+
+# The cost of a provider or a gateway stays; one of the table, and none, may change.
+_CHANGED = """
+FROM request_logs AS logged CROSS JOIN priced_requests AS priced USING (id)
+WHERE logged.id > :after AND logged.id <= :until AND logged.timestamp >= :since
+  AND (logged.cost_usd IS NULL OR cost_source = 'table') AND nano IS NOT NULL AND nano IS NOT cost_nano
+"""
+_PLAN = f"""
+SELECT provider_id, model, COUNT(*), COALESCE(SUM(cost_nano), 0), SUM(nano) {_CHANGED} GROUP BY 1, 2
+"""
+_CHANGE = f"""
+UPDATE request_logs SET cost_usd = changed.nano / 1e9, cost_source = 'table'
+FROM (SELECT logged.id AS id, nano {_CHANGED}) AS changed WHERE changed.id = request_logs.id
+"""  # noqa: S608  # constants of this module
+_IDS = """
+SELECT COALESCE(MIN(id), 1) - 1, COALESCE(MAX(id), 0)
+FROM request_logs WHERE id >= COALESCE((SELECT MIN(id) FROM request_logs WHERE timestamp >= ?), 0)
+"""
+
+
+class RepricedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What changes for one model."""
+
+    provider_id: str
+    model: str
+    rows: int
+    """Requests whose cost changes."""
+    before_usd: float
+    """What they cost before; those without a cost count as 0."""
+    after_usd: float
+
+
+async def plan_repricing(
+    path: str | Path, since: int, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> list[RepricedModel]:
+    """Returns by model what `reprice` would change from `since` (ms, UTC) on. Raises `DatabaseError`."""
+    changes: dict[tuple[str, str], list[int]] = {}
+    async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        first, last = await _ids(connection, since)
+        for after in range(first, last, 20 * SLICE_IDS):
+            until = min(after + 20 * SLICE_IDS, last)
+            for row in await connection.execute_fetchall(_PLAN, {"after": after, "until": until, "since": since}):
+                known = changes.setdefault((str(row[0]), str(row[1])), [0, 0, 0])
+                known[:] = [a + int(b) for a, b in zip(known, tuple(row)[2:], strict=True)]
+            on_progress("comparing costs", until - first, last - first)
+    return [
+        RepricedModel(provider_id=provider, model=model, rows=rows, before_usd=before / 1e9, after_usd=after / 1e9)
+        for (provider, model), (rows, before, after) in sorted(changes.items())
+    ]
+
+
+async def reprice(
+    path: str | Path, since: int, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
+) -> int:
+    """Changes the cost of the requests from `since` (ms, UTC) on, and of all sums of it. Returns how many changed.
+
+    In transactions of `SLICE_IDS` ids; after a kill the next call does the rest. Waits while another process holds the
+    lock. Raises `DatabaseError`.
+    """
+    changed = 0
+    async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
+        first, last = await _ids(connection, since)
+        for after in range(first, last, SLICE_IDS):
+            until = min(after + SLICE_IDS, last)
+            while (count := await _change(connection, {"after": after, "until": until, "since": since})) is None:  # noqa: ASYNC110  # a lock has no event to wait for
+                await anyio.sleep(LOCK_PAUSE_S)
+            changed += count
+            on_progress("changing costs", until - first, last - first)
+            if count:
+                await anyio.sleep(PAUSE_S)
+    return changed
+
+
+async def _change(connection: aiosqlite.Connection, span: dict[str, int]) -> int | None:
+    """Changes one slice. None when another process holds the lock."""
+    try:
+        async with write_transaction(connection):
+            await connection.execute_fetchall(_CHANGE, span)
+            ((count,),) = await connection.execute_fetchall("SELECT changes()")
+            return int(count)
+    except sqlite3.Error as error:
+        if classify(error) is not StorageFault.BUSY:
+            raise
+        return None
+
+
+async def _ids(connection: aiosqlite.Connection, since: int) -> tuple[int, int]:
+    ((first, last),) = await connection.execute_fetchall(_IDS, (since,))
+    return int(first), int(last)
