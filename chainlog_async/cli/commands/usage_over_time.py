@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import anyio
@@ -48,6 +49,8 @@ def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> Non
         _print_steps(points, query)
     else:
         _print_sparklines(points, query)
+    if not as_json and (unanswered := math.fsum(point.unanswered_cost_usd for point in points)):
+        click.echo(f"spent on tries that did not answer: {dollars(unanswered)}")
 
 
 async def _read(settings: Settings, query: QueryOptions) -> tuple[list[UsagePoint], str]:
@@ -80,7 +83,7 @@ def _sums(points: Sequence[UsagePoint]) -> tuple[str, ...]:
         percent(sum(point.rate_limited for point in points) / requests if requests else 0),
         percent(cancelled / requests if requests else 0),
         number(sum(point.total_tokens for point in points)),
-        dollars(sum(point.cost_usd for point in points)),
+        dollars(math.fsum(point.cost_usd for point in points)),
         duration(latency / answered) if answered else "-",
     )
 

@@ -30,7 +30,8 @@ function tokens(total) {
 }
 
 function cost(total) {
-  const each = total.requests ? `${money((total.costUsd / total.requests) * 1000)} per 1,000 requests` : "";
+  const wasted = total.unansweredCostUsd ? `, ${money(total.unansweredCostUsd)} on tries that did not answer` : "";
+  const each = total.requests ? `${money((total.costUsd / total.requests) * 1000)} per 1,000 requests${wasted}` : "";
   return card("Cost", total.costUsd, money, total.costUsd ? each : "no cost recorded");
 }
 
@@ -93,6 +94,7 @@ function summed(points) {
     cachedTokens: 0,
     totalTokens: 0,
     costUsd: 0,
+    unansweredCostUsd: 0,
   };
   for (const point of points) for (const name of Object.keys(total)) total[name] += point[name];
   return total;

@@ -64,6 +64,19 @@ def test_usage_by_group(store: Cli) -> None:
     assert [line.split()[0] for line in lines[2:]] == ["groq", "(others)"]
 
 
+def test_what_failed_tries_cost_is_said(cli: Cli) -> None:
+    """Beside the cost of the requests, which includes it."""
+    tried = [
+        {"provider_id": "a", "model": "m", "http_status": 500, "cost_usd": 1.5},
+        {"provider_id": "b", "model": "m", "http_status": 200, "cost_usd": 1.0},
+    ]
+    cli.store(entry(timestamp=T0, cost_usd=2.5, attempt_trail=tried))
+    *_, row, wasted = cli.here("usage", *WINDOW).stdout.splitlines()
+    assert "$2.50" in row
+    assert wasted == "spent on tries that did not answer: $1.50"
+    assert "$1.500000 of it spent on tries that did not answer" in cli.here("show", "1").stdout
+
+
 def test_a_window_that_ends_in_the_future_begins_a_day_ago(cli: Cli) -> None:
     """Without --since, the last day is in it."""
     cli.store(entry(timestamp=now_ms()))
