@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,8 @@ from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
+from examples.postgres.server import PostgresServer
+from tests.support.postgres import FAST, TestServer
 from tests.support.rolling_up import without_rollups
 from tests.support.threads import lasting_workers, workers
 
@@ -30,6 +33,9 @@ def _guard() -> BlockBuster:
     buster = BlockBuster("chainlog_async")
     # The one pause that is meant: docs/performance.md.
     buster.functions["time.sleep"].can_block_in("chainlog_async/common/gil_yield.py", {"_check"})
+    # The driver looks for certificates and passwords in the home folder whenever it connects, which takes microseconds.
+    for name in ("os.path.abspath", "os.readlink", "os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read"):
+        buster.functions[name].can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})
     return buster
 
 
@@ -81,6 +87,30 @@ def no_rollups() -> Iterator[None]:
     """Rolling up writes too, and would disturb a test that counts or waits for what is written."""
     with without_rollups():
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[TestServer]:
+    """A real PostgreSQL, for every test of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="chainlog-postgres-"))
+    try:
+        server = PostgresServer(folder)
+        server.create(FAST)
+        server.start()
+        try:
+            testing = TestServer(server)
+            testing.make_template()
+            yield testing
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: TestServer) -> str:
+    """The URL of an empty database of the newest version."""
+    return postgres_server.new_database()
 
 
 @pytest.fixture(scope="session")

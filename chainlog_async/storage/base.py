@@ -36,6 +36,8 @@ class StorageFault(Enum):
     """The database is corrupt or no database at all: nothing written to it now can be trusted."""
     ROW = "row"
     """The engine refuses something in the batch: find the row."""
+    BEHIND = "behind"
+    """The engine has less of the stream than it had: send again what it lost, from its position on, and then go on."""
     UNKNOWN = "unknown"
     """An error of the engine's that is none of these: keep the batch and try again."""
     OTHER = "other"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from chainlog_async.common.extras import install_command
 from chainlog_async.common.gil_yield import GilYielder
-from chainlog_async.errors import SettingsError
+from chainlog_async.errors import MissingExtraError, SettingsError
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
 from chainlog_async.storage.sqlite.storage import SqliteStorage
@@ -35,7 +38,9 @@ async def open_storage(settings: Settings) -> BatchStorage:
             await storage.load()
             return storage
         case "postgres":
-            raise _unknown_engine(settings)
+            with _needs_postgres():
+                from .postgres.open import open_storage as open_postgres
+            return await open_postgres(settings)
 
 
 def storage_of(connection: aiosqlite.Connection | BatchStorage, settings: Settings) -> BatchStorage:
@@ -85,6 +90,17 @@ def open_reads(
         read_timeout_ms=read_timeout_ms,
         gil_yielder=gil_yielder,
     )
+
+
+@contextmanager
+def _needs_postgres() -> Iterator[None]:
+    """For an import that needs an extra. Raises `MissingExtraError`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtraError(f"PostgreSQL needs the extra postgres; {install_command('postgres')}") from error
 
 
 def _unknown_engine(settings: Settings) -> SettingsError:
