@@ -33,10 +33,14 @@ PARTITIONS_AHEAD = 7
 PARTITIONS_INTERVAL_S = 3_600.0
 RETENTION_INTERVAL_S = 60.0
 ROLLUP_INTERVAL_S = 60.0
-"""Times between two searches for work, in seconds."""
+ALL_ROLLUPS_INTERVAL_S = 600.0
+"""Times between two searches for work, in seconds; for late rows of any time the search is less frequent."""
 
-ROLLUP_STEP_S = 0.2
-"""Time after which no further step of rolling up starts in a round, in seconds."""
+ROLLUP_SEARCH_MS = 2 * DAY_MS
+"""How far back each search for spans to roll up goes, in ms."""
+
+ROLLUP_STEP_MS = 100
+"""Time after which no further step of rolling up starts in a round, in ms."""
 
 ROLLUP_GRACE_MS = 300_000
 """How long after its end a span of time is rolled up, in ms: requests are logged shortly after they end."""
@@ -48,7 +52,7 @@ PURGE_ROWS = 5_000
 
 _FOLD = "SELECT {s}.fold($1)"
 _HAS_MORE = "SELECT EXISTS (SELECT 1 FROM {s}.batches)"
-_ROLL_UP = "SELECT {s}.roll_up(0, $1, $2, $3)"
+_ROLL_UP = "SELECT {s}.roll_up($1, $2, $3, $4, $5)"
 _MAKE_PARTITIONS = "SELECT {s}.make_partitions($1, $2)"
 _DAYS = "SELECT day, rows FROM {s}.log_days ORDER BY day"
 _DROP_DAY = "SELECT {s}.drop_day($1)"
@@ -67,7 +71,7 @@ class MaintenanceRounds:
         self._link = link
         self._max_age_ms = settings.retention_days * DAY_MS
         self._max_rows = settings.retention_rows
-        self._next_at = self._partitions_at = self._retention_at = self._rollups_at = 0.0
+        self._next_at = self._partitions_at = self._retention_at = self._rollups_at = self._all_rollups_at = 0.0
 
     async def run_if_due(self, events: StorageEvents, *, is_behind: bool) -> float:
         """Does one round if it is due. Returns the time until the next, in seconds.
@@ -137,11 +141,13 @@ class MaintenanceRounds:
     async def _roll_up(self) -> None:
         if monotonic() < self._rollups_at:
             return
-        began = monotonic()
-        while await self._ask(_ROLL_UP, now_ms() - ROLLUP_GRACE_MS, FEWEST_BUCKETS, FEWEST_FOR_A_LINE):
-            if monotonic() - began > ROLLUP_STEP_S:
-                return
+        until = now_ms() - ROLLUP_GRACE_MS
+        since = 0 if monotonic() >= self._all_rollups_at else until - ROLLUP_SEARCH_MS
+        if await self._ask(_ROLL_UP, since, until, FEWEST_BUCKETS, FEWEST_FOR_A_LINE, ROLLUP_STEP_MS):
+            return
         self._rollups_at = monotonic() + ROLLUP_INTERVAL_S
+        if since == 0:
+            self._all_rollups_at = monotonic() + ALL_ROLLUPS_INTERVAL_S
 
     async def _ask(self, sql: str, *arguments: object) -> object:
         statement = self._link.url.sql(sql)

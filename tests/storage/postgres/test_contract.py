@@ -55,7 +55,7 @@ class PostgresEngine(Engine):
         async with connected(self._url) as connection:
             while await connection.fetchval("SELECT chainlog.fold(10)"):
                 pass
-            while await connection.fetchval("SELECT chainlog.roll_up(0, $1, $2, $3)", END + DAY_MS, *fewest):
+            while await connection.fetchval("SELECT chainlog.roll_up(0, $1, $2, $3, 1000)", END + DAY_MS, *fewest):
                 pass
         ((days,),) = await query(self._url, "SELECT count(*) FROM chainlog.rolled_up WHERE width = $1", DAY_MS)
         assert days > 0

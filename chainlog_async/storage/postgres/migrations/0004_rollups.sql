@@ -1,46 +1,13 @@
--- Rolls up one dimension of one span that is not rolled up yet and ended before `until` (ms, UTC), the shortest spans
--- first. Returns whether there may be more; NULL when another process folds or rolls up now. Only spans that begin at
--- `since` or later are looked for. What has fewer buckets than `fewest_buckets`, or fewer of them for each line that they
--- would be added up to than `fewest_for_a_line`, is not rolled up: reading the buckets takes no time then.
-CREATE FUNCTION roll_up(since bigint, until bigint, fewest_buckets bigint, fewest_for_a_line bigint) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' AS $$
+-- Rolls up one dimension of one span of time that has at least `fewest_buckets` buckets.
+CREATE FUNCTION roll_up_span(span_width bigint, span_start bigint, dim text, bucket_count bigint, fewest_for_a_line bigint)
+RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-  span record;
   kind rollup_dimensions;
-  bucket_count bigint;
   line_count bigint;
-  span_width bigint;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(lock_class('batches'), 0) THEN
-    RETURN NULL;
-  END IF;
-  FOREACH span_width IN ARRAY ARRAY[3600000, 14400000, 43200000, 86400000] LOOP
-    WITH RECURSIVE spans (start) AS (
-      SELECT min(start) / span_width * span_width FROM usage_buckets WHERE start >= since
-      UNION ALL
-      SELECT (SELECT min(b.start) FROM usage_buckets AS b WHERE b.start >= spans.start + span_width)
-        / span_width * span_width
-      FROM spans WHERE spans.start + span_width < until
-    )
-    SELECT spans.start, span_width AS width, COALESCE(r.tried, 0) AS tried INTO span
-    FROM spans LEFT JOIN rolled_up AS r ON r.width = span_width AND r.start = spans.start
-    WHERE spans.start + span_width <= until AND COALESCE(r.tried, 0) <> 4095
-    ORDER BY spans.start LIMIT 1;
-    EXIT WHEN FOUND;
-  END LOOP;
-  IF span.start IS NULL THEN
-    RETURN FALSE;
-  END IF;
-
-  SELECT count(*) INTO bucket_count FROM usage_buckets WHERE start >= span.start AND start < span.start + span.width;
-  IF bucket_count < fewest_buckets THEN
-    INSERT INTO rolled_up (width, start, dimensions, tried) VALUES (span.width, span.start, 0, 4095)
-    ON CONFLICT (width, start) DO UPDATE SET tried = 4095;
-    RETURN TRUE;
-  END IF;
-  SELECT * INTO kind FROM rollup_dimensions WHERE bit & span.tried = 0 ORDER BY bit LIMIT 1;
-
-  DELETE FROM usage_rollups WHERE width = span.width AND dimension = kind.dimension AND start = span.start;
+  SELECT * INTO kind FROM rollup_dimensions WHERE dimension = dim;
+  DELETE FROM usage_rollups WHERE width = span_width AND dimension = kind.dimension AND start = span_start;
   WITH parts AS MATERIALIZED (
     SELECT
       CASE WHEN kind.by_chain THEN chain_name ELSE '' END AS chain,
@@ -48,7 +15,7 @@ BEGIN
       CASE WHEN kind.by_model THEN model ELSE '' END AS name,
       CASE WHEN kind.by_caller THEN caller ELSE '' END AS who, b.*
     FROM usage_buckets AS b JOIN usage_groups USING (group_id)
-    WHERE start >= span.start AND start < span.start + span.width
+    WHERE start >= span_start AND start < span_start + span_width
   ),
   bins AS (
     SELECT
@@ -97,7 +64,7 @@ BEGIN
     latencies, ttfts, failed_latencies, failed_ttfts
   )
   SELECT
-    span.width, kind.dimension, span.start, group_of(chain, provider, name, who), requests, errors, cancelled,
+    span_width, kind.dimension, span_start, group_of(chain, provider, name, who), requests, errors, cancelled,
     rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos,
     latency_ms, ttft_ms, COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'), COALESCE(failed_latencies, '{}'),
     COALESCE(failed_ttfts, '{}')
@@ -105,31 +72,79 @@ BEGIN
   GET DIAGNOSTICS line_count = ROW_COUNT;
 
   IF bucket_count < fewest_for_a_line * line_count THEN
-    DELETE FROM usage_rollups WHERE width = span.width AND dimension = kind.dimension AND start = span.start;
+    DELETE FROM usage_rollups WHERE width = span_width AND dimension = kind.dimension AND start = span_start;
   END IF;
   INSERT INTO rolled_up AS r (width, start, dimensions, tried)
   VALUES (
-    span.width, span.start, CASE WHEN bucket_count < fewest_for_a_line * line_count THEN 0 ELSE kind.bit END, kind.bit
+    span_width, span_start, CASE WHEN bucket_count < fewest_for_a_line * line_count THEN 0 ELSE kind.bit END, kind.bit
   )
   ON CONFLICT (width, start) DO UPDATE SET
     dimensions = r.dimensions | excluded.dimensions, tried = r.tried | excluded.tried;
 
   -- Attempts by day: a quarter of an hour has only a line for each model anyway. Valid where a day is, by provider and
   -- model.
-  IF span.width = 86400000 AND kind.dimension = 'provider+model' THEN
-    DELETE FROM attempt_rollups WHERE start = span.start;
+  IF span_width = 86400000 AND kind.dimension = 'provider+model' THEN
+    DELETE FROM attempt_rollups WHERE start = span_start;
     INSERT INTO attempt_rollups (
       start, provider_id, model, tries, successes, rate_limited, failures,
       last_error, last_error_status, last_error_at, last_error_id
     )
     SELECT
-      span.start, provider_id, model, sum(tries), sum(successes), sum(rate_limited), sum(failures),
+      span_start, provider_id, model, sum(tries), sum(successes), sum(rate_limited), sum(failures),
       (array_agg(last_error ORDER BY last_error_at DESC NULLS LAST, last_error_id DESC))[1],
       (array_agg(last_error_status ORDER BY last_error_at DESC NULLS LAST, last_error_id DESC))[1],
       max(last_error_at),
       (array_agg(last_error_id ORDER BY last_error_at DESC NULLS LAST, last_error_id DESC))[1]
-    FROM attempt_buckets WHERE start >= span.start AND start < span.start + span.width
+    FROM attempt_buckets WHERE start >= span_start AND start < span_start + span_width
     GROUP BY 2, 3;
   END IF;
-  RETURN TRUE;
+END $$;
+
+-- Rolls up what began at `since` or later, ended before `until` (ms, UTC) and is not rolled up yet, the shortest spans first, for about `budget_ms`.
+-- Returns whether there is more; NULL when another process folds or rolls up now. What has fewer buckets than
+-- `fewest_buckets`, or fewer of them for each line that they would be added up to than `fewest_for_a_line`, is not rolled
+-- up: reading the buckets takes no time then.
+CREATE FUNCTION roll_up(
+  since bigint, until bigint, fewest_buckets bigint, fewest_for_a_line bigint, budget_ms integer
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' AS $$
+DECLARE
+  ends_at CONSTANT timestamptz := clock_timestamp() + budget_ms * interval '1 ms';
+  span_width bigint;
+  span_start bigint;
+  span_tried integer;
+  bucket_count bigint;
+  kind rollup_dimensions;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(lock_class('batches'), 0) THEN
+    RETURN NULL;
+  END IF;
+  FOREACH span_width IN ARRAY ARRAY[3600000, 14400000, 43200000, 86400000] LOOP
+    SELECT min(b.start) / span_width * span_width INTO span_start FROM usage_buckets AS b WHERE b.start >= since;
+    WHILE span_start + span_width <= until LOOP
+      SELECT COALESCE(max(r.tried), 0) INTO span_tried FROM rolled_up AS r
+      WHERE r.width = span_width AND r.start = span_start;
+      IF span_tried = 0 THEN
+        SELECT count(*) INTO bucket_count FROM usage_buckets AS b
+        WHERE b.start >= span_start AND b.start < span_start + span_width;
+        IF bucket_count < fewest_buckets THEN
+          INSERT INTO rolled_up (width, start, dimensions, tried) VALUES (span_width, span_start, 0, 4095);
+          span_tried := 4095;
+        END IF;
+      END IF;
+      IF span_tried <> 4095 THEN
+        SELECT count(*) INTO bucket_count FROM usage_buckets AS b
+        WHERE b.start >= span_start AND b.start < span_start + span_width;
+        FOR kind IN SELECT * FROM rollup_dimensions WHERE bit & span_tried = 0 ORDER BY bit LOOP
+          IF clock_timestamp() > ends_at THEN
+            RETURN TRUE;
+          END IF;
+          PERFORM roll_up_span(span_width, span_start, kind.dimension, bucket_count, fewest_for_a_line);
+        END LOOP;
+      END IF;
+      SELECT min(b.start) / span_width * span_width INTO span_start FROM usage_buckets AS b
+      WHERE b.start >= span_start + span_width;
+    END LOOP;
+  END LOOP;
+  RETURN FALSE;
 END $$;
