@@ -42,3 +42,18 @@ USAGE_SUMS: tuple[str, ...] = UsageSums.__struct_fields__
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
+
+
+class RateSums(msgspec.Struct, array_like=True):
+    """The sums that rates are computed of; see `UsageSums`."""
+
+    requests: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    rate_limited: int = 0
+    completion_tokens: int = 0
+    latency_ms: float = 0.0
+
+
+RATE_SUMS: tuple[str, ...] = RateSums.__struct_fields__
+"""The names of the columns."""

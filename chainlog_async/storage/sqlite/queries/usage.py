@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, dimension_of, names_of_dimension
-from chainlog_async.usage.percentiles import Percentiles, estimates, merge, percentiles
+from chainlog_async.usage.percentiles import estimates, merge, percentiles
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.rollup_plan import PlannedRead, plan_rollups
-from chainlog_async.usage.sums import NANO, UsageSums
+from chainlog_async.usage.series import Durations, Group, latency_points, usage_points
+from chainlog_async.usage.sums import RateSums, UsageSums
 
 from .rolled_up import ROLLED_UP
 from .usage_sql import usage_queries
@@ -26,13 +27,7 @@ class _Sums(UsageSums, array_like=True):
     name: str | None = None
 
 
-class _SumsForRates(msgspec.Struct, array_like=True):
-    requests: int = 0
-    errors: int = 0
-    cancelled: int = 0
-    rate_limited: int = 0
-    completion_tokens: int = 0
-    latency_ms: float = 0.0
+class _RateSums(RateSums, array_like=True):
     point: int = 0
     name: str | None = None
 
@@ -52,12 +47,7 @@ class _Durations(msgspec.Struct, array_like=True):
     ttft_p99: int | None = None
 
 
-_NO_USAGE, _NO_RATES = _Sums(), _SumsForRates()
-_NO_DURATIONS = (Percentiles(), Percentiles())
-
-_AnySums = TypeVar("_AnySums", _Sums, _SumsForRates)
-_Group: TypeAlias = tuple[int, str | None]
-"""Index of the step, and the group's name in query results: NULL for other groups, "" when not grouped."""
+_AnySums = TypeVar("_AnySums", _Sums, _RateSums)
 
 
 class UsageReader:
@@ -77,12 +67,12 @@ class UsageReader:
         """See `UsageAggregator.get_usage`."""
         await self._prepare()
         sums = await self._sums(self._queries.usage, list[_Sums])
-        return await run_in_thread(self._usage_points, sums)
+        return await run_in_thread(usage_points, self._query, self._edges, self._names, sums)
 
     async def latency(self) -> list[LatencyPoint]:
         """See `UsageAggregator.get_latency`."""
         await self._prepare()
-        sums = await self._sums(self._queries.rates, list[_SumsForRates])
+        sums = await self._sums(self._queries.rates, list[_RateSums])
         lines = await self._readers.fetch(self._queries.rolled_up_durations, self._parameters)
         lines += await self._readers.fetch(self._queries.bucket_durations, self._parameters)
         return await run_in_thread(self._latency_points, sums, lines)
@@ -109,71 +99,13 @@ class UsageReader:
         rows = await self._readers.fetch(self._queries.largest_groups, parameters)
         return [str(name) for (name,) in rows]
 
-    async def _sums(self, query: str, kind: type[list[_AnySums]]) -> dict[_Group, _AnySums]:
+    async def _sums(self, query: str, kind: type[list[_AnySums]]) -> dict[Group, _AnySums]:
         rows = await self._readers.fetch(query, self._parameters)
         return await run_in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
 
-    def _groups(self, sums: Mapping[_Group, _AnySums]) -> list[_Group]:
-        names: list[str | None] = [*self._names]
-        if any(name is None for _, name in sums):
-            names.append(None)
-        steps = range(len(self._edges) - 1)
-        return [(step, name) for step in steps for name in names if self._query.fill or (step, name) in sums]
-
-    def _usage_points(self, sums: Mapping[_Group, _Sums]) -> list[UsagePoint]:
-        edges, is_grouped = self._edges, self._query.by is not None
-        return [
-            UsagePoint(
-                start=edges[step],
-                end=edges[step + 1],
-                name=name if is_grouped else None,
-                other=name is None,
-                requests=one.requests,
-                errors=one.errors,
-                cancelled=one.cancelled,
-                rate_limited=one.rate_limited,
-                waterfalls=one.waterfalls,
-                prompt_tokens=one.prompt_tokens,
-                completion_tokens=one.completion_tokens,
-                cached_tokens=one.cached_tokens,
-                cache_write_tokens=one.cache_write_tokens,
-                cache_write_1h_tokens=one.cache_write_1h_tokens,
-                reasoning_tokens=one.reasoning_tokens,
-                prompt_audio_tokens=one.prompt_audio_tokens,
-                completion_audio_tokens=one.completion_audio_tokens,
-                total_tokens=one.total_tokens,
-                cost_usd=one.cost_nano / NANO,
-                unanswered_cost_usd=one.unanswered_cost_nano / NANO,
-                avg_latency_ms=_ratio(one.latency_ms, one.requests - one.errors - one.cancelled),
-                avg_ttft_ms=_ratio(one.ttft_ms, one.ttft_requests),
-            )
-            for step, name in self._groups(sums)
-            for one in (sums.get((step, name), _NO_USAGE),)
-        ]
-
-    def _latency_points(
-        self, sums: Mapping[_Group, _SumsForRates], lines: list[tuple[object, ...]]
-    ) -> list[LatencyPoint]:
-        edges, is_grouped = self._edges, self._query.by is not None
+    def _latency_points(self, sums: Mapping[Group, _RateSums], lines: list[tuple[object, ...]]) -> list[LatencyPoint]:
         durations = _durations(msgspec.convert(lines, list[_Durations]))
-        return [
-            LatencyPoint(
-                start=edges[step],
-                end=edges[step + 1],
-                name=name if is_grouped else None,
-                other=name is None,
-                requests=one.requests,
-                error_rate=_ratio(one.errors, one.requests) or 0.0,
-                cancelled_rate=_ratio(one.cancelled, one.requests) or 0.0,
-                rate_limited_rate=_ratio(one.rate_limited, one.requests) or 0.0,
-                tokens_per_second=_ratio(1_000 * one.completion_tokens, one.latency_ms),
-                latency_ms=latency,
-                ttft_ms=ttft,
-            )
-            for step, name in self._groups(sums)
-            for one in (sums.get((step, name), _NO_RATES),)
-            for latency, ttft in (durations.get((step, name), _NO_DURATIONS),)
-        ]
+        return latency_points(self._query, self._edges, self._names, sums, durations)
 
 
 def _split(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, int, int, int, bool]]:
@@ -193,10 +125,10 @@ def _split(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, in
     ]
 
 
-def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Percentiles]]:
+def _durations(lines: list[_Durations]) -> dict[Group, Durations]:
     """Percentiles of latency and time to first token by group, from its single line or from several histograms."""
-    histograms: dict[_Group, list[_Durations]] = {}
-    found: dict[_Group, tuple[Percentiles, Percentiles]] = {}
+    histograms: dict[Group, list[_Durations]] = {}
+    found: dict[Group, Durations] = {}
     for line in lines:
         group = (line.point, line.name)
         if line.latencies is None:
@@ -216,7 +148,3 @@ def _durations(lines: list[_Durations]) -> dict[_Group, tuple[Percentiles, Perce
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None

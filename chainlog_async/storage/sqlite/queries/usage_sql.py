@@ -13,7 +13,7 @@ from functools import cache
 from chainlog_async.common.clock import QUARTER_MS
 from chainlog_async.usage.dimensions import KEYS, GroupBy, names_of_dimension
 from chainlog_async.usage.query import DurationsOf
-from chainlog_async.usage.sums import USAGE_SUMS
+from chainlog_async.usage.sums import RATE_SUMS, USAGE_SUMS
 
 from .histogram_sql import stored
 
@@ -24,7 +24,6 @@ WITH plan (point, width, since, until, is_whole) AS MATERIALIZED (
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:plan)
 )
 """
-_SUMS_FOR_RATES = ("requests", "errors", "cancelled", "rate_limited", "completion_tokens", "latency_ms")
 _PERCENTILES = """
   latency_p50, latency_p90, latency_p95, latency_p99, ttft_p50, ttft_p90, ttft_p95, ttft_p99
 """
@@ -112,7 +111,7 @@ def usage_queries(
             SELECT full_name FROM named GROUP BY full_name ORDER BY SUM(requests) DESC, full_name LIMIT :limit
         """,  # noqa: S608  # built from constants of this module
         usage=f"{given}{_summed(lines, named, USAGE_SUMS)}",
-        rates=f"{given}{_summed(lines, named, _SUMS_FOR_RATES)}",
+        rates=f"{given}{_summed(lines, named, RATE_SUMS)}",
         # If a single line covers a group in a step, its percentiles are the answer and its histograms are not read.
         rolled_up_durations=f"""{given}, chosen AS (
               {durations}
