@@ -17,12 +17,10 @@ import anyio
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS, now_ms
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
+from chainlog_async.usage.metric_series import MetricSeries
 from chainlog_async.usage.metric_totals import BOUNDS_MS, SUMS, MetricTotals, attempt_totals, usage_totals
 
 from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
-
-OTHER = "other"
-"""The name under which chains, providers and models without their own series are counted."""
 
 LATE_MS = HOUR_MS
 """A row stored this long after its timestamp, in ms, causes everything to be summed up again."""
@@ -36,7 +34,6 @@ DAYS_AT_ONCE = 30
 MAX_RECOUNT_SHARE = 0.1
 """Largest share of the time spent summing up while late rows keep arriving; they are counted later then."""
 
-Key: TypeAlias = tuple[str, ...]
 Span: TypeAlias = tuple[int, int]
 """Start and end, in ms since the epoch, UTC."""
 
@@ -133,29 +130,6 @@ FROM attempt_buckets WHERE start >= :since AND start < :until GROUP BY 1, 2 ORDE
 
 
 @dataclass(slots=True)
-class _Series:
-    """Sums by key. The first keys have their own sums, all later ones share one; a key never changes sides."""
-
-    key_length: int
-    named: set[Key] = field(default_factory=set)
-    closed: dict[Key, list[float]] = field(default_factory=dict)
-    """Sums of the closed buckets."""
-
-    def add(self, sums: dict[Key, list[float]], rows: Sequence[Sequence[object]], most: int) -> None:
-        """Adds rows of a query to `to`: a key, the day it was first seen, and numbers."""
-        for row in rows:
-            key = tuple(map(str, row[: self.key_length]))
-            if key not in self.named:
-                if len(self.named) < most:
-                    self.named.add(key)
-                else:
-                    key = (OTHER,) * self.key_length
-            numbers = [value if isinstance(value, int | float) else 0 for value in row[self.key_length + 1 :]]
-            known = sums.get(key)
-            sums[key] = numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
-
-
-@dataclass(slots=True)
 class _Known:
     """What is remembered about one file."""
 
@@ -167,8 +141,8 @@ class _Known:
     """Whether a row has arrived for a closed bucket."""
     add_up_at: float = 0
     """When everything may be summed up again, in seconds on the monotonic clock."""
-    usage: _Series = field(default_factory=lambda: _Series(key_length=3))
-    attempts: _Series = field(default_factory=lambda: _Series(key_length=2))
+    usage: MetricSeries = field(default_factory=lambda: MetricSeries(key_length=3))
+    attempts: MetricSeries = field(default_factory=lambda: MetricSeries(key_length=2))
 
 
 class RunningTotals:

@@ -19,7 +19,8 @@ from chainlog_async.common.clock import DAY_MS, QUARTER_MS
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.maintenance.rollup_job import RollupJob
 from chainlog_async.storage.sqlite.queries import metric_totals as running_totals
-from chainlog_async.storage.sqlite.queries.metric_totals import LATE_MS, OTHER
+from chainlog_async.storage.sqlite.queries.metric_totals import LATE_MS
+from chainlog_async.usage.metric_series import OTHER
 from chainlog_async.usage.metric_totals import BOUNDS_MS, MetricTotals, UsageTotals
 from tests.support.entries import insert_as_original, original_row
 from tests.support.rolling_up import roll_up_small_ones
