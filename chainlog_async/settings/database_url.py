@@ -58,6 +58,13 @@ def check_url(url: DatabaseUrl) -> DatabaseUrl:
     return url
 
 
+def check_replica(url: DatabaseUrl) -> DatabaseUrl:
+    """Raises `ValueError`, whose message does not contain the URL, unless it names a PostgreSQL server."""
+    if check_url(url).engine != "postgres":
+        raise ValueError("must begin with postgresql://, as the db_url whose replica it names")
+    return url
+
+
 def sqlite_path(url: object) -> str | None:
     """The path in a URL of a SQLite file, else None."""
     text = url.get_secret_value() if isinstance(url, SecretStr) else url

@@ -30,7 +30,7 @@ from chainlog_async.entry.model import MAX_NAME_CHARS
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import SettingsError
 
-from .database_url import DatabaseUrl, EngineName, check_url, sqlite_path
+from .database_url import DatabaseUrl, EngineName, check_replica, check_url, sqlite_path
 from .messages import explain
 from .sources import Arguments, Environment, Source
 from .yaml_file import YamlSection
@@ -89,6 +89,7 @@ def _folder(path: Path) -> Path:
 DatabaseFile = Annotated[Path, Field(strict=False), AfterValidator(_database_file)]
 Folder = Annotated[Path, Field(strict=False), AfterValidator(_folder)]
 CheckedUrl = Annotated[DatabaseUrl, AfterValidator(check_url)]
+ReplicaUrl = Annotated[DatabaseUrl, AfterValidator(check_replica)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
 Host = Annotated[str, AfterValidator(_one_word)]
 ApiKey = Annotated[SecretStr, AfterValidator(_header_safe)]
@@ -228,6 +229,10 @@ class Settings(BaseSettings):
         default=None,
         description="Where the log is kept instead of db_path: http(s)://HOST:PORT of a `chainlog serve`, or "
         "postgresql://…; sqlite:///FILE is the same as db_path.",
+    )
+    read_url: ReplicaUrl | None = Field(
+        default=None,
+        description="Where a postgresql:// log is read: a replica, which may be a moment behind; by default db_url.",
     )
     db_key: ApiKey | None = Field(
         default=None,

@@ -10,7 +10,7 @@ import aiosqlite
 
 from chainlog_async.common.extras import install_command
 from chainlog_async.common.gil_yield import GilYielder
-from chainlog_async.errors import MissingExtraError, SettingsError
+from chainlog_async.errors import MissingExtraError
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
 from chainlog_async.storage.sqlite.storage import SqliteStorage
@@ -71,7 +71,9 @@ def reads_of(settings: Settings, *, gil_yielder: GilYielder | None = None) -> Re
 
             return RemoteReadStorage(settings)
         case "postgres":
-            raise _unknown_engine(settings)
+            with _needs_postgres():
+                from .postgres.read_storage import open_reads as open_postgres_reads
+            return open_postgres_reads(settings)
 
 
 def open_reads(
@@ -101,10 +103,3 @@ def _needs_postgres() -> Iterator[None]:
         if error.name != "asyncpg":
             raise
         raise MissingExtraError(f"PostgreSQL needs the extra postgres; {install_command('postgres')}") from error
-
-
-def _unknown_engine(settings: Settings) -> SettingsError:
-    return SettingsError(
-        f"db_url is {settings.database}, and this release of chainlog-async has no engine for it; remove db_url to "
-        "keep the log in db_path"
-    )

@@ -38,7 +38,7 @@ class SettingsOptions:
         if self.db is not None:
             overrides |= {"db_path": self.db, "db_url": None}
         if self.db_url is not None:
-            overrides["db_url"] = self.db_url
+            overrides |= {"db_url": self.db_url, "read_url": None}
         return Settings.load(self.file, section=self.section, **overrides)
 
     def load_file(self, **overrides: object) -> Settings:

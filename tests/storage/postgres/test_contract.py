@@ -8,7 +8,7 @@ import pytest
 
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import BatchStorage, ReadStorage
-from chainlog_async.storage.engines import open_storage
+from chainlog_async.storage.engines import open_storage, reads_of
 from tests.storage.contract import END, Engine, StorageContract
 from tests.support.postgres import connected, query, run
 from tests.support.writing import settings_for
@@ -37,8 +37,8 @@ class PostgresEngine(Engine):
         return await open_storage(self._settings)
 
     def reads(self) -> ReadStorage:
-        """Not yet."""
-        pytest.skip("the reads of PostgreSQL are not written yet")
+        """By the settings."""
+        return reads_of(self._settings)
 
     async def refuse_rows(self, model: str) -> None:
         """By a trigger."""

@@ -17,7 +17,7 @@ import anyio
 
 from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS, now_ms
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
-from chainlog_async.usage.metric_series import MetricSeries
+from chainlog_async.usage.metric_series import Key, MetricSeries
 from chainlog_async.usage.metric_totals import BOUNDS_MS, SUMS, MetricTotals, attempt_totals, usage_totals
 
 from .histogram_sql import BIN_OF_VALUE, COUNT_OF_VALUE
