@@ -121,6 +121,43 @@ CREATE TABLE attempt_buckets (
   PRIMARY KEY (start, provider_id, model)
 ) WITH (fillfactor = 70);
 
+-- All-time totals by chain, provider and model for counters that are scraped, each with the start of the first bucket that
+-- had it. The key is `group_of` these three.
+CREATE TABLE usage_totals (
+  group_id uuid PRIMARY KEY,
+  chain_name text NOT NULL,
+  provider_id text NOT NULL,
+  model text NOT NULL,
+  first_start bigint NOT NULL,
+  requests bigint NOT NULL,
+  errors bigint NOT NULL,
+  cancelled bigint NOT NULL,
+  rate_limited bigint NOT NULL,
+  waterfalls bigint NOT NULL,
+  ttft_requests bigint NOT NULL,
+  prompt_tokens numeric NOT NULL,
+  completion_tokens numeric NOT NULL,
+  cached_tokens numeric NOT NULL,
+  total_tokens numeric NOT NULL,
+  cost_nanos numeric NOT NULL,
+  latency_ms numeric NOT NULL,
+  ttft_ms numeric NOT NULL,
+  latencies bigint[] NOT NULL,
+  ttfts bigint[] NOT NULL,
+  failed_latencies bigint[] NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE attempt_totals (
+  provider_id text NOT NULL,
+  model text NOT NULL,
+  first_start bigint NOT NULL,
+  tries bigint NOT NULL,
+  successes bigint NOT NULL,
+  rate_limited bigint NOT NULL,
+  failures bigint NOT NULL,
+  PRIMARY KEY (provider_id, model)
+) WITH (fillfactor = 50);
+
 -- What is rolled up of the buckets: see `roll_up`. The names that a dimension does not have are '' in its groups.
 CREATE TABLE rollup_dimensions (
   dimension text PRIMARY KEY,

@@ -216,6 +216,87 @@ BEGIN
             ) AS e (message, status, at, id) ORDER BY at DESC NULLS LAST, id DESC NULLS LAST LIMIT 1
           )
       ),
+      total_latencies AS (
+        SELECT
+          chain_name, provider_id, model,
+          array_agg(512 * answered + bin ORDER BY bin) FILTER (WHERE answered > 0) AS latencies,
+          array_agg(512 * unanswered + bin ORDER BY bin) FILTER (WHERE unanswered > 0) AS failed_latencies
+        FROM (
+          SELECT
+            chain_name, provider_id, model, bin, sum(answered)::bigint AS answered,
+            sum(unanswered)::bigint AS unanswered
+          FROM per_bin GROUP BY 1, 2, 3, 4
+        ) AS bins GROUP BY 1, 2, 3
+      ),
+      total_ttfts AS (
+        SELECT chain_name, provider_id, model, array_agg(512 * answered + bin ORDER BY bin) AS ttfts
+        FROM (
+          SELECT chain_name, provider_id, model, bin, sum(answered)::bigint AS answered
+          FROM ttfts_per_bin WHERE answered > 0 GROUP BY 1, 2, 3, 4
+        ) AS bins GROUP BY 1, 2, 3
+      ),
+      total_sums AS (
+        SELECT
+          chain_name, provider_id, model, min(start) AS first_start,
+          sum(requests) AS requests,
+          sum(errors) AS errors,
+          sum(cancelled) AS cancelled,
+          sum(rate_limited) AS rate_limited,
+          sum(waterfalls) AS waterfalls,
+          sum(ttft_requests) AS ttft_requests,
+          sum(prompt_tokens) AS prompt_tokens,
+          sum(completion_tokens) AS completion_tokens,
+          sum(cached_tokens) AS cached_tokens,
+          sum(total_tokens) AS total_tokens,
+          sum(cost_nanos) AS cost_nanos,
+          sum(latency_ms) AS latency_ms,
+          sum(ttft_ms) AS ttft_ms
+        FROM new_usage GROUP BY 1, 2, 3
+      ),
+      add_totals AS (
+        INSERT INTO usage_totals AS t (
+          group_id, chain_name, provider_id, model, first_start, requests, errors, cancelled, rate_limited, waterfalls,
+          ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+          latencies, ttfts, failed_latencies
+        )
+        SELECT
+          group_of(chain_name, provider_id, model, ''), chain_name, provider_id, model, first_start, requests, errors,
+          cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens, cached_tokens,
+          total_tokens, cost_nanos, latency_ms, ttft_ms, COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'),
+          COALESCE(failed_latencies, '{}')
+        FROM total_sums
+          LEFT JOIN total_latencies USING (chain_name, provider_id, model)
+          LEFT JOIN total_ttfts USING (chain_name, provider_id, model)
+        ON CONFLICT (group_id) DO UPDATE SET
+          first_start = least(t.first_start, excluded.first_start),
+          requests = t.requests + excluded.requests,
+          errors = t.errors + excluded.errors,
+          cancelled = t.cancelled + excluded.cancelled,
+          rate_limited = t.rate_limited + excluded.rate_limited,
+          waterfalls = t.waterfalls + excluded.waterfalls,
+          ttft_requests = t.ttft_requests + excluded.ttft_requests,
+          prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
+          completion_tokens = t.completion_tokens + excluded.completion_tokens,
+          cached_tokens = t.cached_tokens + excluded.cached_tokens,
+          total_tokens = t.total_tokens + excluded.total_tokens,
+          cost_nanos = t.cost_nanos + excluded.cost_nanos,
+          latency_ms = t.latency_ms + excluded.latency_ms,
+          ttft_ms = t.ttft_ms + excluded.ttft_ms,
+          latencies = add_histograms(t.latencies, excluded.latencies),
+          ttfts = add_histograms(t.ttfts, excluded.ttfts),
+          failed_latencies = add_histograms(t.failed_latencies, excluded.failed_latencies)
+      ),
+      add_attempt_totals AS (
+        INSERT INTO attempt_totals AS t
+        SELECT provider_id, model, min(start), sum(tries), sum(successes), sum(rate_limited), sum(failures)
+        FROM new_attempts GROUP BY 1, 2
+        ON CONFLICT (provider_id, model) DO UPDATE SET
+          first_start = least(t.first_start, excluded.first_start),
+          tries = t.tries + excluded.tries,
+          successes = t.successes + excluded.successes,
+          rate_limited = t.rate_limited + excluded.rate_limited,
+          failures = t.failures + excluded.failures
+      ),
       add_days AS (
         INSERT INTO log_days AS d (day, rows)
         SELECT start / 86400000 * 86400000, sum(requests) FROM new_usage GROUP BY 1
