@@ -14,6 +14,7 @@ from anyio import CancelScope
 from chainlog_async.buffer.backlog import MAX_BLOCK_BYTES
 from chainlog_async.buffer.lease import Lease, is_held, take_dead_leases, writers_in
 from chainlog_async.buffer.paths import segments_of
+from chainlog_async.buffer.recovery import kept_batches
 from chainlog_async.buffer.segment import written_size
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.database_files import journal_folder
@@ -150,7 +151,12 @@ class _ManualReplay:
         self.problems: list[str] = []
 
     async def run(self, storage: BatchStorage, folder: Path, max_batch_rows: int) -> None:
-        committer = Committer(storage, self._health, GilYielder(enabled=False))
+        committer = Committer(
+            storage,
+            self._health,
+            GilYielder(enabled=False),
+            partial(kept_batches, folder, max_batch_rows=max_batch_rows),
+        )
         self.note_replayed(0)
         leases: list[Lease] = []
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,15 @@ from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.common.database_files import journal_folder
 
 from .journal import Journal
+from .kept_segments import KeptSegments
 from .lease import Lease, take_dead_leases, take_lease, writers_without_lock
 from .queue import EntryQueue
+from .recovery import kept_batches
 from .reservation import reserving_device
 from .segment import Segment, remove_segments
 
 if TYPE_CHECKING:
+    from chainlog_async.entry.batch import Batch
     from chainlog_async.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ class JournalManager:
         self._queue = queue
         self._enabled = settings.journal
         self._journal_path = settings.journal_path
+        self._max_batch_rows = settings.max_batch_size
         self._max_bytes = settings.journal_max_bytes
         # Small bounds need small segments, because committed lines leave the disk one segment at a time.
         segment_bytes = max(settings.journal_segment_bytes, settings.journal_max_bytes // MAX_SEGMENTS)
@@ -49,6 +53,8 @@ class JournalManager:
         self._dead: list[Lease] = []
         self._without_lock: set[str] | None = None
         self._committed: list[Segment] = []
+        # A file of SQLite does not go back to what it was.
+        self._kept = KeptSegments(settings.journal_keep_s if settings.engine == "postgres" else 0, self._max_bytes)
         self.writer_id = uuid.uuid4().hex
         queue.set_writer_id(self.writer_id)
         self.left_behind = False
@@ -102,12 +108,17 @@ class JournalManager:
             await anyio.sleep(FOLDER_CHECK_INTERVAL_S)
 
     async def remove_committed(self) -> bool:
-        """Deletes committed segments. Returns False when some could not be deleted yet."""
-        self._committed += self._queue.take_released()
+        """Deletes committed segments whose time is over. Returns False when some are left."""
+        self._kept.add(self._queue.take_released())
+        self._committed += self._kept.take_due()
         if self._committed:
             # Shielded: segments that could not be deleted must be remembered, or their rows would be replayed one day.
             await run_shielded(self._remove_committed())
-        return not self._committed
+        return not self._committed and not self._kept
+
+    def kept_batches(self, writer_id: str, position: int, until: int) -> AsyncGenerator[Batch]:
+        """What is still in a journal here of that writer's stream, committed or not. Raises `OSError`."""
+        return kept_batches(self._folder, writer_id, position, until, max_batch_rows=self._max_batch_rows)
 
     async def close(self, *, forget: bool, keep_lock: bool = False) -> None:
         """Ends the stream. `forget` deletes the lock file; `keep_lock` keeps others from replaying the journal."""
@@ -118,6 +129,7 @@ class JournalManager:
         except OSError as error:
             logger.warning("the lock file of this writer was not deleted: %s", error)
         finally:
+            self._kept.close()
             while self._dead:
                 await run_in_thread(self._dead.pop().release, remove=False)
 

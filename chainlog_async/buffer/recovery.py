@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.entry.batch import Batch
@@ -25,10 +26,17 @@ class Damaged:
     error: InvalidEntryError
 
 
+class _Place(NamedTuple):
+    """Where a journal is, without a lock on it."""
+
+    folder: Path
+    writer_id: str
+
+
 class DeadJournal:
     """The uncommitted lines of a dead writer, in order."""
 
-    def __init__(self, lease: Lease, position: int, *, max_batch_rows: int) -> None:
+    def __init__(self, lease: Lease | _Place, position: int, *, max_batch_rows: int) -> None:
         self.writer_id = lease.writer_id
         self.truncated = 0
         """Truncated lines: the writer died or the disk was full in the middle of the write."""
@@ -89,6 +97,26 @@ class DeadJournal:
                     size += len(line)
             if lines:
                 yield Batch(self.writer_id, position, b"".join(lines), len(lines))
+
+
+async def kept_batches(
+    folder: Path, writer_id: str, position: int, until: int, *, max_batch_rows: int
+) -> AsyncGenerator[Batch]:
+    """What a journal holds of a writer's stream from `position` to before `until`, damaged lines left out.
+
+    The writer may be this very process. Raises `OSError`.
+    """
+    journal = DeadJournal(_Place(folder, writer_id), position, max_batch_rows=max_batch_rows)
+    try:
+        while (part := await journal.next_part()) is not None:
+            if not isinstance(part, Damaged):
+                batch = part if part.end <= until else part.part_before(until)
+                if batch.rows:
+                    yield batch
+                if batch.end < part.end:
+                    return
+    finally:
+        await journal.close()
 
 
 def _error_in(line: bytes) -> InvalidEntryError | None:

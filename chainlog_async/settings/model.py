@@ -318,6 +318,13 @@ class Settings(BaseSettings):
         description="How lines are written to the journal: to files mapped into memory, by a system call for each "
         "(`pwrite`), or, with `auto`, to mapped files where the file system keeps the space that it reserved.",
     )
+    journal_keep_s: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="How long committed entries stay in the journal with PostgreSQL, in seconds and within "
+        "journal_max_bytes: after a failover to a standby that was behind they are written again.",
+    )
     on_corrupt: Literal["fail", "quarantine"] = Field(
         default="fail",
         description="With a damaged database: `fail` stops writing until an operator acts, `quarantine` moves it aside "

@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from chainlog_async.errors import DatabaseError
+
 if TYPE_CHECKING:
     from chainlog_async.entry.batch import Batch
     from chainlog_async.prices.model import Price
@@ -42,6 +44,21 @@ class StorageFault(Enum):
     """An error of the engine's that is none of these: keep the batch and try again."""
     OTHER = "other"
     """Not an error of the engine's: keep the batch and try again."""
+
+
+class PositionBehindError(DatabaseError):
+    """The engine has less of a writer's stream than it had: a server that was behind took over, or a backup is back.
+
+    What it lost is to be sent again from its position on, up to `until`, where it was before (bytes of the stream).
+    """
+
+    def __init__(self, writer_id: str, position: int, until: int) -> None:
+        super().__init__(
+            f"the database has {position} bytes of the stream of writer {writer_id}, and had {until} before: a server "
+            "that was behind has taken over, or a backup was restored"
+        )
+        self.writer_id = writer_id
+        self.until = until
 
 
 class StorageEvents(Protocol):
@@ -120,7 +137,8 @@ class BatchStorage(Protocol):
         """Commits the rows, their totals and the batch's end position, all of it or nothing.
 
         A batch whose end is not beyond the stored position changes nothing and raises nothing, so after an error or a
-        cancellation the same batch, or the rest of it, is simply sent again.
+        cancellation the same batch, or the rest of it, is simply sent again. Raises `PositionBehindError` when the
+        stored position is before where it was.
         """
 
     async def add_prices(self, prices: Sequence[Price], names: Mapping[tuple[str, str], tuple[str, str]]) -> None:
@@ -163,7 +181,8 @@ class BatchStorage(Protocol):
     async def maintain(self, *, is_behind: bool) -> float:
         """A short round of maintenance, if one is due. Returns the time until the next one, in seconds.
 
-        `is_behind` says that full batches wait. Problems are reported as events; raises only for a damaged database.
+        `is_behind` says that full batches wait. Problems are reported as events; raises only for a damaged database,
+        and `PositionBehindError`.
         """
 
     async def check_after_crash(self) -> None:

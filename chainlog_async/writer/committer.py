@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import anyio
 
 from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.entry.batch import Batch
-from chainlog_async.storage.base import BatchStorage, StorageFault
+from chainlog_async.storage.base import BatchStorage, PositionBehindError, StorageFault
 
 from .health import HealthState
 from .price_lookup import PriceLookup
@@ -20,6 +22,10 @@ MIN_RETRY_PAUSE_S = 0.05
 
 MAX_RETRY_PAUSE_S = 2.0
 """Longest pause between two tries, in seconds: how late a recovery is noticed at most."""
+
+
+KeptBatches: TypeAlias = Callable[[str, int, int], AsyncGenerator[Batch]]
+"""Reads a writer's lines from the journals, from one position to before another."""
 
 
 class BatchOutcome(Protocol):
@@ -32,21 +38,38 @@ class BatchOutcome(Protocol):
         """This one row is in `rejected_entries`."""
 
 
+class _CountedBefore:
+    """The outcome of what is sent again: it was counted when it was committed for the first time."""
+
+    def mark_committed(self, batch: Batch) -> None:
+        """Counts nothing."""
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        """Counts nothing."""
+
+
 class Committer:
-    """Retries a batch until every row is committed or rejected, and finds the row that the database refuses."""
+    """Retries a batch until every row is committed or rejected, and finds the row that the database refuses.
+
+    When the engine has lost what it had committed, that is sent again first, from the journals: `kept` reads what they
+    still hold of a writer's stream, from one position to before another.
+    """
 
     def __init__(
         self,
         storage: BatchStorage,
         health: HealthState,
         gil_yielder: GilYielder,
+        kept: KeptBatches,
         prices: PriceLookup | None = None,
     ) -> None:
         self._storage = storage
         self._prices = prices
         self._health = health
         self._gil_yielder = gil_yielder
+        self._kept = kept
         self._refused: dict[tuple[str, int], Exception] = {}
+        self._behind: dict[str, int] = {}
 
     async def commit(self, batch: Batch, outcome: BatchOutcome) -> None:
         """Returns when every row is committed or rejected, however long that takes. Cancel it to stop trying.
@@ -65,6 +88,35 @@ class Committer:
 
     async def try_once(self, batch: Batch, outcome: BatchOutcome) -> Batch | None:
         """Tries once. Returns the rest of the batch, or None when every row is committed or rejected."""
+        return await self._try_parts(batch, outcome) if await self.catch_up() else batch
+
+    async def catch_up(self) -> bool:
+        """Sends again what the engine has lost, if it has. Returns False when that has to be tried again."""
+        for writer_id, until in list(self._behind.items()):
+            try:
+                lost = await self._send_again(writer_id, until)
+            except Exception as error:  # noqa: BLE001  # whatever the error, there will be another try
+                await self.note(error)
+                return False
+            if lost is None:
+                return False
+            del self._behind[writer_id]
+            if lost:
+                self._health.note_lost(lost)
+        return True
+
+    async def _send_again(self, writer_id: str, until: int) -> int | None:
+        """Returns how many bytes of the stream are in no journal any more, or None when it was not finished."""
+        position, lost = await self._storage.position(writer_id), 0
+        async with aclosing(self._kept(writer_id, position, until)) as batches:
+            async for batch in batches:
+                if await self._try_parts(batch, _CountedBefore()) is not None:
+                    return None
+                lost += batch.start - position
+                position = batch.end
+        return lost + max(until - position, 0)
+
+    async def _try_parts(self, batch: Batch, outcome: BatchOutcome) -> Batch | None:
         parts = [batch]
         while parts:
             part = parts.pop()
@@ -131,6 +183,8 @@ class Committer:
 
     async def note(self, error: Exception) -> None:
         """Reports the error and lets the engine recover, which with a damaged database may wait for an operator."""
+        if isinstance(error, PositionBehindError):
+            self._behind[error.writer_id] = max(error.until, self._behind.get(error.writer_id, 0))
         self._report(error)
         try:
             with self._gil_yielder:

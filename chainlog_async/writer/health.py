@@ -29,6 +29,7 @@ class HealthState(StorageEvents):
         self._failing = False
         self._damage: str | None = None
         self._corruption: str | None = None
+        self._lost: str | None = None
         self._wal: str | None = None
         self._maintenance: str | None = None
         self._leftovers: list[str] = []
@@ -61,6 +62,14 @@ class HealthState(StorageEvents):
         self.commit_ms.add(1_000 * took_s)
         self._failing = False
         self._damage = self._fault = None
+
+    def note_lost(self, size: int) -> None:
+        """Notes that the database has lost `size` bytes of what was committed, which no journal holds any more."""
+        self._lost = (
+            f"the database has lost {size} bytes of entries that were committed, and that are in no journal any more; "
+            "raise journal_keep_s, or commit to a synchronous standby"
+        )
+        self._log_throttle.warn("committed entries were lost", self._lost)
 
     def note_leftovers(self, problems: list[str]) -> None:
         """Notes which journals of dead writers could not be read the last time. Each is logged once."""
@@ -116,7 +125,7 @@ class HealthState(StorageEvents):
         """Whether entries reach the database: ``failed`` only when an operator has to act. `notes` are included."""
         if not self.running:
             return Health(status="failed", reasons=("no writer is running; start the log's run(), or open it again",))
-        failed = [reason for reason in (self._damage, self._corruption) if reason]
+        failed = [reason for reason in (self._damage, self._corruption, self._lost) if reason]
         degraded = [self._wal] if self._wal else []
         if self._failing and not self._damage:
             degraded.append(f"commits fail and are being retried: {self.last_error}")

@@ -57,7 +57,7 @@ class Writer:
         self._journals = journals
         # Another machine looks prices up by itself.
         prices = PriceLookup(storage, enabled=settings.prices and settings.engine != "remote")
-        self._committer = Committer(storage, health, gil_yielder, prices)
+        self._committer = Committer(storage, health, gil_yielder, journals.kept_batches, prices)
         self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
@@ -119,6 +119,7 @@ class Writer:
                 pause_s = MIN_RETRY_PAUSE_S
             except Exception as error:  # noqa: BLE001  # a log must not stop because of one error
                 await self._committer.note(error)
+                await self._committer.catch_up()
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 

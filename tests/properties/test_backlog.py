@@ -243,11 +243,10 @@ class BacklogModel(RuleBasedStateMachine):
 
     def replay(self) -> list[Batch]:
         """What the next start would commit."""
-        dead = DeadJournal(
-            Lease(self.folder, WRITER, os.open(self.folder, os.O_RDONLY)), self.committed, max_batch_rows=3
-        )
+        lease = Lease(self.folder, WRITER, os.open(self.folder, os.O_RDONLY))
+        dead = DeadJournal(lease, self.committed, max_batch_rows=3)
         parts = list(dead._read(self.committed))
-        dead._lease.disown()
+        lease.disown()
         position = self.committed
         for part in parts:
             assert not isinstance(part, Damaged), part

@@ -12,19 +12,7 @@ from typing import NamedTuple
 import asyncpg
 
 from chainlog_async.errors import DatabaseError, NewerDatabaseError, OlderDatabaseError
-from chainlog_async.storage.base import StorageFault
-
-
-class PositionBehindError(DatabaseError):
-    """The database has less of a writer's stream than it had: a server that was behind took over."""
-
-    def __init__(self, writer_id: str, position: int, expected: int) -> None:
-        super().__init__(
-            f"the database has {position} bytes of the stream of writer {writer_id}, and had {expected} before; a "
-            "server that was behind has taken over"
-        )
-        self.writer_id = writer_id
-        self.position = position
+from chainlog_async.storage.base import PositionBehindError, StorageFault
 
 
 class PoolerError(DatabaseError):

@@ -13,9 +13,15 @@ import asyncpg
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.entry.line import line_as_json
-from chainlog_async.storage.base import BatchStorage, IgnoredEvents, StorageEvents, StorageFault
+from chainlog_async.storage.base import (
+    BatchStorage,
+    IgnoredEvents,
+    PositionBehindError,
+    StorageEvents,
+    StorageFault,
+)
 
-from .errors import PositionBehindError, classify, describe
+from .errors import classify, describe
 from .maintenance import MaintenanceRounds
 from .write_connection import WriteConnection
 

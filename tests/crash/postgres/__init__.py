@@ -1,0 +1,1 @@
+"""Writers, servers and networks that die under a log on PostgreSQL."""
