@@ -39,7 +39,11 @@ def latest_version() -> int:
 
 
 CREATE_SCHEMA = """
-DO $$ BEGIN IF to_regnamespace('{s}') IS NULL THEN CREATE SCHEMA {s}; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = '{s}') THEN
+    CREATE SCHEMA {s};
+  END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS {s}.schema_version (
   version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
 )

@@ -5,13 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import asyncpg
+from chainlog_async.errors import SettingsError
 
-from chainlog_async.errors import DatabaseError, MigrationError, NewerDatabaseError, SettingsError
-
-from .connection import open_connection
-from .errors import UnsuitableServerError, database_error, is_unreachable
-from .schema import migrate
+from .errors import database_error, is_unreachable
 from .storage import PostgresStorage
 from .url import parse_url
 from .write_connection import WriteConnection
@@ -29,20 +25,12 @@ async def open_storage(settings: Settings) -> PostgresStorage:
     """
     if settings.db_url is None:
         raise SettingsError("db_url is not set")
-    url = parse_url(settings.db_url.get_secret_value())
-    connection: asyncpg.Connection | None = None
+    link = WriteConnection(parse_url(settings.db_url.get_secret_value()))
     try:
-        connection = await open_connection(url)
-        await migrate(connection, url)
-    except BaseException as error:
-        if connection is not None:
-            connection.terminate()
-        if isinstance(error, (NewerDatabaseError, MigrationError, UnsuitableServerError)) or not is_unreachable(error):
-            if isinstance(error, DatabaseError) or not isinstance(error, Exception):
-                raise
-            raise database_error(url.shown, error) from error
-        logger.warning(
-            "entries wait in the journal until the database can be reached: %s", database_error(url.shown, error)
-        )
-        connection = None
-    return PostgresStorage(WriteConnection(url, connection), settings)
+        await link.connect()
+    except Exception as error:
+        problem = database_error(link.url.shown, error)
+        if not is_unreachable(error):
+            raise problem from error
+        logger.warning("entries wait in the journal until the database can be used: %s", problem)
+    return PostgresStorage(link, settings)

@@ -15,7 +15,13 @@ from .migration_steps import CREATE_SCHEMA, LOCK, NO_TIMEOUT, latest_version, mi
 from .url import PostgresUrl
 
 _VERSION = "SELECT COALESCE(max(version), 0) FROM {s}.schema_version"
-_EXISTS = "SELECT to_regclass('{s}.schema_version') IS NOT NULL"
+# Not by `to_regclass`: in a transaction that waited for the lock it may not know yet what another one created.
+_EXISTS = """
+SELECT EXISTS (
+  SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+  WHERE nspname = '{s}' AND relname = 'schema_version'
+)
+"""
 NO_LIMIT_S = 86_400.0
 """A migration of a large log may take long, in seconds."""
 

@@ -147,7 +147,7 @@ class PostgresStorage(BatchStorage):
         """Connects again if that can help. Raises `DatabaseError` when no host can be used now."""
         if fault not in (StorageFault.BUSY, StorageFault.ROW, StorageFault.BEHIND):
             self._link.give_up()
-            await self._link.run(_nothing)
+            await self._link.connect()
 
     async def maintain(self, *, is_behind: bool) -> float:
         """See `BatchStorage.maintain`. Raises `PositionBehindError` as well."""
@@ -192,10 +192,6 @@ class PostgresStorage(BatchStorage):
 
     async def _call(self, sql: str, *arguments: object) -> int:
         return cast("int", await self._link.run(lambda connection: connection.fetchval(sql, *arguments)))
-
-
-async def _nothing(connection: asyncpg.Connection) -> None:
-    """Connecting was all."""
 
 
 def _json_array(lines: bytes) -> str:

@@ -9,7 +9,7 @@ import asyncpg
 
 from .connection import open_connection
 from .errors import is_lost
-from .schema import require_current
+from .schema import migrate
 from .url import PostgresUrl
 
 _T = TypeVar("_T")
@@ -18,9 +18,13 @@ _T = TypeVar("_T")
 class WriteConnection:
     """One connection at a time. What an abandoned statement did is told by the database's position, by nothing here."""
 
-    def __init__(self, url: PostgresUrl, connection: asyncpg.Connection | None = None) -> None:
+    def __init__(self, url: PostgresUrl) -> None:
         self.url = url
-        self._connection = connection
+        self._connection: asyncpg.Connection | None = None
+
+    async def connect(self) -> None:
+        """Connects, if there is no connection, and migrates. Raises `DatabaseError` or the driver's errors."""
+        await self._open()
 
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[_T]]) -> _T:
         """Runs the work on the connection. Raises what it raises; a connection that may be lost is given up then."""
@@ -49,7 +53,7 @@ class WriteConnection:
             connection = await open_connection(self.url)
             try:
                 # A server that took over, or was restored, may have another version.
-                await require_current(connection, self.url)
+                await migrate(connection, self.url)
             except BaseException:
                 connection.terminate()
                 raise

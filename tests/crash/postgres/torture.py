@@ -1,7 +1,7 @@
 """Kills writers, servers and networks under a log on PostgreSQL; run as a script, or shorter by a test.
 
-`python -m tests.crash.postgres.torture --kills 100 --crashes 20 --failovers 10 --cuts 5` is the whole. Ends with a table
-and, where a promise was broken, with exit code 1.
+`python -m tests.crash.postgres.torture --kills 100 --crashes 20 --failovers 10 --cuts 5` is the whole. Ends with a
+table and, where a promise was broken, with exit code 1.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from chainlog_async.storage.postgres import maintenance
 from examples.postgres.server import PostgresServer
-from tests.crash.life import Plan, log_until_killed, recover, start
+from tests.crash.life import Plan, log_until_killed, read_acks, recover, start
 from tests.crash.verify import Finding
 
 from .pair import SETTINGS, Pair
@@ -83,6 +84,14 @@ class Writers:
         if code != -signal.SIGKILL:
             raise AssertionError(f"a writer ended by itself, with {code}")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for child in self.alive:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
     def end(self, result: Result, url: str) -> None:
         """Kills them all, lets a start write what they left, and looks at the database."""
         for child in list(self.alive):
@@ -99,14 +108,14 @@ class Writers:
         else:
             if code := os.waitstatus_to_exitcode(ended[1]):
                 result.problems.append(f"the recovery ended with {code}")
-        result.add(asyncio.run(verify(url, self.plan.acks)))
+        accepted = {path.name: read_acks(path).accepted for path in sorted(self.plan.acks.iterdir())}
+        result.add(asyncio.run(verify(url, accepted)))
 
 
 def kill_writers(folder: Path, kills: int, rng: random.Random, show: Callable[[str], None]) -> Result:
     """Four writers at any time, one of which is killed again and again."""
     result = Result("kill -9 of four writers")
-    with _server(folder) as server:
-        writers = Writers(folder / "log", server.url())
+    with _server(folder) as server, Writers(folder / "log", server.url()) as writers:
         for _ in range(WRITERS):
             writers.begin()
         while result.crashes < kills:
@@ -122,8 +131,7 @@ def kill_writers(folder: Path, kills: int, rng: random.Random, show: Callable[[s
 def crash_server(folder: Path, crashes: int, rng: random.Random, show: Callable[[str], None]) -> Result:
     """The server is stopped with `immediate` under four writers, which go on."""
     result = Result("server stopped with immediate")
-    with _server(folder) as server:
-        writers = Writers(folder / "log", server.url(connect_timeout="2"))
+    with _server(folder) as server, Writers(folder / "log", server.url(connect_timeout="2")) as writers:
         for _ in range(WRITERS):
             writers.begin()
         time.sleep(2)
@@ -147,23 +155,23 @@ def fail_over(
     pair = Pair(folder, synchronous=synchronous)
     try:
         pair.start()
-        writers = Writers(folder / "log", pair.url)
-        for _ in range(WRITERS):
-            writers.begin()
-        time.sleep(2)
-        while result.crashes < failovers:
-            time.sleep(rng.uniform(0.5, 2.0))
-            if not synchronous:
-                pair.cut_replication()
+        with Writers(folder / "log", pair.url) as writers:
+            for _ in range(WRITERS):
+                writers.begin()
+            time.sleep(2)
+            while result.crashes < failovers:
                 time.sleep(rng.uniform(0.5, 2.0))
-            pair.fail_over()
-            result.crashes += 1
-            show(f"{result.name}: {result.crashes}")
-            if result.crashes < failovers:
-                pair.add_standby()
-        # Whoever lives has to notice and to send again what was lost, before it is killed.
-        time.sleep(10)
-        writers.end(result, pair.primary.url())
+                if not synchronous:
+                    pair.cut_replication()
+                    time.sleep(rng.uniform(0.5, 2.0))
+                pair.fail_over()
+                result.crashes += 1
+                show(f"{result.name}: {result.crashes}")
+                if result.crashes < failovers:
+                    pair.add_standby()
+            # Whoever lives has to notice and to send again what was lost, before it is killed.
+            time.sleep(10)
+            writers.end(result, pair.primary.url())
     finally:
         pair.stop()
     return result
@@ -179,19 +187,19 @@ def cut_network(folder: Path, cuts: int, rng: random.Random, show: Callable[[str
         try:
             port = int.from_bytes(os.read(reading, 4), "big")
             parameters = "connect_timeout=1&statement_timeout=1000"
-            writers = Writers(folder / "log", f"postgresql://postgres@127.0.0.1:{port}/postgres?{parameters}")
-            for _ in range(WRITERS):
-                writers.begin()
-            time.sleep(2)
-            while result.crashes < cuts:
-                time.sleep(rng.uniform(0.5, 2.0))
-                os.write(mended, b"c")
-                time.sleep(rng.uniform(1.0, 8.0))
-                os.write(mended, b"m")
-                result.crashes += 1
-                show(f"{result.name}: {result.crashes}")
-            time.sleep(8)
-            writers.end(result, server.url())
+            with Writers(folder / "log", f"postgresql://postgres@127.0.0.1:{port}/postgres?{parameters}") as writers:
+                for _ in range(WRITERS):
+                    writers.begin()
+                time.sleep(2)
+                while result.crashes < cuts:
+                    time.sleep(rng.uniform(0.5, 2.0))
+                    os.write(mended, b"c")
+                    time.sleep(rng.uniform(1.0, 8.0))
+                    os.write(mended, b"m")
+                    result.crashes += 1
+                    show(f"{result.name}: {result.crashes}")
+                time.sleep(8)
+                writers.end(result, server.url())
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -232,6 +240,17 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _show(text: str) -> None:
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{text}\r")
+        sys.stdout.flush()
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -242,7 +261,7 @@ def main() -> None:
     # That the server is away is no news here.
     logging.disable(logging.WARNING)
     rng = random.Random(options.seed)
-    print(f"seed {options.seed}")
+    _tell(f"seed {options.seed}")
     results: list[Result] = []
     for work, times in (
         (kill_writers, options.kills),
@@ -254,13 +273,14 @@ def main() -> None:
         if times:
             with scratch_folder() as folder:
                 began = time.monotonic()
-                results.append(work(folder, times, rng, lambda text: print(text, end="\r", flush=True)))
+                results.append(work(folder, times, rng, _show))
                 results[-1].seconds = time.monotonic() - began
-    print(f"{'':40s}{'times':>7s}{'accepted':>11s}{'lost':>7s}{'doubled':>9s}{'seconds':>9s}")
+                _tell(str(results[-1]))
+    _tell(f"{'':40s}{'times':>7s}{'accepted':>11s}{'lost':>7s}{'doubled':>9s}{'seconds':>9s}")
     for one in results:
-        print(f"{one.name:40s}{one.crashes:7,}{one.entries:11,}{one.lost:7,}{one.doubled:9,}{one.seconds:9.0f}")
+        _tell(f"{one.name:40s}{one.crashes:7,}{one.entries:11,}{one.lost:7,}{one.doubled:9,}{one.seconds:9.0f}")
         for problem in one.problems:
-            print(f"  {problem}")
+            _tell(f"  {problem}")
     sys.exit(any(one.lost or one.doubled or one.problems for one in results))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import asyncpg
 
-from tests.crash.life import read_acks
 from tests.crash.verify import Finding
 
 LIVES = """
@@ -45,20 +44,22 @@ SELECT 'rejected', count(*)::text FROM chainlog.rejected_entries HAVING count(*)
 """
 
 
-async def verify(url: str, acks: Path) -> Finding:
-    """Looks at everything. Of each life there may be one entry more than was acknowledged: the one it died with."""
+async def verify(url: str, acks: Mapping[str, int]) -> Finding:
+    """Looks at everything; `acks` has how many entries of each life were accepted.
+
+    Of each life there may be one entry more than was acknowledged: the one it died with.
+    """
     finding = Finding()
     connection = await asyncpg.connect(url)
     try:
         found = {name: (rows, distinct, newest) for name, rows, distinct, newest in await connection.fetch(LIVES)}
-        for path in sorted(acks.iterdir()):
-            accepted = read_acks(path).accepted
-            rows, distinct, newest = found.pop(path.name, (0, 0, -1))
+        for name, accepted in acks.items():
+            rows, distinct, newest = found.pop(name, (0, 0, -1))
             finding.entries += accepted
             finding.doubled += rows - distinct
             finding.lost += max(accepted - distinct, 0)
             if newest > accepted or distinct > accepted + 1:
-                finding.problems.append(f"{path.name}: {distinct} rows up to {newest}, and {accepted} were accepted")
+                finding.problems.append(f"{name}: {distinct} rows up to {newest}, and {accepted} were accepted")
         finding.problems += [f"nobody accepted what is in the log of {name}" for name in found]
         for when in ("before", "after"):
             differ = await connection.fetch(MISMATCHES)
