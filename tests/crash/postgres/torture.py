@@ -61,7 +61,7 @@ class Result:
 class Writers:
     """Processes that log to one database, each with its journal in the same folder."""
 
-    def __init__(self, folder: Path, url: str, *, pause_s: float = 0.02) -> None:
+    def __init__(self, folder: Path, url: str, *, pause_s: float = 0.1) -> None:
         (folder / "acks").mkdir(parents=True)
         settings = {"db_url": url, "max_batch_size": 50, "shutdown_timeout_ms": 60_000}
         self.plan = Plan(folder / "log.db", folder / "acks", pause_s=pause_s, settings=settings)
@@ -119,7 +119,7 @@ def kill_writers(folder: Path, kills: int, rng: random.Random, show: Callable[[s
         for _ in range(WRITERS):
             writers.begin()
         while result.crashes < kills:
-            time.sleep(rng.uniform(0.05, 1.0))
+            time.sleep(rng.uniform(0.2, 3.0))
             writers.kill(rng.choice(writers.alive))
             result.crashes += 1
             show(f"{result.name}: {result.crashes}")

@@ -133,7 +133,7 @@ BEGIN
   -- in the totals or in the ledger, never in both.
   EXECUTE format($fold$
     CREATE FUNCTION fold(most_batches integer) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' AS $body$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' SET jit = off AS $body$
     DECLARE
       horizon bigint;
       folded bigint;

@@ -107,7 +107,7 @@ END $$;
 CREATE FUNCTION roll_up(
   since bigint, until bigint, fewest_buckets bigint, fewest_for_a_line bigint, budget_ms integer
 ) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET work_mem = '64MB' SET jit = off AS $$
 DECLARE
   ends_at CONSTANT timestamptz := clock_timestamp() + budget_ms * interval '1 ms';
   span_width bigint;
