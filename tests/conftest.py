@@ -19,7 +19,7 @@ from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
 from examples.postgres.server import PostgresServer
-from tests.support.postgres import FAST, TestServer
+from tests.support.postgres import FAST, SharedServer
 from tests.support.rolling_up import without_rollups
 from tests.support.threads import lasting_workers, workers
 
@@ -90,7 +90,7 @@ def no_rollups() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[TestServer]:
+def postgres_server() -> Iterator[SharedServer]:
     """A real PostgreSQL, for every test of this process."""
     folder = Path(tempfile.mkdtemp(prefix="chainlog-postgres-"))
     try:
@@ -98,7 +98,7 @@ def postgres_server() -> Iterator[TestServer]:
         server.create(FAST)
         server.start()
         try:
-            testing = TestServer(server)
+            testing = SharedServer(server)
             testing.make_template()
             yield testing
         finally:
@@ -108,7 +108,7 @@ def postgres_server() -> Iterator[TestServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: TestServer) -> str:
+def postgres_url(postgres_server: SharedServer) -> str:
     """The URL of an empty database of the newest version."""
     return postgres_server.new_database()
 

@@ -29,7 +29,7 @@ FAST = {
 }
 
 
-class TestServer:
+class SharedServer:
     """One server, and databases in it."""
 
     def __init__(self, server: PostgresServer) -> None:
