@@ -20,6 +20,7 @@ from .base import BatchStorage, ReadStorage
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chainlog_async.common.progress import Progress
     from chainlog_async.settings import Settings
 
 
@@ -74,6 +75,26 @@ def reads_of(settings: Settings, *, gil_yielder: GilYielder | None = None) -> Re
             with _needs_postgres():
                 from .postgres.read_storage import open_reads as open_postgres_reads
             return open_postgres_reads(settings)
+
+
+async def migrate_postgres(settings: Settings, on_progress: Progress) -> tuple[int, int]:
+    """Migrates the schema that the settings name. Returns its version before and after. Raises `DatabaseError`."""
+    with _needs_postgres():
+        from .postgres.schema import migrate_url
+        from .postgres.url import parse_url
+    return await migrate_url(parse_url(_url_of(settings)), on_progress=on_progress)
+
+
+def postgres_script(settings: Settings, from_version: int) -> str:
+    """The SQL of the migrations after that version, for `psql`. Connects to nothing."""
+    from .postgres.migration_steps import script
+    from .postgres.url import parse_url
+
+    return "".join(script(parse_url(_url_of(settings)).schema, from_version))
+
+
+def _url_of(settings: Settings) -> str:
+    return "" if settings.db_url is None else settings.db_url.get_secret_value()
 
 
 def open_reads(

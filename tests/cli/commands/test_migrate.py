@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from chainlog_async.storage.postgres.migration_steps import latest_version as latest_postgres_version
 from chainlog_async.storage.sqlite.migration_steps import latest_version
 from tests.support.cli import Cli
+from tests.support.postgres import SharedServer
+
+POSTGRES_VERSION = latest_postgres_version()
 
 
 def test_a_new_database_is_made_once(cli: Cli) -> None:
@@ -42,3 +46,23 @@ def test_somebody_else_s_database_is_left_alone(cli: Cli) -> None:
     assert done.code == 1
     assert done.stderr.startswith(f"error: {cli.db}")
     assert cli.db.read_bytes() == before
+
+
+def test_a_schema_of_postgresql_is_made_once(cli: Cli, postgres_server: SharedServer) -> None:
+    """As for a file; what is printed with --sql needs no server."""
+    url = postgres_server.new_database(migrated=False)
+    assert f"with schema version {POSTGRES_VERSION}" in cli.here("migrate", "--db-url", url, db=False).stdout
+    assert f"already has schema version {POSTGRES_VERSION}" in cli.here("migrate", "--db-url", url, db=False).stdout
+    printed = cli.here(
+        "migrate", "--db-url", "postgresql://nobody@127.0.0.1:1/log?schema=team_a", "--sql", db=False
+    ).stdout
+    assert "CREATE SCHEMA team_a" in printed
+    assert f"INSERT INTO team_a.schema_version (version, name) VALUES ({POSTGRES_VERSION}, " in printed
+    rest = cli.here("migrate", "--db-url", url, "--sql", "--from-version", str(POSTGRES_VERSION - 1), db=False).stdout
+    assert rest.count("INSERT INTO chainlog.schema_version") == 1
+
+
+def test_only_the_schema_of_postgresql_is_printed(cli: Cli) -> None:
+    """A file is migrated by nobody but this package."""
+    done = cli.here("migrate", "--sql")
+    assert (done.code, "postgresql://" in done.stderr) == (1, True)
