@@ -34,6 +34,13 @@ SELECT
 """
 
 
+class PooledConnection(asyncpg.Connection):
+    """A connection through a pooler, such as PgBouncer, which may give each transaction another session.
+
+    Nothing lasts longer than a transaction, no setting and no prepared statement: everything has to run in one.
+    """
+
+
 async def open_connection(url: PostgresUrl, *, name: str = "chainlog") -> asyncpg.Connection:
     """Connects to the first host that answers and is what the URL asks for (``target_session_attrs``).
 
@@ -57,40 +64,56 @@ async def open_connection(url: PostgresUrl, *, name: str = "chainlog") -> asyncp
 
 
 async def _open(url: PostgresUrl, host: str | None, port: int | None, name: str) -> asyncpg.Connection:
-    connection = await asyncpg.connect(
+    connection = await _connect(url, host, port, name, asyncpg.Connection)
+    try:
+        if not await _is_pooled(connection, url):
+            await _set_up(connection, url)
+            return connection
+    except BaseException:
+        connection.terminate()
+        raise
+    connection.terminate()
+    logger.info("a connection pooler stands between this process and %s", url.shown)
+    return await _connect(url, host, port, name, PooledConnection)
+
+
+async def _connect(
+    url: PostgresUrl, host: str | None, port: int | None, name: str, kind: type[asyncpg.Connection]
+) -> asyncpg.Connection:
+    return await asyncpg.connect(
         url.dsn,
         host=host,
         port=port,
         timeout=url.connect_timeout_s,
         command_timeout=url.statement_timeout_ms / 1_000 + ANSWER_MARGIN_S,
         server_settings={"application_name": name},
+        connection_class=kind,
+        statement_cache_size=0 if kind is PooledConnection else 100,
     )
-    try:
-        await _prepare_session(connection, url)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
 
 
-async def _prepare_session(connection: asyncpg.Connection, url: PostgresUrl) -> None:
+async def _is_pooled(connection: asyncpg.Connection, url: PostgresUrl) -> bool:
+    """Whether a process answers that is not the one we are connected to. Raises `UnsuitableServerError`."""
     try:
-        ((pid, version, encoding, release),) = await connection.fetch(_FACTS, timeout=url.connect_timeout_s)
+        # Within a transaction even a pooler keeps to one process.
+        async with connection.transaction():
+            ((pid, version, encoding, release),) = await connection.fetch(_FACTS, timeout=url.connect_timeout_s)
+            is_pooled = bool(pid != connection.get_server_pid())
+            if is_pooled:
+                await connection.execute("DEALLOCATE ALL")
     except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
         raise PoolerError(
-            f"{url.shown} is a connection pooler that loses prepared statements: {describe(error)}; use PgBouncer 1.21 "
-            "or newer with max_prepared_statements above 0, pool by session, or connect to the server itself"
+            f"{url.shown} is a connection pooler that gives each statement another session: {describe(error)}; pool by "
+            "transaction or by session, or connect to the server itself"
         ) from error
     if version < OLDEST_SERVER:
         raise UnsuitableServerError(f"{url.shown} is PostgreSQL {release}; chainlog-async needs 14 or newer")
     if encoding != "UTF8":
         raise UnsuitableServerError(f"the database {url.shown} has the encoding {encoding}; create one with UTF8")
-    if pid == connection.get_server_pid():
-        await connection.fetchrow(
-            _SESSION,
-            str(url.statement_timeout_ms),
-            str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-            timeout=url.connect_timeout_s,
-        )
-    else:
-        logger.info("a connection pooler stands between this process and %s", url.shown)
+    return is_pooled
+
+
+async def _set_up(connection: asyncpg.Connection, url: PostgresUrl) -> None:
+    await connection.fetchrow(
+        _SESSION, str(url.statement_timeout_ms), str(IDLE_IN_TRANSACTION_TIMEOUT_MS), timeout=url.connect_timeout_s
+    )

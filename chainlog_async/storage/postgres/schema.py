@@ -28,9 +28,10 @@ NO_LIMIT_S = 86_400.0
 
 async def read_version(connection: asyncpg.Connection, url: PostgresUrl) -> int:
     """The version of the schema, 0 where there is none. Raises the driver's errors."""
-    if not await connection.fetchval(url.sql(_EXISTS)):
-        return 0
-    return cast("int", await connection.fetchval(url.sql(_VERSION)))
+    async with connection.transaction():
+        if not await connection.fetchval(url.sql(_EXISTS)):
+            return 0
+        return cast("int", await connection.fetchval(url.sql(_VERSION)))
 
 
 async def require_current(connection: asyncpg.Connection, url: PostgresUrl) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from .connection import open_connection
+from .connection import PooledConnection, open_connection
 from .errors import is_lost
 from .schema import migrate
 from .url import PostgresUrl
@@ -30,6 +30,9 @@ class WriteConnection:
         """Runs the work on the connection. Raises what it raises; a connection that may be lost is given up then."""
         connection = await self._open()
         try:
+            if isinstance(connection, PooledConnection):
+                async with connection.transaction():
+                    return await work(connection)
             return await work(connection)
         except Exception as error:
             if is_lost(error):

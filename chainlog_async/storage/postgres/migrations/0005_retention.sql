@@ -15,22 +15,30 @@ CREATE FUNCTION partition_of(day bigint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'request_logs_' || to_char(timestamp '1970-01-01' + day / 86400000 * interval '1 day', 'YYYYMMDD');
 
+-- Not by `to_regclass`, which may not know yet what another transaction made while this one waited for a lock.
+CREATE FUNCTION has_partition(day bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+  SELECT EXISTS (
+    SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = partition_of(day)
+  );
+$$;
+
 -- Makes the partitions of the days from `first` to before `until` (ms, UTC) that there are none of. Attaching one keeps
 -- nobody from writing to another; what is in `request_logs_rest` of that day already moves. Returns how many were made.
 CREATE FUNCTION make_partitions(first bigint, until bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
 DECLARE
+  days CONSTANT bigint[] := ARRAY(SELECT generate_series(first / 86400000 * 86400000, until - 1, 86400000));
   next bigint;
   made integer := 0;
 BEGIN
-  FOR next IN
-    SELECT day FROM generate_series(first / 86400000 * 86400000, until - 1, 86400000) AS day
-    WHERE to_regclass(quote_ident(partition_of(day))) IS NULL
-      AND NOT EXISTS (SELECT 1 FROM dropped_days AS d WHERE d.day = day)
-  LOOP
+  IF NOT EXISTS (SELECT 1 FROM unnest(days) AS day WHERE NOT has_partition(day)) THEN
+    RETURN 0;
+  END IF;
+  PERFORM pg_advisory_xact_lock(lock_class('dropped_days'), 0);
+  FOR next IN SELECT day FROM unnest(days) AS day WHERE NOT has_partition(day) LOOP
     IF made = 0 THEN
-      PERFORM pg_advisory_xact_lock(lock_class('dropped_days'), 0);
-      CONTINUE WHEN to_regclass(quote_ident(partition_of(next))) IS NOT NULL;
       LOCK TABLE request_logs_rest IN ACCESS EXCLUSIVE MODE;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE request_logs)', partition_of(next));
@@ -57,7 +65,7 @@ BEGIN
   END IF;
   PERFORM fold(1000);
   PERFORM pg_advisory_xact_lock(lock_class('dropped_days'), 0);
-  IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+  IF has_partition(day) THEN
     LOCK TABLE request_logs IN ACCESS EXCLUSIVE MODE;
     WHILE EXISTS (SELECT 1 FROM batches WHERE first_ms < day + 86400000 AND last_ms >= day) LOOP
       PERFORM fold(1000);
