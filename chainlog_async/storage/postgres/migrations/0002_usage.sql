@@ -182,7 +182,7 @@ INSERT INTO rollup_dimensions (dimension, bit, by_chain, by_provider, by_model, 
   ('model+caller', 1024, FALSE, FALSE, TRUE, TRUE),
   ('each', 2048, TRUE, TRUE, TRUE, TRUE);
 
--- `width` is in ms: an hour, four, twelve or a day (UTC).
+-- `width` is in ms: a quarter of an hour, one hour, four, twelve or a day (UTC).
 CREATE TABLE usage_rollups (
   width bigint NOT NULL,
   dimension text NOT NULL,
@@ -195,13 +195,11 @@ CREATE TABLE attempt_rollups (
   PRIMARY KEY (start, provider_id, model)
 );
 
--- What is rolled up and valid, and in which dimensions (the sum of their bits); `tried` has those as well that would be
--- nearly as many lines as the buckets themselves. A late row makes all of it invalid: `fold` deletes the line, and what
--- was rolled up is made anew.
+-- What is rolled up and valid, and in which dimensions (the sum of their bits). A late row makes all of it invalid: `fold`
+-- deletes the line, and what was rolled up is made anew.
 CREATE TABLE rolled_up (
   width bigint NOT NULL,
   start bigint NOT NULL,
   dimensions integer NOT NULL,
-  tried integer NOT NULL,
   PRIMARY KEY (width, start)
 );
