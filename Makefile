@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-month bench-litellm browser screenshots clean
+.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-month bench-month-postgres bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -61,6 +61,9 @@ bench-quick: .venv-bench/.installed ## Measure quickly, with rough figures (2 mi
 
 bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)
 	@$(BIN)/python -m benchmarks.suites.month
+
+bench-month-postgres: $(VENV)/.dev-installed ## Ask the same of a PostgreSQL of its own (an hour the first time)
+	@$(BIN)/python -m benchmarks.suites.month_postgres
 
 bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
 	@.venv-litellm/bin/python -m benchmarks.suites.litellm_proxy

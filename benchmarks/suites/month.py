@@ -88,23 +88,29 @@ async def _measure(rows: int, repeat: int) -> None:
         unfinished.unlink(missing_ok=True)
         await _make(unfinished, rows)
         unfinished.rename(path)
-    windows = _windows(path)
     say(f"{rows:,} requests, {path.stat().st_size / rows:.0f} bytes each in the file")
+    async with UsageAggregator(path, read_timeout_ms=60_000) as usage:
+        await ask_everything(usage, repeat)
+
+
+async def ask_everything(usage: UsageAggregator, repeat: int) -> None:
+    """Asks every question and prints how long it took, by family."""
+    (latest,) = await usage.get_recent_requests(1)
+    windows = _windows(latest.timestamp)
     say(f"{'ms':<44}{'questions':>10}{'p50':>8}{'p95':>8}{'worst':>8}  the slowest question")
     every: list[float] = []
-    async with UsageAggregator(path, read_timeout_ms=60_000) as usage:
-        for family, questions in _families(usage, windows):
-            times: list[float] = []
-            worst, slowest = 0.0, ""
-            asked = 0
-            async for name, question in questions:
-                took = await _time(question, repeat)
-                asked += 1
-                times += took
-                if max(took) > worst:
-                    worst, slowest = max(took), name
-            every += times
-            say(f"{family:<44}{asked:>10}{_shown(times)}  {slowest}")
+    for family, questions in _families(usage, windows):
+        times: list[float] = []
+        worst, slowest = 0.0, ""
+        asked = 0
+        async for name, question in questions:
+            took = await _time(question, repeat)
+            asked += 1
+            times += took
+            if max(took) > worst:
+                worst, slowest = max(took), name
+        every += times
+        say(f"{family:<44}{asked:>10}{_shown(times)}  {slowest}")
     say(f"{'every question':<44}{len(every) // repeat:>10}{_shown(every)}")
 
 
@@ -123,9 +129,7 @@ async def _time(question: Question, repeat: int) -> list[float]:
     return took
 
 
-def _windows(path: Path) -> Windows:
-    with closing(sqlite3.connect(path)) as connection:
-        ((newest,),) = connection.execute("SELECT MAX(timestamp) FROM request_logs")
+def _windows(newest: int) -> Windows:
     return {
         f"{length} by {step or 'nothing'}, {zone}": Window(
             start=newest - days * DAY_MS, end=newest, step=step, zone=zone
@@ -188,7 +192,7 @@ async def _make(path: Path, rows: int) -> None:
     connection = await initialize_database(path)
     try:
         for first in range(0, rows, BATCH):
-            lines = json.dumps(list(_requests(first, min(first + BATCH, rows), rows))).encode()
+            lines = json.dumps(list(requests_of(first, min(first + BATCH, rows), rows))).encode()
             await connection.execute_fetchall(
                 "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES ('month', ?, ?, ?)",
                 (first, first + BATCH, lines),
@@ -214,8 +218,8 @@ async def _roll_up(connection: aiosqlite.Connection) -> None:
     say(f"  rolled up in {took:.0f} s; between two batches it took at most {1_000 * longest:.0f} ms")
 
 
-def _requests(first: int, end: int, rows: int) -> Iterator[list[object]]:
-    """In the order of the columns that a batch's lines have."""
+def requests_of(first: int, end: int, rows: int) -> Iterator[list[object]]:
+    """Those from `first` to `end` of a month of so many `rows`, as the lines of a batch have them."""
     chosen = random.Random(first)
     count = end - first
     models = chosen.choices(MODELS, [1 / (1 + place) for place in range(15)], k=count)
