@@ -278,7 +278,7 @@ class StorageContract:
             await storage.start()
         expected = await _in_memory([])
         async with aclosing(engine.reads()) as reads:
-            await _compare_all(reads, expected, random.Random(1), questions=10)
+            await compare_all(reads, expected, random.Random(1), questions=10)
 
     @pytest.mark.parametrize("compacted", ["not at all", "as far as it pays", "thoroughly"])
     async def test_every_question_is_answered_as_from_the_rows(self, engine: Engine, compacted: str) -> None:
@@ -289,7 +289,7 @@ class StorageContract:
             await engine.compact(thoroughly=compacted == "thoroughly")
         expected = await _in_memory(entries)
         async with aclosing(engine.reads()) as reads:
-            await _compare_all(reads, expected, random.Random(3), questions=self.questions)
+            await compare_all(reads, expected, random.Random(3), questions=self.questions)
 
     @pytest.mark.parametrize("rows", [1, 40, 300])
     async def test_names_are_those_of_all_rows_whenever_these_came(self, engine: Engine, rows: int) -> None:
@@ -347,7 +347,8 @@ async def _models(engine: Engine) -> list[str]:
         return [row.model for row in await reads.get_requests_after(0, limit=500)]
 
 
-async def _compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Random, *, questions: int) -> None:
+async def compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Random, *, questions: int) -> None:
+    """Asks both every question, and so many about usage, latency, health and pages, and compares the answers."""
     assert _same(await reads.get_all_provider_usage(), await expected.get_all_provider_usage())
     assert _same(await reads.get_all_chain_usage(), await expected.get_all_chain_usage())
     assert await reads.get_provider_usage("p1") == await expected.get_provider_usage("p1")
