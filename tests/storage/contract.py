@@ -349,8 +349,8 @@ async def _models(engine: Engine) -> list[str]:
 
 async def compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Random, *, questions: int) -> None:
     """Asks both every question, and so many about usage, latency, health and pages, and compares the answers."""
-    assert _same(await reads.get_all_provider_usage(), await expected.get_all_provider_usage())
-    assert _same(await reads.get_all_chain_usage(), await expected.get_all_chain_usage())
+    assert same(await reads.get_all_provider_usage(), await expected.get_all_provider_usage())
+    assert same(await reads.get_all_chain_usage(), await expected.get_all_chain_usage())
     assert await reads.get_provider_usage("p1") == await expected.get_provider_usage("p1")
     assert await reads.get_chain_usage("nobody") is None
     assert await reads.get_summary_stats() == await expected.get_summary_stats()
@@ -362,14 +362,14 @@ async def compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Ran
     assert await reads.get_request(3) == await expected.get_request(3)
     assert await reads.get_names() == await expected.get_names()
     metrics, expected_metrics = await reads.get_metric_totals(1_000), await expected.get_metric_totals(1_000)
-    assert _same(_sorted(metrics.usage), _sorted(expected_metrics.usage))
-    assert _same(_sorted(metrics.attempts), _sorted(expected_metrics.attempts))
+    assert same(_sorted(metrics.usage), _sorted(expected_metrics.usage))
+    assert same(_sorted(metrics.attempts), _sorted(expected_metrics.attempts))
     for _ in range(questions):
         query = random_usage_query(rng)
-        assert _same(await reads.get_usage(query), await expected.get_usage(query)), query
-        assert _same(await reads.get_latency(query), await expected.get_latency(query)), query
+        assert same(await reads.get_usage(query), await expected.get_usage(query)), query
+        assert same(await reads.get_latency(query), await expected.get_latency(query)), query
         window = query.window
-        assert _same(await reads.get_provider_health(window), await expected.get_provider_health(window)), window
+        assert same(await reads.get_provider_health(window), await expected.get_provider_health(window)), window
         where, limit = random_filter(rng), rng.choice([1, 7, 100])
         assert await _pages(reads, where, limit) == await _pages(expected, where, limit), where
 
@@ -391,7 +391,7 @@ async def _pages(reads: ReadStorage, where: RequestFilter, limit: int) -> list[i
             return ids
 
 
-def _same(found: object, expected: object) -> bool:
+def same(found: object, expected: object) -> bool:
     """Equal, but for the order in which an engine adds fractions up."""
     return _alike(msgspec.to_builtins(found), msgspec.to_builtins(expected))
 

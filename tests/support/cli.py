@@ -133,10 +133,10 @@ class Cli:
         assert isinstance(value, dict)
         return value
 
-    def start(self, *args: str | Path, stdin: int | None = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    def start(self, *args: str | Path, stdin: int | None = subprocess.PIPE, db: bool = True) -> subprocess.Popen[bytes]:
         """Starts a command and leaves it running; `end` ends it at the latest."""
         process = subprocess.Popen(
-            self.command(*args),
+            self.command(*args, db=db),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

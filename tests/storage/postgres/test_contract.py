@@ -10,7 +10,8 @@ from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import BatchStorage, ReadStorage
 from chainlog_async.storage.engines import open_storage, reads_of
 from tests.storage.contract import END, Engine, StorageContract
-from tests.support.postgres import connected, query, run
+from tests.support.postgres import query, run
+from tests.support.two_engines import fold, roll_up
 from tests.support.writing import settings_for
 
 REFUSE = """
@@ -51,12 +52,8 @@ class PostgresEngine(Engine):
 
     async def compact(self, *, thoroughly: bool) -> None:
         """Adds batches to the totals and rolls up what pays, or all of it."""
-        fewest = (0, 0) if thoroughly else (100, 3)
-        async with connected(self._url) as connection:
-            while await connection.fetchval("SELECT chainlog.fold(10)"):
-                pass
-            while await connection.fetchval("SELECT chainlog.roll_up(0, $1, $2, $3, 1000)", END + DAY_MS, *fewest):
-                pass
+        await fold(self._url)
+        await roll_up(self._url, END + DAY_MS, small_ones=thoroughly)
         ((days,),) = await query(self._url, "SELECT count(*) FROM chainlog.rolled_up WHERE width = $1", DAY_MS)
         assert days > 0
 

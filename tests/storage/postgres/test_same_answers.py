@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainlog_async.common.clock import DAY_MS
-from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import END, batch_of, compare_all, random_entries
-from tests.support.postgres import TestServer, connected
-from tests.support.rolling_up import roll_up
+from chainlog_async.storage.engines import reads_of
+from tests.storage.contract import END, compare_all, random_entries
+from tests.support import rolling_up, two_engines
+from tests.support.postgres import TestServer
+from tests.support.two_engines import store_in_each
 from tests.support.writing import settings_for
 
 QUESTIONS = 20
@@ -48,34 +49,17 @@ def test_both_engines_answer_the_same(
 
 
 async def _fill_and_compare(path: Path, url: str, rounds: list[tuple[int, str, bool]], rng: random.Random) -> None:
-    position = 0
     logs = (settings_for(path), settings_for(path, db_url=url))
+    position = 0
     for count, state, is_rolled_up in rounds:
-        entries = random_entries(count, seed=rng.randrange(2**32))
-        for first in range(0, count, 40):
-            batch = batch_of("w", position, entries[first : first + 40])
-            for one in logs:
-                async with aclosing(await open_storage(one)) as storage:
-                    await storage.start()
-                    # Each engine has its writer say where the stream is before it commits.
-                    assert await storage.position("w") == position
-                    await storage.commit(batch)
-            position = batch.end
-        await _compact(url, state)
+        position = await store_in_each(logs, random_entries(count, seed=rng.randrange(2**32)), position)
+        if state == "a part is folded":
+            await two_engines.fold(url, batches=1)
+        elif state != "nothing":
+            await two_engines.fold(url)
+        if "rolled up" in state:
+            await two_engines.roll_up(url, END + DAY_MS, small_ones=state == "all rolled up")
         if is_rolled_up:
-            await roll_up(path, END + DAY_MS)
+            await rolling_up.roll_up(path, END + DAY_MS)
     async with aclosing(reads_of(logs[1])) as reads, aclosing(reads_of(logs[0])) as expected:
         await compare_all(reads, expected, rng, questions=QUESTIONS)
-
-
-async def _compact(url: str, state: str) -> None:
-    async with connected(url) as connection:
-        if state == "a part is folded":
-            await connection.fetchval("SELECT chainlog.fold(1)")
-        elif state != "nothing":
-            while await connection.fetchval("SELECT chainlog.fold(10)"):
-                pass
-        fewest = {"rolled up where it pays": (100, 3), "all rolled up": (0, 0)}.get(state)
-        if fewest is not None:
-            while await connection.fetchval("SELECT chainlog.roll_up(0, $1, $2, $3, 1000)", END + DAY_MS, *fewest):
-                pass

@@ -1,0 +1,78 @@
+"""`chainlog` on PostgreSQL prints what it prints of a SQLite file with the same requests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from chainlog_async.settings import Settings
+from chainlog_async.storage.engines import open_storage
+from tests.storage.contract import random_entries, same
+from tests.support.cli import Cli
+from tests.support.two_engines import fold, store_in_each
+from tests.support.writing import settings_for
+
+COMMANDS = [
+    "recent --limit 20",
+    "recent --status errors --json",
+    "recent --provider p1 --model m0 --json",
+    "usage --json",
+    "usage providers",
+    "usage --by model --since 2026-03-27 --until 2026-04-02 --step 1d --tz Europe/Berlin --json",
+    "latency --by provider --since 2026-03-27 --until 2026-04-02 --json",
+    "health --since 2026-03-27 --until 2026-04-02 --json",
+    "show 3 --json",
+    "export - --format csv",
+]
+
+
+@pytest.fixture
+def logs(postgres_url: str, tmp_path: Path) -> tuple[Settings, Settings]:
+    """The same requests in the file that `cli` uses and in PostgreSQL, where a part of them is folded."""
+    logs = (
+        settings_for(tmp_path / "observability.db"),
+        settings_for(tmp_path / "observability.db", db_url=postgres_url),
+    )
+    asyncio.run(store_in_each(logs, random_entries(150, seed=9)))
+    asyncio.run(fold(postgres_url, batches=2))
+    return logs
+
+
+@pytest.mark.usefixtures("logs")
+def test_every_command_prints_the_same(postgres_url: str, cli: Cli) -> None:
+    """Tables, JSON and exported files."""
+    for command in COMMANDS:
+        expected = cli.here(*command.split())
+        found = cli.here(*command.split(), "--db-url", postgres_url, db=False)
+        assert (found.code, found.stderr.replace(postgres_url, "")) == (0, expected.stderr), command
+        assert same(_parsed(found.stdout), _parsed(expected.stdout)), command
+
+
+def test_new_requests_are_followed(logs: tuple[Settings, Settings], postgres_url: str, cli: Cli) -> None:
+    """`--follow` begins with the newest and goes on with what comes, in its order."""
+    command = ["recent", "--follow", "--limit", "1", "--json", "--interval", "0.05"]
+    following = cli.start(*command, "--db-url", postgres_url, db=False)
+    assert following.stdout is not None
+    assert json.loads(following.stdout.readline())["id"]
+    new = random_entries(5, seed=10)
+    position = asyncio.run(_position(logs[1]))
+    asyncio.run(store_in_each(logs, new, position))
+    models = [json.loads(following.stdout.readline())["model"] for _ in new]
+    assert models == [one.model for one in new]
+
+
+async def _position(log: Settings) -> int:
+    async with aclosing(await open_storage(log)) as storage:
+        await storage.start()
+        return await storage.position("w")
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
