@@ -15,6 +15,7 @@ from chainlog_async import __version__
 from chainlog_async.cli.command_group import SuggestingGroup
 from chainlog_async.cli.commands.backup import backup
 from chainlog_async.cli.commands.check import check
+from chainlog_async.cli.commands.copy import copy
 from chainlog_async.cli.commands.export import export
 from chainlog_async.cli.commands.health import health
 from chainlog_async.cli.commands.import_ import import_command
@@ -125,6 +126,7 @@ _COMMANDS = (
     show,
     export,
     migrate,
+    copy,
     check,
     rebuild,
     backup,

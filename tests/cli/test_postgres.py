@@ -13,6 +13,7 @@ from chainlog_async.settings import Settings
 from chainlog_async.storage.engines import open_storage
 from tests.storage.contract import random_entries, same
 from tests.support.cli import Cli
+from tests.support.postgres import TestServer
 from tests.support.two_engines import fold, store_in_each
 from tests.support.writing import settings_for
 
@@ -67,6 +68,22 @@ def test_new_requests_are_followed(logs: tuple[Settings, Settings], postgres_url
     assert models == [one.model for one in new]
 
 
+@pytest.mark.usefixtures("logs")
+def test_a_copy_is_reported(postgres_server: TestServer, cli: Cli) -> None:
+    """As text and as JSON: how much was copied, and that both are equal; another log's database is refused."""
+    url = postgres_server.new_database()
+    done = cli.here("copy", "--from", cli.db, "--to", url, db=False)
+    assert done.code == 0, done.stderr
+    assert f"is equal to {cli.db}: 150 requests, 150 copied now" in done.stdout
+    report = cli.json("copy", "--from", cli.db, "--to", url, db=False)
+    assert (report["copied"], report["differences"]) == (0, [])
+    other = cli.folder / "other.db"
+    cli.db.rename(other)
+    refused = cli.here("copy", "--from", other, "--to", url, db=False)
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "has requests that are not of this file" in refused.stderr
+
+
 async def _position(log: Settings) -> int:
     async with aclosing(await open_storage(log)) as storage:
         await storage.start()
@@ -74,8 +91,10 @@ async def _position(log: Settings) -> int:
 
 
 def _parsed(text: str) -> object:
-    # JSON lines too: PostgreSQL orders the keys of metadata by their length.
-    try:
-        return [json.loads(line) for line in text.splitlines()]
-    except ValueError:
-        return text
+    # PostgreSQL orders the keys of metadata by their length, so texts are compared as what they say.
+    for decode in (json.loads, lambda lines: [json.loads(line) for line in lines.splitlines()]):
+        try:
+            return decode(text)
+        except ValueError:
+            pass
+    return text
