@@ -13,7 +13,7 @@ from chainlog_async.settings import Settings
 from chainlog_async.storage.engines import open_storage
 from tests.storage.contract import random_entries, same
 from tests.support.cli import Cli
-from tests.support.postgres import TestServer
+from tests.support.postgres import SharedServer
 from tests.support.two_engines import fold, store_in_each
 from tests.support.writing import settings_for
 
@@ -69,7 +69,7 @@ def test_new_requests_are_followed(logs: tuple[Settings, Settings], postgres_url
 
 
 @pytest.mark.usefixtures("logs")
-def test_a_copy_is_reported(postgres_server: TestServer, cli: Cli) -> None:
+def test_a_copy_is_reported(postgres_server: SharedServer, cli: Cli) -> None:
     """As text and as JSON: how much was copied, and that both are equal; another log's database is refused."""
     url = postgres_server.new_database()
     done = cli.here("copy", "--from", cli.db, "--to", url, db=False)

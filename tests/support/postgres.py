@@ -32,8 +32,6 @@ FAST = {
 class SharedServer:
     """One server, and databases in it."""
 
-    __test__ = False  # for pytest, which takes it for a class of tests
-
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
 

@@ -13,7 +13,7 @@ from chainlog_async.errors import ClosedError, DatabaseError, OlderDatabaseError
 from chainlog_async.storage.engines import reads_of
 from chainlog_async.storage.postgres.reader_pool import ReaderPool
 from chainlog_async.storage.postgres.url import parse_url
-from tests.support.postgres import TestServer, query
+from tests.support.postgres import SharedServer, query
 from tests.support.writing import settings_for
 
 COUNT_OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE $1"
@@ -85,7 +85,7 @@ async def test_after_the_end_nobody_reads(readers: ReaderPool) -> None:
         await readers.fetch("SELECT 1")
 
 
-async def test_what_cannot_be_read_is_named(postgres_server: TestServer, postgres_url: str, tmp_path: Path) -> None:
+async def test_what_cannot_be_read_is_named(postgres_server: SharedServer, postgres_url: str, tmp_path: Path) -> None:
     """A server that is not there, a database that is not, and one that is not migrated, each with a remedy."""
     for url, error, message in (
         ("postgresql://nobody@127.0.0.1:1/log", DatabaseError, "127.0.0.1:1/log: connection lost"),
@@ -97,7 +97,7 @@ async def test_what_cannot_be_read_is_named(postgres_server: TestServer, postgre
                 await reads.get_summary_stats()
 
 
-async def test_a_replica_is_read_instead(postgres_server: TestServer, postgres_url: str, tmp_path: Path) -> None:
+async def test_a_replica_is_read_instead(postgres_server: SharedServer, postgres_url: str, tmp_path: Path) -> None:
     """With `read_url` the database of `db_url` is never asked."""
     replica = postgres_server.new_database()
     await query(replica, "UPDATE chainlog.usage_summary SET total_requests = 7")

@@ -16,7 +16,7 @@ from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.engines import reads_of
 from tests.storage.contract import END, compare_all, random_entries
 from tests.support import rolling_up, two_engines
-from tests.support.postgres import TestServer
+from tests.support.postgres import SharedServer
 from tests.support.two_engines import store_in_each
 from tests.support.writing import settings_for
 
@@ -39,7 +39,7 @@ rounds = st.lists(
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=rounds, seed=st.integers(0, 2**32))
 def test_both_engines_answer_the_same(
-    rounds: list[tuple[int, str, bool]], seed: int, postgres_server: TestServer, empty_database: Path, tmp_path: Path
+    rounds: list[tuple[int, str, bool]], seed: int, postgres_server: SharedServer, empty_database: Path, tmp_path: Path
 ) -> None:
     """A hundred random questions in all, with zones, filters, groups, pages and percentiles, whatever is rolled up."""
     path = tmp_path / f"{seed}.db"
