@@ -18,7 +18,7 @@ from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.engines import open_reads
 from chainlog_async.storage.postgres.connection import open_connection
-from chainlog_async.storage.postgres.errors import database_error
+from chainlog_async.storage.postgres.errors import DRIVER_ERRORS, database_error
 from chainlog_async.storage.postgres.read_storage import PostgresReadStorage
 from chainlog_async.storage.postgres.schema import migrate
 from chainlog_async.storage.postgres.url import PostgresUrl, parse_url
@@ -121,7 +121,7 @@ async def _connected(url: PostgresUrl) -> AsyncGenerator[asyncpg.Connection]:
     connection = await open_connection(url, name="chainlog copy")
     try:
         yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         raise database_error(url.shown, error) from error
     finally:
         connection.terminate()

@@ -8,7 +8,7 @@ import asyncpg
 
 from chainlog_async.errors import DatabaseError
 
-from .errors import PoolerError, UnsuitableServerError, database_error, describe
+from .errors import DRIVER_ERRORS, PoolerError, UnsuitableServerError, database_error, describe
 from .url import PostgresUrl
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ async def open_connection(url: PostgresUrl, *, name: str = "chainlog") -> asyncp
     for host, port in url.hosts:
         try:
             return await _open(url, host, port, name)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DRIVER_ERRORS as error:
             failed.append((f"{host or 'localhost'}:{port or 5432}", error))
         except ValueError as error:
             raise DatabaseError(f"{url.shown}: {error}; correct db_url") from error

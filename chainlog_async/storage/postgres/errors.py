@@ -23,6 +23,13 @@ class UnsuitableServerError(DatabaseError):
     """The server is too old, or the database has another encoding than UTF-8."""
 
 
+LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when a connection is gone; the last one when the server closes it just as it is used."""
+
+DRIVER_ERRORS = (asyncpg.PostgresError, *LOST)
+"""All that the driver raises."""
+
+
 class _Kind(NamedTuple):
     fault: StorageFault
     name: str
@@ -89,7 +96,7 @@ def describe(error: BaseException) -> str:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection on which it was raised cannot be used any more, or not be trusted."""
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError) or (
+    return isinstance(error, LOST) or (
         isinstance(error, asyncpg.PostgresError) and (_sqlstate(error) or "")[:2] in ("08", "57", "25", "26")
     )
 
@@ -103,7 +110,7 @@ def is_unreachable(error: BaseException) -> bool:
         state = _sqlstate(one)
         if state is not None:
             return state.startswith(_WAIT)
-        if isinstance(one, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.TargetServerAttributeNotMatched):
+        if isinstance(one, (*LOST, asyncpg.TargetServerAttributeNotMatched)):
             return True
     return False
 
@@ -125,7 +132,7 @@ def _kind_of(error: BaseException) -> _Kind | None:
             return next(filter(None, known), _Kind(StorageFault.UNKNOWN, "error of the server"))
         if isinstance(one, asyncpg.TargetServerAttributeNotMatched):
             return _KINDS["25006"]
-        if isinstance(one, OSError | TimeoutError | asyncpg.InterfaceError):
+        if isinstance(one, LOST):
             return _LOST
     return None
 

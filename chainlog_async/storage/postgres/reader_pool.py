@@ -16,7 +16,7 @@ from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.errors import ClosedError, ForkedError, QueryTimeoutError
 
 from .connection import open_connection
-from .errors import database_error
+from .errors import DRIVER_ERRORS, database_error
 from .schema import require_current
 from .url import PostgresUrl
 
@@ -104,7 +104,7 @@ class ReaderPool:
                 raise QueryTimeoutError(
                     f"the query took longer than {self._read_timeout_s:g} s; ask for less, or raise read_timeout_ms"
                 ) from None
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except DRIVER_ERRORS as error:
                 raise database_error(self._url.shown, error) from error
             finally:
                 if connection is not None:
@@ -132,7 +132,7 @@ class ReaderPool:
             try:
                 await connection.execute(begin, timeout=GRACE_S)
                 return connection
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            except DRIVER_ERRORS:
                 connection.terminate()
             except BaseException:
                 connection.terminate()
@@ -153,7 +153,7 @@ class ReaderPool:
             connection = self._idle.pop()
             try:
                 await connection.close(timeout=CLOSE_TIMEOUT_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            except DRIVER_ERRORS:
                 connection.terminate()
 
 

@@ -10,7 +10,7 @@ from chainlog_async.common.progress import LoggedProgress, Progress
 from chainlog_async.errors import MigrationError, NewerDatabaseError, OlderDatabaseError
 
 from .connection import open_connection
-from .errors import database_error, describe
+from .errors import DRIVER_ERRORS, database_error, describe
 from .migration_steps import CREATE_SCHEMA, LOCK, NO_TIMEOUT, latest_version, migrations, statements
 from .url import PostgresUrl
 
@@ -74,7 +74,7 @@ async def migrate_url(url: PostgresUrl, *, on_progress: Progress | None = None) 
     try:
         before = await read_version(connection, url)
         return before, await migrate(connection, url, on_progress=on_progress)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_ERRORS as error:
         raise database_error(url.shown, error) from error
     finally:
         connection.terminate()

@@ -12,7 +12,7 @@ from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import BatchStorage, StorageFault
 from chainlog_async.storage.engines import open_storage
-from chainlog_async.storage.postgres.errors import classify, describe
+from chainlog_async.storage.postgres.errors import DRIVER_ERRORS, classify, describe
 from tests.storage.contract import batch_of
 from tests.support.entries import entry
 from tests.support.postgres import connected, run
@@ -110,7 +110,7 @@ async def test_a_connection_that_was_ended_is_opened_again(postgres_url: str, tm
             "WHERE datname = current_database() AND application_name = 'chainlog'"
         )
     # It may not have heard of it yet, and fails once.
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with suppress(*DRIVER_ERRORS):
         await storage.commit(batch)
     await storage.commit(batch)
     assert await storage.position("w") == batch.end
