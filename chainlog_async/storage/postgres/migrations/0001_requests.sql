@@ -31,7 +31,7 @@ CREATE TABLE request_logs (
 CREATE TABLE request_logs_rest PARTITION OF request_logs DEFAULT;
 
 CREATE INDEX logs_id ON request_logs (id);
-CREATE INDEX logs_errors ON request_logs (timestamp, id) WHERE outcome = 'f';
+CREATE INDEX logs_errors ON request_logs (timestamp, id) WHERE outcome <> 'a';
 CREATE INDEX logs_request_id ON request_logs (request_id text_pattern_ops, timestamp) WHERE request_id IS NOT NULL;
 
 -- The newest id that was given out; `write_batch` takes as many as a batch has rows.
