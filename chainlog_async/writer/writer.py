@@ -104,6 +104,8 @@ class Writer:
         pause_s = MIN_RETRY_PAUSE_S
         while True:
             try:
+                # Also without anything to write.
+                await self._committer.catch_up()
                 if not self._is_replayed:
                     await self._replay()
                     if self._journals.left_behind:
@@ -119,7 +121,6 @@ class Writer:
                 pause_s = MIN_RETRY_PAUSE_S
             except Exception as error:  # noqa: BLE001  # a log must not stop because of one error
                 await self._committer.note(error)
-                await self._committer.catch_up()
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
