@@ -21,7 +21,7 @@ import aiosqlite
 
 from benchmarks.harness.common import CACHE, percentile, say
 from benchmarks.harness.databases import make_database
-from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, Window, initialize_database
+from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, UsageQuery, Window, initialize_database
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
 from chainlog_async.usage.dimensions import GroupBy
@@ -165,7 +165,7 @@ async def _over_time(
                 asked = {name for name in filter_name.split(" and ") if name} | ({by} if by else set())
                 if len(asked) == dimensions:
                     name = f"{window_name}, by {by or 'nothing'}, where {filter_name or 'anything'}"
-                    yield name, partial(ask, window, by=by, where=where)
+                    yield name, partial(ask, UsageQuery(window=window, by=by, where=where))
 
 
 async def _health(usage: UsageAggregator, windows: Windows) -> AsyncIterator[tuple[str, Question]]:

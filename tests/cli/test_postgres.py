@@ -84,6 +84,25 @@ def test_a_copy_is_reported(postgres_server: SharedServer, cli: Cli) -> None:
     assert "has requests that are not of this file" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("backup copy.db", "use pg_dump, or pg_basebackup"),
+        ("check", "pg_amcheck"),
+        ("prune --older-than 1d", "set retention_days or retention_rows"),
+        ("rebuild", "rollups are made anew by themselves"),
+        ("rejected", "look at its table rejected_entries"),
+        ("vacuum", "autovacuum keeps it small"),
+    ],
+)
+def test_what_is_for_files_says_what_to_do_instead(command: str, instead: str, cli: Cli) -> None:
+    """Commands that work on a SQLite file name PostgreSQL's own way, and connect to nothing."""
+    done = cli.here(*command.split(), "--db-url", "postgresql://me:secret@127.0.0.1:1/log", db=False)
+    assert done.code == 1
+    assert "the log is kept by postgresql://127.0.0.1:1/log" in done.stderr
+    assert instead in done.stderr
+
+
 async def _position(log: Settings) -> int:
     async with aclosing(await open_storage(log)) as storage:
         await storage.start()

@@ -13,6 +13,9 @@ from chainlog_async.cli.options.settings import SettingsOptions, examples, json_
 from chainlog_async.cli.output.render import duration, plain, print_json
 from chainlog_async.common.units import size_text
 
+IN_POSTGRES = "use pg_dump, or pg_basebackup for the whole server"
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.command(
     short_help="Copy the database while it is in use.",
@@ -41,7 +44,7 @@ def backup(options: SettingsOptions, target: Path, force: bool, as_json: bool) -
 
     Exit codes: 0 done, 1 there is no backup (the reason is on stderr).
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     force = may_replace(target, force=force)
     report = run_long_work(
         lambda progress: backup_database(

@@ -10,6 +10,11 @@ from chainlog_async.cli.options.settings import SettingsOptions, examples, json_
 from chainlog_async.cli.output.differences import print_differences, wrong_numbers
 from chainlog_async.cli.output.render import count_text, duration, number, plain, print_json
 
+IN_POSTGRES = (
+    "PostgreSQL checks its files (pg_amcheck, data checksums), and adds a batch to the totals in one transaction"
+)
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.command(
     short_help="Check the file and its totals.",
@@ -35,7 +40,7 @@ def check(ctx: click.Context, options: SettingsOptions, quick: bool, as_json: bo
 
     Exit codes: 0 nothing is wrong, 1 damage or wrong totals were found, or the database cannot be checked.
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     report = run_long_work(
         lambda progress: check_database(
             settings.db_path, quick=quick, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress

@@ -15,6 +15,9 @@ from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.common.units import parse_bytes, parse_duration, size_text
 from chainlog_async.settings import Settings
 
+IN_POSTGRES = "set retention_days or retention_rows, and the writers drop whole days"
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.command(
     short_help="Delete the oldest requests; totals are kept.",
@@ -65,7 +68,7 @@ def prune(
     Exit codes: 0 done, 1 the answer was not yes, or it failed (what was deleted up to then stays deleted), 2 there is
     no terminal to ask on, and no --yes.
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     limits = PruneLimits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
     if not limits:
         raise click.UsageError("No limit is set: give --older-than, --keep-rows or --max-bytes.")

@@ -10,6 +10,11 @@ from chainlog_async.cli.options.settings import SettingsOptions, examples, json_
 from chainlog_async.cli.output.differences import print_differences, wrong_numbers
 from chainlog_async.cli.output.render import count_text, duration, plain, print_json
 
+IN_POSTGRES = (
+    "buckets and totals are changed in one transaction with the rows' ledger, and rollups are made anew by themselves"
+)
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.command(
     short_help="Recompute the totals.",
@@ -31,7 +36,7 @@ def rebuild(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None
     Exit codes: 0 the totals are correct now, 1 they could not be corrected and are unchanged, or buckets of pruned
     requests are wrong, which can no longer be counted.
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     report = run_long_work(
         lambda progress: rebuild_totals(
             settings.db_path, busy_timeout_ms=settings.busy_timeout_ms, on_progress=progress

@@ -33,6 +33,9 @@ _COLUMNS = (
 )
 _ID = click.IntRange(min=1, max=MAX_INT64)
 
+IN_POSTGRES = "look at its table rejected_entries"
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.group(
     cls=SuggestingGroup,
@@ -67,7 +70,7 @@ def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: 
     """
     if names_command(ctx):
         return
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     entries = anyio.run(lambda: list_rejected(settings.db_path, limit, busy_timeout_ms=settings.busy_timeout_ms))
     if as_json:
         print_json({"rejected": entries})
@@ -99,7 +102,7 @@ def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], ev
     """
     if bool(ids) is everything:
         raise click.UsageError("Give IDs, or --all.")
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     report = run_long_work(
         lambda progress: retry_rejected(
             settings.db_path,
@@ -137,7 +140,7 @@ def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], y
     Exit codes: 0 done, 1 some of the IDs do not exist (the others are deleted anyway), or the answer was not yes, 2
     there is no terminal to ask on, and no --yes.
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     path, timeout = settings.db_path, settings.busy_timeout_ms
     plan = anyio.run(lambda: plan_deletion(path, _once(ids), busy_timeout_ms=timeout))
     count = count_text(len(plan.found), "rejected entry", "rejected entries")

@@ -11,6 +11,9 @@ from chainlog_async.cli.options.settings import SettingsOptions, examples, json_
 from chainlog_async.cli.output.render import duration, plain, print_json
 from chainlog_async.common.units import size_text
 
+IN_POSTGRES = "autovacuum keeps it small, and dropped days return their space at once"
+"""What to do instead where the log is in PostgreSQL."""
+
 
 @click.command(
     short_help="Compact the file, and let it shrink by itself.",
@@ -31,7 +34,7 @@ def vacuum(options: SettingsOptions, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 not done, for example because the disk is too full; the file is unchanged.
     """
-    settings = options.load_file()
+    settings = options.load_file(IN_POSTGRES)
     path, timeout = settings.db_path, settings.busy_timeout_ms
     for need in anyio.run(lambda: vacuum_space_needs(path, busy_timeout_ms=timeout)):
         room = f"{size_text(need.needed)} in {plain(str(need.folder))}, where {size_text(need.free)} is free"

@@ -41,8 +41,11 @@ class SettingsOptions:
             overrides |= {"db_url": self.db_url, "read_url": None}
         return Settings.load(self.file, section=self.section, **overrides)
 
-    def load_file(self, **overrides: object) -> Settings:
-        """Like `load`, for a command that works on a SQLite file. Raises `SettingsError` for any other engine."""
+    def load_file(self, in_postgres: str = "use the tools of that database", **overrides: object) -> Settings:
+        """Like `load`, for a command that works on a SQLite file. Raises `SettingsError` for any other engine.
+
+        `in_postgres` is what to do instead where the log is in PostgreSQL.
+        """
         settings = self.load(**overrides)
         if settings.engine == "remote":
             raise SettingsError(
@@ -51,8 +54,8 @@ class SettingsOptions:
             )
         if settings.engine != "sqlite":
             raise SettingsError(
-                f"this command works on a database file, and the log is kept by {settings.database}: use the tools of "
-                "that database, or name a file with --db"
+                f"this command works on a database file, and the log is kept by {settings.database}: {in_postgres}, "
+                "or name a file with --db"
             )
         return settings
 

@@ -137,12 +137,13 @@ class ReaderPool:
             except BaseException:
                 connection.terminate()
                 raise
-        # Sums are numeric, since those of many large numbers are no bigint; all of them are whole.
         connection = await open_connection(self._url, name="chainlog reads")
         try:
             await require_current(connection, self._url)
-            await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=int, format="text")
             await connection.execute(begin, timeout=self._read_timeout_s)
+            # Sums are numeric, since those of many large numbers are no bigint; all of them are whole. It asks the
+            # server, and so has to be in a transaction behind a pooler.
+            await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=int, format="text")
         except BaseException:
             connection.terminate()
             raise

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chainlog_async import ChainLog
+from chainlog_async import ChainLog, UsageFilter, UsageQuery, Window
 from examples.postgres.server import unprivileged_user
 from tests.support.entries import entry
 from tests.support.postgres import SharedServer, query
@@ -85,6 +85,10 @@ async def test_four_writers_and_readers_share_three_sessions(
             usage = await chainlog.usage.get_provider_usage(name)
             assert usage is not None
             assert usage.total_requests == 100
+            window = Window(start=0, end=2_000_000_000_000)
+            asked = UsageQuery(window=window, where=UsageFilter(provider=name))
+            assert [point.requests for point in await chainlog.usage.get_usage(asked)] == [100]
+            assert len(await chainlog.usage.get_recent_requests(10, after_id=0)) == 10
             check_law(chainlog.statistics())
 
     async with anyio.create_task_group() as tasks:
