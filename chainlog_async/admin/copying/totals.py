@@ -18,35 +18,17 @@ from chainlog_async.common.clock import DAY_MS
 from chainlog_async.common.progress import Progress
 from chainlog_async.requests.stored_row import whole_number
 from chainlog_async.storage.postgres.url import PostgresUrl
+from chainlog_async.usage.sums import USAGE_SUMS
 
 NAMES = ("chain_name", "provider_id", "model", "caller")
-SUMS = (
-    "requests",
-    "errors",
-    "cancelled",
-    "rate_limited",
-    "waterfalls",
-    "ttft_requests",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "total_tokens",
-    "cost_nanos",
-    "latency_ms",
-    "ttft_ms",
-)
 HISTOGRAMS = ("latencies", "ttfts", "failed_latencies", "failed_ttfts")
-
-COST_TOLERANCE_NANOS = 1_000
-"""How far the sums of costs of a bucket may differ: SQLite adds up doubles."""
 
 Line = dict[str, object]
 Key = tuple[object, ...]
 
-_IN_SQLITE = {name: name for name in SUMS} | {"cost_nanos": "cost_usd * 1e9"}
 _KEY = ", ".join(("start", *NAMES))
 SQLITE_SUMS = f"""
-SELECT {_KEY}, {", ".join(f"SUM({_IN_SQLITE[name]})" for name in SUMS)}
+SELECT {_KEY}, {", ".join(f"SUM({name})" for name in USAGE_SUMS)}
 FROM usage_buckets WHERE start >= :since AND start < :until GROUP BY {_KEY}
 """  # noqa: S608  # built from constants of this module
 SQLITE_BINS = f"""
@@ -57,12 +39,12 @@ SELECT {_KEY}, 'ttfts', 'failed_ttfts', number, requests - failed, failed
 FROM ttft_buckets JOIN duration_bins USING (upper_ms) WHERE start >= :since AND start < :until
 """  # noqa: S608  # built from constants of this module
 POSTGRES_SUMS = f"""
-SELECT {_KEY}, {", ".join(SUMS)}
+SELECT {_KEY}, {", ".join(USAGE_SUMS)}
 FROM {{s}}.usage_buckets JOIN {{s}}.usage_groups USING (group_id) WHERE start >= $1 AND start < $2
 """  # noqa: S608  # built from constants of this module
 
-_COLUMNS = (*SUMS, *HISTOGRAMS)
-_TYPES = dict.fromkeys(SUMS[:6], "bigint") | dict.fromkeys(SUMS[6:], "numeric") | dict.fromkeys(HISTOGRAMS, "bigint[]")
+_COLUMNS = (*USAGE_SUMS, *HISTOGRAMS)
+_TYPES = dict.fromkeys(USAGE_SUMS, "numeric") | dict.fromkeys(HISTOGRAMS, "bigint[]")
 # Lines come as JSON objects, one parameter for all of them.
 SET_LINES = f"""
 WITH lines AS (
@@ -110,6 +92,7 @@ _TOTALS = (
     "total_prompt_tokens",
     "total_completion_tokens",
     "last_request_timestamp",
+    "total_cost_nano",
 )
 _NAMED = {
     "usage_by_provider": "provider_id",
@@ -181,7 +164,7 @@ async def differing_lines(
     for row in map(tuple, await source.execute_fetchall(SQLITE_SUMS, span)):
         key, sums = row[:5], [whole_number(value) for value in row[5:]]
         if not _alike(kept.get(key), sums):
-            lines[key] = dict(zip(("start", *NAMES, *SUMS), (*key, *sums), strict=True))
+            lines[key] = dict(zip(("start", *NAMES, *USAGE_SUMS), (*key, *sums), strict=True))
     if not lines:
         return []
     histograms = _histograms(lines.keys(), [tuple(row) for row in await source.execute_fetchall(SQLITE_BINS, span)])
@@ -199,12 +182,7 @@ def _histograms(keys: Collection[Key], rows: Sequence[tuple[object, ...]]) -> di
 
 
 def _alike(kept: Sequence[object] | None, sums: Sequence[int]) -> bool:
-    if kept is None:
-        return False
-    tolerance = [COST_TOLERANCE_NANOS if name == "cost_nanos" else 0 for name in SUMS]
-    return all(
-        abs(int(cast("Decimal", one)) - other) <= most for one, other, most in zip(kept, sums, tolerance, strict=True)
-    )
+    return kept is not None and [int(cast("Decimal", one)) for one in kept] == list(sums)
 
 
 async def _set_named(
@@ -215,7 +193,7 @@ async def _set_named(
     changed = 0
     sets = ", ".join(f"{column} = excluded.{column}" for column in _TOTALS)
     sql = f"""
-      INSERT INTO {{s}}.{table} AS t ({columns}) VALUES ($1, $2, $3, $4, $5, $6)
+      INSERT INTO {{s}}.{table} AS t ({columns}) VALUES ($1, $2, $3, $4, $5, $6, $7)
       ON CONFLICT ({name}) DO UPDATE SET {sets}
       WHERE ({", ".join(f"t.{column}" for column in _TOTALS)})
         IS DISTINCT FROM ({", ".join(f"excluded.{column}" for column in _TOTALS)})
