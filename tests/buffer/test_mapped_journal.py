@@ -109,9 +109,10 @@ def left_by_a_kill(folder: Path, data: bytes) -> tuple[bytes, int]:
     """What the next start finds in a file with these bytes: the lines, and how many are truncated."""
     writer_id = "w" * 32
     segment_path(folder, writer_id, 0).write_bytes(data)
-    dead = DeadJournal(Lease(folder, writer_id, os.open(folder, os.O_RDONLY)), 0, max_batch_rows=100)
+    lease = Lease(folder, writer_id, os.open(folder, os.O_RDONLY))
+    dead = DeadJournal(lease, 0, max_batch_rows=100)
     parts = list(dead._read(0))
-    dead._lease.disown()
+    lease.disown()
     return b"".join(part.lines for part in parts if hasattr(part, "lines")), dead.truncated
 
 

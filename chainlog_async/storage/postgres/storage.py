@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import anyio
 import asyncpg
+import msgspec
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.entry.line import line_as_json
+from chainlog_async.prices.model import RATES
 from chainlog_async.storage.base import (
     BatchStorage,
     IgnoredEvents,
@@ -27,11 +29,13 @@ from .write_connection import WriteConnection
 
 if TYPE_CHECKING:
     from chainlog_async.entry.batch import Batch
+    from chainlog_async.prices.model import Price
     from chainlog_async.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _WRITE = "SELECT {s}.write_batch($1, $2, $3, $4)"
+_ADD_PRICES = "SELECT {s}.add_prices($1, $2)"
 _REJECT = "SELECT {s}.reject_line($1, $2, $3, $4, $5, $6)"
 _POSITION = "SELECT {s}.stream_position($1)"
 _LOOK_UP = "SELECT position FROM {s}.streams WHERE writer_id = $1 AND forgotten_at IS NULL"
@@ -40,6 +44,8 @@ _FORGET = "SELECT {s}.forget_stream($1)"
 INTERRUPT_TIMEOUT_S = 1.0
 """How long shutdown waits for the outcome of a statement that it gave up, in seconds."""
 
+PRICE_COLUMNS = ("provider_id", "model", "service_tier", "priority", "since", "above_tokens", "source", *RATES)
+_encode = msgspec.json.Encoder().encode
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -93,6 +99,13 @@ class PostgresStorage(BatchStorage):
             lines = _json_array(batch.lines[max(known - batch.start, 0) :])
             found = await self._call_twice(self._write, batch.writer_id, known, batch.end, lines)
             known = self._believe(batch, known, found)
+
+    async def add_prices(self, prices: Sequence[Price], names: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+        """See `BatchStorage.add_prices`. Raises like `commit`."""
+        named = [(*logged, *priced) for logged, priced in names.items() if logged != priced]
+        if prices or named:
+            rows = [[getattr(price, name) for name in PRICE_COLUMNS] for price in prices]
+            await self._call(self._link.url.sql(_ADD_PRICES), _encode(rows).decode(), _encode(named).decode())
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps the row in `rejected_entries`; otherwise like `commit`."""

@@ -12,6 +12,11 @@ CREATE TABLE request_logs (
   attempts bigint NOT NULL,
   ttft_ms bigint,
   cached_tokens bigint,
+  cache_write_tokens bigint,
+  cache_write_1h_tokens bigint,
+  reasoning_tokens bigint,
+  prompt_audio_tokens bigint,
+  completion_audio_tokens bigint,
   cost_usd double precision,
   http_status smallint NOT NULL,
   -- 'a' answered, 'f' failed, 'c' cancelled.
@@ -25,6 +30,13 @@ CREATE TABLE request_logs (
   error_message text,
   metadata text,
   attempt_trail text,
+  finish_reason text,
+  service_tier text,
+  response_id text,
+  session_id text,
+  tags text,
+  -- 'provider', 'gateway', or 'table' for what was computed from the table of prices.
+  cost_source text,
   PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
 
@@ -71,6 +83,75 @@ RETURN CASE
   ELSE 'a'
 END::"char";
 
+-- Billionths of a US dollar: the only rounding of a cost, so that sums do not depend on their order.
+CREATE FUNCTION nanos(cost_usd double precision) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN floor(least(COALESCE(cost_usd, 0) * 1e9, 1e18) + 0.5)::bigint;
+
+-- What attempts cost that did not answer.
+CREATE FUNCTION unanswered_nano(attempt_trail text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN attempt_trail IS NULL THEN 0 ELSE (
+  SELECT COALESCE(sum(nanos((value ->> 'cost_usd')::float8)), 0)::bigint
+  FROM jsonb_array_elements(attempt_trail::jsonb) AS trail (value)
+  WHERE COALESCE((value ->> 'http_status')::integer, 599) >= 400 OR value ->> 'error_message' IS NOT NULL
+) END;
+
+-- What models cost: see migrations/0012 of SQLite.
+CREATE TABLE prices (
+  provider_id text NOT NULL,
+  model text NOT NULL,
+  service_tier text NOT NULL,
+  priority bigint NOT NULL,
+  since bigint NOT NULL,
+  above_tokens bigint NOT NULL,
+  source text NOT NULL,
+  input bigint NOT NULL,
+  output bigint,
+  cache_read bigint,
+  cache_write bigint,
+  cache_write_1h bigint,
+  input_audio bigint,
+  output_audio bigint,
+  PRIMARY KEY (provider_id, model, service_tier, priority, since, above_tokens)
+);
+
+CREATE TABLE price_names (
+  provider_id text NOT NULL,
+  model text NOT NULL,
+  priced_provider text NOT NULL,
+  priced_model text NOT NULL,
+  PRIMARY KEY (provider_id, model)
+);
+
+-- What a line costs by the table of prices, in billionths of a US dollar; NULL where there is no price.
+CREATE FUNCTION price_nano(v jsonb) RETURNS bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT floor((
+      greatest(prompt - cached - written - audio_in, 0) * input
+      + cached * COALESCE(cache_read, input)
+      + greatest(written - written_1h, 0) * COALESCE(cache_write, input)
+      + written_1h * COALESCE(cache_write_1h, cache_write, input)
+      + audio_in * COALESCE(input_audio, input)
+      + CASE WHEN completion = 0 THEN 0 ELSE greatest(completion - audio_out, 0) * output END
+      + audio_out * COALESCE(output_audio, output, 0)
+    ) / 1e3 + 0.5)::bigint + unanswered_nano(v ->> 18)
+  FROM (
+    SELECT
+      v ->> 2 AS provider, v ->> 3 AS name, COALESCE(v ->> 25, '') AS tier, (v ->> 0)::bigint AS logged_at,
+      (v ->> 4)::numeric AS prompt, (v ->> 5)::numeric AS completion, COALESCE((v ->> 16)::numeric, 0) AS cached,
+      COALESCE((v ->> 19)::numeric, 0) AS written, COALESCE((v ->> 20)::numeric, 0) AS written_1h,
+      COALESCE((v ->> 22)::numeric, 0) AS audio_in, COALESCE((v ->> 23)::numeric, 0) AS audio_out
+  ) AS line
+  LEFT JOIN price_names AS priced ON priced.provider_id = provider AND priced.model = name
+  JOIN prices ON prices.provider_id = COALESCE(priced_provider, provider)
+    AND prices.model = COALESCE(priced_model, name)
+    AND prices.service_tier IN ('', tier) AND prices.since <= logged_at
+    AND (above_tokens = 0 OR above_tokens < prompt)
+  ORDER BY prices.service_tier DESC, priority DESC, since DESC, above_tokens DESC LIMIT 1;
+END;
+
 -- Lines as the journal has them, a JSON array each, as rows: the one place that knows which value is which column. A
 -- line of an older release, left in a journal, has fewer values: they are NULL.
 CREATE FUNCTION rows_of(lines jsonb, first_id bigint) RETURNS SETOF request_logs
@@ -86,7 +167,12 @@ BEGIN ATOMIC
     (v ->> 9)::bigint,
     floor((v ->> 13)::float8 + 0.5)::bigint,
     (v ->> 16)::bigint,
-    (v ->> 14)::float8,
+    (v ->> 19)::bigint,
+    (v ->> 20)::bigint,
+    (v ->> 21)::bigint,
+    (v ->> 22)::bigint,
+    (v ->> 23)::bigint,
+    COALESCE((v ->> 14)::float8, nano / 1e9::float8),
     (v ->> 8)::smallint,
     outcome_of((v ->> 8)::bigint, v ->> 10, v #> '{18,-1}'),
     (v ->> 15)::boolean,
@@ -97,9 +183,40 @@ BEGIN ATOMIC
     v ->> 11,
     v ->> 10,
     v ->> 17,
-    v ->> 18
-  FROM jsonb_array_elements(lines) WITH ORDINALITY AS line (v, place);
+    v ->> 18,
+    v ->> 24,
+    v ->> 25,
+    v ->> 26,
+    v ->> 27,
+    v ->> 28,
+    CASE WHEN v ->> 14 IS NOT NULL THEN COALESCE(v ->> 29, 'gateway') WHEN nano IS NOT NULL THEN 'table' END
+  FROM jsonb_array_elements(lines) WITH ORDINALITY AS line (v, place)
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN v ->> 14 IS NULL AND (v ->> 9)::bigint > 0 AND (v ->> 4)::bigint + (v ->> 5)::bigint > 0 THEN price_nano(v)
+    END AS nano
+    OFFSET 0
+  ) AS priced;
 END;
+
+-- Prices that are not known yet, as JSON arrays in the order of the columns; and names, likewise.
+CREATE FUNCTION add_prices(new_prices jsonb, new_names jsonb) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  INSERT INTO prices
+  SELECT
+    v ->> 0, v ->> 1, v ->> 2, (v ->> 3)::bigint, (v ->> 4)::bigint, (v ->> 5)::bigint, v ->> 6, (v ->> 7)::bigint,
+    (v ->> 8)::bigint, (v ->> 9)::bigint, (v ->> 10)::bigint, (v ->> 11)::bigint, (v ->> 12)::bigint,
+    (v ->> 13)::bigint
+  FROM jsonb_array_elements(new_prices) AS price (v)
+  ORDER BY 1, 2, 3, 4, 5, 6
+  ON CONFLICT DO NOTHING;
+  INSERT INTO price_names SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3 FROM jsonb_array_elements(new_names) AS name (v)
+  ORDER BY 1, 2
+  ON CONFLICT (provider_id, model) DO UPDATE SET
+    priced_provider = excluded.priced_provider, priced_model = excluded.priced_model
+    WHERE (price_names.priced_provider, price_names.priced_model)
+      IS DISTINCT FROM (excluded.priced_provider, excluded.priced_model);
+$$;
 
 -- Locks of this schema, told from those of others by what they are named after. An advisory lock has two integers.
 CREATE FUNCTION lock_class(of regclass) RETURNS integer

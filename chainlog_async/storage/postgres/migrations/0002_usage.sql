@@ -8,7 +8,8 @@ CREATE TABLE usage_by_provider (
   total_tokens numeric NOT NULL,
   total_prompt_tokens numeric NOT NULL,
   total_completion_tokens numeric NOT NULL,
-  last_request_timestamp bigint NOT NULL
+  last_request_timestamp bigint NOT NULL,
+  total_cost_nano numeric NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE usage_by_chain (
@@ -17,7 +18,8 @@ CREATE TABLE usage_by_chain (
   total_tokens numeric NOT NULL,
   total_prompt_tokens numeric NOT NULL,
   total_completion_tokens numeric NOT NULL,
-  last_request_timestamp bigint NOT NULL
+  last_request_timestamp bigint NOT NULL,
+  total_cost_nano numeric NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE usage_summary (
@@ -92,8 +94,14 @@ CREATE TABLE usage_buckets (
   prompt_tokens numeric NOT NULL,
   completion_tokens numeric NOT NULL,
   cached_tokens numeric NOT NULL,
+  cache_write_tokens numeric NOT NULL,
+  cache_write_1h_tokens numeric NOT NULL,
+  reasoning_tokens numeric NOT NULL,
+  prompt_audio_tokens numeric NOT NULL,
+  completion_audio_tokens numeric NOT NULL,
   total_tokens numeric NOT NULL,
-  cost_nanos numeric NOT NULL,
+  cost_nano numeric NOT NULL,
+  unanswered_cost_nano numeric NOT NULL,
   latency_ms numeric NOT NULL,
   ttft_ms numeric NOT NULL,
   latencies bigint[] NOT NULL,
@@ -138,8 +146,14 @@ CREATE TABLE usage_totals (
   prompt_tokens numeric NOT NULL,
   completion_tokens numeric NOT NULL,
   cached_tokens numeric NOT NULL,
+  cache_write_tokens numeric NOT NULL,
+  cache_write_1h_tokens numeric NOT NULL,
+  reasoning_tokens numeric NOT NULL,
+  prompt_audio_tokens numeric NOT NULL,
+  completion_audio_tokens numeric NOT NULL,
   total_tokens numeric NOT NULL,
-  cost_nanos numeric NOT NULL,
+  cost_nano numeric NOT NULL,
+  unanswered_cost_nano numeric NOT NULL,
   latency_ms numeric NOT NULL,
   ttft_ms numeric NOT NULL,
   latencies bigint[] NOT NULL,

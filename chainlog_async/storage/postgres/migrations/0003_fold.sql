@@ -5,11 +5,6 @@ SELECT r.* FROM batches AS b CROSS JOIN LATERAL (
   WHERE r.id BETWEEN b.first_id AND b.last_id AND r.timestamp BETWEEN b.first_ms AND b.last_ms
 ) AS r;
 
--- Billionths of a US dollar.
-CREATE FUNCTION nanos(cost_usd double precision) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN floor(COALESCE(cost_usd, 0) * 1e9 + 0.5)::bigint;
-
 -- How rows are added up is said once here, for the views that readers use and for `fold`; in both, `r` are the rows.
 DO $do$
 DECLARE
@@ -29,8 +24,14 @@ DECLARE
         sum(prompt_tokens) AS prompt_tokens,
         sum(completion_tokens) AS completion_tokens,
         sum(COALESCE(cached_tokens, 0)) AS cached_tokens,
+        sum(COALESCE(cache_write_tokens, 0)) AS cache_write_tokens,
+        sum(COALESCE(cache_write_1h_tokens, 0)) AS cache_write_1h_tokens,
+        sum(COALESCE(reasoning_tokens, 0)) AS reasoning_tokens,
+        sum(COALESCE(prompt_audio_tokens, 0)) AS prompt_audio_tokens,
+        sum(COALESCE(completion_audio_tokens, 0)) AS completion_audio_tokens,
         sum(total_tokens) AS total_tokens,
-        sum(nanos(cost_usd)) AS cost_nanos,
+        sum(nanos(cost_usd)) AS cost_nano,
+        sum(unanswered_nano(attempt_trail)) AS unanswered_cost_nano,
         COALESCE(sum(latency_ms) FILTER (WHERE outcome = 'a'), 0) AS latency_ms,
         COALESCE(sum(ttft_ms) FILTER (WHERE outcome = 'a'), 0) AS ttft_ms
       FROM r GROUP BY 1, 2, 3, 4, 5, 6
@@ -62,8 +63,14 @@ DECLARE
         sum(prompt_tokens) AS prompt_tokens,
         sum(completion_tokens) AS completion_tokens,
         sum(cached_tokens) AS cached_tokens,
+        sum(cache_write_tokens) AS cache_write_tokens,
+        sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+        sum(reasoning_tokens) AS reasoning_tokens,
+        sum(prompt_audio_tokens) AS prompt_audio_tokens,
+        sum(completion_audio_tokens) AS completion_audio_tokens,
         sum(total_tokens) AS total_tokens,
-        sum(cost_nanos) AS cost_nanos,
+        sum(cost_nano) AS cost_nano,
+        sum(unanswered_cost_nano) AS unanswered_cost_nano,
         sum(latency_ms) AS latency_ms,
         sum(ttft_ms) AS ttft_ms,
         COALESCE(array_agg(512 * answered + bin ORDER BY bin) FILTER (WHERE answered > 0), '{}') AS latencies,
@@ -75,7 +82,9 @@ DECLARE
       SELECT
         start, group_of(chain_name, provider_id, model, caller) AS group_id, chain_name, provider_id, model, caller,
         requests, errors, cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens,
-        cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms, latencies, COALESCE(ttfts, '{}') AS ttfts,
+        cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, prompt_audio_tokens,
+        completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms, latencies,
+        COALESCE(ttfts, '{}') AS ttfts,
         failed_latencies, COALESCE(failed_ttfts, '{}') AS failed_ttfts
       FROM usage_lines LEFT JOIN ttft_lines USING (start, chain_name, provider_id, model, caller)
     )
@@ -164,12 +173,16 @@ BEGIN
       add_usage AS (
         INSERT INTO usage_buckets AS b (
           start, group_id, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens,
-          completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms, latencies, ttfts,
+          completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+          prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms,
+          ttft_ms, latencies, ttfts,
           failed_latencies, failed_ttfts
         )
         SELECT
           start, group_id, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens,
-          completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms, latencies, ttfts,
+          completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+          prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms,
+          ttft_ms, latencies, ttfts,
           failed_latencies, failed_ttfts
         FROM new_usage
         ON CONFLICT (start, group_id) DO UPDATE SET
@@ -182,8 +195,14 @@ BEGIN
           prompt_tokens = b.prompt_tokens + excluded.prompt_tokens,
           completion_tokens = b.completion_tokens + excluded.completion_tokens,
           cached_tokens = b.cached_tokens + excluded.cached_tokens,
+          cache_write_tokens = b.cache_write_tokens + excluded.cache_write_tokens,
+          cache_write_1h_tokens = b.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+          reasoning_tokens = b.reasoning_tokens + excluded.reasoning_tokens,
+          prompt_audio_tokens = b.prompt_audio_tokens + excluded.prompt_audio_tokens,
+          completion_audio_tokens = b.completion_audio_tokens + excluded.completion_audio_tokens,
           total_tokens = b.total_tokens + excluded.total_tokens,
-          cost_nanos = b.cost_nanos + excluded.cost_nanos,
+          cost_nano = b.cost_nano + excluded.cost_nano,
+          unanswered_cost_nano = b.unanswered_cost_nano + excluded.unanswered_cost_nano,
           latency_ms = b.latency_ms + excluded.latency_ms,
           ttft_ms = b.ttft_ms + excluded.ttft_ms,
           latencies = add_histograms(b.latencies, excluded.latencies),
@@ -247,8 +266,14 @@ BEGIN
           sum(prompt_tokens) AS prompt_tokens,
           sum(completion_tokens) AS completion_tokens,
           sum(cached_tokens) AS cached_tokens,
+          sum(cache_write_tokens) AS cache_write_tokens,
+          sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+          sum(reasoning_tokens) AS reasoning_tokens,
+          sum(prompt_audio_tokens) AS prompt_audio_tokens,
+          sum(completion_audio_tokens) AS completion_audio_tokens,
           sum(total_tokens) AS total_tokens,
-          sum(cost_nanos) AS cost_nanos,
+          sum(cost_nano) AS cost_nano,
+          sum(unanswered_cost_nano) AS unanswered_cost_nano,
           sum(latency_ms) AS latency_ms,
           sum(ttft_ms) AS ttft_ms
         FROM new_usage GROUP BY 1, 2, 3
@@ -256,13 +281,17 @@ BEGIN
       add_totals AS (
         INSERT INTO usage_totals AS t (
           group_id, chain_name, provider_id, model, first_start, requests, errors, cancelled, rate_limited, waterfalls,
-          ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+          ttft_requests, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+          reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano,
+          unanswered_cost_nano, latency_ms, ttft_ms,
           latencies, ttfts, failed_latencies
         )
         SELECT
           group_of(chain_name, provider_id, model, ''), chain_name, provider_id, model, first_start, requests, errors,
           cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens, cached_tokens,
-          total_tokens, cost_nanos, latency_ms, ttft_ms, COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'),
+          cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, prompt_audio_tokens, completion_audio_tokens,
+          total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms, COALESCE(latencies, '{}'),
+          COALESCE(ttfts, '{}'),
           COALESCE(failed_latencies, '{}')
         FROM total_sums
           LEFT JOIN total_latencies USING (chain_name, provider_id, model)
@@ -278,8 +307,14 @@ BEGIN
           prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
           completion_tokens = t.completion_tokens + excluded.completion_tokens,
           cached_tokens = t.cached_tokens + excluded.cached_tokens,
+          cache_write_tokens = t.cache_write_tokens + excluded.cache_write_tokens,
+          cache_write_1h_tokens = t.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+          reasoning_tokens = t.reasoning_tokens + excluded.reasoning_tokens,
+          prompt_audio_tokens = t.prompt_audio_tokens + excluded.prompt_audio_tokens,
+          completion_audio_tokens = t.completion_audio_tokens + excluded.completion_audio_tokens,
           total_tokens = t.total_tokens + excluded.total_tokens,
-          cost_nanos = t.cost_nanos + excluded.cost_nanos,
+          cost_nano = t.cost_nano + excluded.cost_nano,
+          unanswered_cost_nano = t.unanswered_cost_nano + excluded.unanswered_cost_nano,
           latency_ms = t.latency_ms + excluded.latency_ms,
           ttft_ms = t.ttft_ms + excluded.ttft_ms,
           latencies = add_histograms(t.latencies, excluded.latencies),
@@ -304,25 +339,29 @@ BEGIN
       ),
       add_providers AS (
         INSERT INTO usage_by_provider AS t
-        SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+        SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+        sum(nanos(cost_usd))
         FROM r GROUP BY 1
         ON CONFLICT (provider_id) DO UPDATE SET
           total_requests = t.total_requests + excluded.total_requests,
           total_tokens = t.total_tokens + excluded.total_tokens,
           total_prompt_tokens = t.total_prompt_tokens + excluded.total_prompt_tokens,
           total_completion_tokens = t.total_completion_tokens + excluded.total_completion_tokens,
-          last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp)
+          last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp),
+          total_cost_nano = t.total_cost_nano + excluded.total_cost_nano
       ),
       add_chains AS (
         INSERT INTO usage_by_chain AS t
-        SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+        SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+        sum(nanos(cost_usd))
         FROM r GROUP BY 1
         ON CONFLICT (chain_name) DO UPDATE SET
           total_requests = t.total_requests + excluded.total_requests,
           total_tokens = t.total_tokens + excluded.total_tokens,
           total_prompt_tokens = t.total_prompt_tokens + excluded.total_prompt_tokens,
           total_completion_tokens = t.total_completion_tokens + excluded.total_completion_tokens,
-          last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp)
+          last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp),
+          total_cost_nano = t.total_cost_nano + excluded.total_cost_nano
       ),
       add_summary AS (
         UPDATE usage_summary AS t SET
@@ -346,11 +385,13 @@ CREATE VIEW provider_totals AS
 SELECT
   provider_id, sum(total_requests)::bigint AS total_requests, sum(total_tokens) AS total_tokens,
   sum(total_prompt_tokens) AS total_prompt_tokens, sum(total_completion_tokens) AS total_completion_tokens,
-  max(last_request_timestamp) AS last_request_timestamp
+  max(last_request_timestamp) AS last_request_timestamp,
+  sum(total_cost_nano) AS total_cost_nano
 FROM (
   SELECT * FROM usage_by_provider
   UNION ALL
-  SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+  SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+  sum(nanos(cost_usd))
   FROM unfolded_rows GROUP BY 1
 ) AS parts GROUP BY 1;
 
@@ -358,11 +399,13 @@ CREATE VIEW chain_totals AS
 SELECT
   chain_name, sum(total_requests)::bigint AS total_requests, sum(total_tokens) AS total_tokens,
   sum(total_prompt_tokens) AS total_prompt_tokens, sum(total_completion_tokens) AS total_completion_tokens,
-  max(last_request_timestamp) AS last_request_timestamp
+  max(last_request_timestamp) AS last_request_timestamp,
+  sum(total_cost_nano) AS total_cost_nano
 FROM (
   SELECT * FROM usage_by_chain
   UNION ALL
-  SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+  SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+  sum(nanos(cost_usd))
   FROM unfolded_rows GROUP BY 1
 ) AS parts GROUP BY 1;
 
@@ -380,13 +423,17 @@ FROM (
 CREATE VIEW usage_parts AS
 SELECT
   start, chain_name, provider_id, model, caller, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests,
-  prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms, latencies, ttfts,
+  prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+  prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms,
+  latencies, ttfts,
   failed_latencies, failed_ttfts
 FROM usage_buckets JOIN usage_groups USING (group_id)
 UNION ALL
 SELECT
   start, chain_name, provider_id, model, caller, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests,
-  prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms, latencies, ttfts,
+  prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+  prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms,
+  latencies, ttfts,
   failed_latencies, failed_ttfts
 FROM unfolded_usage;
 

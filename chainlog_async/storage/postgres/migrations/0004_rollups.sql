@@ -31,8 +31,14 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
       sum(prompt_tokens) AS prompt_tokens,
       sum(completion_tokens) AS completion_tokens,
       sum(cached_tokens) AS cached_tokens,
+      sum(cache_write_tokens) AS cache_write_tokens,
+      sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+      sum(reasoning_tokens) AS reasoning_tokens,
+      sum(prompt_audio_tokens) AS prompt_audio_tokens,
+      sum(completion_audio_tokens) AS completion_audio_tokens,
       sum(total_tokens) AS total_tokens,
-      sum(cost_nanos) AS cost_nanos,
+      sum(cost_nano) AS cost_nano,
+      sum(unanswered_cost_nano) AS unanswered_cost_nano,
       sum(latency_ms) AS latency_ms,
       sum(ttft_ms) AS ttft_ms
     FROM parts
@@ -79,12 +85,15 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
   )
   INSERT INTO usage_rollups (
     width, dimension, start, group_id, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests,
-    prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+    prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms,
     latencies, ttfts, failed_latencies, failed_ttfts
   )
   SELECT
     span_width, dimension, span_start, group_id, requests, errors, cancelled, rate_limited, waterfalls,
-    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+    reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano,
+    latency_ms, ttft_ms,
     COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'), COALESCE(failed_latencies, '{}'), COALESCE(failed_ttfts, '{}')
   FROM made
 $$;
@@ -107,8 +116,14 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
       sum(prompt_tokens) AS prompt_tokens,
       sum(completion_tokens) AS completion_tokens,
       sum(cached_tokens) AS cached_tokens,
+      sum(cache_write_tokens) AS cache_write_tokens,
+      sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+      sum(reasoning_tokens) AS reasoning_tokens,
+      sum(prompt_audio_tokens) AS prompt_audio_tokens,
+      sum(completion_audio_tokens) AS completion_audio_tokens,
       sum(total_tokens) AS total_tokens,
-      sum(cost_nanos) AS cost_nanos,
+      sum(cost_nano) AS cost_nano,
+      sum(unanswered_cost_nano) AS unanswered_cost_nano,
       sum(latency_ms) AS latency_ms,
       sum(ttft_ms) AS ttft_ms
     FROM parts GROUP BY group_id
@@ -134,12 +149,15 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
   )
   INSERT INTO usage_rollups (
     width, dimension, start, group_id, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests,
-    prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+    prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms,
     latencies, ttfts, failed_latencies, failed_ttfts
   )
   SELECT
     span_width, 'each', span_start, group_id, requests, errors, cancelled, rate_limited, waterfalls,
-    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+    reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano,
+    latency_ms, ttft_ms,
     COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'), COALESCE(failed_latencies, '{}'), COALESCE(failed_ttfts, '{}')
   FROM sums LEFT JOIN histograms USING (group_id)
 $$;
@@ -164,8 +182,14 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
       sum(prompt_tokens) AS prompt_tokens,
       sum(completion_tokens) AS completion_tokens,
       sum(cached_tokens) AS cached_tokens,
+      sum(cache_write_tokens) AS cache_write_tokens,
+      sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+      sum(reasoning_tokens) AS reasoning_tokens,
+      sum(prompt_audio_tokens) AS prompt_audio_tokens,
+      sum(completion_audio_tokens) AS completion_audio_tokens,
       sum(total_tokens) AS total_tokens,
-      sum(cost_nanos) AS cost_nanos,
+      sum(cost_nano) AS cost_nano,
+      sum(unanswered_cost_nano) AS unanswered_cost_nano,
       sum(latency_ms) AS latency_ms,
       sum(ttft_ms) AS ttft_ms
     FROM parts GROUP BY dimension, group_id
@@ -191,12 +215,15 @@ LANGUAGE sql SET search_path FROM CURRENT AS $$
   )
   INSERT INTO usage_rollups (
     width, dimension, start, group_id, requests, errors, cancelled, rate_limited, waterfalls, ttft_requests,
-    prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+    prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano, latency_ms, ttft_ms,
     latencies, ttfts, failed_latencies, failed_ttfts
   )
   SELECT
     span_width, dimension, span_start, group_id, requests, errors, cancelled, rate_limited, waterfalls,
-    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+    reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano,
+    latency_ms, ttft_ms,
     COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'), COALESCE(failed_latencies, '{}'), COALESCE(failed_ttfts, '{}')
   FROM sums LEFT JOIN histograms USING (dimension, group_id)
 $$;

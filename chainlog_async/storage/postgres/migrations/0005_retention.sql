@@ -84,25 +84,29 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   EXECUTE format($sql$
     INSERT INTO pruned_by_provider AS t
-    SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+    SELECT provider_id, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+    sum(nanos(cost_usd))
     FROM %I GROUP BY 1
     ON CONFLICT (provider_id) DO UPDATE SET
       total_requests = t.total_requests + excluded.total_requests,
       total_tokens = t.total_tokens + excluded.total_tokens,
       total_prompt_tokens = t.total_prompt_tokens + excluded.total_prompt_tokens,
       total_completion_tokens = t.total_completion_tokens + excluded.total_completion_tokens,
-      last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp)
+      last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp),
+      total_cost_nano = t.total_cost_nano + excluded.total_cost_nano
   $sql$, rows_table);
   EXECUTE format($sql$
     INSERT INTO pruned_by_chain AS t
-    SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp)
+    SELECT chain_name, count(*), sum(total_tokens), sum(prompt_tokens), sum(completion_tokens), max(timestamp),
+    sum(nanos(cost_usd))
     FROM %I GROUP BY 1
     ON CONFLICT (chain_name) DO UPDATE SET
       total_requests = t.total_requests + excluded.total_requests,
       total_tokens = t.total_tokens + excluded.total_tokens,
       total_prompt_tokens = t.total_prompt_tokens + excluded.total_prompt_tokens,
       total_completion_tokens = t.total_completion_tokens + excluded.total_completion_tokens,
-      last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp)
+      last_request_timestamp = greatest(t.last_request_timestamp, excluded.last_request_timestamp),
+      total_cost_nano = t.total_cost_nano + excluded.total_cost_nano
   $sql$, rows_table);
   EXECUTE format($sql$
     UPDATE pruned_summary AS t SET

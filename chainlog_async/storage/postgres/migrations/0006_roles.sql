@@ -1,6 +1,6 @@
 -- Whoever may use the schema may not do by a function what it may not do itself: these act with the owner's rights.
 REVOKE EXECUTE ON FUNCTION
-  write_batch, reject_line, stream_position, forget_stream, fold, roll_up, make_partitions, drop_day,
+  write_batch, reject_line, add_prices, stream_position, forget_stream, fold, roll_up, make_partitions, drop_day,
   count_dropped, purge_rest
 FROM PUBLIC;
 

@@ -21,8 +21,14 @@ BEGIN
       sum(prompt_tokens) AS prompt_tokens,
       sum(completion_tokens) AS completion_tokens,
       sum(cached_tokens) AS cached_tokens,
+      sum(cache_write_tokens) AS cache_write_tokens,
+      sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+      sum(reasoning_tokens) AS reasoning_tokens,
+      sum(prompt_audio_tokens) AS prompt_audio_tokens,
+      sum(completion_audio_tokens) AS completion_audio_tokens,
       sum(total_tokens) AS total_tokens,
-      sum(cost_nanos) AS cost_nanos,
+      sum(cost_nano) AS cost_nano,
+      sum(unanswered_cost_nano) AS unanswered_cost_nano,
       sum(latency_ms) AS latency_ms,
       sum(ttft_ms) AS ttft_ms
     FROM parts GROUP BY 1, 2, 3
@@ -46,13 +52,18 @@ BEGIN
   )
   INSERT INTO usage_totals (
     group_id, chain_name, provider_id, model, first_start, requests, errors, cancelled, rate_limited, waterfalls,
-    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens, cost_nanos, latency_ms, ttft_ms,
+    ttft_requests, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+    reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, total_tokens, cost_nano, unanswered_cost_nano,
+    latency_ms, ttft_ms,
     latencies, ttfts, failed_latencies
   )
   SELECT
     group_of(chain_name, provider_id, model, ''), chain_name, provider_id, model, first_start, requests, errors,
-    cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens, cached_tokens, total_tokens,
-    cost_nanos, latency_ms, ttft_ms, COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'), COALESCE(failed_latencies, '{}')
+    cancelled, rate_limited, waterfalls, ttft_requests, prompt_tokens, completion_tokens, cached_tokens,
+    cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, prompt_audio_tokens, completion_audio_tokens,
+    total_tokens,
+    cost_nano, unanswered_cost_nano, latency_ms, ttft_ms, COALESCE(latencies, '{}'), COALESCE(ttfts, '{}'),
+    COALESCE(failed_latencies, '{}')
   FROM sums LEFT JOIN histograms USING (chain_name, provider_id, model);
 
   INSERT INTO attempt_totals (provider_id, model, first_start, tries, successes, rate_limited, failures)

@@ -8,21 +8,18 @@ from itertools import accumulate
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.postgres.reader_pool import ReaderPool, Row
 from chainlog_async.usage.metric_series import Key, MetricSeries
-from chainlog_async.usage.metric_totals import BOUNDS_MS, MetricTotals, attempt_totals, usage_totals
+from chainlog_async.usage.metric_totals import BOUNDS_MS, SUMS, MetricTotals, attempt_totals, usage_totals
 from chainlog_async.usage.percentiles import UPPERS, merge
-from chainlog_async.usage.sums import USAGE_SUMS
 
-_SUMS = tuple("cost_nanos" if name == "cost_usd" else name for name in USAGE_SUMS[:-1])
-_COST = _SUMS.index("cost_nanos")
 _HISTOGRAMS = {
     "latencies": "latencies",
     "ttfts": "ttfts",
     "unanswered": "failed_latencies",
 }
-_COLUMNS = ", ".join((*_SUMS, *_HISTOGRAMS.values()))
+_COLUMNS = ", ".join((*SUMS, *_HISTOGRAMS.values()))
 _SUMMED = ", ".join(
     (
-        *(f"sum({name})" for name in _SUMS),
+        *(f"sum({name})" for name in SUMS),
         *(f"string_agg(array_to_string(NULLIF({name}, '{{}}'), ','), ',')" for name in _HISTOGRAMS.values()),
     )
 )
@@ -73,7 +70,7 @@ class RunningTotals:
         self._usage.add(usage, [_with_counts(row) for row in usage_rows], max_groups)
         self._attempts.add(attempts, attempt_rows, max_groups)
         return MetricTotals(
-            usage=tuple(usage_totals(key, sums, sums[_COST] / 1e9) for key, sums in usage.items()),
+            usage=tuple(usage_totals(key, sums) for key, sums in usage.items()),
             attempts=tuple(attempt_totals(key, sums) for key, sums in attempts.items()),
         )
 

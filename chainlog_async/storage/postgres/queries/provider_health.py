@@ -71,6 +71,7 @@ async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderH
     return [
         ProviderHealth(
             **msgspec.structs.asdict(tries),
+            cancelled=tries.attempts - tries.successes - tries.rate_limited - tries.failures,
             refusal_rate=tries.rate_limited / tries.attempts,
             failure_rate=tries.failures / tries.attempts,
         )

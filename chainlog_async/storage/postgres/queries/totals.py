@@ -7,11 +7,11 @@ from __future__ import annotations
 
 _PROVIDERS = (
     "SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp FROM provider_totals"
+    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM provider_totals"
 )
 _CHAINS = (
     "SELECT chain_name, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp FROM chain_totals"
+    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM chain_totals"
 )
 ALL_PROVIDERS = _PROVIDERS + ' ORDER BY last_request_timestamp DESC, provider_id COLLATE "C"'
 ONE_PROVIDER = _PROVIDERS + " WHERE provider_id = :name"

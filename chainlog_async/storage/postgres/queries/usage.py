@@ -54,10 +54,7 @@ class UsageReader:
             return await snapshot.fetch(sql, {**self._parameters, **_spans(plan, edges)})
 
     def _usage_points(self, rows: Sequence[Row]) -> list[UsagePoint]:
-        sums = _sums(rows, UsageSums)
-        for one in sums.values():
-            one.cost_usd /= 1e9
-        return usage_points(self._query, self._edges, self._names(rows), sums)
+        return usage_points(self._query, self._edges, self._names(rows), _sums(rows, UsageSums))
 
     def _latency_points(self, rows: Sequence[Row]) -> list[LatencyPoint]:
         places = len(RATE_SUMS) + 3

@@ -43,7 +43,7 @@ _WITHIN = "start >= :first AND start < :last"
 @cache
 def usage_query(by: GroupBy | None, filtered: frozenset[GroupBy]) -> str:
     """Yields a group's place among the largest, its name, the step, and `USAGE_SUMS`."""
-    return _query(by, filtered, {name: f"sum({_stored(name)})" for name in USAGE_SUMS})
+    return _query(by, filtered, {name: f"sum({name})" for name in USAGE_SUMS})
 
 
 @cache
@@ -65,7 +65,7 @@ def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[st
         f"string_agg({column}, ',')" if "agg" in aggregate else f"sum({column})"
         for column, aggregate in columns.items()
     )
-    needed = ", ".join(sorted({*(_stored(one) for one in USAGE_SUMS), *_ALL_HISTOGRAMS}))
+    needed = ", ".join(sorted({*USAGE_SUMS, *_ALL_HISTOGRAMS}))
     where = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
     parts = (
         f"{_ROLLED}{groups} WHERE dimension = :dimension{where}",
@@ -88,10 +88,6 @@ def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[st
 
 
 _ALL_HISTOGRAMS = ("latencies", "ttfts", "failed_latencies", "failed_ttfts")
-
-
-def _stored(name: str) -> str:
-    return "cost_nanos" if name == "cost_usd" else name
 
 
 def _values(histograms: Sequence[str]) -> str:
