@@ -148,7 +148,13 @@ def crash_server(folder: Path, crashes: int, rng: random.Random, show: Callable[
 
 
 def fail_over(
-    folder: Path, failovers: int, rng: random.Random, show: Callable[[str], None], *, synchronous: bool
+    folder: Path,
+    failovers: int,
+    rng: random.Random,
+    show: Callable[[str], None],
+    *,
+    synchronous: bool,
+    settle_s: float = 10,
 ) -> Result:
     """The primary dies under four writers and its standby takes over; an asynchronous one is seconds behind."""
     result = Result(f"failover to {'a synchronous' if synchronous else 'an asynchronous'} standby")
@@ -170,7 +176,7 @@ def fail_over(
                 if result.crashes < failovers:
                     pair.add_standby()
             # Whoever lives has to notice and to send again what was lost, before it is killed.
-            time.sleep(10)
+            time.sleep(settle_s)
             writers.end(result, pair.primary.url())
     finally:
         pair.stop()
