@@ -11,12 +11,11 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.cursor import MAX_PAGE
-from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter
 from chainlog_async.server.http.responses import json_reply
 from chainlog_async.server.own_reads import own_reads
-from chainlog_async.usage.totals import ChainUsage, ProviderUsage, SummaryStats
+from chainlog_async.usage.totals import SummaryStats
 
 
 class NameConvertor(Convertor[str]):
@@ -45,19 +44,40 @@ class SummaryReply(msgspec.Struct, frozen=True):
     summary: SummaryStats
 
 
-class ProvidersReply(msgspec.Struct, frozen=True):
-    """Every provider."""
+class OriginalFields(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of what 429chain answers with: its fields of something that has more of them here."""
 
-    providers: list[ProviderUsage]
-
-
-class ChainsReply(msgspec.Struct, frozen=True):
-    """Every chain."""
-
-    chains: list[ChainUsage]
+    @classmethod
+    def of(cls, whole: object) -> Self:
+        """Returns the fields that 429chain has."""
+        return cls(*(getattr(whole, name) for name in cls.__struct_fields__))
 
 
-class OriginalRequest(msgspec.Struct, frozen=True, rename="camel"):
+class OriginalProviderUsage(OriginalFields, frozen=True):
+    """All-time totals of one provider, with the fields that 429chain has."""
+
+    provider_id: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class OriginalChainUsage(OriginalFields, frozen=True):
+    """All-time totals of one chain, with the fields that 429chain has."""
+
+    chain_name: str
+    total_requests: int
+    total_tokens: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    last_request_timestamp: int
+    """In ms since the epoch, UTC."""
+
+
+class OriginalRequest(OriginalFields, frozen=True):
     """A request with the fields that 429chain has."""
 
     id: int
@@ -74,10 +94,17 @@ class OriginalRequest(msgspec.Struct, frozen=True, rename="camel"):
     attempts: int
     error_message: str | None
 
-    @classmethod
-    def of(cls, row: RequestLogRow) -> Self:
-        """Returns the fields of a row that 429chain has."""
-        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+
+class ProvidersReply(msgspec.Struct, frozen=True):
+    """Every provider."""
+
+    providers: list[OriginalProviderUsage]
+
+
+class ChainsReply(msgspec.Struct, frozen=True):
+    """Every chain."""
+
+    chains: list[OriginalChainUsage]
 
 
 class RequestsReply(msgspec.Struct, frozen=True):
@@ -107,7 +134,7 @@ class StatsEndpoints:
             Operation(
                 "/v1/stats/providers/{name:chainlog_name}",
                 self.get_provider,
-                ProviderUsage,
+                OriginalProviderUsage,
                 (NAME,),
                 other_answers=other_answers,
                 needs="read_all",
@@ -116,7 +143,7 @@ class StatsEndpoints:
             Operation(
                 "/v1/stats/chains/{name:chainlog_name}",
                 self.get_chain,
-                ChainUsage,
+                OriginalChainUsage,
                 (NAME,),
                 other_answers=other_answers,
                 needs="read_all",
@@ -130,21 +157,23 @@ class StatsEndpoints:
 
     async def get_providers(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """All-time usage of every provider, most recently used first."""
-        return json_reply(ProvidersReply(await self._chainlog.usage.get_all_provider_usage()))
+        usage = await self._chainlog.usage.get_all_provider_usage()
+        return json_reply(ProvidersReply(list(map(OriginalProviderUsage.of, usage))))
 
     async def get_provider(self, _request: Request, parameters: ParsedParameters) -> Response:
         """All-time usage of one provider."""
-        return _found_or_404(
-            await self._chainlog.usage.get_provider_usage(parameters[NAME]), "No usage data for provider"
-        )
+        usage = await self._chainlog.usage.get_provider_usage(parameters[NAME])
+        return _found_or_404(usage and OriginalProviderUsage.of(usage), "No usage data for provider")
 
     async def get_chains(self, _request: Request, _parameters: ParsedParameters) -> Response:
         """All-time usage of every chain, most recently used first."""
-        return json_reply(ChainsReply(await self._chainlog.usage.get_all_chain_usage()))
+        usage = await self._chainlog.usage.get_all_chain_usage()
+        return json_reply(ChainsReply(list(map(OriginalChainUsage.of, usage))))
 
     async def get_chain(self, _request: Request, parameters: ParsedParameters) -> Response:
         """All-time usage of one chain."""
-        return _found_or_404(await self._chainlog.usage.get_chain_usage(parameters[NAME]), "No usage data for chain")
+        usage = await self._chainlog.usage.get_chain_usage(parameters[NAME])
+        return _found_or_404(usage and OriginalChainUsage.of(usage), "No usage data for chain")
 
     async def get_recent(self, request: Request, parameters: ParsedParameters) -> Response:
         """The newest requests, newest first, with the fields of 429chain; `/v1/requests` has all fields."""

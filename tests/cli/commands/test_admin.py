@@ -136,10 +136,11 @@ def test_check_finds_a_tampered_total_and_rebuild_mends_it_also_after_pruning(cl
 def test_check_reports_damage(cli: Cli, filled: Path) -> None:
     """A file with overwritten pages is told as damaged, with what to do and exit code 1."""
     cli.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(sqlite3.connect(filled)) as connection:
+        [root] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'request_logs'").fetchone()
     with filled.open("r+b") as file:
-        for page in range(40, 60):
-            file.seek(page * 4096)
-            file.write(b"\xa5" * 4096)
+        file.seek((root - 1) * 4096)
+        file.write(b"\xa5" * 4096)
     done = cli.here("check")
     assert done.code == 1
     assert f"{filled} is damaged:" in done.stdout
