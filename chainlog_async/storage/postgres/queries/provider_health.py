@@ -20,9 +20,13 @@ WITH plan (width, since, until) AS MATERIALIZED (
   SELECT * FROM unnest(:widths::bigint[], :since::bigint[], :until::bigint[])
 ),
 parts AS (
-  SELECT attempt_rollups.* FROM plan JOIN attempt_rollups ON start >= since AND start < until WHERE width > 0
+  SELECT parts.*
+  FROM plan CROSS JOIN LATERAL (SELECT * FROM attempt_rollups WHERE start >= since AND start < until OFFSET 0) AS parts
+  WHERE width > 0
   UNION ALL
-  SELECT attempt_buckets.* FROM plan JOIN attempt_buckets ON start >= since AND start < until WHERE width = 0
+  SELECT parts.*
+  FROM plan CROSS JOIN LATERAL (SELECT * FROM attempt_buckets WHERE start >= since AND start < until OFFSET 0) AS parts
+  WHERE width = 0
   UNION ALL
   SELECT * FROM unfolded_attempts WHERE start >= :first AND start < :last
 ),

@@ -26,13 +26,14 @@ _HISTOGRAMS: dict[DurationsOf, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """The columns with the histograms of latency and time to first token."""
 
 # What a step is made of: whole rollups, buckets, and rows that are not in either yet. Each line is in one of them only.
+# OFFSET 0 has each span of buckets searched by itself, since nothing tells the planner how short these are.
 _ROLLED = """
 unnest(:widths::bigint[], :starts::bigint[], :points::integer[]) AS span (width, start, point)
 JOIN usage_rollups USING (width, start)
 """
 _BUCKETS = """
 unnest(:since::bigint[], :until::bigint[], :bucket_points::integer[]) AS span (since, until, point)
-JOIN usage_buckets ON start >= since AND start < until
+CROSS JOIN LATERAL (SELECT * FROM usage_buckets WHERE start >= since AND start < until OFFSET 0) AS buckets
 """
 _UNFOLDED = """
 (SELECT width_bucket(start, :edges::bigint[]) - 1 AS point, * FROM unfolded_usage) AS unfolded
