@@ -31,7 +31,7 @@ DECLARE
         sum(COALESCE(completion_audio_tokens, 0)) AS completion_audio_tokens,
         sum(total_tokens) AS total_tokens,
         sum(nanos(cost_usd)) AS cost_nano,
-        sum(unanswered_nano(attempt_trail)) AS unanswered_cost_nano,
+        sum(CASE WHEN attempt_trail IS NULL THEN 0 ELSE unanswered_nano(attempt_trail) END) AS unanswered_cost_nano,
         COALESCE(sum(latency_ms) FILTER (WHERE outcome = 'a'), 0) AS latency_ms,
         COALESCE(sum(ttft_ms) FILTER (WHERE outcome = 'a'), 0) AS ttft_ms
       FROM r GROUP BY 1, 2, 3, 4, 5, 6
