@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-month bench-month-postgres bench-litellm browser screenshots clean
+.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -58,6 +58,12 @@ bench: .venv-bench/.installed ## Measure the costs beside the peers' (14 minutes
 
 bench-quick: .venv-bench/.installed ## Measure quickly, with rough figures (2 minutes)
 	@.venv-bench/bin/python -m benchmarks --quick
+
+bench-call: .venv-bench/.installed .venv-before/.installed ## Compare log_request with the release before (4 minutes)
+	@.venv-bench/bin/python -m benchmarks.suites.against_before .venv-before/bin/python
+
+bench-space: $(VENV)/.dev-installed ## Measure the bytes of a request in small and large logs (5 minutes)
+	@$(BIN)/python -m benchmarks.suites.space
 
 bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)
 	@$(BIN)/python -m benchmarks.suites.month
@@ -129,6 +135,17 @@ BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2
 		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" || \
 			echo "$$peer cannot be installed; the benchmarks go on without it." >&2; \
 	done
+	@touch $@
+
+# The release before, from its commit, to be compared with.
+BEFORE := da8aba9
+
+.venv-before/.installed: Makefile
+	@rm -rf benchmarks/.cache/before && mkdir -p benchmarks/.cache/before
+	@git archive $(BEFORE) | tar -x -C benchmarks/.cache/before
+	@$(MAKE) --no-print-directory .venv-before/bin/python VENV=.venv-before
+	@echo "Installing the release before ($(BEFORE)) into .venv-before ..."
+	@.venv-before/bin/python -m pip install --quiet --disable-pip-version-check './benchmarks/.cache/before[server]'
 	@touch $@
 
 # A venv that could not be finished (Debian leaves out ensurepip) must not look like one the next time.
