@@ -86,7 +86,7 @@ async def _measure(rows: int, repeat: int) -> None:
         CACHE.mkdir(exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
         unfinished.unlink(missing_ok=True)
-        await _make(unfinished, rows)
+        await make_month(unfinished, rows)
         unfinished.rename(path)
     say(f"{rows:,} requests, {path.stat().st_size / rows:.0f} bytes each in the file")
     async with UsageAggregator(path, read_timeout_ms=60_000) as usage:
@@ -186,7 +186,8 @@ async def _pages(usage: UsageAggregator) -> AsyncIterator[tuple[str, Question]]:
 # -- the month ---------------------------------------------------------------------------------------------------
 
 
-async def _make(path: Path, rows: int) -> None:
+async def make_month(path: Path, rows: int) -> None:
+    """Makes a log of so many requests in 30 days, rolled up."""
     started = perf_counter()
     await make_database(path)
     connection = await initialize_database(path)
