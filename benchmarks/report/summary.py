@@ -96,7 +96,8 @@ def _reads(reads: Reads) -> Cells:
 
 def _scale(scale: Scale) -> Cells:
     rows = f"{scale.measured_rows:,} rows"
-    return ("a row on the disk, indexes included", f"{figure(scale.bytes_per_row)} bytes", f"a real file of {rows}")
+    what = "a row on the disk, indexes included, usage over time not"
+    return (what, f"{figure(scale.bytes_per_row)} bytes", f"a real file of {rows}")
 
 
 def _listed(figures: Sequence[tuple[str, str]]) -> str:
