@@ -65,6 +65,9 @@ bench-call: .venv-bench/.installed .venv-before/.installed ## Compare log_reques
 bench-space: $(VENV)/.dev-installed ## Measure the bytes of a request in small and large logs (5 minutes)
 	@$(BIN)/python -m benchmarks.suites.space
 
+bench-proxy: $(VENV)/.dev-installed ## Measure a gateway that proxies, with the log and without (4 minutes)
+	@$(BIN)/python -m benchmarks.suites.proxying
+
 bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million requests (half an hour the first time)
 	@$(BIN)/python -m benchmarks.suites.month
 
