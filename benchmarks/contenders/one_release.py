@@ -110,7 +110,10 @@ MEASUREMENTS: dict[str, Callable[[ChainLog, list[RequestLogEntry]], Awaitable[fl
 async def main() -> None:
     """Answers until there are no more questions: `loop details`, `gateway plain`."""
     journal = sys.argv[1] == "on"
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
+    # On the machine's own disk, which a temporary folder may not be.
+    cache = Path(__file__).resolve().parents[1] / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
         settings = Settings(
             db_path=Path(folder) / "log.db", journal=journal, max_batch_size=100_000, flush_interval_ms=60_000
         )
