@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, MAX_TIMESTAMP_MS, QUARTER_MS
-from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.common.units import iso_text
+from chainlog_async.common.zones import zone_of
 
 MAX_STEPS = 2_000
 """Most steps of a window."""
-
-MAX_ZONE_CHARS = 60
-"""Longest name of a time zone for which a similar one is looked for, and that an error shows, in characters."""
 
 Step = Literal["15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
 
@@ -80,7 +76,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         """The starts of the steps and the end of the last one, in ms since the epoch, as whole quarters of an hour.
 
         Reads a file when a time zone is first used. Raises `ValueError` when the window is empty or outside the
-        calendar, has more than `MAX_STEPS` steps, or when its zone or step is unknown: a `WindowError`.
+        calendar, has more than `MAX_STEPS` steps, or when its step is unknown: a `WindowError`; or `UnknownZoneError`.
         """
         zone = zone_of(self.zone)
         start = self.start // QUARTER_MS * QUARTER_MS
@@ -104,35 +100,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
             )
         inner = (edge for edge in _steps(start, end, step_ms, zone) if start < edge < end)
         return [start, *inner, end]
-
-
-class UnknownZoneError(WindowError):
-    """There is no time zone of that name."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "zone")
-
-
-def zone_of(name: str) -> tzinfo:
-    """The time zone of that name; reads a file when it is first used.
-
-    Raises `UnknownZoneError`, with the most similar name.
-    """
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        near = _similar_zone(name) if len(name) <= MAX_ZONE_CHARS else None
-        remedy = f"did you mean {near}?" if near else "give a name such as Europe/Berlin, or install the package tzdata"
-        raise UnknownZoneError(f"time zone {name[:MAX_ZONE_CHARS]!r} is unknown; {remedy}") from None
-
-
-def _similar_zone(name: str) -> str | None:
-    zones = sorted(available_timezones())
-    regions = {zone.partition("/")[0] for zone in zones if "/" in zone}
-    # No zone is meant by the name of a region, of which any would be suggested.
-    return None if "/" not in name and did_you_mean(name, regions) else did_you_mean(name, zones)
 
 
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:

@@ -11,9 +11,10 @@ import click
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import parse_instant
+from chainlog_async.common.zones import zone_of
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.query import UsageFilter
-from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window, zone_of
+from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window
 
 from .value_types import Choice
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from chainlog_async.common.zones import zone_of
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
-from chainlog_async.usage.time_window import Window, zone_of
+from chainlog_async.usage.time_window import Window
 
 _PointT = TypeVar("_PointT", UsagePoint, LatencyPoint)
 

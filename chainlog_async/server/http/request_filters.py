@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainlog_async.common.clock import now_ms
+from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.requests.filter import STATUS, RequestFilter
 from chainlog_async.usage.time_window import WindowError, refuse_empty_window
 
@@ -35,7 +36,7 @@ REQUEST_FILTERS = (REQUESTS_FROM, REQUESTS_UNTIL, *FIELD_FILTERS)
 _PARAMETER_OF_FIELD = {"start": "from", "end": "until", "step": "step", "zone": "tz"}
 
 
-def refused_window(error: WindowError) -> ApiError:
+def refused_window(error: WindowError | UnknownZoneError) -> ApiError:
     """Returns the 400 for a window, which names the parameter to change."""
     return ApiError(400, str(error), "invalid_parameter", param=_PARAMETER_OF_FIELD[error.field])
 

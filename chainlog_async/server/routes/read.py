@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import ParsedParameters, choice_parameter
 from chainlog_async.server.http.request_body import BodyLimits
 from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply
 from chainlog_async.server.own_reads import own_reads
-from chainlog_async.usage.time_window import UnknownZoneError
 from chainlog_async.usage_aggregator import UsageAggregator
 from chainlog_async.wire import questions as q
 from chainlog_async.wire.batches import PROTOCOL

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
+from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.server.http.operation import Operation
 from chainlog_async.server.http.parameters import (
     ParsedParameters,
@@ -192,7 +193,7 @@ def _window(parameters: ParsedParameters) -> Window:
     now = now_ms()
     try:
         refuse_empty_window(since, until, now=now)
-    except WindowError as error:
+    except (WindowError, UnknownZoneError) as error:
         raise refused_window(error) from None
     if until is None:
         until = now
@@ -208,7 +209,7 @@ def _window(parameters: ParsedParameters) -> Window:
 async def _or_bad_request(answer: Awaitable[_T]) -> _T:
     try:
         return await answer
-    except WindowError as error:
+    except (WindowError, UnknownZoneError) as error:
         raise refused_window(error) from None
     except ValueError as error:
         raise ApiError(400, str(error), "invalid_parameter") from None

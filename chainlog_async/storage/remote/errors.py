@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
+from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.errors import QueryTimeoutError, RemoteError
-from chainlog_async.usage.time_window import UnknownZoneError
 from chainlog_async.wire.batches import ROW_REFUSED, TOO_LARGE
 from chainlog_async.wire.questions import INVALID_QUESTION, UNKNOWN_ZONE
 
