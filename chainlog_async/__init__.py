@@ -10,6 +10,7 @@ from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestLogRow, RequestPage
 from chainlog_async.storage.sqlite.connection import initialize_database
 from chainlog_async.storage.sqlite.schema import migrate_schema
+from chainlog_async.usage.budget import BudgetStatus
 from chainlog_async.usage.percentiles import Percentiles
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BudgetStatus",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

@@ -13,12 +13,14 @@ from anyio.abc import TaskStatus
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.common.gil_yield import GilYielder
+from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import open_storage
+from chainlog_async.usage.budget import BudgetStatus
 from chainlog_async.writer.guests import GuestWriters
 
-from .errors import ClosedError, ForkedError
+from .errors import ClosedError, ForkedError, SettingsError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
 from .usage_aggregator import UsageAggregator
@@ -141,6 +143,21 @@ class ChainLog:
         were rejected by the database or dropped for newer ones raise nothing: see `statistics`.
         """
         await self.request_logger.flush()
+
+    async def budget(self, name: str) -> BudgetStatus:
+        """What is spent and left of the budget of that name in the settings, and when it starts anew.
+
+        It counts what is in the database: an entry that waits for its batch, about `flush_interval_ms`, is not counted
+        yet. It takes a few reads, whose cost does not grow with the log; a gateway that asks before each request may
+        well keep the answer for a second. Raises `SettingsError` for an unknown name, and what `usage` raises.
+        """
+        for budget in self.settings.budgets:
+            if budget.name == name:
+                return await self.usage.get_budget(budget)
+        names = [budget.name for budget in self.settings.budgets]
+        near = did_you_mean(name, names)
+        remedy = f"did you mean {near!r}?" if near else f"the budgets are {', '.join(names)}" if names else "add it"
+        raise SettingsError(f"there is no budget {name[:200]!r} in the settings; {remedy}")
 
     @property
     def request_logger(self) -> RequestLogger:

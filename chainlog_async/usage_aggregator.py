@@ -6,20 +6,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.clock import now_ms
 from chainlog_async.common.gil_yield import GilYielder
+from chainlog_async.common.periods import period_of
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_reads, reads_of
+from chainlog_async.usage.budget import BudgetStatus
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .settings import BudgetSettings, Settings
 
 
 class UsageAggregator:
@@ -135,6 +139,28 @@ class UsageAggregator:
         Raises `ValueError` for a window that is empty, too long for its step, or in an unknown time zone.
         """
         return await self._storage.get_usage(query)
+
+    async def get_budget(self, budget: BudgetSettings, *, at: int | None = None) -> BudgetStatus:
+        """What is spent and left of a budget in the period that contains the time `at`, by default now.
+
+        It costs the same in a log of any size: it reads the sums of at most a month. The caller, provider, model and
+        chain of the budget are those that usage is filtered by.
+        """
+        start, end = await run_in_thread(period_of, budget.per, budget.zone, now_ms() if at is None else at)
+        where = UsageFilter(chain=budget.chain, provider=budget.provider, model=budget.model, caller=budget.caller)
+        points = await self.get_usage(UsageQuery(window=Window(start=start, end=end), where=where))
+        spent = points[0].cost_usd if points else 0.0
+        return BudgetStatus(
+            name=budget.name,
+            limit_usd=budget.limit_usd,
+            spent_usd=spent,
+            # Costs are whole nano-dollars.
+            left_usd=max(round(budget.limit_usd - spent, 9), 0.0),
+            per=budget.per,
+            zone=budget.zone,
+            starts_at=start,
+            resets_at=end,
+        )
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """Percentiles of latency and time to first token, and rates: by step, then the largest group first.

@@ -15,6 +15,7 @@ from chainlog_async import errors
 
 PUBLIC = [
     "Attempt",
+    "BudgetStatus",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from .clock import QUARTER_MS
 from .spelling import did_you_mean
 
 MAX_ZONE_CHARS = 60
@@ -39,3 +40,8 @@ def _similar_zone(name: str) -> str | None:
     regions = {zone.partition("/")[0] for zone in zones if "/" in zone}
     # No zone is meant by the name of a region, of which any would be suggested.
     return None if "/" not in name and did_you_mean(name, regions) else did_you_mean(name, zones)
+
+
+def instant_of(day: date, hour: int, zone: tzinfo) -> int:
+    """When the zone's clock shows that hour, in ms; an hour that it skips begins when it skips it."""
+    return int(datetime.combine(day, time(hour), zone).timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from chainlog_async.common.spelling import did_you_mean
 
-from .schema import KeyPath, all_keys, group_of
+from .schema import KeyPath, all_keys, group_of, item_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -24,6 +24,7 @@ MAX_SHOWN_VALUE_CHARS: Final = 80
 
 # pydantic's messages for these fit Python code, not the file or variable that has to be corrected.
 _PHRASES: Final = {
+    "missing": "is missing",
     "path_type": "must be a path",
     "string_type": "must be text; quote it if YAML would read a number or a boolean",
     "tuple_type": 'must be a list, such as ["one", "two"]',
@@ -38,39 +39,62 @@ def explain(model: type[BaseModel], error: ValidationError, sources: Sequence[So
 
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails, sources: Sequence[Source]) -> str:
-    path, field = _resolve(model, problem["loc"])
+    path, item, field = _resolve(model, problem["loc"])
     name = next((source.names[path] for source in sources if path in source.names), ".".join(path) or "settings")
+    if field is None and item:
+        keys = list(_model_at(model, problem["loc"][:-1]).model_fields)
+        near = did_you_mean(str(problem["loc"][-1]), keys)
+        remedy = f"did you mean {near}?" if near else f"it has {', '.join(keys)}"
+        return f"{name}{item} is not a setting; {remedy}"
     if field is None and path:
         near = did_you_mean(".".join(path), all_keys(model))
         remedy = f"did you mean {near}?" if near else f"the settings are {', '.join(all_keys(model))}"
         # The value is left out: under a misspelt key it may be a secret.
         return f"{name} is not a setting; {remedy}"
-    # Of the keys inside, only those that we know: another may be a secret.
-    known = () if field is None else _inner_keys(field.annotation)
-    items = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}"
-        for part in problem["loc"][len(path) :]
-        if isinstance(part, int) or part in known
-    )
-    value = "" if field is None else _shown(field, problem["input"])
-    return f"{name}{items}{value} {_demand(field, problem)}{_near_choice(field, problem)}{_default(field)}"
+    value = "" if field is None or problem["type"] == "missing" else _shown(field, problem["input"])
+    return f"{name}{item}{value} {_demand(field, problem)}{_near_choice(field, problem)}{_default(field)}"
 
 
-def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[KeyPath, FieldInfo | None]:
-    """Returns the path of the setting that an error is about, and its field, or None for an unknown setting."""
+def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[KeyPath, str, FieldInfo | None]:
+    """Returns the path of the setting that an error is about, the place inside a list, and the field.
+
+    The field is None for an unknown setting.
+    """
     path: KeyPath = ()
+    item = ""
     field: FieldInfo | None = None
     group: type[BaseModel] | None = model
     for part in location:
-        if group is None or not isinstance(part, str):
-            break
-        path = (*path, part)
+        if isinstance(part, int):
+            item += f"[{part}]"
+            group = item_of(field)
+            continue
+        if group is None:
+            # In a list of several kinds. Of the keys inside, only those that we know: another may be a secret.
+            if item and field is not None and part in _inner_keys(field.annotation):
+                item += f".{part}"
+            continue
+        if item:
+            item += f".{part}"
+        else:
+            path = (*path, part)
         field = group.model_fields.get(part)
         group = group_of(field)
-    return path, field
+    return path, item, field
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Returns the model of the mapping at that place."""
+    for part, after in zip(location, (*location[1:], None), strict=True):
+        if isinstance(part, str):
+            field = model.model_fields.get(part)
+            model = (item_of(field) if isinstance(after, int) else group_of(field)) or model
+    return model
 
 
 def _is_secret(annotation: object) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(_is_secret(field.annotation) for field in annotation.model_fields.values())
     is_secret = isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes)
     return is_secret or any(_is_secret(part) for part in get_args(annotation))
 
@@ -83,9 +107,11 @@ def _inner_keys(annotation: object) -> tuple[str, ...]:
 
 
 def _shown(field: FieldInfo, value: object) -> str:
+    if group_of(field) is not None:
+        return ""
     if _is_secret(field.annotation):
         return " (its value is not shown)"
-    if group_of(field) is not None or isinstance(value, (Mapping, list, tuple, set)):
+    if isinstance(value, (Mapping, list, tuple, set)):
         return ""
     text = repr(str(value) if isinstance(value, PurePath) else value)
     return f" is {text if len(text) <= MAX_SHOWN_VALUE_CHARS else text[:MAX_SHOWN_VALUE_CHARS] + '…'}, but"
@@ -97,6 +123,9 @@ def _demand(field: FieldInfo | None, problem: ErrorDetails) -> str:
     group = group_of(field)
     if group is not None:
         return f"must be a mapping of {', '.join(group.model_fields)}"
+    item = item_of(field)
+    if kind == "model_type" and item is not None:
+        return f"must be a mapping of {', '.join(item.model_fields)}"
     if kind in _PHRASES:
         return _PHRASES[kind]
     bounds = _bounds(field)
@@ -124,6 +153,6 @@ def _near_choice(field: FieldInfo | None, problem: ErrorDetails) -> str:
 
 
 def _default(field: FieldInfo | None) -> str:
-    if field is None or group_of(field) is not None or _is_secret(field.annotation):
+    if field is None or field.is_required() or group_of(field) is not None or _is_secret(field.annotation):
         return ""
     return f" (default {field.get_default(call_default_factory=True)})"

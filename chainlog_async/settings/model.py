@@ -30,6 +30,7 @@ from chainlog_async.entry.model import MAX_NAME_CHARS
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import SettingsError
 
+from .budgets import Budgets
 from .database_url import DatabaseUrl, EngineName, check_replica, check_url, sqlite_path
 from .messages import explain
 from .sources import Arguments, Environment, Source
@@ -374,6 +375,11 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Maximum number of read-only connections open at once.",
+    )
+    budgets: Budgets = Field(
+        default=(),
+        strict=False,
+        description="What may be spent: each budget has name, limit_usd, per, zone, and whom it is for.",
     )
     server: ServerSettings = Field(
         default=ServerSettings(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,6 +15,12 @@ def group_of(field: FieldInfo | None) -> type[BaseModel] | None:
     """Returns the model of a field that is a group of settings, else None."""
     annotation = None if field is None else field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def item_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    """Returns the model of the items of a field that is a list of mappings, else None."""
+    parts = () if field is None else get_args(field.annotation)
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
 
 
 def leaves(model: type[BaseModel], parent: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:

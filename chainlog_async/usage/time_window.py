@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, get_args
 
 import msgspec
 
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, MAX_TIMESTAMP_MS, QUARTER_MS
 from chainlog_async.common.units import iso_text
-from chainlog_async.common.zones import zone_of
+from chainlog_async.common.zones import instant_of, zone_of
 
 MAX_STEPS = 2_000
 """Most steps of a window."""
@@ -105,18 +105,13 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 def _steps(start: int, end: int, step_ms: int, zone: tzinfo) -> Iterator[int]:
     """Yields every midnight of the zone and the steps after it, in order, beginning before `start`."""
     day = (_EPOCH + timedelta(milliseconds=start)).astimezone(zone).date()
-    midnight = _instant(day, 0, zone)
+    midnight = instant_of(day, 0, zone)
     while midnight < end:
-        next_midnight = _instant(day + _DAY, 0, zone)
+        next_midnight = instant_of(day + _DAY, 0, zone)
         if step_ms > HOUR_MS:
-            yield from (_instant(day, hour, zone) for hour in range(0, 24, step_ms // HOUR_MS))
+            yield from (instant_of(day, hour, zone) for hour in range(0, 24, step_ms // HOUR_MS))
         else:
             # An hour that the clock shows twice counts as two.
             yield from range(midnight, next_midnight, step_ms)
         day += _DAY
         midnight = next_midnight
-
-
-def _instant(day: date, hour: int, zone: tzinfo) -> int:
-    """When the zone's clock shows that hour, in ms; an hour that it skips begins when it skips it."""
-    return int(datetime.combine(day, time(hour), zone).timestamp()) * 1_000 // QUARTER_MS * QUARTER_MS
