@@ -94,7 +94,7 @@ async def test_a_budget_counts_whom_it_is_for(tmp_path: Path) -> None:
     )
 
     async def spent(**names: str) -> float:
-        return (await ask(path, BudgetSettings(name="b", limit_usd=1, **names), at)).spent_usd
+        return (await ask(path, BudgetSettings.model_validate({"name": "b", "limit_usd": 1, **names}), at)).spent_usd
 
     assert await spent() == 111
     assert await spent(provider="p") == 11
