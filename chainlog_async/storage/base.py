@@ -1,8 +1,8 @@
 """The seam between the writer, the readers and a storage engine.
 
 The writer knows an engine only as `BatchStorage` and hears from it through `StorageEvents`; `UsageAggregator` asks it
-through `ReadStorage`. A new engine implements the two and names itself in `tests/storage/` to run the contract tests;
-`storage.engines` chooses which one a log uses.
+through `ReadStorage`, and alerts keep their state in `AlertStates`. A new engine implements the three and names itself
+in `tests/storage/` to run the contract tests; `storage.engines` chooses which one a log uses.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chainlog_async.prices.model import Price
     from chainlog_async.requests.filter import RequestFilter
     from chainlog_async.requests.model import RequestLogRow, RequestPage
+    from chainlog_async.usage.alerts import AlertChange, AlertEpisode, AlertMessage
     from chainlog_async.usage.metric_totals import MetricTotals
     from chainlog_async.usage.points import LatencyPoint, UsagePoint
     from chainlog_async.usage.provider_health import ProviderHealth
@@ -254,3 +255,51 @@ class ReadStorage(Protocol):
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:
         """All-time totals for counters that are scraped again and again."""
+
+
+class AlertStates(Protocol):
+    """The state of alerts in one engine, shared by every process that writes to the log.
+
+    Each method is a read, or one short transaction on a connection that the writer does not use. Times are in ms since
+    the epoch, UTC. Raises `DatabaseError`.
+    """
+
+    async def take_lease(self, name: str, owner: str, *, for_ms: int) -> bool:
+        """Whether `owner` alone evaluates the rules of that name from now on, for so long; asked for again to go on.
+
+        False while another owner's lease lasts.
+        """
+
+    async def release(self, name: str, owner: str) -> None:
+        """Lets others take the lease at once."""
+
+    async def change(self, lease: str, owner: str, change: AlertChange) -> None:
+        """Begins or ends an episode, and has its targets told.
+
+        Does nothing when the episode has begun or ended already, or when `owner` no longer has the lease.
+        """
+
+    async def open_episodes(self) -> list[AlertEpisode]:
+        """The episodes that last, oldest first; without their deliveries."""
+
+    async def episodes(self, limit: int) -> list[AlertEpisode]:
+        """The newest episodes, newest first."""
+
+    async def claim_messages(self, targets: Sequence[str], *, max_tries: int, again_ms: int) -> list[AlertMessage]:
+        """Takes some of the messages that are due for these targets, in order, and counts a try of each.
+
+        Nobody else gets one within `again_ms`, after which it counts as not sent. A target hears that an alert has
+        cleared only after it heard, or can no longer hear, that it fired.
+        """
+
+    async def settle_message(self, message_id: int, *, error: str | None, again_ms: int | None) -> None:
+        """Says what became of a claimed message: delivered, or why not and when to try again (None for never)."""
+
+    async def note_dropped(self, entries: int) -> None:
+        """Counts entries that this process dropped just now."""
+
+    async def dropped_since(self, time: int) -> int:
+        """How many entries all processes have noted as dropped since then."""
+
+    async def aclose(self) -> None:
+        """Closes every connection."""

@@ -10,12 +10,13 @@ import aiosqlite
 
 from chainlog_async.common.extras import install_command
 from chainlog_async.common.gil_yield import GilYielder
-from chainlog_async.errors import MissingExtraError
+from chainlog_async.errors import MissingExtraError, SettingsError
+from chainlog_async.storage.sqlite.alert_states import SqliteAlertStates
 from chainlog_async.storage.sqlite.open import open_or_quarantine
 from chainlog_async.storage.sqlite.read_storage import SqliteReadStorage
 from chainlog_async.storage.sqlite.storage import SqliteStorage
 
-from .base import BatchStorage, ReadStorage
+from .base import AlertStates, BatchStorage, ReadStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +96,23 @@ def postgres_script(settings: Settings, from_version: int) -> str:
 
 def _url_of(settings: Settings) -> str:
     return "" if settings.db_url is None else settings.db_url.get_secret_value()
+
+
+def alert_states_of(settings: Settings) -> AlertStates:
+    """Where the log that the settings name keeps the state of alerts. Opens nothing yet. Raises `SettingsError`."""
+    match settings.engine:
+        case "sqlite":
+            return SqliteAlertStates(settings)
+        case "remote":
+            raise SettingsError(
+                f"alerts are evaluated where the log is kept, and that is {settings.database}: give alerts and "
+                "alert_targets to the `chainlog serve` there"
+            )
+        case "postgres":
+            raise SettingsError(
+                f"alerts are not kept in PostgreSQL yet, and the log is in {settings.database}; take alerts out of the "
+                "settings, or keep the log in db_path"
+            )
 
 
 def open_reads(

@@ -119,6 +119,27 @@ async def open_reader(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> a
     return connection
 
 
+async def open_aside(db_path: str | Path, *, busy_timeout_ms: int = 5_000) -> aiosqlite.Connection:
+    """Opens a file that a writer has open, for a few small writes beside it. Close it with `close_connection`.
+
+    Raises what `open_reader` raises: it never creates a file, and leaves the journal mode as it is.
+    """
+    path = Path(db_path)
+    try:
+        path = await to_thread.run_sync(_find_file, path)
+        connection = await _connect(path, "rw", busy_timeout_ms)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise database_error(path, error, doing="opened") from error
+    try:
+        await connection.execute_fetchall("PRAGMA synchronous = NORMAL")
+    except BaseException as error:
+        await close_connection(connection)
+        if isinstance(error, sqlite3.Error):
+            raise database_error(path, error, doing="opened") from error
+        raise
+    return connection
+
+
 async def close_connection(
     connection: aiosqlite.Connection, *, interrupting: bool = False, timeout_s: float | None = None
 ) -> None:

@@ -1,0 +1,55 @@
+"""The contract of `tests/storage/alert_contract.py` on SQLite, and what holds for its file."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from chainlog_async.errors import DatabaseMissingError
+from chainlog_async.storage.base import AlertStates
+from chainlog_async.storage.engines import alert_states_of
+from tests.storage.alert_contract import HOUR_MS, AlertContract, OpenStates, change
+from tests.support.schemas import query
+from tests.support.writing import execute, settings_for
+
+FLAP = """
+WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 2 * {times})
+INSERT INTO alert_changes (lease, owner, at, event, alert, group_name, rule, value, targets)
+SELECT 'rules', 'one', 1, IIF(number % 2, 'fired', 'cleared'), 'errors', 'g' || (number + 1) / 2, 'r', 'v', '["ops"]'
+FROM numbers
+"""
+
+
+class TestSqlite(AlertContract):
+    """See `AlertContract`."""
+
+    @pytest.fixture
+    def open_states(self, database: Path) -> OpenStates:
+        """One file."""
+        self._path = database
+        return lambda: alert_states_of(settings_for(database))
+
+    async def flap(self, states: AlertStates, times: int) -> None:
+        """By one statement."""
+        execute(self._path, FLAP.format(times=times))
+
+
+async def test_messages_go_with_their_episodes(database: Path) -> None:
+    """Nothing is left of what is no longer in the history."""
+    async with aclosing(alert_states_of(settings_for(database))) as states:
+        await states.take_lease("rules", "one", for_ms=HOUR_MS)
+        execute(database, FLAP.format(times=1_100))
+        await states.change("rules", "one", change("fired"))
+    ids = "SELECT COUNT(DISTINCT episode_id), MIN(episode_id) FROM alert_messages"
+    assert query(database, ids) == query(database, "SELECT COUNT(*), MIN(id) FROM alert_episodes")
+
+
+async def test_no_file_is_made(tmp_path: Path) -> None:
+    """A log that was moved away is not there, and its alerts are not evaluated on an empty one."""
+    path = tmp_path / "gone.db"
+    async with aclosing(alert_states_of(settings_for(path))) as states:
+        with pytest.raises(DatabaseMissingError):
+            await states.take_lease("rules", "one", for_ms=HOUR_MS)
+    assert not path.exists()
