@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from chainlog_async.common.cancellation import run_in_thread, run_shielded
 from chainlog_async.common.gil_yield import GilYielder
@@ -17,6 +17,7 @@ from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.entry.model import RequestLogEntry
 from chainlog_async.storage.base import BatchStorage
 from chainlog_async.storage.engines import open_storage
+from chainlog_async.usage.alerts import AlertReport
 from chainlog_async.usage.budget import BudgetStatus
 from chainlog_async.writer.guests import GuestWriters
 
@@ -26,6 +27,7 @@ from .statistics import Health, Statistics
 from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:
+    from .alerts import AlertWatcher
     from .settings import Settings
 
 
@@ -43,6 +45,7 @@ class ChainLog:
 
             settings = Settings()
         self.settings: Settings = settings
+        self._resolved = settings
         self._logger: RequestLogger | None = None
         self._usage: UsageAggregator | None = None
         # Bound to the logger's own method whenever the log opens: for each request that saves an attribute lookup and a
@@ -79,16 +82,21 @@ class ChainLog:
     async def _opened(self) -> AsyncGenerator[None]:
         """A generator, so that a task group that was entered is always exited, whatever fails in between."""
         body_error: BaseException | None = None
+        watcher: AlertWatcher | None = None
         async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
             try:
                 # Not tasks.start(), which waits forever when the end of asyncio.run cancels the task before it starts.
                 start = _Start()
                 tasks.start_soon(start.run, request_logger)
                 await start.done()
+                if self.settings.alerts:
+                    watcher = await self._watch(tasks)
                 yield
             except BaseException as error:  # noqa: BLE001  # raised again below
                 # Raised here, the task group would wrap it in an ExceptionGroup: a gateway's ValueError must stay one.
                 body_error = error
+            if watcher is not None:
+                watcher.stop()
             request_logger.stop()
         if body_error is not None:
             raise body_error
@@ -188,6 +196,23 @@ class ChainLog:
             return Health(status="failed", reasons=("the log is not open; use `async with ChainLog(settings)`",))
         return self._logger.health()
 
+    async def alerts(self, *, limit: int = 20) -> AlertReport:
+        """The alerts of the settings, those that are firing, and the newest `limit` episodes, newest first.
+
+        Raises `DatabaseError`, and `SettingsError` when the log is kept by an engine without alerts.
+        """
+        from .alerts import report_alerts
+
+        return await report_alerts(self._resolved, limit=limit)
+
+    async def _watch(self, tasks: TaskGroup) -> AlertWatcher:
+        from .alerts import AlertWatcher
+
+        watcher = AlertWatcher(self._resolved, self.usage, self.statistics)
+        await watcher.load()
+        tasks.start_soon(watcher.run)
+        return watcher
+
     def _refuse(self, entry: RequestLogEntry) -> bool:
         return self.request_logger.log_request(entry)
 
@@ -195,7 +220,7 @@ class ChainLog:
     async def _open_database(self) -> AsyncGenerator[RequestLogger]:
         # Absolute, because a gateway may change its working directory later.
         db_path = await run_in_thread(self.settings.db_path.absolute)
-        settings = self.settings.model_copy(update={"db_path": db_path})
+        self._resolved = settings = self.settings.model_copy(update={"db_path": db_path})
         # One for the writer and the reads, which share what the loop may pause. Only SQLite runs in threads of this
         # process.
         gil_yielder = GilYielder(enabled=settings.yield_gil and settings.engine == "sqlite")

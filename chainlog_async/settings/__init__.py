@@ -1,6 +1,7 @@
 """Settings: their keys, their sources, and messages for mistakes. Imports `entry` and `errors`."""
 
+from .alerts import AlertSettings, AlertTarget
 from .budgets import BudgetSettings
 from .model import ScopedKey, ServerSettings, Settings
 
-__all__ = ["BudgetSettings", "ScopedKey", "ServerSettings", "Settings"]
+__all__ = ["AlertSettings", "AlertTarget", "BudgetSettings", "ScopedKey", "ServerSettings", "Settings"]

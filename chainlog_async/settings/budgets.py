@@ -44,7 +44,7 @@ class BudgetSettings(BaseModel):
     chain: str | None = None
 
 
-def with_names_of_their_own(budgets: tuple[BudgetSettings, ...]) -> tuple[BudgetSettings, ...]:
+def _with_names(budgets: tuple[BudgetSettings, ...]) -> tuple[BudgetSettings, ...]:
     """Refuses two budgets of one name."""
     twice = [name for name, count in Counter(budget.name for budget in budgets).items() if count > 1]
     if twice:
@@ -52,4 +52,4 @@ def with_names_of_their_own(budgets: tuple[BudgetSettings, ...]) -> tuple[Budget
     return budgets
 
 
-Budgets = Annotated[tuple[BudgetSettings, ...], AfterValidator(with_names_of_their_own)]
+Budgets = Annotated[tuple[BudgetSettings, ...], AfterValidator(_with_names)]

@@ -22,6 +22,8 @@ from pydantic import (
     SecretStr,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -30,6 +32,7 @@ from chainlog_async.entry.model import MAX_NAME_CHARS
 from chainlog_async.entry.redaction import Redactor
 from chainlog_async.errors import SettingsError
 
+from .alerts import AlertSettings, AlertTargets, check_alerts
 from .budgets import Budgets
 from .database_url import DatabaseUrl, EngineName, check_replica, check_url, sqlite_path
 from .messages import explain
@@ -381,6 +384,22 @@ class Settings(BaseSettings):
         strict=False,
         description="What may be spent: each budget has name, limit_usd, per, zone, and whom it is for.",
     )
+    alert_targets: AlertTargets = Field(
+        default=(),
+        strict=False,
+        description="Whom alerts are told to: each has a name and one of webhook, slack and command.",
+    )
+    alerts: tuple[AlertSettings, ...] = Field(
+        default=(),
+        strict=False,
+        description="Alerts: each has when, such as `error_rate > 20 % for 10m`, name, to and min_requests.",
+    )
+    alert_interval_ms: int = Field(
+        default=10_000,
+        ge=1,
+        le=3_600_000,
+        description="Time in ms between two evaluations of the alerts.",
+    )
     server: ServerSettings = Field(
         default=ServerSettings(),
         description="The HTTP service that `chainlog serve` runs.",
@@ -409,6 +428,14 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The path or the URL of the log for messages, without passwords."""
         return str(self.db_path) if self.db_url is None else self.db_url.shown
+
+    @field_validator("alerts")
+    @classmethod
+    def _names_there_are(cls, alerts: tuple[AlertSettings, ...], info: ValidationInfo) -> tuple[AlertSettings, ...]:
+        # What is itself wrong is not among the data, and told anyway.
+        if {"alert_targets", "budgets"} <= info.data.keys():
+            check_alerts(alerts, info.data["alert_targets"], info.data["budgets"])
+        return alerts
 
     @model_validator(mode="before")
     @classmethod

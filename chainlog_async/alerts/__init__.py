@@ -1,0 +1,9 @@
+"""Alerts: rules are evaluated beside the log; targets are told once when one is met, and once when it no longer is."""
+
+from __future__ import annotations
+
+from .report import report_alerts
+from .targets import Sender, TestResult, send_tests
+from .watcher import AlertWatcher
+
+__all__ = ["AlertWatcher", "Sender", "TestResult", "report_alerts", "send_tests"]

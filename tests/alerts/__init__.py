@@ -1,0 +1,1 @@
+"""Alerts: rules on real logs, real receivers, restarts and several processes."""
