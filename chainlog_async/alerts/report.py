@@ -18,8 +18,9 @@ async def report_alerts(settings: Settings, *, limit: int = 20) -> AlertReport:
     Raises `DatabaseError`, and `SettingsError` when the engine of the log keeps no alerts.
     """
     async with aclosing(alert_states_of(settings)) as states:
-        lasting = await states.open_episodes()
+        # In this order, what the history has as lasting does last.
         history = await states.episodes(limit)
+        lasting = await states.open_episodes()
     everybody = tuple(target.name for target in settings.alert_targets)
     return AlertReport(
         alerts=tuple(

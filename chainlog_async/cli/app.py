@@ -13,7 +13,9 @@ import click
 
 from chainlog_async import __version__
 from chainlog_async.cli.command_group import SuggestingGroup
+from chainlog_async.cli.commands.alerts import alerts
 from chainlog_async.cli.commands.backup import backup
+from chainlog_async.cli.commands.budgets import budgets
 from chainlog_async.cli.commands.check import check
 from chainlog_async.cli.commands.copy import copy
 from chainlog_async.cli.commands.export import export
@@ -122,6 +124,8 @@ _COMMANDS = (
     usage,
     latency,
     health,
+    budgets,
+    alerts,
     recent,
     show,
     export,

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
 from chainlog_async.server.routes.batches import BatchEndpoints
+from chainlog_async.server.routes.budgets import BudgetEndpoints
 from chainlog_async.server.routes.dashboard import Dashboard
 from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
@@ -42,6 +43,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         *StatsEndpoints(chainlog).operations(),
         *events.operations(),
         *RequestEndpoints(chainlog, counters).operations(),
+        *BudgetEndpoints(chainlog).operations(),
         *UsageEndpoints(chainlog).operations(),
         *BatchEndpoints(chainlog, counters).operations(),
         read_operation(chainlog, counters),

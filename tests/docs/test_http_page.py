@@ -20,7 +20,7 @@ STREAM = "/v1/requests/stream"
 @pytest.mark.parametrize("example", [example for example in EXAMPLES if STREAM not in example])
 async def test_an_example_works(tmp_path: Path, example: str) -> None:
     """Each curl command, run as it is but for the port, is answered with a success."""
-    async with running(service_settings(tmp_path)) as client:
+    async with running(service_settings(tmp_path, budgets=[{"name": "team-a", "limit_usd": 50}])) as client:
         await client.post("/v1/logs", json=entry(chain_name="default", provider_id="groq"))
         await settled(client)
         command = example.replace("http://127.0.0.1:4290", str(client.base_url).rstrip("/"))
