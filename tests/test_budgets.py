@@ -13,8 +13,10 @@ from chainlog_async import BudgetStatus, ChainLog, RequestLogEntry, UsageAggrega
 from chainlog_async.common.clock import DAY_MS, HOUR_MS, now_ms
 from chainlog_async.errors import SettingsError
 from chainlog_async.settings import BudgetSettings
+from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from tests.support.entries import entry
 from tests.support.rolling_up import roll_up
+from tests.support.schemas import instructions
 from tests.support.writing import query, settings_for
 
 TEAM = BudgetSettings(name="team-a", caller="team-a", limit_usd=50, per="day", zone="Europe/Berlin")
@@ -102,6 +104,34 @@ async def test_a_budget_counts_whom_it_is_for(tmp_path: Path) -> None:
     assert await spent(chain="d") == 100
     assert await spent(caller="") == 100
     assert await spent(provider="p", caller="y") == 10
+
+
+async def test_a_budget_costs_the_same_in_a_log_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes as many instructions for it with ten times the requests, rolled up or not."""
+    asked: list[tuple[str, dict[str, object]]] = []
+    fetch = ReaderPool.fetch
+
+    async def noting(pool: ReaderPool, sql: str, parameters: dict[str, object]) -> list[tuple[object, ...]]:
+        asked.append((sql, parameters))
+        return await fetch(pool, sql, parameters)
+
+    monkeypatch.setattr(ReaderPool, "fetch", noting)
+    start = midnight("2026-11-01")
+    month = TEAM.model_copy(update={"per": "month"})
+    times = range(start, start + 20 * DAY_MS, 6 * HOUR_MS)
+    taken = {}
+    for requests in (1, 10):
+        path = tmp_path / f"{requests}.db"
+        await log(path, [entry(timestamp=at, cost_usd=0.1, caller="team-a") for at in times for _ in range(requests)])
+        for is_rolled_up in (False, True):
+            if is_rolled_up:
+                await roll_up(path, start + 40 * DAY_MS, small_ones=True)
+            asked.clear()
+            status = await ask(path, month, start)
+            assert status.spent_usd == pytest.approx(0.1 * requests * len(times))
+            taken[requests, is_rolled_up] = sum(instructions(path, sql, parameters) for sql, parameters in asked)
+    assert taken[10, False] <= 1.01 * taken[1, False]
+    assert taken[10, True] <= 1.01 * taken[1, True]
 
 
 async def test_the_gateway_asks_by_name(tmp_path: Path) -> None:

@@ -154,6 +154,6 @@ def _new_transport() -> httpx.AsyncHTTPTransport:
         import httpx
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"webhook and slack as targets of alerts need httpx; {install_command('alerts')}"
+            f"webhook and slack in alert_targets need httpx; {install_command('alerts')}"
         ) from error
     return httpx.AsyncHTTPTransport(trust_env=False)

