@@ -109,10 +109,9 @@ def alert_states_of(settings: Settings) -> AlertStates:
                 "alert_targets to the `chainlog serve` there"
             )
         case "postgres":
-            raise SettingsError(
-                f"alerts are not kept in PostgreSQL yet, and the log is in {settings.database}; take alerts out of the "
-                "settings, or keep the log in db_path"
-            )
+            with _needs_postgres():
+                from .postgres.alert_states import PostgresAlertStates
+            return PostgresAlertStates(settings)
 
 
 def open_reads(
