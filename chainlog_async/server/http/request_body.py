@@ -46,11 +46,19 @@ class BodyLimits:
     async def received(self, request: Request, *, gzip: bool = False) -> AsyncIterator[bytes]:
         """Yields the whole body, which counts as held until the block ends; `gzip` says that it is a gzip file.
 
-        Raises `ApiError`: 413 as soon as it is longer than allowed, 415 when it is compressed on its way, 400 when it
-        is no gzip file, 503 when all bodies together hold too much, and 408 when it does not arrive in time.
+        One with ``Content-Encoding: gzip`` is decompressed too. Raises `ApiError`: 413 as soon as it is longer than
+        allowed, compressed or not, 415 when it is compressed in another way, 400 when it is no gzip file, 503 when all
+        bodies together hold too much, and 408 when it does not arrive in time.
         """
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ApiError(415, "send the body uncompressed, without Content-Encoding", "unsupported_encoding")
+        match request.headers.get("content-encoding", "identity").strip().lower():
+            case "identity" | "":
+                pass
+            case "gzip" | "x-gzip" if not gzip:
+                gzip = True
+            case _:
+                raise ApiError(
+                    415, "send the body uncompressed, or with Content-Encoding: gzip", "unsupported_encoding"
+                )
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
             raise self._too_large()

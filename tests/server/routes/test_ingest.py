@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -286,10 +287,35 @@ async def test_an_endless_body_is_refused_while_it_streams(tmp_path: Path) -> No
 
 
 async def test_a_compressed_body_is_refused_by_name(tmp_path: Path) -> None:
-    """A compressed body gets 415 instead of a puzzling remark on its JSON."""
+    """A body compressed in another way than gzip gets 415 instead of a puzzling remark on its JSON."""
     async with running(service_settings(tmp_path)) as client:
-        reply = await client.post("/v1/logs", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+        reply = await client.post("/v1/logs", content=b"\x1f\x8b", headers={"Content-Encoding": "br"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_encoding")
+
+
+async def test_a_body_may_be_gzip(tmp_path: Path) -> None:
+    """One entry, an array or lines."""
+    async with running(service_settings(tmp_path)) as client:
+        for body in (lines(entry()), json.dumps([entry(), entry()]).encode(), lines(entry(), entry())):
+            reply = await client.post("/v1/logs", content=gzip.compress(body), headers={"Content-Encoding": "gzip"})
+            assert reply.status_code == 202
+        assert (await settled(client))["written"] == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (gzip.compress(b" " * 5_000_000), 413, "body_too_large"),
+        (gzip.compress(b"{}")[:-3], 400, "invalid_encoding"),
+        (b"no gzip", 400, "invalid_encoding"),
+    ],
+)
+async def test_a_gzip_body_is_bounded_and_whole(tmp_path: Path, body: bytes, status: int, code: str) -> None:
+    """It may not grow beyond the largest body, and what is no gzip file is called so."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post("/v1/logs", content=body, headers={"Content-Encoding": "gzip"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+        assert (await client.get("/v1/statistics")).json()["submitted"] == 0
 
 
 async def test_a_client_that_leaves_half_way_leaves_nothing(tmp_path: Path) -> None:
