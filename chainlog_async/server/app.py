@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.integrations.otel import SpanIntake
 from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
 from chainlog_async.server.routes.batches import BatchEndpoints
 from chainlog_async.server.routes.budgets import BudgetEndpoints
@@ -14,6 +18,7 @@ from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
 from chainlog_async.server.routes.metrics import metrics_operation
 from chainlog_async.server.routes.openapi import openapi_operation
+from chainlog_async.server.routes.otlp import OtlpEndpoints
 from chainlog_async.server.routes.read import read_operation
 from chainlog_async.server.routes.requests import RequestEndpoints
 from chainlog_async.server.routes.stats import StatsEndpoints
@@ -32,31 +37,42 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
 
     Clients need one of ``server.api_keys`` in either case; without any, only clients on this machine are answered, and
     only under its own names. ``app.state.end_streams()`` ends the streams of new requests, which would delay a server
-    that waits for its requests to end.
+    that waits for its requests to end. ``async with app.state.spans.running()`` goes on with the spans that a killed
+    process left, and logs those that wait at the end; without it they wait for the next request of spans.
     """
     counters = ServiceCounters()
     events = EventEndpoints(chainlog, counters)
+    spans = SpanIntake(chainlog)
+    otlp = OtlpEndpoints(chainlog, spans, counters)
     operations = [
         *HealthEndpoints(chainlog).operations(),
         metrics_operation(chainlog, counters),
-        ingest_operation(chainlog, counters),
+        ingest_operation(chainlog, counters, otlp),
         *StatsEndpoints(chainlog).operations(),
         *events.operations(),
         *RequestEndpoints(chainlog, counters).operations(),
         *BudgetEndpoints(chainlog).operations(),
         *UsageEndpoints(chainlog).operations(),
+        *otlp.operations(),
         *BatchEndpoints(chainlog, counters).operations(),
         read_operation(chainlog, counters),
     ]
     described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, ChainLog]]:
+        async with chainlog.lifespan(app) as state, spans.running():
+            yield state
+
     app = Starlette(
         routes=[*Dashboard().routes(), *(route for one in (*operations, described) for route in one.routes())],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
-        lifespan=None if already_running else chainlog.lifespan,
+        lifespan=None if already_running else lifespan,
     )
     # Each path is there with a slash at its end too; on a redirect, many clients would drop the body of a POST.
     app.router.redirect_slashes = False
     app.state.end_streams = events.stop
     app.state.counters = counters
+    app.state.spans = spans
     return app

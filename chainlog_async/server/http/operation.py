@@ -24,8 +24,9 @@ class Body:
     entry: object
     """The type of an entry, or of the whole body."""
     description: str
-    kind: Literal["entries", "one", "lines"] = "entries"
-    """One entry, an array of entries or one per line; one JSON value; or lines of our own, compressed with gzip."""
+    kind: Literal["entries", "one", "one_or_protobuf", "lines"] = "entries"
+    """One entry, an array of entries or one per line; one JSON value; the same or protobuf; or lines of our own,
+    compressed with gzip."""
 
 
 @dataclass(frozen=True, slots=True)

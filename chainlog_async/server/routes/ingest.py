@@ -19,6 +19,7 @@ from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import ParsedParameters
 from chainlog_async.server.http.request_body import RETRY_AFTER_S, BodyLimits, Document, split_documents
 from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
+from chainlog_async.server.routes.otlp import OtlpEndpoints, is_otlp_logs, is_protobuf
 
 INGEST_TURN_S = 0.002
 """How long the entries of one request are accepted before other requests get a turn, in seconds."""
@@ -109,7 +110,7 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
     return intake
 
 
-def ingest_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation:
+def ingest_operation(chainlog: ChainLog, counters: ServiceCounters, otlp: OtlpEndpoints) -> Operation:
     """Returns the route that accepts entries."""
     limits = BodyLimits(chainlog.settings.server, counters)
 
@@ -117,9 +118,13 @@ def ingest_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operation
         """Accept entries: one, an array, or one per line.
 
         Answers 202 once they are accepted. An entry that cannot be stored is listed with its index and does not affect
-        the others.
+        the others. Log records of OpenTelemetry are told apart by their content, and answered with 200.
         """
+        if is_protobuf(request):
+            return await otlp.logs(request)
         async with limits.received(request) as body:
+            if is_otlp_logs(body):
+                return await otlp.logs_of(body, as_protobuf=False)
             intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
         return intake.reply()
 

@@ -109,6 +109,11 @@ def _body_content(body: Body, entry: Json) -> Json:
             return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         case "one":
             return {"application/json": {"schema": entry}}
+        case "one_or_protobuf":
+            return {
+                "application/json": {"schema": entry},
+                "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            }
         case "entries":
             return {
                 "application/json": {"schema": {"anyOf": [entry, {"type": "array", "items": entry}]}},
