@@ -14,7 +14,10 @@ from chainlog_async.common.units import UnclearTimeError, parse_iso_time, refuse
 from chainlog_async.errors import InvalidEntryError
 
 from .line import _decode_json
-from .model import ENTRY_FIELDS, Attempt, RequestLogEntry
+from .model import ENTRY_FIELDS, MAX_NAME_CHARS, Attempt, RequestLogEntry
+
+ENTRY_ID_NAMES = ("entry_id", "entryId")
+"""The names of the id of a posted entry, which is not stored."""
 
 _REQUIRED = frozenset(field.name for field in msgspec.structs.fields(RequestLogEntry) if field.required)
 
@@ -25,8 +28,25 @@ def entry_from_json(data: bytes | str) -> RequestLogEntry:
     Raises `InvalidEntryError` when it is not JSON, not an object, has an unknown or missing field, half of an emoji in
     a name that is required, or a timestamp that is hardly in ms.
     """
+    return _checked(entry_from_mapping(json_value(data)))
+
+
+def posted_entry_from_json(data: bytes | str) -> tuple[RequestLogEntry, str | None]:
+    """Parses an entry like `entry_from_json`, and the id under ``entry_id`` by which its sender knows it, if any.
+
+    Raises `InvalidEntryError`, also for an id that is no text of 1 to `MAX_NAME_CHARS` characters.
+    """
     value = json_value(data)
-    entry = entry_from_mapping(value)
+    if not isinstance(value, dict) or not any(name in value for name in ENTRY_ID_NAMES):
+        return _checked(entry_from_mapping(value)), None
+    ids = [value.pop(name) for name in ENTRY_ID_NAMES if name in value]
+    entry_id = ids[0]
+    if len(ids) > 1 or not (entry_id is None or (isinstance(entry_id, str) and 0 < len(entry_id) <= MAX_NAME_CHARS)):
+        raise InvalidEntryError(f"entry_id is {_short(entry_id)}; give one text of 1 to {MAX_NAME_CHARS} characters")
+    return _checked(entry_from_mapping(value)), entry_id
+
+
+def _checked(entry: RequestLogEntry) -> RequestLogEntry:
     refuse_unclear_time(entry)
     _refuse_half_characters(entry)
     return entry

@@ -27,6 +27,7 @@ from chainlog_async.server.routes.usage import UsageEndpoints
 
 from .access import AccessControl
 from .counters import ServiceCounters
+from .received_ids import ReceivedIds
 
 
 def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlette:
@@ -43,11 +44,12 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     counters = ServiceCounters()
     events = EventEndpoints(chainlog, counters)
     spans = SpanIntake(chainlog)
-    otlp = OtlpEndpoints(chainlog, spans, counters)
+    received = ReceivedIds(chainlog.settings)
+    otlp = OtlpEndpoints(chainlog, spans, received, counters)
     operations = [
         *HealthEndpoints(chainlog).operations(),
         metrics_operation(chainlog, counters),
-        ingest_operation(chainlog, counters, otlp),
+        ingest_operation(chainlog, counters, received, otlp),
         *StatsEndpoints(chainlog).operations(),
         *events.operations(),
         *RequestEndpoints(chainlog, counters).operations(),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, get_type_hints
 
 import msgspec
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
 from chainlog_async.entry.line import LineAttempt, LineEntry
-from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt, RequestLogEntry
+from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_NAME_CHARS, Attempt, RequestLogEntry
 
 
 def _posted(
-    name: str, entry: type[msgspec.Struct], line: type[msgspec.Struct], **types: object
+    name: str,
+    entry: type[msgspec.Struct],
+    line: type[msgspec.Struct],
+    more: Sequence[tuple[str, object, object]] = (),
+    **types: object,
 ) -> type[msgspec.Struct]:
     """Combines two types: `entry` says which fields are optional, `line` which values they may have."""
     of_line = get_type_hints(line, include_extras=True) | types
@@ -25,6 +30,7 @@ def _posted(
             fields.append((*named, msgspec.field(default_factory=field.default_factory)))
         else:
             fields.append((*named, field.default))
+    fields += more
     return msgspec.defstruct(name, fields, rename="camel", kw_only=True, forbid_unknown_fields=True, module=__name__)
 
 
@@ -33,6 +39,7 @@ PostedEntry = _posted(
     "PostedEntry",
     RequestLogEntry,
     LineEntry,
+    [("entry_id", Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)] | None, None)],
     timestamp=Annotated[int, msgspec.Meta(ge=MIN_CLEAR_TIMESTAMP_MS, le=MAX_TIMESTAMP_MS)]
     | Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})],
     metadata=dict[str, object] | None,

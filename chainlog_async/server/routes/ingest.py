@@ -11,14 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
-from chainlog_async.entry.json_input import as_sent, entry_from_json
+from chainlog_async.entry.json_input import as_sent, posted_entry_from_json
+from chainlog_async.entry.model import MAX_NAME_CHARS
 from chainlog_async.errors import ClosedError, InvalidEntryError, QueueFullError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.entry_schema import PostedEntry
 from chainlog_async.server.http.operation import Body, Operation
-from chainlog_async.server.http.parameters import ParsedParameters
+from chainlog_async.server.http.parameters import Parameter, ParsedParameters
 from chainlog_async.server.http.request_body import RETRY_AFTER_S, BodyLimits, Document, split_documents
 from chainlog_async.server.http.responses import ApiError, ErrorReply, Problem, json_reply
+from chainlog_async.server.received_ids import ReceivedIds, id_of
 from chainlog_async.server.routes.otlp import OtlpEndpoints, is_otlp_logs, is_protobuf
 
 INGEST_TURN_S = 0.002
@@ -26,6 +28,23 @@ INGEST_TURN_S = 0.002
 
 MAX_REJECTED_LISTED = 1000
 MAX_LISTED_ERROR_CHARS = 500
+
+
+def _read_key(text: str) -> str:
+    if not 0 < len(text) <= MAX_NAME_CHARS:
+        raise ValueError(text)
+    return text
+
+
+IDEMPOTENCY_KEY: Parameter[str] = Parameter(
+    name="Idempotency-Key",
+    description="Names the request: sent again with the same key and the same body, its entries count once.",
+    read=_read_key,
+    remedy=f"give a text of 1 to {MAX_NAME_CHARS} characters that no other request has, such as a UUID",
+    schema={"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS},
+    default="",
+    location="header",
+)
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -44,6 +63,8 @@ class IntakeReply(msgspec.Struct, frozen=True, rename="camel"):
     """Entries that cannot be stored, at most the first 1000."""
     rejected_not_listed: int | msgspec.UnsetType = msgspec.UNSET
     """How many more there are."""
+    repeated: int | msgspec.UnsetType = msgspec.UNSET
+    """How many of the accepted entries were received before, and so do not count again."""
     error: Problem | msgspec.UnsetType = msgspec.UNSET
     """Why none was accepted, or the rest was not; in the shape of every other error."""
     resend_from: int | msgspec.UnsetType = msgspec.UNSET
@@ -55,6 +76,7 @@ class Intake:
 
     def __init__(self) -> None:
         self.accepted = 0
+        self.repeated = 0
         self.rejected: list[Rejected] = []
         self.rejected_not_listed = 0
         self.stopped: tuple[int, QueueFullError | ClosedError] | None = None
@@ -71,7 +93,12 @@ class Intake:
 
     def reply(self) -> Response:
         """Returns the response: 202, 400 when everything was rejected, 503 when the rest must be sent again."""
-        content = IntakeReply(self.accepted, self.rejected, self.rejected_not_listed or msgspec.UNSET)
+        content = IntakeReply(
+            self.accepted,
+            self.rejected,
+            self.rejected_not_listed or msgspec.UNSET,
+            repeated=self.repeated or msgspec.UNSET,
+        )
         if self.stopped is None:
             if self.accepted or not self.rejected:
                 return json_reply(content, status=202)
@@ -90,13 +117,24 @@ class Intake:
         return ApiError(400, f"{which}: {first.error}", "invalid_entry")
 
 
-async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
-    """Submits every document as an entry, up to the first one for which there is no room."""
+async def take_in(chainlog: ChainLog, documents: Iterable[Document], received: ReceivedIds, key: str = "") -> Intake:
+    """Submits every document as an entry, up to the first one for which there is no room.
+
+    One that was received before is accepted and not submitted again. It is known by its own id, or else, in a request
+    with a key, by that and its place in it.
+    """
     intake = Intake()
     pause_at = time.monotonic() + INGEST_TURN_S
     for index, document in documents:
         try:
-            chainlog.submit(entry_from_json(document))
+            entry, name = posted_entry_from_json(document)
+            entry_id = id_of("entry", name) if name else id_of("request", key, str(index)) if key else None
+            if entry_id is not None and entry_id in received:
+                intake.repeated += 1
+            else:
+                chainlog.submit(entry)
+                if entry_id is not None:
+                    received.add(entry_id)
         except InvalidEntryError as error:
             intake.reject(index, as_sent(error, document))
         except (QueueFullError, ClosedError) as error:
@@ -107,31 +145,38 @@ async def take_in(chainlog: ChainLog, documents: Iterable[Document]) -> Intake:
         if time.monotonic() >= pause_at:
             await checkpoint()
             pause_at = time.monotonic() + INGEST_TURN_S
+    await received.keep()
     return intake
 
 
-def ingest_operation(chainlog: ChainLog, counters: ServiceCounters, otlp: OtlpEndpoints) -> Operation:
+def ingest_operation(
+    chainlog: ChainLog, counters: ServiceCounters, received: ReceivedIds, otlp: OtlpEndpoints
+) -> Operation:
     """Returns the route that accepts entries."""
     limits = BodyLimits(chainlog.settings.server, counters)
 
-    async def post_logs(request: Request, _parameters: ParsedParameters) -> Response:
+    async def post_logs(request: Request, parameters: ParsedParameters) -> Response:
         """Accept entries: one, an array, or one per line.
 
         Answers 202 once they are accepted. An entry that cannot be stored is listed with its index and does not affect
-        the others. Log records of OpenTelemetry are told apart by their content, and answered with 200.
+        the others. What is sent again counts once, if the request has an `Idempotency-Key` or the entry an `entryId`.
+        Log records of OpenTelemetry are told apart by their content, and answered with 200.
         """
         if is_protobuf(request):
             return await otlp.logs(request)
         async with limits.received(request) as body:
             if is_otlp_logs(body):
                 return await otlp.logs_of(body, as_protobuf=False)
-            intake = await take_in(chainlog, split_documents(body, request.headers.get("content-type", "")))
+            await received.load()
+            documents = split_documents(body, request.headers.get("content-type", ""))
+            intake = await take_in(chainlog, documents, received, parameters[IDEMPOTENCY_KEY])
         return intake.reply()
 
     return Operation(
         "/v1/logs",
         post_logs,
         IntakeReply,
+        parameters=[IDEMPOTENCY_KEY],
         method="POST",
         success=202,
         other_answers={

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.entry.json_input import refuse_unclear_time
 from chainlog_async.errors import ClosedError, InvalidEntryError, MissingExtraError, QueueFullError
 from chainlog_async.integrations.otel import SpanIntake, UndecodableError, log_entries_of
 from chainlog_async.server.counters import ServiceCounters
@@ -18,6 +19,7 @@ from chainlog_async.server.http.operation import Body, Operation
 from chainlog_async.server.http.parameters import ParsedParameters
 from chainlog_async.server.http.request_body import RETRY_AFTER_S, BodyLimits
 from chainlog_async.server.http.responses import ApiError, ErrorReply, json_reply
+from chainlog_async.server.received_ids import ReceivedIds, id_of
 
 PROTOBUF: Final = "application/x-protobuf"
 PROTOBUF_TYPES: Final = frozenset({PROTOBUF, "application/protobuf", "application/vnd.google.protobuf"})
@@ -78,9 +80,10 @@ def is_otlp_logs(body: bytes) -> bool:
 class OtlpEndpoints:
     """The routes for programs that are instrumented with OpenTelemetry."""
 
-    def __init__(self, chainlog: ChainLog, spans: SpanIntake, counters: ServiceCounters) -> None:
+    def __init__(self, chainlog: ChainLog, spans: SpanIntake, received: ReceivedIds, counters: ServiceCounters) -> None:
         self._chainlog = chainlog
         self._spans = spans
+        self._received = received
         self._limits = BodyLimits(chainlog.settings.server, counters)
 
     def operations(self) -> Sequence[Operation]:
@@ -136,16 +139,28 @@ class OtlpEndpoints:
             return _refusal(error, as_protobuf=True)
 
     async def logs_of(self, body: bytes, *, as_protobuf: bool) -> Response:
-        """Accepts the log records of a body: those that tell of a call become requests, the others are dropped."""
+        """Accepts the log records of a body: those that tell of a call become requests, the others are dropped.
+
+        One that an exporter repeats counts once, if it has an id of the request.
+        """
         rejected, reason = 0, ""
+        await self._received.load()
         try:
             for entry in await run_in_thread(log_entries_of, body, is_protobuf=as_protobuf):
+                entry_id = id_of("event", entry.session_id or "", entry.request_id or "")
+                if entry_id in self._received:
+                    continue
                 try:
+                    refuse_unclear_time(entry)
                     self._chainlog.submit(entry)
+                    if entry.request_id:
+                        self._received.add(entry_id)
                 except InvalidEntryError as error:
                     rejected, reason = rejected + 1, reason or str(error)
         except _FAULTS as error:
             return _refusal(error, as_protobuf=as_protobuf)
+        finally:
+            await self._received.keep()
         return _reply("rejected_log_records", rejected, reason, as_protobuf=as_protobuf)
 
 

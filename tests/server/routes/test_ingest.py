@@ -14,6 +14,7 @@ import pytest
 
 from chainlog_async import ChainLog
 from chainlog_async.server import create_app
+from chainlog_async.server.received_ids import ReceivedIds
 from chainlog_async.server.routes import ingest
 from tests.support.raw_clients import connected, reached
 from tests.support.service import BEGIN_MS, count_rows, entry, running, service_settings, settled
@@ -403,7 +404,7 @@ async def test_a_large_array_lets_others_run(tmp_path: Path, monkeypatch: pytest
                 await anyio.lowlevel.checkpoint()
 
         tasks.start_soon(watch)
-        intake = await ingest.take_in(chainlog, documents)
+        intake = await ingest.take_in(chainlog, documents, ReceivedIds(chainlog.settings))
     assert intake.accepted == 50
     assert turns == list(range(1, 50))
 

@@ -165,7 +165,7 @@ CLAUDE = {
 
 
 async def test_requests_of_claude_code_become_rows(tmp_path: Path) -> None:
-    """With all tokens of the prompt, cost and session; failures too, and nothing of a prompt."""
+    """With all tokens of the prompt, cost and session, once; failures too, and nothing of a prompt."""
     failed = {"model": "claude-sonnet-4-5", "status_code": "529", "error": "Hidden", "attempt": 3}
     given = log_records(
         ("claude_code.api_request", CLAUDE),
@@ -173,15 +173,22 @@ async def test_requests_of_claude_code_become_rows(tmp_path: Path) -> None:
         ("claude_code.api_error", failed),
         service__name="claude-code",
     )
-    binary = ParseDict(json.loads(json.dumps(given)), ExportLogsServiceRequest()).SerializeToString()
+    later = json.loads(json.dumps(given).replace("req_1", "req_2"))
+    binary = ParseDict(later, ExportLogsServiceRequest()).SerializeToString()
     async with running(service_settings(tmp_path)) as client:
         assert (await client.post("/v1/logs", json=given)).json() == {}
         assert (await client.post("/v1/logs", content=binary, headers=PROTOBUF)).content == b""
+        assert (await client.post("/v1/logs", json=log_records(("claude_code.api_request", CLAUDE)))).json() == {}
+        assert (await settled(client))["submitted"] == 4
         found = await rows(client, 4)
-    for row, error in (found[:2], found[2:]):
+    for number, (row, error) in enumerate((found[:2], found[2:]), 1):
         assert (row["promptTokens"], row["cachedTokens"], row["cacheWriteTokens"]) == (2006, 920, 1000)
         assert (row["completionTokens"], row["costUsd"], row["latencyMs"]) == (300, 0.009684, 1234)
-        assert (row["sessionId"], row["caller"], row["requestId"]) == ("session-1", "a@example.invalid", "req_1")
+        assert (row["sessionId"], row["caller"], row["requestId"]) == (
+            "session-1",
+            "a@example.invalid",
+            f"req_{number}",
+        )
         assert (row["chainName"], row["providerId"], row["timestamp"]) == ("claude-code", "anthropic", BEGIN_MS)
         assert (error["httpStatus"], error["attempts"], error["errorMessage"]) == (529, 3, "api_error")
     assert not files_with(tmp_path, b"Hidden")
