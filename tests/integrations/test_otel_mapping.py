@@ -117,6 +117,8 @@ CHAT = {"gen_ai__operation__name": "chat"}
         ({"error__type": "openai.RateLimitError"}, "http_status", 429),
         ({"error__type": "404"}, "http_status", 404),
         ({"error__type": "SomethingElse"}, "http_status", 500),
+        ({"error__type": "a sentence of no class"}, "http_status", 500),
+        ({"error__type": "a sentence of no class"}, "error_message", "_OTHER"),
         ({"error": ""}, "http_status", 500),
         (
             {"events": [("exception", 9.0, {"exception.message": "Error code: 401 - no"})], "error": ""},

@@ -106,6 +106,9 @@ SESSION: Final = ("gen_ai.conversation.id", "session.id")
 CHAIN: Final = ("chainlog.chain.name",)
 AGENT: Final = ("gen_ai.agent.name", "agent.name", "agent_name")
 
+BELONGING: Final = frozenset({*CALLER, *SESSION, *CHAIN, *AGENT, *RESENDS})
+COST_AND_TIMES: Final = frozenset({*COST, DURATION, *FIRST_CHUNK_S, *FIRST_CHUNK_MS, *STREAMED})
+
 SERVICE: Final = "service.name"
 INSTANCE: Final = "service.instance.id"
 

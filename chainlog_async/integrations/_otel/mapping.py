@@ -90,7 +90,7 @@ def reduced(  # noqa: PLR0913  # one argument for each part of a span
     call = None
     if is_attempt or _is_call(found):
         call = _call(found, events, message, failed=failed, start_ns=times_ns[0])
-    return Span(
+    span = Span(
         trace_id=ids[0],
         span_id=ids[1],
         parent_id=ids[2],
@@ -100,13 +100,19 @@ def reduced(  # noqa: PLR0913  # one argument for each part of a span
         scope=scope[:MAX_NAME_CHARS],
         is_attempt=is_attempt,
         call=call,
-        caller=_text(found, names.CALLER) or resource.caller,
-        session=_text(found, names.SESSION) or resource.session,
-        chain=_text(found, names.CHAIN) or resource.chain,
-        agent=_text(found, names.AGENT),
+        caller=resource.caller,
+        session=resource.session,
+        chain=resource.chain,
         service=resource.service,
-        resends=_count(found, names.RESENDS),
     )
+    # Most spans have none of these, and looking for each of them takes time.
+    if not names.BELONGING.isdisjoint(found):
+        span.caller = _text(found, names.CALLER) or resource.caller
+        span.session = _text(found, names.SESSION) or resource.session
+        span.chain = _text(found, names.CHAIN) or resource.chain
+        span.agent = _text(found, names.AGENT)
+        span.resends = _count(found, names.RESENDS)
+    return span
 
 
 def _is_call(found: Attributes) -> bool:
@@ -133,12 +139,13 @@ def _call(found: Attributes, events: Sequence[Event], message: str, *, failed: b
         facts.provider = facts.provider.lower()
     if facts.request_model is None:
         facts.request_model = _asked_model(found)
-    facts.cost_usd = number_of(_first(found, names.COST), MAX_COST_USD)
-    duration_s = number_of(found.get(names.DURATION), MAX_COUNT)
-    facts.duration_ms = None if duration_s is None else duration_s * 1000
-    facts.ttft_ms = _ttft_ms(found, events, start_ns)
-    streamed = _first(found, names.STREAMED)
-    facts.streamed = streamed if isinstance(streamed, bool) else (True if facts.ttft_ms is not None else None)
+    if events or not names.COST_AND_TIMES.isdisjoint(found):
+        facts.cost_usd = number_of(_first(found, names.COST), MAX_COST_USD)
+        duration_s = number_of(found.get(names.DURATION), MAX_COUNT)
+        facts.duration_ms = None if duration_s is None else duration_s * 1000
+        facts.ttft_ms = _ttft_ms(found, events, start_ns)
+        streamed = _first(found, names.STREAMED)
+        facts.streamed = streamed if isinstance(streamed, bool) else (True if facts.ttft_ms is not None else None)
     _set_outcome(facts, found, events, message, failed=failed)
     return facts
 
@@ -172,11 +179,12 @@ def _ttft_ms(found: Attributes, events: Sequence[Event], start_ns: int) -> float
 
 
 def _set_outcome(facts: CallFacts, found: Attributes, events: Sequence[Event], message: str, *, failed: bool) -> None:
-    error = class_of(_first(found, names.ERROR_TYPE))
+    named = _text(found, names.ERROR_TYPE)
+    error = class_of(named)
     status = _count(found, names.STATUS)
     if status is not None and 100 <= status <= 599:
         facts.status = status
-    if not failed and error is None and (facts.status or 0) < 400:
+    if not failed and named is None and (facts.status or 0) < 400:
         return
     exceptions = [told for name, _, told in events if name == names.EXCEPTION_EVENT]
     # Its own attribute is often the same class without its module.
