@@ -101,6 +101,9 @@ async def in_a_gateway(chainlog: ChainLog, entries: list[RequestLogEntry]) -> fl
     return median(took)
 
 
+# On the machine's own disk, which a temporary folder may not be.
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+
 MEASUREMENTS: dict[str, Callable[[ChainLog, list[RequestLogEntry]], Awaitable[float]]] = {
     "loop": in_a_loop,
     "gateway": in_a_gateway,
@@ -110,10 +113,8 @@ MEASUREMENTS: dict[str, Callable[[ChainLog, list[RequestLogEntry]], Awaitable[fl
 async def main() -> None:
     """Answers until there are no more questions: `loop details`, `gateway plain`."""
     journal = sys.argv[1] == "on"
-    # On the machine's own disk, which a temporary folder may not be.
-    cache = Path(__file__).resolve().parents[1] / ".cache"
-    cache.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         settings = Settings(
             db_path=Path(folder) / "log.db", journal=journal, max_batch_size=100_000, flush_interval_ms=60_000
         )
