@@ -24,6 +24,9 @@ from starlette.routing import Route
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 
+# On the machine's own disk, which a temporary folder may not be.
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+
 BURST = 500
 BURSTS = 20
 REQUESTS = 1_000
@@ -101,9 +104,6 @@ async def in_a_gateway(chainlog: ChainLog, entries: list[RequestLogEntry]) -> fl
     return median(took)
 
 
-# On the machine's own disk, which a temporary folder may not be.
-CACHE = Path(__file__).resolve().parents[1] / ".cache"
-
 MEASUREMENTS: dict[str, Callable[[ChainLog, list[RequestLogEntry]], Awaitable[float]]] = {
     "loop": in_a_loop,
     "gateway": in_a_gateway,
@@ -113,7 +113,6 @@ MEASUREMENTS: dict[str, Callable[[ChainLog, list[RequestLogEntry]], Awaitable[fl
 async def main() -> None:
     """Answers until there are no more questions: `loop details`, `gateway plain`."""
     journal = sys.argv[1] == "on"
-    CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         settings = Settings(
             db_path=Path(folder) / "log.db", journal=journal, max_batch_size=100_000, flush_interval_ms=60_000
@@ -127,4 +126,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    CACHE.mkdir(exist_ok=True)
     asyncio.run(main())
