@@ -38,11 +38,11 @@ async def test_a_journal_at_its_bound_spills_into_memory(tmp_path: Path) -> None
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, busy_timeout_ms=1, max_queue_size=200, **SMALL)) as chainlog:
         async with locked(db_path):
-            accepted = log_all(chainlog, names(0, 4_000))
+            accepted = log_all(chainlog, names(0, 6_000))
             statistics = chainlog.statistics()
             assert statistics.journal_bytes <= SMALL["journal_max_bytes"]
             assert "journal_max_bytes" in str(statistics.journal_error)
-            assert accepted == [True] * statistics.pending + [False] * (4_000 - statistics.pending)
+            assert accepted == [True] * statistics.pending + [False] * (6_000 - statistics.pending)
             assert len(open_descriptors(journal_folder(db_path))) <= 3 + 256 // 16
             check_law(statistics)
         await chainlog.flush()
@@ -60,7 +60,7 @@ async def test_the_oldest_make_room_in_the_journal_too(tmp_path: Path) -> None:
         async with locked(db_path):
             log_all(chainlog, names(0, 10))
             await until(lambda: chainlog.statistics().retries >= 1)
-            assert all(log_all(chainlog, names(10, 6_000)))
+            assert all(log_all(chainlog, names(10, 8_000)))
             statistics = chainlog.statistics()
             check_law(statistics)
             assert statistics.pending > 1_000
@@ -69,7 +69,7 @@ async def test_the_oldest_make_room_in_the_journal_too(tmp_path: Path) -> None:
             assert b'"m0"' in oldest.read_bytes()
         await chainlog.flush()
         found = await stored(db_path)
-        assert found == names(0, 10) + names(6_000 - (statistics.pending - 10), 6_000)
+        assert found == names(0, 10) + names(8_000 - (statistics.pending - 10), 8_000)
 
 
 async def test_a_journal_in_trouble_gives_up_nothing_for_newer_entries(tmp_path: Path) -> None:

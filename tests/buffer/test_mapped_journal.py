@@ -422,8 +422,8 @@ async def test_a_journal_of_mapped_files_comes_to_its_bound(tmp_path: Path) -> N
     db_path = tmp_path / "log.db"
     async with ChainLog(settings_for(db_path, busy_timeout_ms=1, journal_write="mmap", **SMALL)) as chainlog:
         async with locked(db_path):
-            log_all(chainlog, names(0, 4_000))
+            log_all(chainlog, names(0, 6_000))
             assert "journal_max_bytes" in str(chainlog.statistics().journal_error)
             assert sum(file.st_size for file in segments(journal_folder(db_path))) <= SMALL["journal_max_bytes"]
         await chainlog.flush()
-    assert await stored(db_path) == names(0, 4_000)
+    assert await stored(db_path) == names(0, 6_000)
