@@ -226,14 +226,14 @@ async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) 
     db_path = tmp_path / "log.db"
     folder = journal_folder(db_path)
     async with ChainLog(settings_for(db_path, **SMALL)) as chainlog:
-        log_all(chainlog, names(0, 200))
+        log_all(chainlog, names(0, 300))
         with immutable(folder):
             await chainlog.flush()
-            log_all(chainlog, names(200, 205))
+            log_all(chainlog, names(300, 305))
             await chainlog.flush()
             assert len(list(folder.glob("*.jsonl"))) >= 2
         await until(lambda: len(list(folder.glob("*.jsonl"))) == 1)
-        log_all(chainlog, names(205, 700))
+        log_all(chainlog, names(305, 800))
         folder_fault = immutable(folder)
         await asyncio.to_thread(folder_fault.__enter__)
         await chainlog.flush()
@@ -243,7 +243,7 @@ async def test_a_segment_that_cannot_be_deleted_is_not_replayed(tmp_path: Path) 
     async with ChainLog(settings_for(db_path)) as chainlog:
         await chainlog.write(entry(model="next"))
         assert chainlog.statistics().replayed == 0
-    assert await stored(db_path) == [*names(0, 700), "next"]
+    assert await stored(db_path) == [*names(0, 800), "next"]
     assert journal_files(db_path) == []
     await asyncio.to_thread(check_totals, db_path)
 
