@@ -84,6 +84,8 @@ class SqliteAlertStates(AlertStates):
 
     async def take_lease(self, name: str, owner: str, *, for_ms: int) -> bool:
         """See `AlertStates`, as for every method here. A lease of more than a day is of a clock that was ahead."""
+        # Another file may be at the path by now, from which everything else is read until the next time.
+        await self._readers.renew()
         return bool(await self._write(_TAKE, {"name": name, "owner": owner, "now": now_ms(), "for_ms": for_ms}))
 
     async def release(self, name: str, owner: str) -> None:
