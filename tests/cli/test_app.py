@@ -172,7 +172,7 @@ def test_a_terminal_that_is_not_utf8_is_no_error(cli: Cli) -> None:
         (("usge",), "there is no command 'usge'; did you mean chainlog usage?"),
         (("help",), "there is no command 'help'; did you mean chainlog --help?"),
         (("server",), "did you mean chainlog serve?"),
-        (("dashboards",), "there is no command 'dashboards'; the commands are backup, check, export, "),
+        (("dashboards",), "there is no command 'dashboards'; the commands are alerts, backup, budgets, "),
         (("journal", "repaly"), "there is no command 'repaly'; did you mean chainlog journal replay?"),
         (("rejected", "zzz"), "there is no command 'zzz'; the commands are delete, retry."),
         (("export", "--format", "json", "x"), "did you mean 'jsonl'?"),
