@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import click
 from click.core import ParameterSource
 
 from chainlog_async.common.spelling import did_you_mean
 
+_SYNONYMS: Final = {
+    "clean": "prune",
+    "compact": "vacuum",
+    "delete": "prune",
+    "dump": "export",
+    "list": "recent",
+    "load": "import",
+    "logs": "recent",
+    "ls": "recent",
+    "optimize": "vacuum",
+    "purge": "prune",
+    "repair": "rebuild",
+    "reports": "usage",
+    "requests": "recent",
+    "run": "serve",
+    "start": "serve",
+    "stats": "usage",
+    "status": "health",
+    "summary": "usage",
+    "tail": "recent",
+    "upgrade": "migrate",
+    "verify": "check",
+}
+"""What people type for a command whose name is spelt quite differently."""
+
 
 class SuggestingGroup(click.Group):
-    """A group that answers an unknown subcommand with the most similar one, or with all of them."""
+    """A group that answers an unknown subcommand with the one that is meant, or with all of them."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -19,9 +47,16 @@ class SuggestingGroup(click.Group):
         if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, args)
         commands = self.list_commands(ctx)
-        near = "--help" if name == "help" else did_you_mean(name, commands)
+        near = _find_meant(name, commands)
         remedy = f"did you mean {ctx.command_path} {near}?" if near else f"the commands are {', '.join(commands)}."
         raise click.UsageError(f"there is no command {name[:60]!r}; {remedy}", ctx)
+
+
+def _find_meant(name: str, commands: Sequence[str]) -> str | None:
+    if name == "help":
+        return "--help"
+    synonym = _SYNONYMS.get(name.lower())
+    return synonym if synonym in commands else did_you_mean(name, commands)
 
 
 def names_command(ctx: click.Context) -> bool:

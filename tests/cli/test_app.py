@@ -84,7 +84,9 @@ def test_settings_inside_a_gateway_s_own_file(cli: Cli) -> None:
 @pytest.mark.parametrize("command", [[name] for name in COMMANDS if name != "import"])
 def test_a_config_that_is_missing_is_an_error(cli: Cli, command: list[str]) -> None:
     """A file that was named and is not there is told by name, ends with 1, and nothing is made."""
-    arguments = {"backup": ["backup.db"], "export": ["requests.csv"], "show": ["1"]}.get(command[0], [])
+    arguments = {"backup": ["backup.db"], "export": ["requests.csv"], "prices": ["list"], "show": ["1"]}.get(
+        command[0], []
+    )
     done = cli.here(*command, *arguments, "--config", "nowhere.yaml")
     assert done.code == 1
     assert done.stderr.startswith("error: nowhere.yaml")
@@ -172,6 +174,11 @@ def test_a_terminal_that_is_not_utf8_is_no_error(cli: Cli) -> None:
         (("usge",), "there is no command 'usge'; did you mean chainlog usage?"),
         (("help",), "there is no command 'help'; did you mean chainlog --help?"),
         (("server",), "did you mean chainlog serve?"),
+        (("purge",), "there is no command 'purge'; did you mean chainlog prune?"),
+        (("stats",), "did you mean chainlog usage?"),
+        (("logs",), "did you mean chainlog recent?"),
+        (("repair",), "did you mean chainlog rebuild?"),
+        (("compact",), "did you mean chainlog vacuum?"),
         (("dashboards",), "there is no command 'dashboards'; the commands are alerts, backup, budgets, "),
         (("journal", "repaly"), "there is no command 'repaly'; did you mean chainlog journal replay?"),
         (("rejected", "zzz"), "there is no command 'zzz'; the commands are delete, retry."),
