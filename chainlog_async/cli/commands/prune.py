@@ -73,6 +73,8 @@ def prune(
     if not limits:
         raise click.UsageError("No limit is set: give --older-than, --keep-rows or --max-bytes.")
     path, timeout, now = settings.db_path, settings.busy_timeout_ms, now_ms()
+    if older_than is not None and older_than >= now:
+        raise click.BadParameter("that long ago is before 1970, so no request is older.", param_hint="'--older-than'")
     report = anyio.run(lambda: plan_pruning(path, limits, now=now, busy_timeout_ms=timeout))
     if not dry_run:
         # With the time of the plan: while the question waits for its answer, more requests become too old.

@@ -241,7 +241,14 @@ def test_prune_says_what_it_did(cli: Cli, filled: Path) -> None:
     assert plan is not None, done.stderr
     assert plan.groups() == ("500", "2026-03-01 21:45:00", "2026-03-01 21:53:19", "0")
     assert cli.json("usage")["summary"] == {"totalRequests": 2_000, "waterfallRequests": 1_333, "avgLatencyMs": 250}
-    for value in (("--older-than", "30 days"), ("--max-bytes", "much"), ("--keep-rows", "0"), ("--max-bytes", "0")):
+    for value in (
+        ("--older-than", "30 days"),
+        ("--older-than", "30000d"),
+        ("--older-than", "9999999d"),
+        ("--max-bytes", "much"),
+        ("--keep-rows", "0"),
+        ("--max-bytes", "0"),
+    ):
         assert invoke(cli, "prune", *value)[0] == 2
 
 
