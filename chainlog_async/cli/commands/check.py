@@ -32,8 +32,9 @@ def check(ctx: click.Context, options: SettingsOptions, quick: bool, as_json: bo
     """Check the file for damage, and the totals against the requests.
 
     The totals must be the sums of the stored and the pruned requests, and so must the buckets that usage over time is
-    read from: those after the newest pruned request are checked one by one, those before it as a whole. Rollups must
-    match their buckets.
+    read from. Buckets after the timestamp of the newest pruned request are checked one by one. Those before it are
+    checked as a whole, by provider; if a pruned request was dated in the future, these are all buckets up to that date.
+    Rollups must match their buckets.
 
     The check reads one state of the database while the gateway keeps writing, and blocks no other process. While it
     runs, the write-ahead log cannot be reset: it grows by what is written, and shrinks afterwards.

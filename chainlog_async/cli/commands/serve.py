@@ -29,6 +29,8 @@ from chainlog_async.common.extras import install_command
 def serve_command(options: SettingsOptions, host: str | None, port: int | None) -> None:
     """Accept entries over HTTP and serve usage reports.
 
+    A database that does not exist is created, with its folders, as the service may start before the first entry.
+
     Ctrl-C or SIGTERM stops it: requests in progress are answered, and waiting entries are written first.
     """
     try:
