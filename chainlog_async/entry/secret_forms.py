@@ -43,7 +43,8 @@ def _form(character: str, mark: str | None, *secrets: str, start: str = _START) 
 
 _UNDERSCORED = _form(
     "_",
-    r"_(?<!req_|msg_|org_)(?:[A-Za-z0-9+/]{10}|[A-Za-z_-]{0,60}+[0-9])",
+    # The ids of requests, messages and organizations are no secrets.
+    r"_(?=[A-Za-z0-9+/]{10}|[A-Za-z_-]{0,60}+[0-9])(?<!req_|msg_|org_)",
     r"gsk_[A-Za-z0-9]{10,}",  # Groq
     r"(?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{8,}",  # Stripe, Clerk
     rf"(?:sk|rk|pk)_{_WITH_DIGIT}[A-Za-z0-9]{{16,}}",  # ElevenLabs, Novita
@@ -74,10 +75,11 @@ _SK = r"[A-Za-z0-9._~+/*=-]"
 _HYPHENED = _form(
     "-",
     # What follows is checked first, as few names go on for long, then the last two letters of each prefix.
-    r"-(?:(?<=sk-)[A-Za-z0-9._~+/*=-]{6}|(?=[A-Za-z0-9_+/=-]{8})(?<=[pr]k-|fc-|pa-|A3-|[ap]i-|lx-|ly-|x[abceoprs]-"
-    r"|pp-|[ABC]K-|JS-|[IP]I-|RA-|IQ-|ul-|co-|ss-|us-|PX-|ib-|KU-|ST-|8e-|-u-|ey-|ud-|af-|GE-|AT-|\.0-)"
+    r"-(?:(?=[A-Za-z0-9._~+/*=-]{6})(?:(?<=sk-)|(?=[A-Za-z0-9_+/=-]{8})(?:"
+    r"(?<=[pr]k-|fc-|pa-|A3-|[ap]i-|lx-|ly-|x[abceoprs]-|pp-|[ABC]K-|JS-|[IP]I-|RA-|IQ-|ul-|co-|ss-|us-|PX-|ib-|KU-"
+    r"|ST-|8e-|-u-|ey-|ud-|af-|GE-|AT-|\.0-)"
     r"|(?<=[st]-)(?:(?<=gl[a-z]{2}-)|(?<=gl[a-z]{3}-)|(?<=gl[a-z]{4}-)|(?<=glagent-))"
-    r"|[A-Za-z0-9_-]{8}(?<=sq0[a-z]{3}-.{8})|v3/(?<=bce-v3/)|[0-9a-f]{8}-[0-9a-f]{4}-|us[0-9](?<=[0-9a-f]-us[0-9]))",
+    r"|(?<=sq0[a-z]{3}-)|v3/(?<=bce-v3/)|[0-9a-f]{8}-[0-9a-f]{4}-))|us[0-9](?<=[0-9a-f]-us[0-9]))",
     # OpenAI, Anthropic, OpenRouter, DeepSeek, LiteLLM, Langfuse and many more. A prefix alone is none, nor is a key of
     # which its issuer shows no more than the last four characters ("sk-...abcd").
     # Nor is a name that counts the parameters of a model: sk-model-7b-v2.
@@ -116,10 +118,11 @@ _HYPHENED = _form(
 
 _DOTTED = _form(
     ".",
-    rf"\.(?={_W}{{2}})(?:{_W}{{6}}\.{_W}{{20}}"
-    r"|(?<=hv[sbr]\.|a29\.|\.pt\.|\.ct\.|\.st\.|\.sa\.|cim\.|dit\.|c01\.|s01\.|sv1\.)"
-    rf"|(?<=SG\.|sl\.|t1\.|AQ\.)|{_W}{{24}}(?:(?<=s\..{{24}})|(?<=mfa\..{{24}}))"
-    r"|[A-Za-z0-9]{16}(?<=[0-9a-f]{32}\..{16})|[0-9a-f]{32}(?<=pat[A-Za-z0-9]{14}\..{32}))",
+    # Few names go on for 16 characters. What does not: the first part of Discord's, and the environment in Doppler's.
+    rf"\.(?={_W}{{2}})(?:(?={_W}{{16}})(?:(?<=hv[sbr]\.|a29\.|c01\.|s01\.|sv1\.)|(?<=SG\.|sl\.|t1\.|AQ\.)"
+    rf"|{_W}{{24}}(?:(?<=s\..{{24}})|(?<=mfa\..{{24}}))|[A-Za-z0-9]{{16}}(?<=[0-9a-f]{{32}}\..{{16}})"
+    rf"|[0-9a-f]{{32}}(?<=pat[A-Za-z0-9]{{14}}\..{{32}}))|(?<=[tam]\.)(?<=\.[pcs]t\.|\.sa\.|cim\.|dit\.)"
+    rf"|{_W}{{6}}\.{_W}{{20}})",
     rf"hv[sbr]\.{_W}{{16,}}",  # HashiCorp Vault
     rf"s\.{_WITH_DIGIT}[A-Za-z0-9]{{24}}(?![A-Za-z0-9])",  # and before version 1.10
     rf"ya29\.{_W}{{16,}}(?:\.{_W}+)*",  # Google's OAuth
@@ -138,7 +141,7 @@ _DOTTED = _form(
 _WITH_A = _form(
     "A",
     r"A(?:KIA|SIA|BIA|CCA|3T|Iza|BSK|KCp|QVN|TATT|TCTT|TBB|KID|LTAK|C[0-9a-f]{8}"
-    r"|(?<=EAA)[A-Za-z0-9]{8}|(?<=EZA)K|(?<=LTA)I|(?<=NRA)L)",
+    r"|(?<=EAA)[A-Za-z0-9]{8}|(?<=EZA)K|(?<=LTA)I|(?<=NRA)L|(?<=4/0A))",
     r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}",  # AWS
     r"ABSK[A-Za-z0-9+/=]{40,}",  # Bedrock
     rf"AIza{_W}{{10,}}",  # Google
@@ -152,6 +155,7 @@ _WITH_A = _form(
     rf"EAA{_W}{{22,}}",  # Facebook, Square
     r"EZAK[A-Za-z0-9]{32,}",  # EasyPost
     r"[A-Za-z0-9]{36}NRAL",  # New Relic
+    rf"4/0A{_W}{{20,}}",  # Google's OAuth codes
 )
 
 # In the URLs of Telegram a token follows the word "bot".
@@ -180,10 +184,8 @@ _TILDED = _form(
 
 _SLASHED = _form(
     "/",
-    r"/(?<=[14]/)(?:/0|0A)",
-    # Google's OAuth
-    rf"1//0{_W}{{20,}}",
-    rf"4/0A{_W}{{20,}}",
+    r"//0",
+    rf"1//0{_W}{{20,}}",  # Google's OAuth
 )
 
 # Found by a search that is made anyway, as four letters are looked for in as much time as six characters.
