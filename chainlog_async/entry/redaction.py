@@ -36,11 +36,12 @@ _find_assigned = re.compile(
     r"=(?:(?<=sig=)|(?<=signature=)|(?<=[?&]code=)|(?<=auth=)|(?<=ession=)|(?<=essid=)|(?<=essionid=)|(?<=\.sid=)"
     r"|(?<=ssertion=)|(?<=verifier=))"
 ).search
-# Ends with a letter that few names end with, then a quote or none.
+# Ends with a letter that few names end with, then a quote or none. One look back, of one length, tells most names.
 _find_item = re.compile(
-    r":(?:(?<=[dhnr][\"'`]:)(?:(?<=auth.:)|(?<=session.:)|(?<=sessionid.:)|(?<=essid.:)|(?<=\.sid.:)|(?<=assertion.:)"
-    r"|(?<=verifier.:)|(?<=(?:session|sertion|erifier)\\.:))"
-    r"|(?<=[dhr]:)(?:(?<=auth:)|(?<=sessionid:)|(?<=essid:)|(?<=\.sid:)|(?<=verifier:)))"
+    r":(?<=[dhnr][\"'`]:|th:|id:|er:|\\[\"'`]:)"
+    r"(?:(?<=auth.:)|(?<=session.:)|(?<=sessionid.:)|(?<=essid.:)|(?<=\.sid.:)|(?<=assertion.:)|(?<=verifier.:)"
+    r"|(?<=(?:auth|ssid|\.sid|sion|onid|tion|fier)\\.:)"
+    r"|(?<=auth:)|(?<=sessionid:)|(?<=essid:)|(?<=\.sid:)|(?<=verifier:))"
 ).search
 
 _FORMS = tuple((form.character, None if form.mark is None else form.mark.search, form.pattern.sub) for form in FORMS)

@@ -22,8 +22,11 @@ _NAMED = re.compile(
     rf"(?:{_WORDS})(?P<between>[^.!?;。\uff01\uff1f\uff1b\uff0c,\n0-9]{{0,40}}?)(?P<value>[A-Za-z0-9_~+/.-]{{16,}}+=*)",
 )
 _OTHER = re.compile(
-    r"(?:\bid\b|\bmod|模型|モデル|모델|request|anfrage|请求|請求|リクエスト|요청|https?:|\()", re.IGNORECASE
+    r"(?:\bid\b|\bmod|模型|モデル|모델|request|anfrage|requête|solicitud|petición|richiesta|aanvraag|verzoek|запрос|trace"
+    r"|请求|請求|リクエスト|요청|https?:|\()",
+    re.IGNORECASE,
 )
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 def may_have_foreign_names(text: str, folded: str) -> bool:
@@ -38,5 +41,5 @@ def find_foreign(text: str, folded: str) -> Iterator[Span]:
         value = text[start:end].rstrip("./")
         if _OTHER.search(found["between"]) or is_reference(value):
             continue
-        if looks_random(value[:80], _MIN_RANDOM_CHARS):
+        if looks_random(value[:80], _MIN_RANDOM_CHARS) or _UUID.fullmatch(value):
             yield start, start + len(value)

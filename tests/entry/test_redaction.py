@@ -9,13 +9,15 @@ import pytest
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_ERROR_CHARS
 from chainlog_async.entry.redaction import REDACTED, Redactor
+from chainlog_async.entry.repair import encode_storable
 from chainlog_async.entry.sanitize import sanitize_message
 from chainlog_async.entry.secret_forms import DATABRICKS, FORMS, Form
 from tests.support.entries import entry
 from tests.support.provider_errors import provider_errors
-from tests.support.secrets import by_form
+from tests.support.secrets import Bodies, by_form
 
 SECRETS = by_form()
+SECRET_BYTES = Bodies().hex(32).encode()
 
 SURROUNDINGS = [
     "{}",
@@ -112,6 +114,22 @@ def test_no_secret_is_in_the_line() -> None:
     secret = SECRETS["OpenAI, project"]
     line = encode_line(entry(http_status=401, error_message=f"bad key {secret}"))
     assert secret.encode() not in line
+    assert REDACTED.encode() in line
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"x-api-key", SECRET_BYTES), (b"authorization", b"Bearer " + SECRET_BYTES)],
+        [[b"x-api-key", SECRET_BYTES]],
+        {b"x-api-key": SECRET_BYTES},
+    ],
+)
+def test_headers_of_bytes_in_metadata_keep_no_secret(headers: object) -> None:
+    """As ASGI and httpx have them: they are stored as text, and their values are redacted like any header's."""
+    line = encode_storable(entry(metadata={"headers": headers}), Redactor())
+    assert b"x-api-key" in line
+    assert SECRET_BYTES not in line
     assert REDACTED.encode() in line
 
 

@@ -228,6 +228,17 @@ APIキー「{hex}」
 неверный ключ {hex}
 пароль: {hex}
 API 키 {hex}
+Ungültiger Schlüssel: {uuid}
+la clave {uuid} no es válida
+无效的密钥 {uuid}
+неверный ключ {uuid}
+body: {\"auth\": \"{hex}\"}
+body: {\"session\": \"{hex}\"}
+body: {\"sessionid\":\"{hex}\"}
+body: {\"phpsessid\": \"{hex}\"}
+body: {\"connect.sid\": \"{hex}\"}
+body: {\"client_assertion\": \"{hex}\"}
+body: {\"code_verifier\": \"{hex}\"}
 Bearer '{s}'
 postgres://{s}@host:5432/db
 https://{hex}@o12345.ingest.sentry.io/456
@@ -257,6 +268,8 @@ def test_a_secret_is_known_by_its_name(template: str, surrounding: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "clé refusée, requête f47ac10b-58cc-4372-a567-0e02b2c3d479",
+        "неверный ключ в запросе f47ac10b-58cc-4372-a567-0e02b2c3d479",
         'the key "messages.0.content" is unknown, the key "user" too',
         "secret projects/p/secrets/openai in secret my-app-prod",
         "session=42, session: 3f9a0c17b2de48819f7c5a6e, session_id=3f9a0c17b2de48819f7c5a6e",
