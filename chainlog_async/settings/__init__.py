@@ -2,6 +2,7 @@
 
 from .alerts import AlertSettings, AlertTarget
 from .budgets import BudgetSettings
-from .model import ScopedKey, ServerSettings, Settings
+from .model import Settings
+from .server import ScopedKey, ServerSettings
 
 __all__ = ["AlertSettings", "AlertTarget", "BudgetSettings", "ScopedKey", "ServerSettings", "Settings"]
