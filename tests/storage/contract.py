@@ -19,7 +19,8 @@ from chainlog_async.entry.line import encode_line
 from chainlog_async.storage.base import BatchStorage, ReadStorage, StorageFault
 from chainlog_async.usage.time_window import STEPS
 from tests.support.entries import entry
-from tests.support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
+from tests.support.memory_reads import MemoryReads
+from tests.support.memory_storage import MemoryDatabase, MemoryStorage
 from tests.support.writing import check_law, settings_for
 
 START = int(datetime(2026, 3, 28, tzinfo=UTC).timestamp()) * 1_000

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.memory_storage import MemoryDatabase, MemoryReads, MemoryStorage
+from tests.support.memory_reads import MemoryReads
+from tests.support.memory_storage import MemoryDatabase, MemoryStorage
 
 from .contract import Engine, StorageContract
 
