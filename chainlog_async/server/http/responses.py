@@ -95,7 +95,11 @@ def _as_refusal(request: Request, error: Exception) -> ApiError:
         case HTTPException(status_code=status):
             path = request.scope["path"]
             shown = path if len(path) <= MAX_ECHOED_PATH_CHARS else f"{path[:MAX_ECHOED_PATH_CHARS]}…"
-            messages = {404: f"there is nothing at {shown}", 405: f"{request.method[:20]} is not allowed at {shown}"}
+            allowed = sorted({*(error.headers or {}).get("Allow", "GET").split(", ")} - {"HEAD"})
+            messages = {
+                404: f"there is nothing at {shown}",
+                405: f"{request.method[:20]} is not allowed at {shown}; use {' or '.join(allowed)}",
+            }
             message = messages.get(status, error.detail)
             return ApiError(status, message, HTTPStatus(status).name.lower(), headers=error.headers)
         case DatabaseError() | ClosedError():

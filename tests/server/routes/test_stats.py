@@ -141,6 +141,8 @@ async def test_errors_are_json_of_one_shape(tmp_path: Path) -> None:
             assert (reply.status_code, error["code"]) == (status, code), path
             assert error.keys() == {"message", "type", "param", "code"}
             assert ("allow" in reply.headers) is (status == 405)
+            if status == 405:
+                assert error["message"].endswith("; use POST" if path.startswith("/v1/logs") else "; use GET")
 
 
 async def test_head_is_get_without_a_body(tmp_path: Path) -> None:
