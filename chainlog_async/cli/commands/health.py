@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
-from chainlog_async.cli.options.window import window_of, window_options
+from chainlog_async.cli.options.window import window_of, window_options, window_text
 from chainlog_async.cli.output.charts import bar, percent
 from chainlog_async.cli.output.render import age, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
@@ -53,11 +53,12 @@ def health(options: SettingsOptions, since: int | None, until: int | None, as_js
     Every attempt of every chain counts, not only the one that answered. 499 is the share whose client hung up before
     the answer, which is neither a success nor a failure.
     """
-    providers = anyio.run(_read, options.load(), window_of(since, until))
+    window = window_of(since, until)
+    providers = anyio.run(_read, options.load(), window)
     if as_json:
         print_json(HealthReport(providers))
     elif not providers:
-        click.echo("no attempts in that window")
+        click.echo(f"no attempts {window_text(window)}")
     else:
         Table(output(), _COLUMNS).print([_row(one) for one in providers])
 

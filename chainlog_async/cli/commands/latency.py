@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
-from chainlog_async.cli.options.window import QueryOptions, query_options, window_of
+from chainlog_async.cli.options.window import QueryOptions, query_options, window_of, window_text
 from chainlog_async.cli.output.charts import group_name, percent, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
@@ -73,7 +73,7 @@ def latency(
     if as_json:
         print_json(LatencyOverTime(points))
     elif not points:
-        click.echo(f"no requests in that window{hint}")
+        click.echo(f"no requests {window_text(query.window)}{hint}")
     else:
         _print(points, query)
 

@@ -9,7 +9,7 @@ import anyio
 import click
 import msgspec
 
-from chainlog_async.cli.options.window import QueryOptions
+from chainlog_async.cli.options.window import QueryOptions, window_text
 from chainlog_async.cli.output.charts import bar, by_group, dollars, percent, sparkline, step_name
 from chainlog_async.cli.output.render import duration, number, output, print_json
 from chainlog_async.cli.output.table import Column, Table
@@ -42,7 +42,7 @@ def show_usage(settings: Settings, query: QueryOptions, *, as_json: bool) -> Non
     if as_json:
         print_json(UsageOverTime(points))
     elif not points:
-        click.echo(f"no requests in that window{hint}")
+        click.echo(f"no requests {window_text(query.window)}{hint}")
     elif query.window.step is None:
         _print_groups(points, query)
     elif query.by is None:

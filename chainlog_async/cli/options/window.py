@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 import click
 
+from chainlog_async.cli.output.render import utc_text
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import parse_instant
 from chainlog_async.common.zones import zone_of
@@ -91,7 +92,8 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
         try:
             zone_of(zone)
         except ValueError as error:
-            raise click.BadParameter(f"{error}.", param_hint="'--tz'") from None
+            told = str(error)
+            raise click.BadParameter(told if told.endswith("?") else f"{told}.", param_hint="'--tz'") from None
         if any(value is not None for value in asked.values()):
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
             where = UsageFilter(**{name: asked[name] for name in _FILTERS})
@@ -125,3 +127,8 @@ def window_of(since: int | None, until: int | None, *, step: str | None = None, 
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     return window
+
+
+def window_text(window: Window) -> str:
+    """Returns ``from 2026-11-24 08:00:00 to 2026-11-25 08:00:00 UTC``, to follow what was not found."""
+    return f"from {utc_text(window.start)} to {utc_text(window.end)} UTC"

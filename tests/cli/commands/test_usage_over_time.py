@@ -168,3 +168,12 @@ def test_drawings_keep_their_size(values: list[float]) -> None:
         assert (character == " ") == (value <= 0)
         assert len(bar(value, max(values))) <= BAR_CELLS
         assert bool(bar(value, max(values))) == (value > 0)
+
+
+@pytest.mark.parametrize("command", [("usage", "--by", "model"), ("latency",), ("health",)])
+def test_a_window_without_requests_is_told(cli: Cli, command: tuple[str, ...]) -> None:
+    """From when to when was searched, as a log may be older than the 24 hours that are the default."""
+    cli.json("migrate")
+    until = ("--since", "2024-03-01", "--until", "2024-03-02")
+    told = "from 2024-03-01 00:00:00 to 2024-03-02 00:00:00 UTC\n"
+    assert cli.run(*command, *until).stdout.endswith(told)
