@@ -59,6 +59,9 @@ REQUESTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", f"/v1/latency?{WINDOW}&by=caller"): ("read", {}),
     ("GET", "/v1/providers/health"): ("read_all", {}),
     ("GET", "/v1/names"): ("read", {}),
+    ("GET", "/v1/budgets"): ("read", {}),
+    ("GET", "/v1/budgets/team-a"): ("read", {}),
+    ("GET", "/v1/alerts"): ("read_all", {}),
     ("GET", "/v1/batches/other-host"): ("write", {}),
     ("DELETE", "/v1/batches/ended-host"): ("write", {}),
     ("POST", f"/v1/batches/other-host/0/{BATCH.end}"): ("write", {"content": compress(BATCH.lines)}),
@@ -106,7 +109,8 @@ async def two_callers(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         for caller in (SECRET, "team-a"):
             names = {"model": f"{caller}-m", "chain_name": f"{caller}-c", "provider_id": f"{caller}-p"}
             assert log.log_request(log_entry(timestamp=BEGIN_MS, caller=caller, error_message=caller, **names))
-    async with running(service_settings(tmp_path, server={"api_keys": KEYS})) as client:
+    budgets = [{"name": caller, "caller": caller, "limit_usd": 50} for caller in (SECRET, "team-a")]
+    async with running(service_settings(tmp_path, budgets=budgets, server={"api_keys": KEYS})) as client:
         yield client
 
 
@@ -208,7 +212,7 @@ def test_keys_with_and_without_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ({"key": "hush"}, "[0].can (its value is not shown) field required"),
+        ({"key": "hush"}, "[0].can is missing"),
         ({"key": "hush", "can": "rule"}, "[0].can (its value is not shown) must be 'read' or 'write'"),
         (
             {"key": "hush", "can": "write", "caller": "hush"},

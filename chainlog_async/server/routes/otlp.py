@@ -48,10 +48,15 @@ class OtlpReply(msgspec.Struct, frozen=True, rename="camel"):
     partial_success: PartialSuccess | msgspec.UnsetType = msgspec.UNSET
 
 
-class OtlpBody(msgspec.Struct, rename="camel"):
-    """A request of OTLP, see opentelemetry.io; all of it is optional."""
+class SpansBody(msgspec.Struct, rename="camel"):
+    """A request of OTLP with spans, see opentelemetry.io; all of it is optional."""
 
     resource_spans: list[object] | None = None
+
+
+class MetricsBody(msgspec.Struct, rename="camel"):
+    """A request of OTLP with metrics, which are dropped; all of it is optional."""
+
     resource_metrics: list[object] | None = None
 
 
@@ -60,6 +65,7 @@ class _LogsBody(msgspec.Struct, rename="camel"):
 
 
 _logs_body = msgspec.json.Decoder(_LogsBody)
+_metrics_body = msgspec.json.Decoder(MetricsBody)
 
 
 def is_protobuf(request: Request) -> bool:
@@ -88,13 +94,16 @@ class OtlpEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         """Returns the routes with their descriptions."""
-        body = Body(OtlpBody, "A request of OTLP, in JSON or protobuf (extra `otel`).", kind="one_or_protobuf")
+        spans, metrics = (
+            Body(shape, "A request of OTLP, in JSON or protobuf (extra `otel`).", kind="one_or_protobuf")
+            for shape in (SpansBody, MetricsBody)
+        )
         return [
             Operation(path, endpoint, OtlpReply, method=method, other_answers=_REFUSALS, body=body, needs="write")
-            for path, method, endpoint in (
-                ("/v1/traces", "POST", self.post_traces),
-                ("/v1/traces", "PUT", self.put_traces),
-                ("/v1/metrics", "POST", self.post_metrics),
+            for path, method, endpoint, body in (
+                ("/v1/traces", "POST", self.post_traces, spans),
+                ("/v1/traces", "PUT", self.put_traces, spans),
+                ("/v1/metrics", "POST", self.post_metrics, metrics),
             )
         ]
 
@@ -125,9 +134,11 @@ class OtlpEndpoints:
         """
         as_protobuf = is_protobuf(request)
         try:
-            async with self._limits.received(request):
+            async with self._limits.received(request) as body:
+                if body and not as_protobuf:
+                    await run_in_thread(_check_metrics, body)
                 return _reply("rejected_spans", 0, "", as_protobuf=as_protobuf)
-        except ApiError as error:
+        except (ApiError, UndecodableError) as error:
             return _refusal(error, as_protobuf=as_protobuf)
 
     async def logs(self, request: Request) -> Response:
@@ -162,6 +173,14 @@ class OtlpEndpoints:
         finally:
             await self._received.keep()
         return _reply("rejected_log_records", rejected, reason, as_protobuf=as_protobuf)
+
+
+def _check_metrics(body: bytes) -> None:
+    """Raises `UndecodableError` for JSON that is no request of OTLP."""
+    try:
+        _metrics_body.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UndecodableError(f"the body is no request of OTLP in JSON: {error}") from error
 
 
 _FAULTS: Final = (UndecodableError, MissingExtraError, QueueFullError, ClosedError)
