@@ -361,7 +361,9 @@ async def test_the_writer_never_touches_a_readers_connection(tmp_path: Path, mon
         seen: set[aiosqlite.Connection] = set()
 
         async def noted(connection: aiosqlite.Connection, *arguments: object) -> object:
-            seen.add(connection)
+            # The writer's maintenance may run at the same moment.
+            if "summary" in str(arguments[1:]):
+                seen.add(connection)
             return await execute_before(connection, *arguments)  # type: ignore[no-untyped-call]  # aiosqlite's own
 
         monkeypatch.setattr(aiosqlite.Connection, "_execute", noted)

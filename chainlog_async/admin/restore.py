@@ -69,7 +69,7 @@ _INSERT = f"INSERT INTO request_logs ({', '.join(COLUMNS)}) VALUES ({', '.join('
 
 
 class _Line(msgspec.Struct, array_like=True):
-    """The values of a line, in the order of `RequestLogEntry`."""
+    """The values of a line, in the order of `RequestLogEntry`; one without optional values ends before them."""
 
     timestamp: int
     chain_name: str
@@ -81,15 +81,15 @@ class _Line(msgspec.Struct, array_like=True):
     latency_ms: float
     http_status: int
     attempts: int
-    error_message: str | None
-    request_id: str | None
-    caller: str | None
-    ttft_ms: float | None
-    cost_usd: float | None
-    streamed: bool | None
-    cached_tokens: int | None
-    metadata: dict[str, msgspec.Raw] | None
-    attempt_trail: list[msgspec.Raw] | None
+    error_message: str | None = None
+    request_id: str | None = None
+    caller: str | None = None
+    ttft_ms: float | None = None
+    cost_usd: float | None = None
+    streamed: bool | None = None
+    cached_tokens: int | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
+    attempt_trail: list[msgspec.Raw] | None = None
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None

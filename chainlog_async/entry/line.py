@@ -194,7 +194,8 @@ def line_as_json(line: bytes) -> str:
     """Converts a line to a JSON object with field names, for `entry_from_json`; other bytes to a JSON string."""
     try:
         values = _decode_json(line)
-        named = dict(zip(ENTRY_FIELDS, values, strict=False)) if isinstance(values, list) else None
+        fields = dict.fromkeys(ENTRY_FIELDS)
+        named = fields | dict(zip(ENTRY_FIELDS, values, strict=False)) if isinstance(values, list) else None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         named = None
     return _encode(line.decode("utf-8", "replace") if named is None else named).decode()

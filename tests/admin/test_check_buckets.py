@@ -158,7 +158,7 @@ async def test_what_was_pruned_before_there_were_buckets_is_in_none(detailed: Pa
         detailed,
         "INSERT INTO pruned_before_buckets VALUES ('p0', 9, 8, 7, 6)",
         "UPDATE pruned_by_provider SET total_requests = 9",
-        "INSERT INTO pruned_by_provider VALUES ('p0', 9, 8, 7, 6, 9000000000000)",
+        "INSERT INTO pruned_by_provider VALUES ('p0', 9, 8, 7, 6, 9000000000000, 0)",
         "UPDATE usage_by_provider SET total_requests = total_requests + 9, total_tokens = total_tokens + 8, "
         "total_prompt_tokens = total_prompt_tokens + 7, total_completion_tokens = total_completion_tokens + 6, "
         "last_request_timestamp = 9000000000000 WHERE provider_id = 'p0'",

@@ -1,7 +1,8 @@
 """Starts on databases in real processes; run as a script, in a process without threads that it can fork from.
 
-`starting.py kill TEMPLATE FOLDER`: for every statement of a start that is more than a question there is one process
-that is killed there, with a copy of the template in the folder, `1.db`, `2.db` and so on, until one runs through.
+`starting.py kill TEMPLATE FOLDER EVERY`: for every so many statements of a start that are more than a question there is
+one process that is killed there, with a copy of the template in the folder, `1.db`, `2.db` and so on, until one runs
+through.
 
 `starting.py together PATH COUNT`: that many processes start on one file at the same moment.
 
@@ -73,7 +74,7 @@ def _code(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _kill(template: Path, folder: Path) -> None:
+def _kill(template: Path, folder: Path, every: int) -> None:
     number, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:
         number += 1
@@ -82,7 +83,7 @@ def _kill(template: Path, folder: Path) -> None:
             shutil.copyfile(template, path)
 
         def start_and_die(path: Path = path, number: int = number) -> None:
-            _kill_at(number)
+            _kill_at(1 + (number - 1) * every)
             asyncio.run(_start(path))
 
         code = _code(_fork(start_and_die))
@@ -105,6 +106,6 @@ def _together(path: Path, count: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "kill":
-        _kill(Path(sys.argv[2]), Path(sys.argv[3]))
+        _kill(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
     else:
         _together(Path(sys.argv[2]), int(sys.argv[3]))

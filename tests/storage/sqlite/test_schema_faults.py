@@ -31,6 +31,9 @@ from tests.support.schemas import apply, make_original, query, run, schema_of, s
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).resolve().parents[3]
+EVERY = 5
+"""Of the statements of a start, every so many are tried: each takes a tenth of a second."""
+
 ROWS = [original_row(timestamp=number, attempts=number % 3) for number in range(300)]
 SUMMARY = (300, 100, 300 * 250)
 
@@ -94,19 +97,19 @@ async def test_a_migration_can_be_cancelled_anywhere(how: How, tmp_path: Path, s
     """At whichever step it is cancelled, no transaction is open, a whole version is there, and the next goes on."""
     connections: list[aiosqlite.Connection] = []
 
-    async def migrate(step: int) -> int:
-        return await migrate_schema(connections[step - 1])
+    async def migrate(_step: int) -> int:
+        return await migrate_schema(connections[-1])
 
-    connections.append(await initialize_database(tmp_path / "1.db"))
+    connections.append(await initialize_database(tmp_path / f"{1 + HOWS.index(how)}.db"))
     try:
-        async for outcome in cancel_at_every_step(migrate, how):
+        async for outcome in cancel_at_every_step(migrate, how, every=EVERY):
             connection = connections[-1]
             assert not connection.in_transaction, f"step {outcome.step}"
             path = tmp_path / f"{outcome.step}.db"
             assert schema_of(path) == schema_at[version_of(path)], f"step {outcome.step}"
             assert await migrate_schema(connection) == latest_version()
             await close_connection(connection)
-            connections.append(await initialize_database(tmp_path / f"{outcome.step + 1}.db"))
+            connections.append(await initialize_database(tmp_path / f"{outcome.step + EVERY}.db"))
     finally:
         await close_connection(connections[-1])
 
@@ -120,9 +123,9 @@ async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema
     template, folder = tmp_path / "template", tmp_path / "killed"
     FROM[state](template)
     folder.mkdir()
-    codes = starting("kill", template, folder)
+    codes = starting("kill", template, folder, EVERY)
     assert codes[-1] == 0
-    assert len(codes) > len([statement for step in migrations()[2:] for statement in step.statements])
+    assert len(codes) * EVERY > len([statement for step in migrations()[2:] for statement in step.statements])
     versions = []
     for number in range(1, len(codes) + 1):
         path = folder / f"{number}.db"
@@ -135,7 +138,7 @@ async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema
         assert summary_of(path) == ([SUMMARY] if state == "version 2" else [(0, 0, 0)])
         assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert versions == sorted(versions)
-    assert set(versions) == set(range(versions[0], latest_version() + 1))
+    assert versions[-1] == latest_version()
 
 
 # At the same time
@@ -160,7 +163,7 @@ async def test_another_process_migrates_at_any_moment(state: str, tmp_path: Path
     guard.deactivate()  # the other process is played by this one, in the middle of the package's own calls
     template = tmp_path / "template"
     FROM[state](template)
-    for number in count(1):
+    for number in count(1, EVERY):
         path = tmp_path / f"{number}.db"
         if template.exists():
             shutil.copyfile(template, path)

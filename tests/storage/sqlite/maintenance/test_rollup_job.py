@@ -69,8 +69,12 @@ async def _costliest_portion(path: Path, *, days: int) -> int:
         VALUES ({FIRST_DAY}) UNION ALL SELECT start + 900000 FROM quarters LIMIT {96 * days}
       )
     """
-    bucket = "'c', 'p', 'm', '', 1, 1, 0, 0, 0, 1, 1, 0, 2, 0.0, 1, 0, 0, 0"
-    change(path, f"INSERT INTO usage_buckets {quarters} SELECT start, {bucket} FROM quarters")
+    columns = (
+        "start, chain_name, provider_id, model, caller, upper_ms, requests, errors, rate_limited, waterfalls, "
+        "prompt_tokens, completion_tokens, cached_tokens, total_tokens, latency_ms, ttft_ms, ttft_requests"
+    )
+    bucket = "'c', 'p', 'm', '', 1, 1, 0, 0, 0, 1, 1, 0, 2, 1, 0, 0"
+    change(path, f"INSERT INTO usage_buckets ({columns}) {quarters} SELECT start, {bucket} FROM quarters")
     for width in WIDTHS:
         spans = f"SELECT DISTINCT {width}, start / {width} * {width}, 4095, NULL, NULL FROM quarters"
         change(path, f"INSERT INTO rolled_up {quarters} {spans}")

@@ -49,7 +49,7 @@ async def test_every_try_counts_once_whatever_is_rolled_up(window: Window, datab
             (one.provider_id, one.model): [one.attempts, one.successes, one.rate_limited, one.failures] for one in found
         } == expected
         assert found == from_buckets
-        assert any(one.last_error for one in found)
+        assert any(one.last_error_at for one in found)
 
 
 async def test_a_late_try_counts_at_once(database: Path) -> None:

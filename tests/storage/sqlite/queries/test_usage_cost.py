@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chainlog_async.requests.model import COLUMNS
 from chainlog_async.storage.sqlite.maintenance.rollup_job import NEXT_QUARTER, NEXT_SPAN, ROLLUP_GRACE_MS
 from chainlog_async.storage.sqlite.queries.provider_health import PROVIDER_HEALTH
 from chainlog_async.storage.sqlite.queries.rolled_up import ROLLED_UP
@@ -132,11 +133,8 @@ def ten_times(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
     insert_details(few, 300, days=1)
     asyncio.run(roll_up(few))
     many = Path(shutil.copy(few, folder / "many.db"))
-    copy_rows = (
-        "INSERT INTO request_logs SELECT NULL, timestamp, chain_name, provider_id, model, prompt_tokens, "
-        "completion_tokens, total_tokens, latency_ms, http_status, attempts, error_message, request_id, caller, "
-        "ttft_ms, cost_usd, streamed, cached_tokens, metadata, attempt_trail FROM request_logs WHERE id <= 300"
-    )
+    columns = ", ".join(name for name in COLUMNS if name != "id")
+    copy_rows = f"INSERT INTO request_logs ({columns}) SELECT {columns} FROM request_logs WHERE id <= 300"
     change(many, *[copy_rows] * 9)
     asyncio.run(roll_up(many))
     return few, many
