@@ -131,6 +131,13 @@ def test_attempts_have_their_own_tokens_and_cost() -> None:
     assert entry.cost_usd == 0.5
 
 
+def test_a_cost_beyond_all_bounds_does_not_cost_the_row() -> None:
+    """It is cut to the largest that is stored, for the attempt as for the request."""
+    entry = entry_of([a_try("1", (0, 0), status=429), a_try("2", (1, 0), cost_usd=1e9)])
+    assert encode_line(entry)
+    assert (entry.attempt_trail or ())[1].cost_usd == entry.cost_usd == 10_000
+
+
 def test_a_stream_is_timed_to_its_end(shared_data: Path) -> None:
     """A stream's latency is from start to end, not LiteLLM's response_time, which is the time to first token."""
     entry = entry_of([_load(shared_data / "litellm_stream_success.json", succeeded=True)])

@@ -42,6 +42,8 @@ class MemoryEngine(Engine):
 class TestMemory(StorageContract):
     """See `StorageContract`."""
 
+    questions = 10
+
     @pytest.fixture
     def engine(self, tmp_path: Path) -> MemoryEngine:
         """A new one."""

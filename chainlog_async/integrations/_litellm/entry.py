@@ -72,6 +72,11 @@ def _count(tried: Sequence[ReportedAttempt], last: ReportedAttempt) -> int:
     return max(len(tried), fallbacks + retries + (0 if last.called_no_provider else 1))
 
 
+def _attempt_cost(item: ReportedAttempt, *, is_answered: bool) -> float | None:
+    known = item.cost_usd if is_answered else item.cost_usd or None
+    return None if known is None else min(known, MAX_COST_USD)
+
+
 def _cost(attempts: Sequence[ReportedAttempt]) -> float | None:
     """The sum; None if that of the answer is unknown."""
     costs = [item.cost_usd for item in attempts if item.cost_usd is not None]
@@ -119,7 +124,7 @@ def _attempt(item: ReportedAttempt) -> Attempt:
         prompt_tokens=item.prompt_tokens or None,
         completion_tokens=item.completion_tokens or None,
         # LiteLLM knows of no cost of a failure and reports 0.
-        cost_usd=item.cost_usd if sent is not None and sent < 400 else item.cost_usd or None,
+        cost_usd=_attempt_cost(item, is_answered=sent is not None and sent < 400),
         **(item.classes or {}),
     )
 
