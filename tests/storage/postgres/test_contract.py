@@ -61,6 +61,9 @@ class PostgresEngine(Engine):
 class TestPostgres(StorageContract):
     """See `StorageContract`."""
 
+    # The hypothesis test beside this file asks more of them.
+    questions = 30
+
     @pytest.fixture
     def engine(self, postgres_url: str, tmp_path: Path) -> PostgresEngine:
         """A new database."""
