@@ -190,7 +190,7 @@ class RequestLogger:
         self._writer.stop()
 
     async def _reopened(self) -> None:
-        self.guests.forget_positions()
+        self._writer.forget_database()
         if self._on_reopen is not None:
             await self._on_reopen()
 

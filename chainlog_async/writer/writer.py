@@ -56,8 +56,8 @@ class Writer:
         self._storage = storage
         self._journals = journals
         # Another machine looks prices up by itself.
-        prices = PriceLookup(storage, enabled=settings.prices and settings.engine != "remote")
-        self._committer = Committer(storage, health, gil_yielder, journals.kept_batches, prices)
+        self._prices = PriceLookup(storage, enabled=settings.prices and settings.engine != "remote")
+        self._committer = Committer(storage, health, gil_yielder, journals.kept_batches, self._prices)
         self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
@@ -73,6 +73,11 @@ class Writer:
     def stop(self) -> None:
         """Tells the writer to drain the queue and end; call it from the writer's event loop."""
         self._serving.cancel()
+
+    def forget_database(self) -> None:
+        """Forgets what the database was known to hold, because another one is open now."""
+        self.guests.forget_positions()
+        self._prices.forget()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Writes until stopped or cancelled, then drains the queue within the shutdown timeout.

@@ -12,7 +12,8 @@ from chainlog_async.admin.prices import set_prices
 from chainlog_async.prices.model import Price
 from chainlog_async.requests.model import RequestLogRow
 from tests.support.entries import entry
-from tests.support.writing import settings_for
+from tests.support.faults import beside_it
+from tests.support.writing import settings_for, until
 
 pytest.importorskip("genai_prices")
 
@@ -108,3 +109,18 @@ async def test_prices_can_be_switched_off(tmp_path: Path) -> None:
     async with ChainLog(settings_for(tmp_path / "log.db", prices=False)) as chainlog:
         await chainlog.write(entry(provider_id="openai", model="gpt-4o-mini"))
         assert (await chainlog.usage.get_recent_requests(1))[0].cost_usd is None
+
+
+async def test_a_database_made_anew_gets_its_prices_anew(tmp_path: Path) -> None:
+    """A model that was priced before the file was deleted is priced in the new file too."""
+    path = tmp_path / "log.db"
+    call = {"provider_id": "openai", "model": "gpt-4o-mini", "prompt_tokens": 1_000, "completion_tokens": 100}
+    async with ChainLog(settings_for(path, prices=True)) as chainlog:
+        await chainlog.write(entry(**call))
+        before = chainlog.request_logger.connection
+        for suffix in ("", "-wal", "-shm"):
+            beside_it(path, suffix).unlink(missing_ok=True)
+        await until(lambda: chainlog.request_logger.connection is not before)
+        await chainlog.write(entry(**call))
+        rows = await chainlog.usage.get_recent_requests(10)
+    assert [row.cost_source for row in rows] == ["table"]

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("short_pauses")
 
 WRITERS_MODULES = (
     "writer.committer",
+    "writer.price_lookup",
     "storage.sqlite.connection",
     "common.cancellation",
     "storage.sqlite.maintenance.integrity_check",
@@ -70,10 +71,8 @@ PASSED_OVER = {
     # The start, which fails with it.
     "storage.sqlite.open.open_or_quarantine",
     "storage.sqlite.write_connection.WriteConnection._renew",
-    # Without alerts, an engine that goes back, and models of no known price, nobody awaits these; they have tests of
-    # their own.
+    # Awaited by the task that looks at alerts, and for an engine that goes back, which SQLite never does.
     "storage.sqlite.connection.open_aside",
-    "storage.sqlite.storage.SqliteStorage.add_prices",
     "writer.committer.Committer._send_again",
     # Only for a replay that is cut short, see the tests of cancellation, or for a round, see test_upkeep.py.
     "storage.sqlite.storage.SqliteStorage.wait_until_idle",
@@ -97,6 +96,8 @@ AT_THE_END = {
 
 WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._find_position"}
 """And only when time runs out."""
+
+PRICED = {"storage.sqlite.storage.SqliteStorage.add_prices", "writer.price_lookup.PriceLookup.prepare"}
 
 ROWS_AHEAD = "storage.sqlite.maintenance.rows_ahead."
 
@@ -251,6 +252,7 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write:
         on_corrupt="quarantine",
         max_batch_size=10,
         wal_limit_bytes=0,
+        prices=name in PRICED,
         journal_write=write,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
