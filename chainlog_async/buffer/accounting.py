@@ -6,7 +6,9 @@ from collections import Counter
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.histogram import Tally
-from chainlog_async.statistics import BATCH_BOUNDS, DropReason
+from chainlog_async.statistics import BATCH_BOUNDS, DropReason, EntryCounts
+
+from .backlog import Backlog
 
 
 class Accounting:
@@ -51,3 +53,27 @@ class Accounting:
         if nested:
             dropped["nested"] = nested
         return self._refused + nested, dropped
+
+    def counts(self, backlog: Backlog, journal_error: str | None) -> EntryCounts:
+        """A snapshot, with what waits in this backlog and why its journal fails, if it does."""
+        journal = backlog.journal
+        refused, dropped = self.losses()
+        return EntryCounts(
+            submitted=backlog.accepted + refused,
+            written=self.written,
+            pending=backlog.rows,
+            dropped=dropped,
+            pending_bytes=backlog.size,
+            peak_pending=max(backlog.peak_rows, backlog.rows),
+            oldest_pending_ms=1_000 * backlog.oldest_age_s,
+            journal="failing" if journal_error is not None else "on" if journal else "off",
+            journal_write=journal.write_method if journal else None,
+            journal_bytes=journal.size if journal else 0,
+            journal_error=journal_error,
+            replayed=self.replayed,
+            truncated=self.truncated,
+            repaired=dict(self.repaired),
+            batches=self.batches,
+            batch_entries=self.batch_entries.histogram(),
+            last_commit_at=self.last_commit_at,
+        )

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 
 from chainlog_async.common.log_throttle import LogThrottle
@@ -29,8 +28,10 @@ from chainlog_async.statistics import EntryCounts, JournalWriteMethod
 
 from .accounting import Accounting
 from .backlog import Backlog
+from .forks import disown_after_fork
 from .journal import Journal
 from .segment import NEWLINE, Segment
+from .waker import WriterWaker
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,13 @@ class EntryQueue:
     """A thread-safe, bounded queue of encoded entries that accounts for every one of them."""
 
     def __init__(self, *, max_rows: int, max_bytes: int, max_batch_rows: int, drop_oldest: bool) -> None:
+        self._waker = WriterWaker()
         self._backlog = Backlog(
             max_rows=max_rows,
             max_bytes=max_bytes,
             max_batch_rows=max_batch_rows,
             drop_oldest=drop_oldest,
-            on_ready=self.wake_writer,
+            on_ready=self._waker.wake,
         )
         self._use_new_lock()
         self._accounting = Accounting()
@@ -57,12 +59,8 @@ class EntryQueue:
         self._is_replaying = False
         self._watched: dict[int, EntryError | None] = {}
         self._log_throttle = LogThrottle()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread = 0
         self._progress = asyncio.Event()
-        self.wake = asyncio.Event()
-        """Set when the writer should check for work."""
-        _queues.add(self)
+        disown_after_fork(self)
 
     # -- the gateway's side, from any thread ---------------------------------------------------------------------
 
@@ -180,13 +178,11 @@ class EntryQueue:
     def attach(self) -> None:
         """Tells the queue which event loop the writer runs on. The writer then replays, until `end_replay`."""
         self._is_replaying = True
-        self._loop = asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
-        self.wake.set()
+        self._waker.attach()
 
     def detach(self) -> None:
         """Tells everyone who still waits that the writer has ended."""
-        self._loop = None
+        self._waker.detach()
         self._tell_waiters()
 
     def end_replay(self) -> None:
@@ -196,16 +192,12 @@ class EntryQueue:
 
     def wake_writer(self) -> None:
         """Wakes the writer, from any thread."""
-        if (loop := self._loop) is None:
-            return
-        if threading.get_ident() == self._loop_thread:
-            self.wake.set()
-            return
-        try:
-            loop.call_soon_threadsafe(self.wake.set)
-        except RuntimeError:
-            # The loop was closed while the writer ran; the entry stays pending.
-            self._loop = None
+        self._waker.wake()
+
+    @property
+    def wake(self) -> asyncio.Event:
+        """Set when the writer should check for work."""
+        return self._waker.event
 
     @property
     def pending(self) -> int:
@@ -369,11 +361,11 @@ class EntryQueue:
             while self._resolved < number or (replayed and self._is_replaying):
                 if self._abandoned_from is not None:
                     break
-                if self._loop is None:
+                if not self._waker.is_attached:
                     if self._resolved >= number:
                         break
                     raise ClosedError("no writer is running; start run() in a task group, or use `async with`")
-                self.wake.set()
+                self._waker.event.set()
                 await self._progress.wait()
         finally:
             self._waiting -= 1
@@ -425,27 +417,7 @@ class EntryQueue:
     def counts(self) -> EntryCounts:
         """A consistent snapshot of what became of the entries so far."""
         with self._lock:
-            backlog, accounting, journal = self._backlog, self._accounting, self._backlog.journal
-            refused, dropped = accounting.losses()
-            return EntryCounts(
-                submitted=backlog.accepted + refused,
-                written=accounting.written,
-                pending=backlog.rows,
-                dropped=dropped,
-                pending_bytes=backlog.size,
-                peak_pending=max(backlog.peak_rows, backlog.rows),
-                oldest_pending_ms=1_000 * backlog.oldest_age_s,
-                journal="failing" if self.journal_error is not None else "on" if journal else "off",
-                journal_write=journal.write_method if journal else None,
-                journal_bytes=journal.size if journal else 0,
-                journal_error=self.journal_error,
-                replayed=accounting.replayed,
-                truncated=accounting.truncated,
-                repaired=dict(accounting.repaired),
-                batches=accounting.batches,
-                batch_entries=accounting.batch_entries.histogram(),
-                last_commit_at=accounting.last_commit_at,
-            )
+            return self._accounting.counts(self._backlog, self.journal_error)
 
     @property
     def journal_error(self) -> str | None:
@@ -464,20 +436,8 @@ class EntryQueue:
         self._use_new_lock()
         self._forked = self._is_closed = True
         self._backlog.close()
-        self._loop = None
+        self._waker.detach()
         if self._backlog.journal is not None:
             # Closing does not release the parent's lock; keeping the descriptor would hold it after the parent's death.
             self._backlog.journal.disown()
             self._backlog.journal = None
-
-
-_queues: weakref.WeakSet[EntryQueue] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for queue in list(_queues):
-        queue.disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
