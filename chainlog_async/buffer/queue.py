@@ -18,7 +18,6 @@ from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import (
     ChainlogError,
     ClosedError,
-    EntryAbandonedError,
     EntryError,
     EntryRejectedError,
     ForkedError,
@@ -31,6 +30,7 @@ from .backlog import Backlog
 from .forks import disown_after_fork
 from .journal import Journal
 from .segment import NEWLINE, Segment
+from .waiters import Waiters
 from .waker import WriterWaker
 
 logger = logging.getLogger(__name__)
@@ -51,15 +51,11 @@ class EntryQueue:
         self._use_new_lock()
         self._accounting = Accounting()
         self._forked = self._is_closed = False
-        self._abandoned_from: int | None = None
         self._in_hand_from = 1
         self._no_journal: str | None = None
         self._journal_failing = False
-        self._waiting = 0
-        self._is_replaying = False
-        self._watched: dict[int, EntryError | None] = {}
+        self._waiters = Waiters(self._waker, lambda: self._resolved)
         self._log_throttle = LogThrottle()
-        self._progress = asyncio.Event()
         disown_after_fork(self)
 
     # -- the gateway's side, from any thread ---------------------------------------------------------------------
@@ -98,7 +94,7 @@ class EntryQueue:
                 made_room = self._append(line)
                 number = self._backlog.accepted
             if watch:
-                self._watched[number] = None
+                self._waiters.watch(number)
         except BaseException as error:
             # A signal handler may raise at any point here, even while waiting for the lock.
             if is_owned():
@@ -177,18 +173,18 @@ class EntryQueue:
 
     def attach(self) -> None:
         """Tells the queue which event loop the writer runs on. The writer then replays, until `end_replay`."""
-        self._is_replaying = True
+        self._waiters.is_replaying = True
         self._waker.attach()
 
     def detach(self) -> None:
         """Tells everyone who still waits that the writer has ended."""
         self._waker.detach()
-        self._tell_waiters()
+        self._waiters.tell()
 
     def end_replay(self) -> None:
         """Tells everyone who waits for it that the journals of dead writers are replayed."""
-        self._is_replaying = False
-        self._tell_waiters()
+        self._waiters.is_replaying = False
+        self._waiters.tell()
 
     def wake_writer(self) -> None:
         """Wakes the writer, from any thread."""
@@ -213,7 +209,7 @@ class EntryQueue:
     @property
     def someone_waits(self) -> bool:
         """Whether a flush or a write waits for entries to be committed."""
-        return self._waiting > 0
+        return self._waiters.count > 0
 
     def set_writer_id(self, writer_id: str) -> None:
         """Sets the id of the writer that these lines belong to."""
@@ -258,7 +254,7 @@ class EntryQueue:
                         lost, EntryError(f"the entry was in the journal, which cannot be read: {error}")
                     )
             self._log_throttle.warn("journal_lost", problem, lost)
-            self._tell_waiters()
+            self._waiters.tell()
 
     @property
     def in_hand(self) -> Batch | None:
@@ -298,16 +294,18 @@ class EntryQueue:
             self._backlog.mark_committed(batch)
             self._in_hand_from += batch.rows
             self._accounting.mark_committed(batch.rows)
-        self._tell_waiters()
+        self._waiters.tell()
 
     def reject(self, batch: Batch, error: Exception) -> None:
         """Releases this batch of one row as rejected by the database."""
         with self._lock:
-            self._fail(self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}"))
+            self._waiters.fail(
+                self._in_hand_from, self._in_hand_from, EntryRejectedError(f"the database refused the entry: {error}")
+            )
             self._backlog.mark_committed(batch)
             self._in_hand_from += batch.rows
             self._accounting.drop("rejected", batch.rows)
-        self._tell_waiters()
+        self._waiters.tell()
 
     def note_replayed(self, rows: int, truncated: int = 0) -> None:
         """Counts entries of a dead writer that were committed, and truncated lines that were found."""
@@ -329,11 +327,11 @@ class EntryQueue:
         """
         with self._lock:
             if self._backlog.rows:
-                self._abandoned_from = self._resolved + 1
+                self._waiters.abandoned_from = self._resolved + 1
             rows = self._backlog.clear_memory()
             if rows:
                 self._accounting.drop("shutdown", rows)
-        self._tell_waiters()
+        self._waiters.tell()
         return rows
 
     # -- waiting -------------------------------------------------------------------------------------------------
@@ -356,33 +354,7 @@ class EntryQueue:
         database.
         """
         self.require_same_process()
-        self._waiting += 1
-        try:
-            while self._resolved < number or (replayed and self._is_replaying):
-                if self._abandoned_from is not None:
-                    break
-                if not self._waker.is_attached:
-                    if self._resolved >= number:
-                        break
-                    raise ClosedError("no writer is running; start run() in a task group, or use `async with`")
-                self._waker.event.set()
-                await self._progress.wait()
-        finally:
-            self._waiting -= 1
-            # A flush may wait for the same number and must not consume the error of the one who watches it.
-            error = self._watched.pop(number, None) if watched else None
-        if error is not None:
-            raise error
-        if self._abandoned_from is not None and number >= self._abandoned_from:
-            raise EntryAbandonedError(
-                "shutdown ran out of time before everything was committed; entries in the journal are written at the "
-                "next start: raise shutdown_timeout_ms, or find out what blocked the writer (statistics().last_error)"
-            )
-        if replayed and self._is_replaying:
-            raise EntryAbandonedError(
-                "shutdown ran out of time before the journals of earlier writers were replayed, which the next start "
-                "goes on with: raise shutdown_timeout_ms, or find out what blocked the writer (statistics().last_error)"
-            )
+        await self._waiters.until_resolved(number, watched=watched, replayed=replayed)
 
     @property
     def _resolved(self) -> int:
@@ -392,25 +364,15 @@ class EntryQueue:
             return self._in_hand_from - 1
         return self._backlog.gone
 
-    def _tell_waiters(self) -> None:
-        self._progress.set()
-        self._progress = asyncio.Event()
-
     def _count_oldest_dropped(self, count: int) -> None:
         self._accounting.drop("queue_full", count)
         self._fail_last_resolved(count, QueueFullError("the entry was dropped for newer ones; raise max_queue_size"))
 
     def _fail_last_resolved(self, count: int, error: EntryError) -> None:
         """Notes the error for those who watch one of the `count` oldest waiting entries, which were just dropped."""
-        if self._watched:
-            # The batch being written is older still, and was not dropped.
-            last = self._backlog.gone + self._backlog.rows_in_hand
-            for number in range(last - count + 1, last + 1):
-                self._fail(number, error)
-
-    def _fail(self, number: int, error: EntryError) -> None:
-        if number in self._watched:
-            self._watched[number] = error
+        # The batch being written is older still, and was not dropped.
+        last = self._backlog.gone + self._backlog.rows_in_hand
+        self._waiters.fail(last - count + 1, last, error)
 
     # -- accounting ----------------------------------------------------------------------------------------------
 
