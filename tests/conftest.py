@@ -31,7 +31,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 def _guard() -> BlockBuster:
     # Only what the package does: a test may well look at a file while its event loop waits.
     buster = BlockBuster("chainlog_async")
-    # The one pause that is meant: docs/performance.md.
+    # The one pause that is meant: docs/explanation/performance.md.
     buster.functions["time.sleep"].can_block_in("chainlog_async/common/gil_yield.py", {"_check"})
     # The driver looks for certificates and passwords in the home folder whenever it connects, which takes microseconds.
     for name in ("os.path.abspath", "os.readlink", "os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read"):

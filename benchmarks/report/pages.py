@@ -15,9 +15,9 @@ from benchmarks.report.text_table import as_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
-CHART = ROOT / "docs" / "performance.svg"
-NOTES = ROOT / "docs" / "internals" / "performance-notes.md"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", NOTES)
+CHART = ROOT / "docs" / "explanation" / "performance.svg"
+NOTES = ROOT / "docs" / "explanation" / "performance-notes.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "performance.md", NOTES)
 
 UNMEASURED = "Run `make bench`: its figures are put here."
 """What the pages say before the first full run."""
@@ -52,7 +52,7 @@ def write(results: Results | None) -> None:
 
 
 def _tables(results: Results) -> Iterator[str]:
-    yield f"![What a busy gateway keeps of its log, and what it pays](../{CHART.name})"
+    yield f"![What a busy gateway keeps of its log, and what it pays]({CHART.name})"
     yield ""
     yield from heading(results)
     for table in (*tables(results), promises(results.targets)):

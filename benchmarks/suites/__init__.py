@@ -1,1 +1,1 @@
-"""What is measured, one file per table of docs/internals/performance-notes.md. Imports contenders and harness."""
+"""What is measured, one file per table of docs/explanation/performance-notes.md. Imports contenders and harness."""

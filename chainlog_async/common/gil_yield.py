@@ -3,7 +3,7 @@
 A thread that waits for the GIL requests it only after five milliseconds without a release, and a busy loop releases it
 briefly at every `select`: too briefly for the thread to wake up. So the thread starves beside a loop that is 100 %
 busy, and a batch that takes milliseconds waits for seconds. While a batch is waiting for the thread, the loop's thread
-therefore sleeps for a moment now and then. docs/internals/performance-notes.md has the costs and the effect.
+therefore sleeps for a moment now and then. docs/explanation/performance-notes.md has the costs and the effect.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     nothing logged [where …] for DURATION
     budget NAME > NUMBER %
 
-A name with spaces or signs stands in double quotes. docs/alerts.md has the metrics and examples.
+A name with spaces or signs stands in double quotes. docs/how-to/alerts.md has the metrics and examples.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from tests.support.gateways import program, rows_in
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "asgi.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "asgi.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 BIN = Path(sys.executable).parent
 

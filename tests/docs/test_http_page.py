@@ -1,4 +1,4 @@
-"""docs/http.md: its examples work as they stand, and it leaves out no route."""
+"""docs/reference/http.md: its examples work as they stand, and it leaves out no route."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.support.openapi_document import DOCUMENT
 from tests.support.service import entry, running, service_settings, settled
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text("utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "http.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^curl .*$", PAGE, re.MULTILINE)
 STREAM = "/v1/requests/stream"
 

@@ -1,4 +1,4 @@
-"""docs/operations.md quotes log lines as the code writes them."""
+"""docs/how-to/operations.md quotes log lines as the code writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_every_quoted_log_line_is_in_the_code() -> None:
     """Each part of a quoted line, between its variable parts, is a part of some string of the package."""
-    section = (ROOT / "docs" / "operations.md").read_text("utf-8").split("\n## Log lines\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "how-to" / "operations.md").read_text("utf-8").split("\n## Log lines\n")[1].split("\n## ")[0]
+    )
     quoted = re.findall(r"`([^`]+)`", section.split("|---|---|---|\n")[1])
     parts = [part.strip(" ():") for line in quoted if "…" in line for part in line.split("…")]
     texts = [

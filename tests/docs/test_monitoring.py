@@ -16,7 +16,7 @@ from tests.support.service import entry, running, service_settings, settled
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RULES = yaml.safe_load((DOCS / "prometheus-alerts.yml").read_text("utf-8"))
 DASHBOARD = json.loads((DOCS / "grafana-dashboard.json").read_text("utf-8"))
-PAGE = (DOCS / "operations.md").read_text("utf-8")
+PAGE = (DOCS / "how-to" / "operations.md").read_text("utf-8")
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 
 Samples = dict[str, set[str]]
@@ -90,7 +90,7 @@ def test_alerts_are_complete(rule: dict[str, object]) -> None:
 
 
 def test_the_page_names_every_metric_and_no_other(samples: Samples) -> None:
-    """The tables of docs/operations.md are those of a scrape."""
+    """The tables of docs/how-to/operations.md are those of a scrape."""
     tables = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `chainlog_"))
     told = set(re.findall(r"`(chainlog_\w+)", tables))
     assert told == {re.sub(r"_(bucket|sum|count)$", "", name) for name in samples}

@@ -1,4 +1,4 @@
-"""docs/opentelemetry.md: its examples work as they stand."""
+"""docs/how-to/opentelemetry.md: its examples work as they stand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainlog_async import ChainLog
 from chainlog_async.server import create_app
 from tests.support.service import count_rows, service_settings, serving
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "opentelemetry.md").read_text("utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "opentelemetry.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^curl .*?'$", PAGE, re.MULTILINE | re.DOTALL)
 
 

@@ -49,6 +49,6 @@ def test_the_defaults_in_the_example_are_the_readmes() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Every file that a page of the documentation links to is there."""
-    for page in (ROOT / "README.md", ROOT / "examples/gateway/README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "examples/gateway/README.md", *(ROOT / "docs").rglob("*.md")):
         for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

@@ -90,6 +90,6 @@ def test_a_killed_proxy_loses_nothing_that_was_logged(tmp_path: Path) -> None:
     surely, perhaps = asyncio.run(under_fire(proxy))
     with running(tmp_path, workers=1, logs=True) as restarted:
         again = asyncio.run(ask(restarted, MIXED))
-        # What LiteLLM has not reported when it is stopped is lost before it reaches the log; see docs/litellm.md.
+        # What LiteLLM has not reported when it is stopped is lost before the log gets it; see docs/how-to/litellm.md.
         until(lambda: are_reported(tmp_path / "observability.db", again.answered))
     assert differences(tmp_path / "observability.db", surely | again.answered, perhaps) == []

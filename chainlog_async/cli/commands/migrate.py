@@ -39,7 +39,7 @@ def migrate(options: SettingsOptions, as_sql: bool, from_version: int, yes: bool
     service does the same when it starts. Every step is one transaction; running this again changes nothing.
 
     With PostgreSQL, a gateway whose role may not create tables needs this to be run by one that may. The functions
-    grant_writer and grant_reader of the schema then give roles what they need (docs/many-hosts.md).
+    grant_writer and grant_reader of the schema then give roles what they need (docs/how-to/many-hosts.md).
     """
     if options.db is not None:
         confirm_new_folder(options.db, yes=yes)

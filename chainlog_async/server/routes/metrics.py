@@ -37,7 +37,7 @@ def metrics_operation(chainlog: ChainLog, counters: ServiceCounters) -> Operatio
     """Returns the route that answers a scrape, in the text format or OpenMetrics, as negotiated."""
 
     async def get_metrics(request: Request, parameters: ParsedParameters) -> Response:
-        """Metrics for Prometheus, in its text format or OpenMetrics; docs/operations.md lists them."""
+        """Metrics for Prometheus, in its text format or OpenMetrics; docs/how-to/operations.md lists them."""
         part = parameters[COLLECT]
         of_process = (*_process(chainlog), copy.deepcopy(counters)) if part != "database" else None
         totals = await _totals(chainlog) if part != "process" else None

@@ -56,7 +56,7 @@ _KINDS = {
     "3F000": _Kind(StorageFault.STORAGE, "no such schema", "run `chainlog migrate --db-url …`"),
     "40001": _Kind(StorageFault.BUSY, "serialization failure"),
     "40P01": _Kind(StorageFault.BUSY, "deadlock"),
-    "42501": _Kind(StorageFault.STORAGE, "missing privileges", "grant the role what docs/many-hosts.md lists"),
+    "42501": _Kind(StorageFault.STORAGE, "missing privileges", "grant the role what docs/how-to/many-hosts.md lists"),
     "42883": _Kind(StorageFault.STORAGE, "schema missing or outdated", "run `chainlog migrate --db-url …`"),
     "42P01": _Kind(StorageFault.STORAGE, "schema missing or outdated", "run `chainlog migrate --db-url …`"),
     "53": _Kind(StorageFault.STORAGE, "server out of resources"),

@@ -99,7 +99,7 @@ class SqliteStorage(BatchStorage):
         await self._file.require_file()
         payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
         # Autocommit: the statement is the transaction. On a busy loop a batch costs the time its thread waits for the
-        # GIL, so there is one hand-over and one step (docs/design.md, "One statement per batch").
+        # GIL, so there is one hand-over and one step (docs/explanation/design.md, "One statement per batch").
         await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
 
     async def add_prices(self, prices: Sequence[Price], names: Mapping[tuple[str, str], tuple[str, str]]) -> None:

@@ -19,7 +19,7 @@ def version_notes() -> tuple[str, ...]:
     note = (
         f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug: while several processes write to the file, a rare "
         "race between them may damage it; a single one is safe. pip install 'pysqlite3>=0.6.1' brings a fixed SQLite, "
-        'which is used from the next start on (docs/reliability.md, "The WAL-reset bug")'
+        'which is used from the next start on (docs/explanation/reliability.md, "The WAL-reset bug")'
     )
     return (note,)
 

@@ -414,8 +414,8 @@ def test_a_terminal_shows_progress(cli: Cli) -> None:
 
 
 def test_the_manual_has_every_command() -> None:
-    """docs/operations.md has a line for each command of this file."""
-    manual = (ROOT / "docs" / "operations.md").read_text()
+    """docs/how-to/operations.md has a line for each command of this file."""
+    manual = (ROOT / "docs" / "how-to" / "operations.md").read_text()
     for command in ("check", "rebuild", "backup", "prune", "vacuum", "journal", "journal replay", "rejected"):
         assert f"\n| `{command}" in manual
     for command in ("rejected retry", "rejected delete"):
