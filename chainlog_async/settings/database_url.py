@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +20,11 @@ ENGINES: Final[dict[str, EngineName]] = {
 """The engine of each scheme."""
 
 SQLITE_PREFIX: Final = "sqlite:///"
+
+_HOST: Final = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+"""A host name in ASCII: RFC 1035, section 2.3.4, and underscores, which Docker and Windows allow."""
+
+_MAX_HOST_CHARS: Final = 253
 
 
 class DatabaseUrl(SecretStr):
@@ -80,5 +86,15 @@ def _check_http(parts: SplitResult) -> None:
         raise ValueError("must name a host and, if it has one, a port: http://log.example.org:4290")
     if "@" in parts.netloc:
         raise ValueError("must not contain a user or a key; set db_key instead")
+    if not _can_be_named(parts.hostname or ""):
+        raise ValueError(
+            "must name a host of letters, digits, hyphens, underscores and dots, with 1 to 63 characters between dots "
+            f"and {_MAX_HOST_CHARS} at most: http://log.example.org:4290"
+        )
     if parts.query or parts.fragment:
         raise ValueError("must end after the host, port and path; remove what follows ? or #")
+
+
+def _can_be_named(host: str) -> bool:
+    # A name in another script is checked when the engine is loaded, which knows IDNA; urlsplit checked IPv6 addresses.
+    return not host.isascii() or ":" in host or (len(host) <= _MAX_HOST_CHARS and _HOST.fullmatch(host) is not None)

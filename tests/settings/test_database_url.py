@@ -9,6 +9,11 @@ import pytest
 from chainlog_async.settings import Settings
 from tests.support.settings_files import refusal, write_yaml
 
+NO_HOST = (
+    "must name a host of letters, digits, hyphens, underscores and dots, with 1 to 63 characters between dots and 253 "
+    "at most: http://log.example.org:4290"
+)
+
 
 @pytest.mark.parametrize(
     ("url", "engine"),
@@ -18,6 +23,9 @@ from tests.support.settings_files import refusal, write_yaml
         ("postgresql://u:p@one,two:5433/db?target_session_attrs=read-write", "postgres"),
         ("postgres:///db", "postgres"),
         ("http://log.example.org:4290", "remote"),
+        ("http://log_1.example.org.:4290", "remote"),
+        ("http://[fe80::1%25eth0]:4290", "remote"),
+        ("http://bücher.example", "remote"),
         ("https://log.example.org/behind/a/proxy", "remote"),
     ],
 )
@@ -47,6 +55,11 @@ def test_a_url_of_a_sqlite_file_is_its_path(url: str, path: str, monkeypatch: py
             "postgresql://me:hu/sh@host/db",
             "must not contain /, ?, # and @ in names and passwords; encode them, as in %2F, %3F, %23, %40",
         ),
+        (f"http://{'a' * 64}.example.org", NO_HOST),
+        (f"http://{'a.' * 200}org", NO_HOST),
+        ("http://log..example.org", NO_HOST),
+        ("http://log%20host:4290", NO_HOST),
+        ("http://log host:4290", "must be a URL without spaces and control characters; encode them, as in %20"),
         ("http://host/a b", "must be a URL without spaces and control characters; encode them, as in %20"),
     ],
 )

@@ -11,7 +11,7 @@ import anyio
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.extras import install_command
-from chainlog_async.errors import ClosedError, MissingExtraError, RemoteError
+from chainlog_async.errors import ClosedError, MissingExtraError, RemoteError, SettingsError
 
 from .errors import error_of
 
@@ -61,7 +61,10 @@ class Exchange:
         self._is_closed = False
 
     async def load(self) -> httpx.AsyncHTTPTransport:
-        """Makes ready what the first request needs. Raises `MissingExtraError`, and `ClosedError` after `aclose`."""
+        """Makes ready what the first request needs.
+
+        Raises `MissingExtraError`, `SettingsError` for a host that HTTP cannot name, and `ClosedError` after `aclose`.
+        """
         async with self._loading:
             if self._is_closed:
                 raise ClosedError("the log is shut down; open a new one")
@@ -133,6 +136,11 @@ class Exchange:
             import httpx
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"an http(s) db_url needs httpx; {install_command('remote')}") from error
+        try:
+            # Reading the host decodes it.
+            httpx.Request("GET", self._base).url.host  # noqa: B018
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise SettingsError(f"db_url names a host that HTTP cannot name ({error}); correct {self.server}") from None
         if self._verify is None and self._base.startswith("https:"):
             self._verify = httpx.create_ssl_context()
         limits = httpx.Limits(

@@ -14,7 +14,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from chainlog_async import ChainLog, UsageAggregator
-from chainlog_async.errors import DatabaseError, MissingExtraError
+from chainlog_async.errors import DatabaseError, MissingExtraError, SettingsError
 from chainlog_async.settings import Settings
 from chainlog_async.storage.remote import storage as remote
 from tests.support.entries import entry
@@ -196,6 +196,19 @@ async def test_a_server_that_takes_little_gets_small_batches(tmp_path: Path) -> 
     ((line, reason),) = query(tmp_path / "log.db", "SELECT entry, error FROM rejected_entries")
     assert "m31" in str(line)
     assert "takes no body of that size (413)" in str(reason)
+
+
+@pytest.mark.parametrize("host", ["xn--€.example", "xn--a", f"é{'a' * 80}", "☃.example"])
+async def test_a_host_that_http_cannot_name_is_refused_when_the_log_opens(tmp_path: Path, host: str) -> None:
+    """By the name of the setting, also where the log is only read, and not by an error of the HTTP library."""
+    settings = Settings(db_url=f"http://{host}:4290", db_path=tmp_path / "o.db")
+    with pytest.raises(SettingsError, match=r"db_url names a host that HTTP cannot name .*; correct http"):
+        async with ChainLog(settings):
+            pass
+    usage = UsageAggregator.from_settings(settings)
+    with pytest.raises(SettingsError, match="db_url names a host that HTTP cannot name"):
+        await usage.get_summary_stats()
+    await usage.aclose()
 
 
 async def test_without_httpx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
