@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -36,6 +37,9 @@ COMMIT_TIMEOUT_S: Final = 30.0
 INTERRUPT_TIMEOUT_S: Final = 1.0
 """How long shutdown waits to hear how far the stream is committed, in seconds."""
 
+LIMIT_FOR_S: Final = 60.0
+"""How long a batch that was too large keeps others of its size from being sent, in seconds: the limit may be raised."""
+
 MAINTENANCE_INTERVAL_S: Final = 3600.0
 """There is nothing to maintain here, in seconds: the server does that."""
 
@@ -53,7 +57,8 @@ class RemoteStorage(BatchStorage):
         self._exchange = Exchange(settings, timeout_s=COMMIT_TIMEOUT_S, connections=1)
         self._db_path = settings.db_path
         self._is_stuck = False
-        self._too_large_from: int | None = None
+        self._too_large: tuple[int, float] | None = None
+        """Size of a batch that the server did not take, in bytes, and when that was."""
 
     async def load(self) -> None:
         """Makes ready what the first batch needs. Raises `MissingExtraError`."""
@@ -84,7 +89,7 @@ class RemoteStorage(BatchStorage):
     async def commit(self, batch: Batch) -> None:
         """See `BatchStorage.commit`. Raises `RemoteError`."""
         size = len(batch.lines)
-        if batch.rows > 1 and self._too_large_from is not None and size >= self._too_large_from:
+        if batch.rows > 1 and self._is_too_large(size):
             # The answer would be the same, and the batch is split for it.
             raise BodyTooLargeError(f"a batch of {size} bytes is too large for {self._exchange.server}", of_server=True)
         body = await run_in_thread(compress, batch.lines)
@@ -97,7 +102,9 @@ class RemoteStorage(BatchStorage):
                 headers={"Content-Type": "application/octet-stream"},
             )
         except BodyTooLargeError:
-            self._too_large_from = size
+            # One row alone is sent whatever its size, and says nothing new of smaller batches.
+            if not self._is_too_large(size):
+                self._too_large = (size, monotonic())
             raise
         self._require(self._position_in(reply, batch.writer_id), batch.end, reply)
 
@@ -162,6 +169,12 @@ class RemoteStorage(BatchStorage):
     async def aclose(self) -> None:
         """Closes the connection."""
         await self._exchange.aclose()
+
+    def _is_too_large(self, size: int) -> bool:
+        if self._too_large is None:
+            return False
+        known, since = self._too_large
+        return size >= known and monotonic() - since < LIMIT_FOR_S
 
     async def _reject(self, row: Batch, reason: str, size: int) -> None:
         rejection = Rejection(row.end, row.lines.rstrip(b"\n")[:size], reason)

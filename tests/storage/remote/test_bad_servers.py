@@ -14,9 +14,14 @@ import pytest
 from anyio.abc import SocketStream
 
 from chainlog_async import ChainLog, UsageAggregator
+from chainlog_async.entry.batch import Batch
 from chainlog_async.errors import DatabaseError, MissingExtraError, SettingsError
 from chainlog_async.settings import Settings
 from chainlog_async.storage.remote import storage as remote
+from chainlog_async.storage.remote.errors import BodyTooLargeError
+from chainlog_async.storage.remote.exchange import Reply
+from chainlog_async.storage.remote.storage import RemoteStorage
+from chainlog_async.wire.batches import inflate
 from tests.support.entries import entry
 from tests.support.service import KEY, running, service_settings
 from tests.support.service import entry as posted
@@ -196,6 +201,35 @@ async def test_a_server_that_takes_little_gets_small_batches(tmp_path: Path) -> 
     ((line, reason),) = query(tmp_path / "log.db", "SELECT entry, error FROM rejected_entries")
     assert "m31" in str(line)
     assert "takes no body of that size (413)" in str(reason)
+
+
+async def test_a_limit_that_is_raised_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that had to split its batches sends them whole again after a while."""
+    now = 0.0
+    monkeypatch.setattr(remote, "monotonic", lambda: now)
+    sizes: list[int] = []
+    limit = 100
+
+    class Limited:
+        server = "http://log"
+
+        async def request(self, *_: object, body: bytes, **__: object) -> Reply:
+            size = len(inflate(body, 10_000))
+            sizes.append(size)
+            if size > limit:
+                raise BodyTooLargeError("413", of_server=True)
+            return Reply(JSON, f'{{"protocol": 1, "writer": "w", "position": {size}}}'.encode())
+
+    storage = RemoteStorage(Settings(db_url="http://log", db_path=tmp_path / "o.db"))
+    monkeypatch.setattr(storage, "_exchange", Limited())
+    batch = Batch("w", 0, b"x" * 99 + b"\n" + b"x" * 99 + b"\n", 2)
+    for _ in range(2):
+        with pytest.raises(BodyTooLargeError):
+            await storage.commit(batch)
+    limit = 1000
+    now = remote.LIMIT_FOR_S
+    await storage.commit(batch)
+    assert sizes == [200, 200]
 
 
 @pytest.mark.parametrize("host", ["xn--€.example", "xn--a", f"é{'a' * 80}", "☃.example"])
