@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,11 @@ def service_settings(folder: Path, **values: object) -> Settings:
 def entry(**values: object) -> dict[str, object]:
     """An entry as a client would send it."""
     return {"chain_name": "fast", "provider_id": "groq", "model": "m", "latency_ms": 12, "http_status": 200, **values}
+
+
+def lines(*documents: object) -> bytes:
+    """NDJSON of the documents; bytes stand for themselves."""
+    return b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in documents)
 
 
 @asynccontextmanager
