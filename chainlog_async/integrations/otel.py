@@ -27,7 +27,7 @@ from ._otel.claude_code import entry_of_event
 from ._otel.decoded import Decoded, UndecodableError
 from ._otel.joining import HOLD_S, SpanJoin
 from ._otel.span import Span
-from ._otel.spool import SpanSpool
+from .spool import SpanSpool
 
 __all__ = ["Decoded", "SpanIntake", "UndecodableError", "log_entries_of", "traces_of"]
 

@@ -17,7 +17,7 @@ import msgspec
 
 from chainlog_async.common.file_lock import is_at_path, try_lock
 
-from .span import Span
+from ._otel.span import Span
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
