@@ -1,7 +1,7 @@
 """Kills writers, servers and networks under a log on PostgreSQL; run as a script, or shorter by a test.
 
-`python -m tests.crash.postgres.torture --kills 100 --crashes 20 --failovers 10 --cuts 5` is the whole. Ends with a
-table and, where a promise was broken, with exit code 1.
+`python -m tests.crash.postgres.torture --kills 100 --crashes 20 --failovers 10 --cuts 5 --long-cuts 3` is the whole.
+Ends with a table and, where a promise was broken, with exit code 1.
 """
 
 from __future__ import annotations
@@ -183,9 +183,17 @@ def fail_over(
     return result
 
 
-def cut_network(folder: Path, cuts: int, rng: random.Random, show: Callable[[str], None]) -> Result:
-    """Between four writers and the server bytes are swallowed for seconds, again and again."""
-    result = Result("network cut")
+def cut_network(
+    folder: Path,
+    cuts: int,
+    rng: random.Random,
+    show: Callable[[str], None],
+    *,
+    shortest_s: float = 1,
+    longest_s: float = 8,
+) -> Result:
+    """Between four writers and the server bytes are swallowed for a while, again and again."""
+    result = Result(f"network cut for {shortest_s:g} to {longest_s:g} s")
     with _server(folder) as server:
         reading, writing = os.pipe()
         mends, mended = os.pipe()
@@ -200,7 +208,7 @@ def cut_network(folder: Path, cuts: int, rng: random.Random, show: Callable[[str
                 while result.crashes < cuts:
                     time.sleep(rng.uniform(0.5, 2.0))
                     os.write(mended, b"c")
-                    time.sleep(rng.uniform(1.0, 8.0))
+                    time.sleep(rng.uniform(shortest_s, longest_s))
                     os.write(mended, b"m")
                     result.crashes += 1
                     show(f"{result.name}: {result.crashes}")
@@ -260,7 +268,7 @@ def _show(text: str) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("kills", 100), ("crashes", 20), ("failovers", 10), ("cuts", 5)):
+    for name, default in (("kills", 100), ("crashes", 20), ("failovers", 10), ("cuts", 5), ("long-cuts", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
@@ -275,6 +283,7 @@ def main() -> None:
         (lambda *given: fail_over(*given, synchronous=True), options.failovers),
         (lambda *given: fail_over(*given, synchronous=False), options.failovers),
         (cut_network, options.cuts),
+        (lambda *given: cut_network(*given, shortest_s=30, longest_s=45), options.long_cuts),
     ):
         if times:
             with scratch_folder() as folder:
