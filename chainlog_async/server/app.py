@@ -17,7 +17,7 @@ from chainlog_async.server.routes.dashboard import Dashboard
 from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
 from chainlog_async.server.routes.metrics import metrics_operation
-from chainlog_async.server.routes.openapi import openapi_operation
+from chainlog_async.server.routes.openapi import ApiDescription
 from chainlog_async.server.routes.otlp import OtlpEndpoints
 from chainlog_async.server.routes.read import read_operation
 from chainlog_async.server.routes.requests import RequestEndpoints
@@ -59,7 +59,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         *BatchEndpoints(chainlog, counters).operations(),
         read_operation(chainlog, counters),
     ]
-    described = openapi_operation(operations, with_keys=bool(chainlog.settings.server.api_keys))
+    description = ApiDescription(operations, with_keys=bool(chainlog.settings.server.api_keys))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, ChainLog]]:
@@ -67,7 +67,10 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
             yield state
 
     app = Starlette(
-        routes=[*Dashboard().routes(), *(route for one in (*operations, described) for route in one.routes())],
+        routes=[
+            *Dashboard().routes(),
+            *(route for one in (*operations, description.operation) for route in one.routes()),
+        ],
         middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
         exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
         lifespan=None if already_running else lifespan,

@@ -30,7 +30,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
-    """The body of every error, except `NoUsage` of `chainlog_async.server.routes.stats`."""
+    """The body of every error."""
 
     error: Problem
 

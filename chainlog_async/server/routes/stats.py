@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.requests.cursor import MAX_PAGE
-from chainlog_async.server.http.operation import Operation
+from chainlog_async.server.http.operation import NOT_FOUND, Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter
-from chainlog_async.server.http.responses import json_reply
+from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.server.own_reads import own_reads
 from chainlog_async.usage.totals import SummaryStats
 
@@ -113,12 +113,6 @@ class RequestsReply(msgspec.Struct, frozen=True):
     requests: list[OriginalRequest]
 
 
-class NoUsage(msgspec.Struct, frozen=True):
-    """429chain's own shape of this error, which its clients expect; every other error has another shape."""
-
-    error: str
-
-
 class StatsEndpoints:
     """The routes of 429chain's statistics."""
 
@@ -127,7 +121,6 @@ class StatsEndpoints:
 
     def operations(self) -> list[Operation]:
         """Returns the routes."""
-        other_answers = {404: NoUsage}
         return [
             Operation("/v1/stats/summary", self.get_summary, SummaryReply, needs="read_all"),
             Operation("/v1/stats/providers", self.get_providers, ProvidersReply, needs="read_all"),
@@ -136,7 +129,7 @@ class StatsEndpoints:
                 self.get_provider,
                 OriginalProviderUsage,
                 (NAME,),
-                other_answers=other_answers,
+                other_answers=NOT_FOUND,
                 needs="read_all",
             ),
             Operation("/v1/stats/chains", self.get_chains, ChainsReply, needs="read_all"),
@@ -145,7 +138,7 @@ class StatsEndpoints:
                 self.get_chain,
                 OriginalChainUsage,
                 (NAME,),
-                other_answers=other_answers,
+                other_answers=NOT_FOUND,
                 needs="read_all",
             ),
             Operation("/v1/stats/requests", self.get_recent, RequestsReply, (RECENT_LIMIT,), needs="read"),
@@ -182,4 +175,6 @@ class StatsEndpoints:
 
 
 def _found_or_404(usage: object | None, otherwise: str) -> Response:
-    return json_reply(NoUsage(otherwise), status=404) if usage is None else json_reply(usage)
+    if usage is None:
+        raise ApiError(404, otherwise, "not_found")
+    return json_reply(usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -97,3 +99,59 @@ async def test_every_route_is_described(tmp_path: Path) -> None:
     routes = [route for route in app.routes if isinstance(route, Route) and route.include_in_schema]
     paths = dict.fromkeys(re.sub(r":\w+}", "}", route.path) for route in routes)
     assert list(paths) == list(DOCUMENT["paths"])  # type: ignore[call-overload]  # an object
+
+
+def described() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each route with its name."""
+    for path, methods in DOCUMENT["paths"].items():  # type: ignore[attr-defined]  # an object
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def components() -> dict[str, dict[str, Any]]:
+    """The schemas that have a name."""
+    return DOCUMENT["components"]["schemas"]  # type: ignore[index,no-any-return]  # an object
+
+
+def whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that a validator can read on its own."""
+    return {**schema, "components": {"schemas": components()}}
+
+
+def test_every_schema_and_property_is_described() -> None:
+    """Each has a sentence, and each property of a simple type an example that its schema accepts."""
+    for name, schema in components().items():
+        assert schema.get("description"), name
+        for key, one in schema["properties"].items():
+            assert len(one.get("description", "")) > 8, f"{name}.{key}"
+            for example in one.get("examples", []):
+                jsonschema_rs.validate(whole(one), example)
+            assert "examples" in one or "$ref" in json.dumps(one), f"{name}.{key}"
+
+
+def test_every_route_has_a_summary_a_tag_and_examples() -> None:
+    """Parameters have a description and an example, and bodies in JSON an example that their schema accepts."""
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}  # type: ignore[attr-defined]  # an object
+    used = set()
+    for name, operation in described():
+        assert operation["summary"].endswith("."), name
+        (tag,) = operation["tags"]
+        used.add(tag)
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], name
+            jsonschema_rs.validate(parameter["schema"], parameter["schema"]["examples"][0])
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            content = body.get("content", {}).get("application/json")
+            if content is not None:
+                jsonschema_rs.validate(whole(content["schema"]), content["example"])
+    assert used == tags
+
+
+def test_errors_have_one_shape() -> None:
+    """An answer with an error is an `ErrorReply`, but for bodies that say what became of each entry, and health."""
+    others = {"get /health": "HealthReply", "post /v1/logs": "IntakeReply"}
+    for name, operation in described():
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                refs = set(re.findall(r'schemas/(\w+)"', json.dumps(answer["content"]["application/json"]["schema"])))
+                assert refs <= {"ErrorReply", others.get(name)}, (name, status)

@@ -77,11 +77,13 @@ async def test_odd_names_can_be_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["provider", "chain"])
-async def test_an_unknown_name_is_the_originals_404(tmp_path: Path, kind: str) -> None:
-    """A name that was never logged gets 404 in the original's own shape."""
+async def test_an_unknown_name_is_404(tmp_path: Path, kind: str) -> None:
+    """A name that was never logged gets 404, in the shape of every error."""
     async with running(service_settings(tmp_path)) as client:
         reply = await client.get(f"/v1/stats/{kind}s/nobody")
-        assert (reply.status_code, reply.json()) == (404, {"error": f"No usage data for {kind}"})
+        error = {"type": "invalid_request_error", "param": None, "code": "not_found"}
+        assert reply.status_code == 404
+        assert reply.json() == {"error": {"message": f"No usage data for {kind}", **error}}
 
 
 async def test_limit_is_50_unless_told_and_500_at_most(tmp_path: Path) -> None:
