@@ -17,10 +17,13 @@ from chainlog_async.server.http.rights import RIGHTS, Rights
 from chainlog_async.settings import ScopedKey, ServerSettings
 
 from .loopback import is_loopback
-from .paths import HEALTH_PATH, HOME_PATH, STATIC_PREFIX
+from .paths import DOCS_PATH, HEALTH_PATH, HOME_PATH, STATIC_PREFIX
 
 NO_RIGHTS = Rights(may_read=False, may_write=False)
 """Those of a request to a path that needs no key."""
+
+PUBLIC_PATHS = frozenset({HOME_PATH, *(f"{path}{end}" for path in (HEALTH_PATH, DOCS_PATH) for end in ("", "/"))})
+"""Answered without a key, besides the files of the pages."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,6 +35,7 @@ class AccessControl:
         self._app = app
         self._keys = [_rights_of(key) for key in settings.api_keys]
         self._own_host = settings.host.lower()
+        self._origins = frozenset(settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses the request, or passes it on with its rights."""
@@ -53,7 +57,7 @@ class AccessControl:
 
     def _rights_by_key(self, scope: Scope) -> Rights:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in {HEALTH_PATH, f"{HEALTH_PATH}/", HOME_PATH} or path.startswith(STATIC_PREFIX):
+        if path in PUBLIC_PATHS or path.startswith(STATIC_PREFIX):
             return NO_RIGHTS
         # Raw bytes: hmac.compare_digest refuses text that is not ASCII.
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
@@ -81,10 +85,11 @@ class AccessControl:
                     "host_not_allowed",
                 )
         for origin in headers.getlist("origin"):
-            if scope["method"] not in SAFE_METHODS and not self._is_ours(origin):
+            if scope["method"] not in SAFE_METHODS and origin not in self._origins and not self._is_ours(origin):
                 return ApiError(
                     403,
-                    f"pages of {origin!r} may not write here; set server.api_keys and send one of the keys",
+                    f"pages of {origin!r} may not write here; add it to server.cors_origins, or set server.api_keys "
+                    "and send one of the keys",
                     "origin_not_allowed",
                 )
         return None

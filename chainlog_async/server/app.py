@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.integrations.otel import SpanIntake
 from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
+from chainlog_async.server.routes.api_page import ApiPage
 from chainlog_async.server.routes.batches import BatchEndpoints
 from chainlog_async.server.routes.budgets import BudgetEndpoints
 from chainlog_async.server.routes.dashboard import Dashboard
@@ -26,6 +27,7 @@ from chainlog_async.server.routes.stream import EventEndpoints
 from chainlog_async.server.routes.usage import UsageEndpoints
 
 from .access import AccessControl
+from .cors import cross_origin
 from .counters import ServiceCounters
 from .received_ids import ReceivedIds
 
@@ -69,9 +71,13 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     app = Starlette(
         routes=[
             *Dashboard().routes(),
+            *ApiPage(description).routes(),
             *(route for one in (*operations, description.operation) for route in one.routes()),
         ],
-        middleware=[Middleware(AccessControl, settings=chainlog.settings.server)],
+        middleware=[
+            *cross_origin(chainlog.settings.server),
+            Middleware(AccessControl, settings=chainlog.settings.server),
+        ],
         exception_handlers=dict.fromkeys(HANDLED_ERRORS, answer_error),
         lifespan=None if already_running else lifespan,
     )

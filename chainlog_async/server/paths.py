@@ -10,3 +10,6 @@ HOME_PATH = "/"
 
 STATIC_PREFIX = "/static/"
 """The files that this page loads."""
+
+DOCS_PATH = "/docs"
+"""The page about the HTTP API, which holds no data and is answered without an API key."""

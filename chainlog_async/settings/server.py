@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from chainlog_async.entry.model import MAX_NAME_CHARS
 
@@ -28,6 +40,16 @@ def _header_safe(key: SecretStr) -> SecretStr:
     return key
 
 
+def _origin(text: str) -> str:
+    """Refuses what no browser sends as `Origin`: it has a scheme and a host, and no path."""
+    if text == "*":
+        return text
+    if re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", text) is None:
+        raise ValueError("must be an origin in small letters, such as https://tools.example.org, or *")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 Host = Annotated[str, AfterValidator(_one_word)]
 ApiKey = Annotated[SecretStr, AfterValidator(_header_safe)]
 
@@ -88,6 +110,12 @@ class ServerSettings(BaseModel):
         description="Accepted API keys, sent as `Authorization: Bearer KEY`; a mapping of key, can (read or write) and "
         "caller is a key that may do only that. Without any there is no authentication.",
     )
+    cors_origins: tuple[Origin, ...] = Field(
+        default=(),
+        strict=False,
+        description="Origins, such as https://tools.example.org, whose pages browsers let read and write here; "
+        "`*` is any, and needs api_keys. Without any, pages of other origins may not.",
+    )
     max_body_bytes: int = Field(
         default=4 * MIB,
         ge=KIB,
@@ -142,3 +170,11 @@ class ServerSettings(BaseModel):
         le=3_600_000,
         description="Time in ms after which a client that reads nothing of its response is disconnected.",
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _any_origin_has_a_key(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # Keys that are themselves wrong are not among the data, and told anyway.
+        if "*" in origins and not info.data.get("api_keys", True):
+            raise ValueError("must name origins, or server.api_keys must be set: with *, every page could read the log")
+        return origins
