@@ -66,28 +66,32 @@ class InflateError(ValueError):
     """A body that is not gzip, is cut short, or has something after its end."""
 
 
-class InflatedTooLargeError(ValueError):
-    """A body that is larger than allowed once it is decompressed."""
-
-
 def compress(lines: bytes) -> bytes:
     """Compresses lines with gzip at its fastest level; they shrink to a third or less."""
     compressor = zlib.compressobj(level=1, wbits=_GZIP)
     return compressor.compress(lines) + compressor.flush()
 
 
-def inflate(body: bytes, max_bytes: int) -> bytes:
-    """Decompresses a body, and never more of it than allowed.
+class Inflater:
+    """Decompresses a body piece by piece, so that it never holds more than it is allowed to."""
 
-    Raises `InflateError` and `InflatedTooLargeError`.
-    """
-    decompressor = zlib.decompressobj(wbits=_GZIP)
-    try:
-        lines = decompressor.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise InflateError(f"the body is not gzip: {error}") from None
-    if len(lines) > max_bytes:
-        raise InflatedTooLargeError
-    if not decompressor.eof or decompressor.unused_data:
-        raise InflateError("the body is cut short, or goes on after its end")
-    return lines
+    def __init__(self, body: bytes) -> None:
+        self._rest = body
+        self._decompressor = zlib.decompressobj(wbits=_GZIP)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the whole body was read."""
+        return self._decompressor.eof
+
+    def read(self, max_bytes: int) -> bytes:
+        """Returns the next bytes, at most so many; fewer only at the end. Raises `InflateError`."""
+        try:
+            piece = self._decompressor.decompress(self._rest, max_bytes)
+        except zlib.error as error:
+            raise InflateError(f"the body is not gzip: {error}") from None
+        self._rest = self._decompressor.unconsumed_tail
+        is_cut = not self.is_done and not self._rest and len(piece) < max_bytes
+        if is_cut or self._decompressor.unused_data:
+            raise InflateError("the body is cut short, or goes on after its end")
+        return piece

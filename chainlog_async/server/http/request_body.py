@@ -16,7 +16,7 @@ from chainlog_async.entry.json_input import json_value
 from chainlog_async.errors import InvalidEntryError
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.settings import ServerSettings
-from chainlog_async.wire.batches import TOO_LARGE, InflatedTooLargeError, InflateError, inflate
+from chainlog_async.wire.batches import TOO_LARGE, InflateError, Inflater
 
 from .responses import ApiError, closing_headers
 
@@ -25,11 +25,28 @@ RETRY_AFTER_S = 1
 LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 JSON_SPACE = b" \t\r\n"
 
+INFLATE_BYTES = 1024 * 1024
+"""How much of a compressed body is decompressed at a time, in bytes."""
+
 # Splitting a large array undecoded is several times faster than building all of its dictionaries at once.
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _document = msgspec.json.Decoder(msgspec.Raw)
 
 Document = tuple[int, bytes]
+
+
+class _Held:
+    """What one body counts among all."""
+
+    def __init__(self, counters: ServiceCounters) -> None:
+        self._counters = counters
+        self.size = 0
+        """In bytes."""
+
+    def become(self, size: int) -> None:
+        """Counts it as so many bytes."""
+        self._counters.body_bytes += size - self.size
+        self.size = size
 
 
 class BodyLimits:
@@ -62,37 +79,48 @@ class BodyLimits:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
             raise self._too_large()
-        body = bytearray()
+        held = _Held(self._counters)
         try:
             with anyio.move_on_after(self._timeout_ms / 1000) as waiting:
-                await self._read(request, body)
+                body = await self._read(request, held)
             if waiting.cancelled_caught:
                 raise self._too_slow(request)
-            if gzip:
-                plain = await self._inflated(bytes(body))
-                self._counters.body_bytes += len(plain) - len(body)
-                body = bytearray(plain)
-            yield bytes(body)
+            yield await self._inflated(body, held) if gzip else body
         finally:
-            self._counters.body_bytes -= len(body)
+            held.become(0)
 
-    async def _inflated(self, body: bytes) -> bytes:
-        try:
-            return await run_in_thread(inflate, body, self._max_bytes)
-        except InflatedTooLargeError:
-            raise self._too_large() from None
-        except InflateError as error:
-            raise ApiError(400, f"{error}; send it again", "invalid_encoding") from None
-
-    async def _read(self, request: Request, body: bytearray) -> None:
+    async def _read(self, request: Request, held: _Held) -> bytes:
+        body = bytearray()
         async for chunk in request.stream():
-            if len(body) + len(chunk) > self._max_bytes:
+            size = len(body) + len(chunk)
+            if size > self._max_bytes:
                 raise self._too_large()
-            if self._counters.body_bytes + len(chunk) > self._max_held:
-                self._counters.refused["bodies"] += 1
+            if size > self._room(held):
                 raise self._too_many()
+            held.become(size)
             body += chunk
-            self._counters.body_bytes += len(chunk)
+        return bytes(body)
+
+    async def _inflated(self, body: bytes, held: _Held) -> bytes:
+        inflater, plain = Inflater(body), bytearray()
+        while not inflater.is_done:
+            # One byte more than fits tells a body that is too large. What is read counts before it is there: bodies
+            # that inflate at the same time share the room.
+            room = min(self._room(held), self._max_bytes)
+            size = min(INFLATE_BYTES, max(room - len(plain), 0) + 1)
+            held.become(max(held.size, min(len(plain) + size, room)))
+            try:
+                plain += await run_in_thread(inflater.read, size)
+            except InflateError as error:
+                raise ApiError(400, f"{error}; send it again", "invalid_encoding") from None
+            if len(plain) > room:
+                raise self._too_large() if len(plain) > self._max_bytes else self._too_many()
+        held.become(len(plain))
+        return bytes(plain)
+
+    def _room(self, held: _Held) -> int:
+        """How large this body may become beside the others, in bytes."""
+        return self._max_held - (self._counters.body_bytes - held.size)
 
     def _too_large(self) -> ApiError:
         return ApiError(
@@ -103,6 +131,7 @@ class BodyLimits:
         )
 
     def _too_many(self) -> ApiError:
+        self._counters.refused["bodies"] += 1
         return ApiError(
             503,
             f"the request bodies being received hold {self._max_held} bytes already; send it again later, or raise "

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
 import pytest
+from starlette.requests import Request
 
+from chainlog_async.server.counters import ServiceCounters
+from chainlog_async.server.http import request_body
+from chainlog_async.server.http.request_body import BodyLimits
+from chainlog_async.server.http.responses import ApiError
+from chainlog_async.settings import ServerSettings
 from tests.support.raw_clients import connected, reached
 from tests.support.service import entry, lines, running, service_settings, settled
 
@@ -120,3 +128,65 @@ async def test_one_body_of_the_largest_size_always_fits(tmp_path: Path) -> None:
         reply = await client.post("/v1/logs", content=body_of(50_000))
         assert reply.status_code == 202
         await reached(client, body_bytes=0)
+
+
+class _Posted(Request):
+    """A request with this body."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__({"type": "http", "method": "POST", "headers": [(b"content-encoding", b"gzip")]})
+        self._sent = body
+
+    async def stream(self) -> AsyncGenerator[bytes]:
+        yield self._sent
+
+
+async def test_compressed_bodies_share_the_limit_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small they arrive: bodies that inflate at the same time hold no more than is allowed."""
+    monkeypatch.setattr(request_body, "INFLATE_BYTES", 1000)
+    counters, most = ServiceCounters(), 0
+    limits = BodyLimits(ServerSettings(max_body_bytes=50_000, max_buffered_bytes=100_000), counters)
+    statuses: list[int] = []
+    all_there = anyio.Event()
+
+    async def send() -> None:
+        nonlocal most
+        try:
+            async with limits.received(_Posted(gzip.compress(b" " * 40_000))) as body:
+                assert len(body) == 40_000
+                most = max(most, counters.body_bytes)
+                statuses.append(202)
+                await all_there.wait()
+        except ApiError as refusal:
+            statuses.append(refusal.status)
+        if len(statuses) == 10:
+            all_there.set()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(send)
+
+        async def look() -> None:
+            nonlocal most
+            while len(statuses) < 10:
+                most = max(most, counters.body_bytes)
+                await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(look)
+    assert statuses.count(202) <= 2
+    assert set(statuses) <= {202, 503}
+    assert most <= 100_000
+    assert counters.refused["bodies"] >= 8
+    assert counters.body_bytes == 0
+
+
+@pytest.mark.parametrize("size", [49_999, 50_000, 50_001])
+async def test_a_compressed_body_of_the_largest_size_fits(size: int) -> None:
+    """And one byte more does not, also when no other body could be held beside it."""
+    counters = ServiceCounters()
+    limits = BodyLimits(ServerSettings(max_body_bytes=50_000, max_buffered_bytes=1024), counters)
+    for body in (b" " * size, random.Random(1).randbytes(size // 2).ljust(size)):
+        with pytest.raises(ApiError, match="longer than 50000 bytes") if size > 50_000 else nullcontext():
+            async with limits.received(_Posted(gzip.compress(body))) as received:
+                assert received == body
+        assert counters.body_bytes == 0
