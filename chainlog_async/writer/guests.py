@@ -36,7 +36,7 @@ class _Job:
         self.done = anyio.Event()
         self.position = 0
         self.error: Exception | None = None
-        self.is_given_up = False
+        self.has_begun = False
 
 
 class GuestWriters:
@@ -97,9 +97,11 @@ class GuestWriters:
     async def work(self) -> None:
         """Does what waits now, and not what arrives meanwhile."""
         for _ in range(len(self._jobs)):
+            if not self._jobs:
+                # Others gave up meanwhile.
+                return
             job = self._jobs.popleft()
-            if job.is_given_up:
-                continue
+            job.has_begun = True
             error: Exception = ClosedError("the log is shut down; send it again")
             try:
                 job.position = await job.work()
@@ -122,9 +124,15 @@ class GuestWriters:
             with anyio.move_on_after(ANSWER_TIMEOUT_S):
                 await job.done.wait()
         finally:
-            job.is_given_up = True
+            # Its sender is answered, or has gone: while the writer is stuck, the batch must not fill the memory.
+            if job in self._jobs:
+                self._jobs.remove(job)
         if not job.done.is_set():
-            reason = self._health.write_error or "it is busy with earlier entries"
+            reason = self._health.write_error or (
+                "the database does not answer; another process may hold its lock"
+                if job.has_begun
+                else "it is busy with earlier entries"
+            )
             raise DatabaseError(f"the log did not store it within {ANSWER_TIMEOUT_S:g} s: {reason}")
         if job.error is not None:
             raise job.error
