@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 
 from chainlog_async.common.clock import DAY_MS
@@ -89,8 +90,9 @@ class AlertRule:
                 return value <= self.threshold
 
 
+@lru_cache(maxsize=1_000)
 def parse_rule(text: str) -> AlertRule:
-    """Reads a rule. Raises `ValueError`, which says what is wrong and what may be meant."""
+    """Reads a rule, once. Raises `ValueError`, which says what is wrong and what may be meant."""
     return _Parser(text).rule()
 
 

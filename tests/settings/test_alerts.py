@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlog_async.settings import Settings
+from chainlog_async.settings import AlertSettings, Settings, alert_rule
 from tests.support.settings_files import SECRET, refusal, write_yaml
 
 
@@ -132,3 +132,11 @@ def test_settings_do_not_show_the_secrets_of_targets() -> None:
     ]
     settings = Settings(alert_targets=targets)
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_a_rule_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alerts are looked at every few seconds for as long as a gateway runs."""
+    alert = AlertSettings(when="latency_p95 by model > 8765 ms for 10m")
+    read = alert.rule
+    monkeypatch.setattr(alert_rule, "_Parser", None)
+    assert alert.rule is read
