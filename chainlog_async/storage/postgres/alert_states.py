@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chainlog_async.common.clock import DAY_MS
+from chainlog_async.storage.alert_rows import KEEP_DROPPED_MS, MESSAGES_AT_ONCE, episodes_of, messages_of
 from chainlog_async.storage.base import AlertStates
-from chainlog_async.usage.alerts import AlertChange, AlertDelivery, AlertEpisode, AlertMessage
+from chainlog_async.usage.alerts import AlertChange, AlertEpisode, AlertMessage
 
 from .connection import open_connection
 from .errors import DRIVER_ERRORS, database_error
@@ -16,12 +16,6 @@ from .url import parse_url
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
-
-MESSAGES_AT_ONCE = 20
-"""Most messages that one claim takes."""
-
-KEEP_DROPPED_MS = 40 * DAY_MS
-"""How long it is kept when entries were dropped, in ms; longer than any rule looks back."""
 
 _EPISODE = "SELECT id, alert, group_name, rule, value, fired_at, cleared_at FROM alert_episodes"
 _OPEN = f"{_EPISODE} WHERE cleared_at IS NULL ORDER BY id"
@@ -58,17 +52,14 @@ class PostgresAlertStates(AlertStates):
 
     async def open_episodes(self) -> list[AlertEpisode]:
         """By their index."""
-        return [_episode(row) for row in await self._readers.fetch(_OPEN)]
+        return episodes_of(await self._readers.fetch(_OPEN))
 
     async def episodes(self, limit: int) -> list[AlertEpisode]:
         """With what became of their messages."""
         async with self._readers.snapshot() as snapshot:
             rows = await snapshot.fetch(_NEWEST, {"limit": limit})
             messages = await snapshot.fetch(_DELIVERIES, {"ids": [row[0] for row in rows]})
-        deliveries: dict[object, list[AlertDelivery]] = {row[0]: [] for row in rows}
-        for episode_id, *fields in messages:
-            deliveries[episode_id].append(_delivery(fields))
-        return [_episode(row, tuple(deliveries[row[0]])) for row in rows]
+        return episodes_of(rows, messages)
 
     async def claim_messages(self, targets: Sequence[str], *, max_tries: int, again_ms: int) -> list[AlertMessage]:
         """Looks first, because nearly always nothing is due."""
@@ -76,19 +67,7 @@ class PostgresAlertStates(AlertStates):
             return []
         claimed = await self._call("claim_alert_messages", list(targets), max_tries, again_ms, MESSAGES_AT_ONCE)
         rows = await self._readers.fetch(_BY_ID, {"ids": [row[4] for row in claimed]})
-        episodes = {row[0]: _episode(row) for row in rows}
-        found = [
-            AlertMessage(
-                id=int(str(number)),
-                event="fired" if event == "fired" else "cleared",
-                target=str(target),
-                tries=int(str(tries)),
-                episode=episodes[episode_id],
-            )
-            for number, event, target, tries, episode_id in claimed
-            if episode_id in episodes
-        ]
-        return sorted(found, key=lambda message: message.id)
+        return messages_of(claimed, rows)
 
     async def settle_message(self, message_id: int, *, error: str | None, again_ms: int | None) -> None:
         """By one function."""
@@ -119,29 +98,3 @@ class PostgresAlertStates(AlertStates):
             raise database_error(self._url.shown, error) from error
         finally:
             connection.terminate()
-
-
-def _episode(row: Sequence[object], deliveries: tuple[AlertDelivery, ...] = ()) -> AlertEpisode:
-    number, alert, group, rule, value, fired_at, cleared_at = row
-    return AlertEpisode(
-        id=int(str(number)),
-        alert=str(alert),
-        group=str(group),
-        when=str(rule),
-        value=str(value),
-        fired_at=int(str(fired_at)),
-        cleared_at=None if cleared_at is None else int(str(cleared_at)),
-        deliveries=deliveries,
-    )
-
-
-def _delivery(fields: Sequence[object]) -> AlertDelivery:
-    event, target, tries, delivered_at, error, is_due = fields
-    return AlertDelivery(
-        event="fired" if event == "fired" else "cleared",
-        target=str(target),
-        tries=int(str(tries)),
-        delivered_at=None if delivered_at is None else int(str(delivered_at)),
-        error=None if error is None else str(error),
-        is_due=bool(is_due),
-    )

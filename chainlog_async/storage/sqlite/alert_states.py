@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chainlog_async.common.clock import DAY_MS, now_ms
+from chainlog_async.common.clock import now_ms
+from chainlog_async.storage.alert_rows import KEEP_DROPPED_MS, MESSAGES_AT_ONCE, episodes_of, messages_of
 from chainlog_async.storage.base import AlertStates
-from chainlog_async.usage.alerts import AlertChange, AlertDelivery, AlertEpisode, AlertMessage
+from chainlog_async.usage.alerts import AlertChange, AlertEpisode, AlertMessage
 
 from .connection import close_connection, open_aside
 from .errors import named_errors
@@ -17,12 +18,6 @@ from .reader_pool import ReaderPool
 
 if TYPE_CHECKING:
     from chainlog_async.settings import Settings
-
-MESSAGES_AT_ONCE = 20
-"""Most messages that one claim takes."""
-
-KEEP_DROPPED_MS = 40 * DAY_MS
-"""How long it is kept when entries were dropped, in ms; longer than any rule looks back."""
 
 _TAKE = """
 INSERT INTO alert_leases (name, owner, until) VALUES (:name, :owner, :now + :for_ms)
@@ -100,16 +95,13 @@ class SqliteAlertStates(AlertStates):
 
     async def open_episodes(self) -> list[AlertEpisode]:
         """By their index."""
-        return [_episode(row) for row in await self._readers.fetch(_OPEN)]
+        return episodes_of(await self._readers.fetch(_OPEN))
 
     async def episodes(self, limit: int) -> list[AlertEpisode]:
         """With what became of their messages."""
         rows = await self._readers.fetch(_NEWEST, (limit,))
-        deliveries: dict[object, list[AlertDelivery]] = {row[0]: [] for row in rows}
         ids = msgspec.json.encode([row[0] for row in rows]).decode()
-        for episode_id, *fields in await self._readers.fetch(_DELIVERIES, (ids,)):
-            deliveries[episode_id].append(_delivery(fields))
-        return [msgspec.structs.replace(_episode(row), deliveries=tuple(deliveries[row[0]])) for row in rows]
+        return episodes_of(rows, await self._readers.fetch(_DELIVERIES, (ids,)))
 
     async def claim_messages(self, targets: Sequence[str], *, max_tries: int, again_ms: int) -> list[AlertMessage]:
         """Looks first, because nearly always nothing is due."""
@@ -123,19 +115,7 @@ class SqliteAlertStates(AlertStates):
             return []
         claimed = await self._write(_CLAIM, {**asked, "again_ms": again_ms})
         ids = msgspec.json.encode([row[4] for row in claimed]).decode()
-        episodes = {row[0]: _episode(row) for row in await self._readers.fetch(_EPISODES, (ids,))}
-        found = [
-            AlertMessage(
-                id=int(str(number)),
-                event="fired" if event == "fired" else "cleared",
-                target=str(target),
-                tries=int(str(tries)),
-                episode=episodes[episode_id],
-            )
-            for number, event, target, tries, episode_id in claimed
-            if episode_id in episodes
-        ]
-        return sorted(found, key=lambda message: message.id)
+        return messages_of(claimed, await self._readers.fetch(_EPISODES, (ids,)))
 
     async def settle_message(self, message_id: int, *, error: str | None, again_ms: int | None) -> None:
         """In one statement."""
@@ -164,28 +144,3 @@ class SqliteAlertStates(AlertStates):
                 return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
         finally:
             await close_connection(connection, interrupting=True)
-
-
-def _delivery(fields: Sequence[object]) -> AlertDelivery:
-    event, target, tries, delivered_at, error, is_due = fields
-    return AlertDelivery(
-        event="fired" if event == "fired" else "cleared",
-        target=str(target),
-        tries=int(str(tries)),
-        delivered_at=None if delivered_at is None else int(str(delivered_at)),
-        error=None if error is None else str(error),
-        is_due=bool(is_due),
-    )
-
-
-def _episode(row: Sequence[object]) -> AlertEpisode:
-    number, alert, group, rule, value, fired_at, cleared_at = row
-    return AlertEpisode(
-        id=int(str(number)),
-        alert=str(alert),
-        group=str(group),
-        when=str(rule),
-        value=str(value),
-        fired_at=int(str(fired_at)),
-        cleared_at=None if cleared_at is None else int(str(cleared_at)),
-    )
