@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 import anyio
+import pytest
 
 from chainlog_async.common.clock import now_ms
 from chainlog_async.storage.base import AlertStates
@@ -35,6 +36,9 @@ async def settle_all(states: AlertStates, *targets: str) -> list[str]:
 
 class AlertContract:
     """Tests that each engine runs with a fixture `open_states`, which opens the same database again and again."""
+
+    writes_by: str
+    """The method that every write of the engine goes through."""
 
     async def test_one_owner_has_the_lease(self, open_states: OpenStates) -> None:
         """Until it gives it back, or lets it run out; leases of other names are others."""
@@ -100,6 +104,18 @@ class AlertContract:
                 ("chat", 1, None, False),
             ]
             assert all(each.delivered_at is not None for each in episode.deliveries)
+
+    async def test_a_message_for_a_target_of_others_is_no_work(
+        self, open_states: OpenStates, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may wait for days until a process that knows the target starts, and nothing is written meanwhile."""
+        async with aclosing(open_states()) as states:
+            await states.take_lease("rules", "one", for_ms=HOUR_MS)
+            await states.change("rules", "one", change("fired", targets=("gone",)))
+            with monkeypatch.context() as without_writes:
+                without_writes.delattr(type(states), self.writes_by)
+                assert await states.claim_messages(["ops"], max_tries=3, again_ms=HOUR_MS) == []
+            assert await settle_all(states, "gone") == ["errors groq fired to gone"]
 
     async def test_a_message_comes_again_until_it_is_given_up(self, open_states: OpenStates) -> None:
         """After an error, and when whoever claimed it was killed; what clears an alert waits for what fired it."""

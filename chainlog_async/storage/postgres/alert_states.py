@@ -25,7 +25,10 @@ _DELIVERIES = """
 SELECT episode_id, event, target, tries, delivered_at, error, due_at IS NOT NULL FROM alert_messages
 WHERE episode_id = ANY (:ids::bigint[]) ORDER BY id
 """
-_IS_DUE = "SELECT 1 FROM alert_messages WHERE due_at <= clock_ms() AND tries < :most LIMIT 1"
+_IS_DUE = """
+SELECT 1 FROM alert_messages
+WHERE due_at <= clock_ms() AND tries < :most AND target = ANY (:targets::text[]) LIMIT 1
+"""
 _DROPPED = "SELECT coalesce(sum(entries), 0)::bigint FROM dropped_entries WHERE dropped_at >= :time"
 
 
@@ -63,7 +66,7 @@ class PostgresAlertStates(AlertStates):
 
     async def claim_messages(self, targets: Sequence[str], *, max_tries: int, again_ms: int) -> list[AlertMessage]:
         """Looks first, because nearly always nothing is due."""
-        if not await self._readers.fetch(_IS_DUE, {"most": max_tries}):
+        if not await self._readers.fetch(_IS_DUE, {"most": max_tries, "targets": list(targets)}):
             return []
         claimed = await self._call("claim_alert_messages", list(targets), max_tries, again_ms, MESSAGES_AT_ONCE)
         rows = await self._readers.fetch(_BY_ID, {"ids": [row[4] for row in claimed]})

@@ -25,6 +25,8 @@ END $$
 class TestPostgres(AlertContract):
     """See `AlertContract`."""
 
+    writes_by = "_call"
+
     @pytest.fixture
     def open_states(self, postgres_url: str, tmp_path: Path) -> OpenStates:
         """One database."""

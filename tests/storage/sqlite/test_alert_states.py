@@ -27,6 +27,8 @@ FROM numbers
 class TestSqlite(AlertContract):
     """See `AlertContract`."""
 
+    writes_by = "_write"
+
     @pytest.fixture
     def open_states(self, database: Path) -> OpenStates:
         """One file."""
