@@ -187,7 +187,9 @@ class AlertWatcher:
         return alert.to or self._all_targets
 
     async def aclose(self) -> None:
-        """Gives the lease back, and closes every connection."""
+        """Notes what was dropped since the last look, gives the lease back, and closes every connection."""
+        with anyio.move_on_after(END_TIMEOUT_S), suppress(Exception):
+            await self._note_drops()
         with anyio.move_on_after(END_TIMEOUT_S), suppress(Exception):
             if self._has_lease:
                 await self._states.release(self._lease, self._owner)

@@ -22,7 +22,7 @@ from chainlog_async.usage.alerts import AlertDelivery, AlertReport
 from tests.support.entries import entry
 from tests.support.receiver import Receiver, receiver
 from tests.support.settings_files import SECRET
-from tests.support.writing import check_law, execute, settings_for, until
+from tests.support.writing import check_law, execute, query, settings_for, until
 
 ERRORS = {"when": "error_rate by provider > 20 % for 10m", "name": "errors", "min_requests": 1}
 
@@ -377,3 +377,16 @@ async def test_dropped_entries_of_every_process_count(tmp_path: Path, hook: Rece
             await each.aclose()
     ((episode),) = (await chainlog_report(path)).history
     assert episode.value == "2"
+
+
+async def test_what_is_dropped_after_the_last_look_counts(tmp_path: Path) -> None:
+    """A process notes it as it ends, for whoever evaluates next."""
+    path = tmp_path / "o.db"
+    settings = settings_of(path, "", {"when": "dropped > 1 for 5m"}, alert_targets=[], alert_interval_ms=60_000)
+    async with ChainLog(settings) as chainlog:
+        await until(lambda: query(path, "SELECT owner FROM alert_leases") != [])
+        for _ in range(2):
+            assert not chainlog.log_request(entry(latency_ms=float("nan")))
+    async with watching(settings) as later:
+        await later.evaluate()
+    assert [episode.value for episode in (await chainlog_report(path)).history] == ["2"]
