@@ -62,7 +62,7 @@ class AlertWatcher:
         self._sender = Sender(settings)
         self._lease = _name_of(settings.alerts)
         self._owner = uuid.uuid4().hex
-        self._has_lease = False
+        self._may_have_lease = False
         self._noted_drops = 0
         self._throttle = LogThrottle()
         self._wake = anyio.Event()
@@ -94,8 +94,10 @@ class AlertWatcher:
         """Evaluates every rule once, if this process has or gets the lease. Raises `DatabaseError`."""
         await self._note_drops()
         for_ms = max(MIN_LEASE_MS, round(LEASE_TICKS * self._interval_s * 1_000))
-        self._has_lease = await self._states.take_lease(self._lease, self._owner, for_ms=for_ms)
-        if not self._has_lease:
+        # Until it is answered, too: a cancelled look may have taken it.
+        self._may_have_lease = True
+        self._may_have_lease = await self._states.take_lease(self._lease, self._owner, for_ms=for_ms)
+        if not self._may_have_lease:
             return
         now = now_ms()
         open_groups: dict[str, set[str]] = {}
@@ -191,7 +193,7 @@ class AlertWatcher:
         with anyio.move_on_after(END_TIMEOUT_S), suppress(Exception):
             await self._note_drops()
         with anyio.move_on_after(END_TIMEOUT_S), suppress(Exception):
-            if self._has_lease:
+            if self._may_have_lease:
                 await self._states.release(self._lease, self._owner)
         await self._states.aclose()
         await self._sender.aclose()
