@@ -2,22 +2,31 @@
 
 The newest are in memory and in two files beside the journal, which the next start reads. An id is written after its
 entry is accepted: a kill between the two lets the entry count again when it is repeated, and none is ever lost.
+Processes with one log share the files, but each knows only its own ids and those that were there when it started.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import anyio
 
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.file_lock import is_at_path, try_lock
 from chainlog_async.common.log_throttle import LogThrottle
 from chainlog_async.settings import Settings
 
 MAX_IDS: Final = 100_000
 """How many ids a file holds. At least the newest so many are known, and at most twice as many."""
+
+LOCK_PAUSE_S: Final = 0.001
+"""Pause before another try while another process appends, in seconds."""
 
 _SIZE: Final = 16
 """Bytes of an id: a hash, so that texts of any length need the same room."""
@@ -67,13 +76,12 @@ class ReceivedIds:
             return
         async with self._lock:
             unkept, self._unkept = self._unkept, []
-            is_full = len(self._new) >= MAX_IDS
-            if is_full:
+            if len(self._new) >= MAX_IDS:
                 self._old, self._new = self._new, set()
             if self._path is None or not unkept:
                 return
             try:
-                await run_in_thread(_append, self._path, b"".join(unkept), rotate=is_full)
+                await run_in_thread(_append, self._path, b"".join(unkept))
             except OSError as error:
                 self._throttle.warn(
                     "ids of entries are in memory only, after a kill repeated ones count again", str(error)
@@ -97,11 +105,24 @@ def _ids(path: Path) -> set[bytes]:
     return {data[start : start + _SIZE] for start in range(0, len(data) - _SIZE + 1, _SIZE)}
 
 
-def _append(path: Path, data: bytes, *, rotate: bool) -> None:
+def _append(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with _locked(path) as file:
         # A kill or a full disk may have left a part of an id, after which all others would be read askew.
-        file.truncate(file.tell() // _SIZE * _SIZE)
+        file.truncate(file.seek(0, os.SEEK_END) // _SIZE * _SIZE)
         file.write(data)
-    if rotate:
-        path.replace(_previous(path))
+        file.flush()
+        # By the file's own size, to which other processes contribute.
+        if file.tell() >= MAX_IDS * _SIZE:
+            path.replace(_previous(path))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """Opens the file at the path, which no other process appends to or replaces until the end of the block."""
+    while True:
+        with path.open("ab") as file:
+            if try_lock(file.fileno()) and is_at_path(file.fileno(), path):
+                yield file
+                return
+        time.sleep(LOCK_PAUSE_S)

@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 
+from chainlog_async.common.file_lock import try_lock
 from chainlog_async.server import received_ids
 from chainlog_async.server.received_ids import ReceivedIds, id_of
 from tests.support.service import count_rows, entry, running, service_settings, settled
@@ -109,6 +110,41 @@ async def test_a_part_of_an_id_at_the_end_of_the_file_is_cut(tmp_path: Path) -> 
     await received.load()
     received.add(id_of("entry", "e2"))
     await received.keep()
+    later = ReceivedIds(settings)
+    await later.load()
+    assert all(id_of("entry", name) in later for name in ("e1", "e2"))
+
+
+async def test_two_processes_share_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of them comes to the bound first, neither cuts off the ids of the other."""
+    monkeypatch.setattr(received_ids, "MAX_IDS", 10)
+    settings = service_settings(tmp_path)
+    both = [ReceivedIds(settings), ReceivedIds(settings)]
+    for one in both:
+        await one.load()
+    ids = [id_of("entry", str(number)) for number in range(43)]
+    for number, entry_id in enumerate(ids):
+        both[number % 2].add(entry_id)
+        await both[number % 2].keep()
+        later = ReceivedIds(settings)
+        await later.load()
+        assert all(known in later for known in ids[: number + 1][-10:]), number
+
+
+async def test_another_process_that_appends_is_waited_for(tmp_path: Path) -> None:
+    """What it is about to write is not taken for a part of an id."""
+    settings = service_settings(tmp_path)
+    received = ReceivedIds(settings)
+    await received.load()
+    received.add(id_of("entry", "e1"))
+    async with anyio.create_task_group() as tasks:
+        with (tmp_path / "log.db.received").open("ab") as other:
+            assert try_lock(other.fileno())
+            other.write(id_of("entry", "e2")[:8])
+            other.flush()
+            tasks.start_soon(received.keep)
+            await anyio.sleep(0.05)
+            other.write(id_of("entry", "e2")[8:])
     later = ReceivedIds(settings)
     await later.load()
     assert all(id_of("entry", name) in later for name in ("e1", "e2"))
