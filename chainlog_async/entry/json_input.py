@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from chainlog_async.common.json_names import camel_case
 from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.common.units import UnclearTimeError, parse_iso_time, refuse_unclear_number
 from chainlog_async.errors import InvalidEntryError
@@ -117,7 +118,7 @@ def entry_from_mapping(value: object) -> RequestLogEntry:
         if field is None:
             raise InvalidEntryError(f"unknown field {_short(name)}{_did_you_mean(str(name), value)}")
         if field in fields:
-            raise InvalidEntryError(f"field {field!r} is given twice, also as {_camel(field)!r}; keep one of them")
+            raise InvalidEntryError(f"field {field!r} is given twice, also as {camel_case(field)!r}; keep one of them")
         fields[field] = _attempts(item) if field == "attempt_trail" else item
     if fields.get("timestamp", 0) is None:
         # As if it were not there: now.
@@ -138,7 +139,7 @@ def field_named(name: str) -> str | None:
 
 def names_of(field: str) -> tuple[str, str]:
     """The names that a field may have: in snake_case and in camelCase."""
-    return field, _camel(field)
+    return field, camel_case(field)
 
 
 def as_sent(error: InvalidEntryError, data: bytes | str) -> InvalidEntryError:
@@ -162,7 +163,7 @@ def as_sent_in(error: InvalidEntryError, value: object) -> InvalidEntryError:
 def _sent_names(value: Mapping[object, object]) -> dict[str, str]:
     """Returns what the sender calls each field: as it was sent, and in camelCase if any other name is."""
     is_camel = _is_camel(value)
-    called = {field: _camel(field) if is_camel else field for field in (*Attempt.__struct_fields__, *ENTRY_FIELDS)}
+    called = {field: camel_case(field) if is_camel else field for field in (*Attempt.__struct_fields__, *ENTRY_FIELDS)}
     return called | {field: str(name) for name in value if (field := _FIELD_OF_NAME.get(str(name)))}
 
 
@@ -194,13 +195,8 @@ def _attempts(trail: object) -> object:
     ]
 
 
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.title() for part in tail)
-
-
 def _aliases(names: Sequence[str]) -> dict[str, str]:
-    return {alias: name for name in names for alias in (name, _camel(name))}
+    return {alias: name for name in names for alias in (name, camel_case(name))}
 
 
 _FIELD_OF_NAME = _aliases(ENTRY_FIELDS)

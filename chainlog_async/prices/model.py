@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from chainlog_async.common.json_names import camel_case
+
 PriceSource = Literal["manual", "litellm", "genai-prices"]
 """Who said so: an operator, LiteLLM's map that an operator imported, or the package genai-prices."""
 
@@ -23,7 +25,7 @@ MAX_RATE = 1_000_000 * PICO_PER_MTOK
 RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "input_audio", "output_audio")
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Price(msgspec.Struct, frozen=True, kw_only=True, rename=camel_case):
     """What the tokens of one model cost from a time on, in whole pico-dollars per token.
 
     None means that the class costs as much as the whole that it is a part of; without `output` only a request without

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from chainlog_async.common.json_names import camel_case
 
-class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
+
+class LoggedAttempt(msgspec.Struct, frozen=True, rename=camel_case):
     """One attempt of the chain."""
 
     provider_id: str
@@ -27,7 +29,7 @@ class LoggedAttempt(msgspec.Struct, frozen=True, rename="camel"):
     """A part of the cost of the request."""
 
 
-class RequestLogRow(msgspec.Struct, frozen=True, rename="camel"):
+class RequestLogRow(msgspec.Struct, frozen=True, rename=camel_case):
     """A request as it is stored. Optional values are None when they were not logged."""
 
     id: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from chainlog_async.common.json_names import camel_case
+
 from .percentiles import Percentiles
 
 
-class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename=camel_case):
     """Usage in one step of a window, in total or of one group."""
 
     start: int

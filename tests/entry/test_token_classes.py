@@ -71,7 +71,7 @@ def test_json_in_either_spelling_gives_the_same_entry() -> None:
     assert encode_line(entry_from_json(line_as_json(line))) == line
     camel = entry_from_json(
         '{"chainName": "c", "providerId": "p", "model": "m", "latencyMs": 1, "httpStatus": 200,'
-        '"cacheWrite1HTokens": 4, "responseId": "r", "tags": ["a:b"],'
+        '"cacheWrite1hTokens": 4, "responseId": "r", "tags": ["a:b"],'
         '"attemptTrail": [{"providerId": "p", "model": "m", "costUsd": 0.5}]}'
     )
     assert (camel.cache_write_1h_tokens, camel.response_id, camel.tags) == (4, "r", ["a:b"])

@@ -8,6 +8,7 @@ from typing import Annotated, get_type_hints
 import msgspec
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS
+from chainlog_async.common.json_names import camel_case
 from chainlog_async.entry.line import LineAttempt, LineEntry
 from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_NAME_CHARS, Attempt, RequestLogEntry
 
@@ -31,7 +32,7 @@ def _posted(
         else:
             fields.append((*named, field.default))
     fields += more
-    return msgspec.defstruct(name, fields, rename="camel", kw_only=True, forbid_unknown_fields=True, module=__name__)
+    return msgspec.defstruct(name, fields, rename=camel_case, kw_only=True, forbid_unknown_fields=True, module=__name__)
 
 
 PostedAttempt = _posted("PostedAttempt", Attempt, LineAttempt)

@@ -13,7 +13,7 @@ function facts(request) {
   const inward = classes(request, [
     ["cachedTokens", "cached"],
     ["cacheWriteTokens", "written to the cache"],
-    ["cacheWrite1HTokens", "of these for an hour"],
+    ["cacheWrite1hTokens", "of these for an hour"],
     ["promptAudioTokens", "audio"],
   ]);
   const outward = classes(request, [

@@ -97,7 +97,7 @@ def test_recent_is_newest_first(cli: Cli) -> None:
         "metadata",
         "attemptTrail",
         "cacheWriteTokens",
-        "cacheWrite1HTokens",
+        "cacheWrite1hTokens",
         "reasoningTokens",
         "promptAudioTokens",
         "completionAudioTokens",

@@ -42,7 +42,7 @@ DETAILS = {
     "cachedTokens": 7,
     "metadata": {"tag": ["a", 1]},
     "cacheWriteTokens": 9,
-    "cacheWrite1HTokens": 4,
+    "cacheWrite1hTokens": 4,
     "reasoningTokens": 3,
     "promptAudioTokens": 2,
     "completionAudioTokens": 1,
@@ -54,7 +54,7 @@ DETAILS = {
     "tags": ["team:search"],
     "attemptTrail": [
         {"providerId": "groq", "model": "m", "httpStatus": 429, "latencyMs": 8.5, "errorMessage": "no"},
-        {"providerId": "azure", "model": "n", "completionTokens": 5, "cacheWrite1HTokens": 1, "costUsd": 0.125},
+        {"providerId": "azure", "model": "n", "completionTokens": 5, "cacheWrite1hTokens": 1, "costUsd": 0.125},
     ],
 }
 
