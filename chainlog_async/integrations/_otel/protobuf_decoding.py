@@ -66,9 +66,14 @@ def _allowed(attributes: Iterable[KeyValue], allowed: frozenset[str]) -> Attribu
 
 
 def _value(value: AnyValue) -> Value:
+    # Most values are texts, and asking for the kind costs as much as two of them.
+    return value.string_value or _other_value(value)
+
+
+def _other_value(value: AnyValue) -> Value:
     match value.WhichOneof("value"):
         case "string_value":
-            return value.string_value
+            return ""
         case "int_value":
             return value.int_value
         case "double_value":
