@@ -9,7 +9,6 @@ from chainlog_async.cli.confirmation import confirm_new_folder, yes_option
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import plain, print_json
-from chainlog_async.errors import SettingsError
 
 
 @click.command(
@@ -43,9 +42,7 @@ def migrate(options: SettingsOptions, as_sql: bool, from_version: int, yes: bool
     """
     if options.db is not None:
         confirm_new_folder(options.db, yes=yes)
-    settings = options.load()
-    if settings.engine == "remote":
-        raise SettingsError(f"the log is kept by {settings.database}, which migrates it: run this on that host")
+    settings = options.load_here()
     if as_sql:
         click.echo(migration_script(settings, from_version), nl=False)
         return

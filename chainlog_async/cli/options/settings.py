@@ -41,17 +41,22 @@ class SettingsOptions:
             overrides |= {"db_url": self.db_url, "read_url": None}
         return Settings.load(self.file, section=self.section, **overrides)
 
+    def load_here(self, **overrides: object) -> Settings:
+        """Like `load`, for a command that works on the database itself. Raises `SettingsError` for a remote log."""
+        settings = self.load(**overrides)
+        if settings.engine == "remote":
+            raise SettingsError(
+                f"this command works on the database itself, and the log is kept by {settings.database}: run it on "
+                "that host, or name a file with --db"
+            )
+        return settings
+
     def load_file(self, in_postgres: str = "use the tools of that database", **overrides: object) -> Settings:
         """Like `load`, for a command that works on a SQLite file. Raises `SettingsError` for any other engine.
 
         `in_postgres` is what to do instead where the log is in PostgreSQL.
         """
-        settings = self.load(**overrides)
-        if settings.engine == "remote":
-            raise SettingsError(
-                f"this command works on a database file, and the log is kept by {settings.database}: run it on that "
-                "host, or name a file with --db"
-            )
+        settings = self.load_here(**overrides)
         if settings.engine != "sqlite":
             raise SettingsError(
                 f"this command works on a database file, and the log is kept by {settings.database}: {in_postgres}, "
