@@ -252,3 +252,9 @@ HOSTILE_SHOWN = (
 
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def invoke(cli: Cli, *args: str) -> tuple[int, str]:
+    """Runs a command in this process, which takes a tenth of the time; its code, and stdout and stderr together."""
+    result = CliRunner().invoke(chainlog, [*args, "--db", str(cli.db)], prog_name="chainlog")
+    return result.exit_code, result.output
