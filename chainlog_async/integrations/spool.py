@@ -1,4 +1,4 @@
-"""Spans that wait, in files beside the database, so that a kill loses none of them.
+"""What waits for more to come, such as spans for their parents, in files, so that a kill loses none of it.
 
 A process appends to one file at a time and holds a lock on each of its files. What a process left that was killed is
 read by the next that starts. Everything here blocks for a moment; call it in a thread.
@@ -10,19 +10,18 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 import msgspec
 
 from chainlog_async.common.file_lock import is_at_path, try_lock
 
-from ._otel.span import Span
-
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Span)
+
+Item = TypeVar("Item", bound=msgspec.Struct)
 
 
 class _File(NamedTuple):
@@ -31,10 +30,11 @@ class _File(NamedTuple):
     begun_s: float
 
 
-class SpanSpool:
-    """Files of spans in a folder. Times are those of a monotonic clock, in seconds. Not thread-safe."""
+class Spool(Generic[Item]):
+    """Files of items of one type in a folder. Times are those of a monotonic clock, in seconds. Not thread-safe."""
 
-    def __init__(self, folder: Path, *, rotate_s: float) -> None:
+    def __init__(self, kind: type[Item], folder: Path, *, rotate_s: float) -> None:
+        self._decoder = msgspec.json.Decoder(kind)
         self._folder = folder
         self._rotate_s = rotate_s
         self._files: deque[_File] = deque()
@@ -46,9 +46,9 @@ class SpanSpool:
         """Returns whether there are files, of this process or of others."""
         return any(self._folder.glob("*.jsonl"))
 
-    def append(self, spans: Sequence[Span], now_s: float) -> None:
-        """Appends spans; they survive a kill from here on. Raises `OSError`."""
-        lines = b"".join([_encoder.encode(span) + b"\n" for span in spans])
+    def append(self, items: Sequence[Item], now_s: float) -> None:
+        """Appends items; they survive a kill from here on. Raises `OSError`."""
+        lines = _encoder.encode_lines(items)
         if not self._files or self._size > MAX_FILE_BYTES or self._files[-1].begun_s + self._rotate_s <= now_s:
             self._begin_file(now_s)
         _write(self._files[-1].descriptor, lines)
@@ -56,8 +56,8 @@ class SpanSpool:
         self._last_s[-1] = now_s
 
     def discard(self, before_s: float) -> None:
-        """Deletes the files that were last written to before that time, because all of their calls are logged."""
-        while self._files and self._last_s[0] <= before_s:
+        """Deletes the files that were last written to before that time, because all that is in them is logged."""
+        while self._files and self._last_s[0] < before_s:
             file = self._files.popleft()
             self._last_s.popleft()
             file.path.unlink(missing_ok=True)
@@ -65,15 +65,11 @@ class SpanSpool:
         if not self._files:
             self._size = 0
 
-    def next_discard_s(self) -> float | None:
-        """When the oldest file was last written to; None when there is none."""
-        return self._last_s[0] if self._last_s else None
-
-    def recover(self, now_s: float) -> list[Span]:
-        """Takes over the files of processes that ended, and returns their spans. Raises `OSError`."""
+    def recover(self, now_s: float) -> list[Item]:
+        """Takes over the files of processes that ended, and returns what is in them. Raises `OSError`."""
         # A gateway may change its working directory later.
         self._folder = self._folder.absolute()
-        spans: list[Span] = []
+        items: list[Item] = []
         for path in sorted(self._folder.glob("*.jsonl")):
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
@@ -84,8 +80,8 @@ class SpanSpool:
                 continue
             self._files.append(_File(path, descriptor, 0.0))
             self._last_s.append(now_s)
-            spans += _read(path)
-        return spans
+            items += self._read(path)
+        return items
 
     def close(self) -> None:
         """Lets go of the files that are left, for the next process."""
@@ -102,19 +98,18 @@ class SpanSpool:
         self._last_s.append(now_s)
         self._size = 0
 
+    def _read(self, path: Path) -> list[Item]:
+        items = []
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                items.append(self._decoder.decode(line))
+            except msgspec.DecodeError:
+                # Empty, or the last one, which a kill cut short: its sender got no answer and sends it again.
+                continue
+        return items
+
 
 def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _read(path: Path) -> list[Span]:
-    spans = []
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            spans.append(_decoder.decode(line))
-        except msgspec.DecodeError:
-            # Empty, or the last one, which a kill cut short: its sender got no answer and sends it again.
-            continue
-    return spans

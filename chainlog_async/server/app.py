@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.integrations.litellm_posts import PostIntake
 from chainlog_async.integrations.otel import SpanIntake
 from chainlog_async.server.http.responses import HANDLED_ERRORS, answer_error
 from chainlog_async.server.routes.api_page import ApiPage
@@ -17,6 +18,7 @@ from chainlog_async.server.routes.budgets import BudgetEndpoints
 from chainlog_async.server.routes.dashboard import Dashboard
 from chainlog_async.server.routes.health import HealthEndpoints
 from chainlog_async.server.routes.ingest import ingest_operation
+from chainlog_async.server.routes.litellm import LitellmEndpoints
 from chainlog_async.server.routes.metrics import metrics_operation
 from chainlog_async.server.routes.openapi import ApiDescription
 from chainlog_async.server.routes.otlp import OtlpEndpoints
@@ -40,12 +42,13 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
 
     Clients need one of ``server.api_keys`` in either case; without any, only clients on this machine are answered, and
     only under its own names. ``app.state.end_streams()`` ends the streams of new requests, which would delay a server
-    that waits for its requests to end. ``async with app.state.spans.running()`` goes on with the spans that a killed
-    process left, and logs those that wait at the end; without it they wait for the next request of spans.
+    that waits for its requests to end. ``async with app.state.running()`` goes on with the spans and the attempts of
+    LiteLLM that a killed process left, and logs those that wait at the end; without it they wait for the next request
+    of their kind.
     """
     counters = ServiceCounters()
     events = EventEndpoints(chainlog, counters)
-    spans = SpanIntake(chainlog)
+    spans, posts = SpanIntake(chainlog), PostIntake(chainlog)
     received = ReceivedIds(chainlog.settings)
     otlp = OtlpEndpoints(chainlog, spans, received, counters)
     operations = [
@@ -58,14 +61,22 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         *BudgetEndpoints(chainlog).operations(),
         *UsageEndpoints(chainlog).operations(),
         *otlp.operations(),
+        *LitellmEndpoints(chainlog, posts, received, counters).operations(),
         *BatchEndpoints(chainlog, counters).operations(),
         read_operation(chainlog, counters),
     ]
     description = ApiDescription(operations, with_keys=bool(chainlog.settings.server.api_keys))
 
     @asynccontextmanager
+    async def running() -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for intake in (spans, posts):
+                await stack.enter_async_context(intake.running())
+            yield
+
+    @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, ChainLog]]:
-        async with chainlog.lifespan(app) as state, spans.running():
+        async with chainlog.lifespan(app) as state, running():
             yield state
 
     app = Starlette(
@@ -85,5 +96,5 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
     app.router.redirect_slashes = False
     app.state.end_streams = events.stop
     app.state.counters = counters
-    app.state.spans = spans
+    app.state.running = running
     return app

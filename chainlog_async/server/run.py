@@ -96,7 +96,7 @@ async def serve(settings: Settings, *, announce: Callable[[str, str], None] | No
     with bound_socket(address) as sock, opening, _on_stop_signal(lambda: _stop(server, opening)):
         async with chainlog:
             url = listen(sock, address, server.config.backlog)
-            async with app.state.spans.running():
+            async with app.state.running():
                 await _run_server(server, sock)
     return None if opening.cancelled_caught else chainlog.statistics()
 

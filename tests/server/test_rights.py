@@ -23,6 +23,7 @@ from chainlog_async.wire import questions as q
 from chainlog_async.wire.batches import Rejection, compress
 from tests.storage.contract import batch_of
 from tests.support.entries import entry as log_entry
+from tests.support.litellm_events import payload
 from tests.support.service import BEGIN_MS, entry, running, service_settings, settled
 from tests.support.settings_files import refusal
 
@@ -43,6 +44,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/v1/statistics"): ("read_all", {}),
     ("GET", "/metrics"): ("read_all", {}),
     ("POST", "/v1/logs"): ("write", {"json": entry(caller="team-a")}),
+    ("POST", "/v1/logs/litellm"): ("write", {"json": payload("a")}),
     ("POST", "/v1/traces"): ("write", {"json": {"resourceSpans": []}}),
     ("PUT", "/v1/traces"): ("write", {"json": {}}),
     ("POST", "/v1/metrics"): ("write", {"content": b""}),

@@ -12,6 +12,9 @@ from chainlog_async.integrations._litellm.attempt import LEFT_STATUS, AttemptPos
 from chainlog_async.integrations._litellm.attempt_join import AttemptJoin
 from chainlog_async.integrations._litellm.payload import read_event
 
+BEGIN_S = 1_795_388_240.0
+"""A time in s since the epoch."""
+
 
 def kwargs_of(event: dict[str, object]) -> dict[str, object]:
     """A recorded callback's first argument."""
@@ -82,3 +85,21 @@ class Joined:
     def take(self, item: ReportedAttempt) -> None:
         """A callback for the try."""
         (self.window.succeeded if item.status in {200, LEFT_STATUS} else self.window.failed)(item)
+
+
+def payload(call_id: str, status: int = 200, *, at_s: float = 0.0, **values: object) -> dict[str, object]:
+    """LiteLLM's payload of an attempt that began so many seconds after a fixed time, and took one."""
+    failed = {"error_str": "mock", "error_information": {"error_code": str(status), "error_class": "RateLimitError"}}
+    return {
+        "litellm_call_id": call_id,
+        "trace_id": f"trace of {call_id}",
+        "session_id": "",
+        "status": "success" if status < 400 else "failure",
+        "custom_llm_provider": "openai",
+        "model": "m",
+        "startTime": BEGIN_S + at_s,
+        "endTime": BEGIN_S + at_s + 1,
+        "metadata": {},
+        **({} if status < 400 else failed),
+        **values,
+    }

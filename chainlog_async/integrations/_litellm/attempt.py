@@ -31,6 +31,8 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy's path that the client requested; "" for what no client of the proxy asked for."""
     is_inner: bool = False
     """Whether LiteLLM made this call to translate another one, which has the position, the group and another id."""
+    owns_trace: bool = False
+    """Whether its trace id alone says which attempts belong to its request."""
     chain_name: str
     provider_id: str
     model: str

@@ -39,6 +39,9 @@ RETRY_HOLD_S = 75.0
 Also how long a request of the proxy waits for its end.
 """
 
+SAME_TIME_S = 0.1
+"""How far the next attempt may overlap the one before, because their times are rounded, in seconds."""
+
 RUNNING_HOLD_S = 900.0
 """How long it waits for the end of an attempt that has begun, in seconds."""
 
@@ -60,6 +63,8 @@ class _Request:
         self.attempts: list[ReportedAttempt] = []
         self.names: set[str] = set()
         """Its call ids and trace ids."""
+        self.since = 0.0
+        """When its first attempt was added, on the monotonic clock."""
         self.until = 0.0
         """When it counts as finally failed, on the monotonic clock."""
 
@@ -72,7 +77,11 @@ class _Request:
         if item.is_inner:
             return self.position is not None and item.route == self.attempts[-1].route
         if item.position is None or self.position is None:
-            return any(item.call_id == known.call_id for known in self.attempts)
+            if any(item.call_id == known.call_id for known in self.attempts):
+                return True
+            last = self.attempts[-1]
+            is_later = item.started_s >= last.ended_s - SAME_TIME_S
+            return item.owns_trace and item.trace_id == last.trace_id and is_later
         return self.position < item.position
 
     def is_described_by(self, item: ReportedAttempt) -> bool:
@@ -133,6 +142,8 @@ class AttemptJoin:
                 item = _completed(item, request.attempts.pop())
             else:
                 request = self._find(item, _Request.is_continued_by) or _Request()
+            if not request.attempts:
+                request.since = self._clock()
             request.attempts.append(item)
             # Under the proxy the end is always reported, though late when it is busy.
             hold_s = RETRY_HOLD_S if item.may_pause or item.route else FAILED_HOLD_S
@@ -182,6 +193,10 @@ class AttemptJoin:
         with self._lock:
             for request in self._by_id.get(begun.call_id, self._by_id.get(begun.trace_id, [])):
                 request.until = self._clock() + RUNNING_HOLD_S
+
+    def waiting_since_s(self) -> float | None:
+        """Returns when the first attempt of the request that waits longest was added; None when none waits."""
+        return next((request.since for request in self._waiting), None)
 
     def expire(self) -> None:
         """Emits the requests whose next attempt did not come in time."""

@@ -133,6 +133,10 @@ class SpanJoin:
             return 0.0
         return self._due[0][0] if self._due else None
 
+    def waiting_since_s(self) -> float | None:
+        """When the first of the calls that wait was added; None when none waits."""
+        return self._due[0][0] - self._hold_s if self._due else None
+
     def _logged(self, span: Span) -> RequestLogEntry | None:
         """Returns the entry of the call that the span tells of; None when that was logged before."""
         if span.call is _LOGGED or self._spans.get(span.key) is not span:
