@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
+import msgspec
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
@@ -28,6 +29,7 @@ from .usage_aggregator import UsageAggregator
 
 if TYPE_CHECKING:
     from .alerts import AlertWatcher
+    from .otel_export import OtelExporter
     from .settings import Settings
 
 
@@ -51,6 +53,7 @@ class ChainLog:
         # Bound to the logger's own method whenever the log opens: for each request that saves an attribute lookup and a
         # call compared with `self.request_logger.log_request(entry)`.
         self._log_request: Callable[[RequestLogEntry], bool] = self._refuse
+        self._exporter: OtelExporter | None = None
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -82,6 +85,7 @@ class ChainLog:
     async def _opened(self) -> AsyncGenerator[None]:
         """A generator, so that a task group that was entered is always exited, whatever fails in between."""
         body_error: BaseException | None = None
+        self._exporter = None
         watcher: AlertWatcher | None = None
         async with self._open_database() as request_logger, anyio.create_task_group() as tasks:
             try:
@@ -91,12 +95,16 @@ class ChainLog:
                 await start.done()
                 if self.settings.alerts:
                     watcher = await self._watch(tasks)
+                if self.settings.otel_export.endpoint is not None:
+                    await self._export(tasks)
                 yield
             except BaseException as error:  # noqa: BLE001  # raised again below
                 # Raised here, the task group would wrap it in an ExceptionGroup: a gateway's ValueError must stay one.
                 body_error = error
             if watcher is not None:
                 watcher.stop()
+            if self._exporter is not None:
+                self._exporter.stop()
             request_logger.stop()
         if body_error is not None:
             raise body_error
@@ -188,13 +196,18 @@ class ChainLog:
 
     def statistics(self) -> Statistics:
         """What became of the entries so far; final after shutdown. Raises `ClosedError` before the first opening."""
-        return self.request_logger.statistics()
+        statistics = self.request_logger.statistics()
+        if self._exporter is None:
+            return statistics
+        return msgspec.structs.replace(statistics, otel_export=self._exporter.counts())
 
     def health(self) -> Health:
         """Whether entries reach the database, with reasons and remedies when they do not."""
         if not self._is_open or self._logger is None:
             return Health(status="failed", reasons=("the log is not open; use `async with ChainLog(settings)`",))
-        return self._logger.health()
+        health = self._logger.health()
+        note = self._exporter.note() if self._exporter is not None else None
+        return health if note is None else msgspec.structs.replace(health, notes=(*health.notes, note))
 
     async def alerts(self, *, limit: int = 20) -> AlertReport:
         """The alerts of the settings, those that are firing, and the newest `limit` episodes, newest first.
@@ -212,6 +225,15 @@ class ChainLog:
         await watcher.load()
         tasks.start_soon(watcher.run)
         return watcher
+
+    async def _export(self, tasks: TaskGroup) -> None:
+        from . import __version__
+        from .otel_export import OtelExporter
+
+        exporter = OtelExporter(self._resolved, self.usage, __version__)
+        await exporter.load()
+        self._exporter = exporter
+        tasks.start_soon(exporter.run)
 
     def _refuse(self, entry: RequestLogEntry) -> bool:
         return self.request_logger.log_request(entry)

@@ -74,6 +74,27 @@ class EntryCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """When the last batch was committed, in ms since the epoch, UTC."""
 
 
+class OtelExportCounts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What this process has sent as spans of OpenTelemetry; see the setting `otel_export`."""
+
+    is_exporting: bool
+    """Whether this process sends; one process of a log does."""
+    requests: int
+    """Requests that were sent and taken, with those that were sent again."""
+    spans: int
+    """Spans of these requests."""
+    rejected_spans: int
+    """Spans among them that the endpoint says it rejected."""
+    refused_requests: int
+    """Requests that the endpoint refused each on its own, and that are not sent again."""
+    failures: int
+    """Tries that failed; each was followed by another one."""
+    pending: int
+    """Requests in the database that were not sent yet, as of the last look."""
+    last_error: str | None
+    """Why the last try failed; kept after recovery."""
+
+
 class Statistics(EntryCounts, frozen=True, kw_only=True, rename="camel"):
     """What became of the entries, and what the writer and the storage engine report, at one moment."""
 
@@ -95,6 +116,8 @@ class Statistics(EntryCounts, frozen=True, kw_only=True, rename="camel"):
     """The writer's last error, with the engine's name for it; kept after recovery."""
     last_error_at: int | None
     """When that was, in ms since the epoch, UTC."""
+    otel_export: OtelExportCounts | None = None
+    """None while nothing is exported."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

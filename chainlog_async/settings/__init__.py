@@ -3,6 +3,15 @@
 from .alerts import AlertSettings, AlertTarget
 from .budgets import BudgetSettings
 from .model import Settings
+from .otel_export import OtelExportSettings
 from .server import ScopedKey, ServerSettings
 
-__all__ = ["AlertSettings", "AlertTarget", "BudgetSettings", "ScopedKey", "ServerSettings", "Settings"]
+__all__ = [
+    "AlertSettings",
+    "AlertTarget",
+    "BudgetSettings",
+    "OtelExportSettings",
+    "ScopedKey",
+    "ServerSettings",
+    "Settings",
+]

@@ -43,6 +43,7 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 
 
 Url = Annotated[SecretStr, AfterValidator(_url)]
+Headers = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
 Rule = Annotated[str, AfterValidator(_rule)]
 
 
@@ -58,7 +59,7 @@ class AlertTarget(BaseModel):
     """The URL of an incoming webhook of Slack, or of a program that takes the same, such as Mattermost."""
     command: Annotated[tuple[SecretStr, ...], Field(strict=False, min_length=1)] | None = None
     """A program and its arguments, which is run without a shell and reads the JSON from its standard input."""
-    headers: Annotated[dict[str, SecretStr], AfterValidator(_headers)] = {}
+    headers: Headers = {}
     """Headers for a webhook, such as Authorization."""
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from .alerts import AlertSettings, AlertTargets, check_alerts
 from .budgets import Budgets
 from .database_url import DatabaseUrl, EngineName, check_replica, check_url, sqlite_path
 from .messages import explain
+from .otel_export import OtelExportSettings
 from .server import GIB, KIB, MIB, ApiKey, ServerSettings
 from .sources import Arguments, Environment, Source
 from .yaml_file import YamlSection
@@ -261,6 +262,10 @@ class Settings(BaseSettings):
         ge=1,
         le=3_600_000,
         description="Time in ms between two evaluations of the alerts.",
+    )
+    otel_export: OtelExportSettings = Field(
+        default=OtelExportSettings(),
+        description="Where requests are sent as spans of OpenTelemetry.",
     )
     server: ServerSettings = Field(
         default=ServerSettings(),

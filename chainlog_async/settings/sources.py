@@ -144,7 +144,11 @@ def _from_text(field: FieldInfo, text: str) -> object:
     wanted: Any = field.annotation
     if text == "null" and NoneType in get_args(wanted):
         return None
-    value = _list_from_text(text) if get_origin(wanted) in {list, tuple, set, frozenset} else text
+    value: object = text
+    if get_origin(wanted) in {list, tuple, set, frozenset}:
+        value = _list_from_text(text)
+    elif get_origin(wanted) is dict:
+        value = _from_json(text)
     try:
         return TypeAdapter[object](wanted).validate_python(value)
     except ValidationError:
@@ -154,6 +158,10 @@ def _from_text(field: FieldInfo, text: str) -> object:
 def _list_from_text(text: str) -> object:
     if not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",")]
+    return _from_json(text)
+
+
+def _from_json(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

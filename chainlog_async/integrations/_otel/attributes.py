@@ -17,7 +17,7 @@ KIND: Final = "openinference.span.kind"
 CALL_KINDS: Final = frozenset({"LLM", "EMBEDDING"})
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
+    "provider": ("chainlog.provider.id", "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
     "response_model": ("gen_ai.response.model",),
     "request_model": ("gen_ai.request.model", "llm.model_name", "embedding.model_name"),
     "finish_reason": ("gen_ai.response.finish_reasons", "llm.finish_reason", "anthropic.message.stop_reason"),
@@ -74,7 +74,7 @@ FIELDS: Final = {
 }
 """The field that an attribute fills, and its place among those that fill the same: the lowest counts."""
 
-COST: Final = ("gen_ai.usage.total_cost", "gen_ai.usage.cost", "operation.cost", "llm.cost.total")
+COST: Final = ("chainlog.cost_usd", "gen_ai.usage.total_cost", "gen_ai.usage.cost", "operation.cost", "llm.cost.total")
 
 FIRST_CHUNK_S: Final = (
     "gen_ai.response.time_to_first_chunk",

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 import chainlog_async
 from chainlog_async.common.sqlite import sqlite3
 from chainlog_async.entry.model import ENTRY_FIELDS
-from chainlog_async.statistics import DropReason, Health, Statistics
+from chainlog_async.statistics import DropReason, Health, OtelExportCounts, Statistics
 
 from .histograms import cumulative_buckets
 
@@ -28,6 +28,8 @@ def process_metrics(health: Health, statistics: Statistics | None) -> Iterator[M
         yield from _entry_metrics(statistics)
         yield from _pending_metrics(statistics)
         yield from _writer_metrics(statistics)
+        if statistics.otel_export is not None:
+            yield from _export_metrics(statistics.otel_export)
 
 
 def _entry_metrics(statistics: Statistics) -> Iterator[Metric]:
@@ -105,6 +107,19 @@ def _writer_metrics(statistics: Statistics) -> Iterator[Metric]:
         "When the last batch was committed, in seconds since the epoch, UTC; 0 before the first.",
         (statistics.last_commit_at or 0) / 1_000,
     )
+
+
+def _export_metrics(counts: OtelExportCounts) -> Iterator[Metric]:
+    yield CounterMetricFamily("chainlog_otel_export_requests", "Requests sent as spans and taken.", counts.requests)
+    yield CounterMetricFamily("chainlog_otel_export_spans", "Spans of these requests.", counts.spans)
+    yield CounterMetricFamily(
+        "chainlog_otel_export_rejected_spans", "Spans that the endpoint said it rejected.", counts.rejected_spans
+    )
+    yield CounterMetricFamily(
+        "chainlog_otel_export_refused_requests", "Requests that the endpoint refused for good.", counts.refused_requests
+    )
+    yield CounterMetricFamily("chainlog_otel_export_failures", "Tries to export that failed.", counts.failures)
+    yield GaugeMetricFamily("chainlog_otel_export_pending", "Requests that were not exported yet.", counts.pending)
 
 
 def _states(name: str, documentation: str, states: Sequence[str], present: str) -> Metric:
