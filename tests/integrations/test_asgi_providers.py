@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainlog_async.integrations._asgi.long_document import MAX_DOCUMENT_BYTES
 from chainlog_async.integrations._asgi.messages import ObservedResponse
+from chainlog_async.provider_responses.long_document import MAX_DOCUMENT_BYTES
 from tests.support.provider_answers import ANSWERS
 from tests.support.provider_bodies import AWS, EVENTS, JSON, LINES, Answer
 

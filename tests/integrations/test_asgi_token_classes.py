@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from chainlog_async.integrations._asgi.event_stream import EventReader
-from chainlog_async.integrations._asgi.json_reader import JsonReader
-from chainlog_async.integrations._asgi.response_reader import ResponseReader
+from chainlog_async.provider_responses.event_stream import EventReader
+from chainlog_async.provider_responses.json_reader import JsonReader
+from chainlog_async.provider_responses.response_reader import ResponseReader
 
 ANTHROPIC: list[dict[str, Any]] = [
     {

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlog_async.integrations._asgi.event_stream import EventReader
-from chainlog_async.integrations._asgi.json_reader import JsonReader
-from chainlog_async.integrations._asgi.long_document import MAX_DOCUMENT_BYTES
 from chainlog_async.integrations._asgi.messages import ObservedResponse
-from chainlog_async.integrations._asgi.response_reader import LineReader, ResponseReader
-from chainlog_async.integrations._asgi.token_usage import ReportedUsage
+from chainlog_async.provider_responses.event_stream import EventReader
+from chainlog_async.provider_responses.json_reader import JsonReader
+from chainlog_async.provider_responses.long_document import MAX_DOCUMENT_BYTES
+from chainlog_async.provider_responses.response_reader import LineReader, ResponseReader
+from chainlog_async.provider_responses.token_usage import ReportedUsage
 
 ANTHROPIC_START = {
     "type": "message_start",

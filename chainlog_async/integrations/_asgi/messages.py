@@ -7,11 +7,11 @@ from time import perf_counter
 
 import msgspec
 
-from .aws_event_stream import AwsEventReader
-from .event_stream import EventReader
-from .json_reader import JsonReader
-from .loose_json import decode_loosely
-from .response_reader import LineReader, ResponseReader
+from chainlog_async.provider_responses.aws_event_stream import AwsEventReader
+from chainlog_async.provider_responses.event_stream import EventReader
+from chainlog_async.provider_responses.json_reader import JsonReader
+from chainlog_async.provider_responses.loose_json import decode_loosely
+from chainlog_async.provider_responses.response_reader import LineReader, ResponseReader
 
 MAX_REQUEST_BYTES = 1_048_576
 """Longest request body that is parsed for the model, in bytes; otherwise the model comes from the response."""

@@ -12,10 +12,10 @@ from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.entry.numbers import as_number
 from chainlog_async.entry.text import as_text
+from chainlog_async.provider_responses.response_reader import ResponseReader
 
 from .context import Description, RequestNotes, Tried, name_error
 from .messages import ObservedRequest, ObservedResponse, is_last
-from .response_reader import ResponseReader
 
 _T = TypeVar("_T")
 
