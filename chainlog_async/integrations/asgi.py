@@ -6,14 +6,12 @@ pass through; the handler adds what only it knows with `attempt`, `record_attemp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
 from chainlog_async.chainlog import ChainLog
+from chainlog_async.common.error_names import name_error
 from chainlog_async.common.log_throttle import LogThrottle
-from chainlog_async.entry.model import RequestLogEntry
+from chainlog_async.entry.cost_callback import CostCallback, with_cost
 from chainlog_async.errors import ChainlogError
 from chainlog_async.integrations._asgi.context import (
     Description,
@@ -21,7 +19,6 @@ from chainlog_async.integrations._asgi.context import (
     attempt,
     current_notes,
     describe_request,
-    name_error,
     record_attempt,
 )
 from chainlog_async.integrations._asgi.recorded_call import Message, Receive, RecordedCall, Send
@@ -58,7 +55,7 @@ class ChainLogMiddleware:
         paths: Sequence[str] = OPENAI_PATHS,
         chain_name: str = "default",
         provider_id: str = "unknown",
-        cost: Callable[[RequestLogEntry], float | None] | None = None,
+        cost: CostCallback | None = None,
     ) -> None:
         self._app = app
         self._chainlog = chainlog
@@ -95,21 +92,8 @@ class ChainLogMiddleware:
     def _record(self, call: RecordedCall, error: BaseException | None) -> None:
         try:
             entry = call.entry(error, chain_name=self._chain_name, provider_id=self._provider_id)
-            if self._cost is not None and entry.cost_usd is None:
-                entry = msgspec.structs.replace(entry, cost_usd=self._cost_of(entry, self._cost))
-            self._chainlog.log_request(entry)
+            self._chainlog.log_request(with_cost(entry, self._cost, self._log_throttle))
         except ChainlogError as refusal:
             self._log_throttle.warn("asgi", f"a request was not recorded: {refusal}")
         except Exception as bug:  # noqa: BLE001  # a failure to record must not affect the request
             self._log_throttle.warn("asgi", f"a request was not recorded: {name_error(bug)}")
-
-    def _cost_of(self, entry: RequestLogEntry, cost: Callable[[RequestLogEntry], float | None]) -> float | None:
-        try:
-            return cost(entry)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        # Nothing is awaited here, so that even a CancelledError is the callback's own.
-        except BaseException as bug:  # noqa: BLE001  # a price that is missing must not cost the row
-            self._log_throttle.warn("asgi cost", f"the cost of a request is unknown: {name_error(bug)}")
-            # No number, so it is left out, counted, and named in the row.
-            return math.nan

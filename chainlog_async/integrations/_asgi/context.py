@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from pathlib import PurePath
 from time import perf_counter
 from typing import TypedDict, Unpack, cast
 
+from chainlog_async.common.error_names import name_error
 from chainlog_async.entry.model import MAX_ATTEMPTS, Attempt
 
 
@@ -174,19 +174,6 @@ def attempt(provider_id: str, model: str) -> Iterator[Tried]:
         raise
     finally:
         tried.latency_ms = 1_000 * (perf_counter() - begun)
-
-
-def name_error(error: BaseException) -> str:
-    """Describes an error by its type and the place where it was raised.
-
-    Its message is left out: pydantic, for one, quotes the value it refuses, which may be the prompt.
-    """
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    if place is None:
-        return type(error).__name__
-    return f"{type(error).__name__} at {PurePath(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
 
 
 def _add(tried: Tried) -> None:

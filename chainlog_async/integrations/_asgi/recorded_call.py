@@ -8,13 +8,14 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TypeVar
 
+from chainlog_async.common.error_names import name_error
 from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.entry.model import Attempt, RequestLogEntry
 from chainlog_async.entry.numbers import as_number
 from chainlog_async.entry.text import as_text
 from chainlog_async.provider_responses.response_reader import ResponseReader
 
-from .context import Description, RequestNotes, Tried, name_error
+from .context import Description, RequestNotes, Tried
 from .messages import ObservedRequest, ObservedResponse, is_last
 
 _T = TypeVar("_T")
