@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from anyio import to_thread
@@ -69,7 +71,7 @@ class Dashboard:
         """Returns the routes of the page and its files, which the OpenAPI document leaves out."""
         return [
             Route(HOME_PATH, self.page, include_in_schema=False),
-            Route(STATIC_PREFIX + "{digest}/{name}", self.file, include_in_schema=False),
+            Route(STATIC_PREFIX + "{digest}/{name:path}", self.file, include_in_schema=False),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -94,7 +96,7 @@ class Dashboard:
 
 
 def _read_files() -> StaticFiles:
-    bodies = {file.name: file.read_bytes() for file in files("chainlog_async.server").joinpath("static").iterdir()}
+    bodies = dict(_files_in(files("chainlog_async.server").joinpath("static")))
     try:
         bodies["chart.js"] = files("chartkick").joinpath(CHART_LIBRARY).read_bytes()
     except (ModuleNotFoundError, FileNotFoundError) as error:
@@ -103,12 +105,27 @@ def _read_files() -> StaticFiles:
     for name in sorted(bodies):
         digest.update(bodies[name])
     short = digest.hexdigest()[:16]
-    bodies[INDEX_FILE] = bodies[INDEX_FILE].replace(b"{{static}}", f"{STATIC_PREFIX[1:]}{short}".encode())
+    preload = "\n  ".join(f'<link rel="modulepreload" href="{{{{static}}}}/{name}">' for name in _modules(bodies))
+    page = bodies[INDEX_FILE].decode().replace("{{preload}}", preload)
+    bodies[INDEX_FILE] = page.replace("{{static}}", f"{STATIC_PREFIX[1:]}{short}").encode()
     by_name = {
         name: StaticFile(STATIC_MEDIA_TYPES[name.rpartition(".")[2]], body, gzip.compress(body, mtime=0))
         for name, body in bodies.items()
     }
     return StaticFiles(short, by_name.pop(INDEX_FILE), by_name)
+
+
+def _files_in(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for file in folder.iterdir():
+        if file.is_dir():
+            yield from _files_in(file, f"{prefix}{file.name}/")
+        else:
+            yield prefix + file.name, file.read_bytes()
+
+
+def _modules(names: Iterable[str]) -> list[str]:
+    """The modules in folders: the page names them all, so that none waits until another one imports it."""
+    return sorted(name for name in names if "/" in name and name.endswith(".js"))
 
 
 def _reply(request: Request, file: StaticFile, digest: str, cache_control: str) -> Response:

@@ -1,17 +1,17 @@
 // Loads and shows the data of the view, again whenever the view changes and at the refresh interval.
 
-import { get } from "./api.js";
-import { showCards } from "./cards.js";
-import { showCharts } from "./charts.js";
-import { offerNames, showControls } from "./controls.js";
-import { byId } from "./dom.js";
-import { showHealth } from "./health.js";
-import { showLive, startLive, stopLive } from "./live.js";
-import { showError, showFirstSteps, showNothing, showRangeProblem } from "./notices.js";
-import { showProviders } from "./providers.js";
-import { bounds, isMoving, problem, step, zone } from "./ranges.js";
-import { isBeingRead, loadRequests, showOpen } from "./requests.js";
-import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./state.js";
+import { get } from "./core/api.js";
+import { showCards } from "./pages/cards.js";
+import { showCharts } from "./charts/charts.js";
+import { offerNames, showControls } from "./shell/controls.js";
+import { byId } from "./core/dom.js";
+import { showHealth } from "./shell/health.js";
+import { showLive, startLive, stopLive } from "./requests/live.js";
+import { showError, showFirstSteps, showNothing, showRangeProblem } from "./shell/notices.js";
+import { showProviders } from "./pages/providers.js";
+import { bounds, isMoving, problem, step, zone } from "./core/ranges.js";
+import { isBeingRead, loadRequests, showOpen } from "./requests/requests.js";
+import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./core/state.js";
 
 const RETRY_MS = 5000;
 const MAX_GROUPS = 9;

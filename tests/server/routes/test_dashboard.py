@@ -40,10 +40,11 @@ async def test_every_file_is_served_as_what_it_is(tmp_path: Path) -> None:
     """Each file comes byte for byte with its media type, compressed for whoever takes that; Chart.js comes, too."""
     async with running(service_settings(tmp_path)) as client:
         folder = links_of((await client.get("/")).text)[0].rpartition("/")[0]
-        for file in STATIC.iterdir():
+        for file in STATIC.rglob("*.*"):
             if file.name == "index.html":
                 continue
-            reply = await client.get(f"{folder}/{file.name}", headers={"Accept-Encoding": "identity"})
+            name = file.relative_to(STATIC).as_posix()
+            reply = await client.get(f"{folder}/{name}", headers={"Accept-Encoding": "identity"})
             assert reply.content == file.read_bytes()
             assert reply.headers["content-type"] == STATIC_MEDIA_TYPES[file.suffix[1:]]
         zipped = await client.send(client.build_request("GET", f"{folder}/chart.js"), stream=True)
@@ -57,8 +58,8 @@ async def test_no_module_waits_for_another_to_ask_for_it(tmp_path: Path) -> None
     """The page names every module, so that a browser fetches them all at once; and names none that is not there."""
     async with running(service_settings(tmp_path)) as client:
         links = links_of((await client.get("/")).text)
-    named = {link.rpartition("/")[2] for link in links if link.endswith(".js")}
-    assert named == {script.name for script in STATIC.glob("*.js")} | {"chart.js"}
+    named = {"/".join(link.split("/")[2:]) for link in links if link.endswith(".js")}
+    assert named == {script.relative_to(STATIC).as_posix() for script in STATIC.rglob("*.js")} | {"chart.js"}
 
 
 async def test_files_are_kept_for_ever_and_the_page_is_not(tmp_path: Path) -> None:
@@ -115,5 +116,5 @@ def test_nothing_in_the_scripts_makes_markup_of_a_string() -> None:
     ways = (
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|\beval\b|Function\("
     )
-    for script in STATIC.glob("*.js"):
+    for script in STATIC.rglob("*.js"):
         assert not re.search(ways, script.read_text(encoding="utf-8")), script.name

@@ -1,7 +1,7 @@
 // The charts, drawn by Chart.js; each has a legend of buttons and can be shown as a table.
 
-import { byId, el, fill } from "./dom.js";
-import { minute } from "./format.js";
+import { byId, el, fill } from "../core/dom.js";
+import { minute } from "../core/format.js";
 import { chartOptions, colour } from "./chart_options.js";
 import { CHARTS, seriesOf, takeColours } from "./series.js";
 

@@ -1,12 +1,12 @@
 // The list of requests: newest first, page by page, with new ones on top while the live tail runs.
 
-import { get } from "./api.js";
+import { get } from "../core/api.js";
 import { showApart, showNoneApart } from "./apart.js";
 import { details } from "./details.js";
-import { byId, el, fill } from "./dom.js";
-import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "./format.js";
-import { bounds } from "./ranges.js";
-import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "./state.js";
+import { byId, el, fill } from "../core/dom.js";
+import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "../core/format.js";
+import { bounds } from "../core/ranges.js";
+import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "../core/state.js";
 import { brokeOff, sign } from "./status.js";
 
 const PAGE_ROWS = 50;

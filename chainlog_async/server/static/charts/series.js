@@ -1,6 +1,6 @@
 // Turns the points of the service into the series of a chart.
 
-import { count, duration, money } from "./format.js";
+import { count, duration, money } from "../core/format.js";
 
 const PALETTE_SIZE = 10;
 const OTHER = "other";

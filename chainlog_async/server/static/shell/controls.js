@@ -1,8 +1,8 @@
 // The controls: range, refresh interval, theme and filters.
 
-import { byId, el, fill, segments, select } from "./dom.js";
-import { asInput, bounds, isMoving, zone } from "./ranges.js";
-import { change, current, DIMENSIONS, GROUPS, isFiltered, OUTCOMES, RANGES, REFRESH, STATUSES, withoutFilters } from "./state.js";
+import { byId, el, fill, segments, select } from "../core/dom.js";
+import { asInput, bounds, isMoving, zone } from "../core/ranges.js";
+import { change, current, DIMENSIONS, GROUPS, isFiltered, OUTCOMES, RANGES, REFRESH, STATUSES, withoutFilters } from "../core/state.js";
 
 // What the service accepts.
 const MAX_MS = 1_000_000_000_000;

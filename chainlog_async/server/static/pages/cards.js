@@ -1,7 +1,7 @@
 // The cards: totals of the range, and the state of the log itself.
 
-import { byId, el, fill } from "./dom.js";
-import { count, duration, exactCount, money, share } from "./format.js";
+import { byId, el, fill } from "../core/dom.js";
+import { count, duration, exactCount, money, share } from "../core/format.js";
 
 const MANY_ERRORS = 0.05;
 

@@ -1,11 +1,11 @@
 // The live tail: new requests as they are written. While paused, and while a row is being read that they would move, it
 // collects them and shows how many there are.
 
-import { ask } from "./api.js";
-import { byId, el, fill } from "./dom.js";
+import { ask } from "../core/api.js";
+import { byId, el, fill } from "../core/dom.js";
 import { add, isHeld, newest } from "./requests.js";
-import { eventsOf } from "./sse.js";
-import { change, onChange } from "./state.js";
+import { eventsOf } from "../core/sse.js";
+import { change, onChange } from "../core/state.js";
 
 const MAX_KEPT_REQUESTS = 500;
 const MIN_RECONNECT_MS = 1000;

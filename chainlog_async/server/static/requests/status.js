@@ -1,6 +1,6 @@
 // A status as a badge: its number, and a colour for its meaning.
 
-import { el } from "./dom.js";
+import { el } from "../core/dom.js";
 
 const CLIENT_CLOSED_REQUEST = 499;
 

@@ -1,6 +1,6 @@
 // The health of the service: its status in the corner, with the reasons when it is not ok.
 
-import { byId, el, fill } from "./dom.js";
+import { byId, el, fill } from "../core/dom.js";
 
 /** Shows the status and its reasons and notes; `health` is null when the service did not respond. */
 export function showHealth(health) {

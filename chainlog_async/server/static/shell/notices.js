@@ -1,8 +1,8 @@
 // Notices: what to do when there is nothing to show, or something is wrong.
 
-import { base } from "./api.js";
-import { byId, el, fill } from "./dom.js";
-import { change, current, isFilter, isFiltered, withoutFilters } from "./state.js";
+import { base } from "../core/api.js";
+import { byId, el, fill } from "../core/dom.js";
+import { change, current, isFilter, isFiltered, withoutFilters } from "../core/state.js";
 
 const RETRIES = " This page retries automatically.";
 const LAST_DAY = { range: "24h", from: "", until: "" };

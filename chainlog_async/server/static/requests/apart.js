@@ -1,10 +1,10 @@
 // The open request when the list does not hold it, as after following a link: shown apart, so that the list stays what
 // the filters and the range say.
 
-import { get } from "./api.js";
+import { get } from "../core/api.js";
 import { details } from "./details.js";
-import { byId, el, fill } from "./dom.js";
-import { change, isFiltered } from "./state.js";
+import { byId, el, fill } from "../core/dom.js";
+import { change, isFiltered } from "../core/state.js";
 
 const UNKNOWN = "It is not in the log: it was deleted since, or never in it.";
 

@@ -1,8 +1,8 @@
 // The table of providers: how often each was called, refused with 429, or failed.
 
-import { byId, el, fill } from "./dom.js";
-import { ago, count, exactTime, share } from "./format.js";
-import { sign } from "./status.js";
+import { byId, el, fill } from "../core/dom.js";
+import { ago, count, exactTime, share } from "../core/format.js";
+import { sign } from "../requests/status.js";
 
 const COLUMNS = ["Provider", "Model", "Attempts", "Answered", "Refusals (429)", "Failures", "Clients left (499)", "Last error"];
 

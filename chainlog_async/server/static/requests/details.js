@@ -1,7 +1,7 @@
 // One request in full: its figures, why it failed, and every attempt of the chain.
 
-import { el } from "./dom.js";
-import { duration, exactCount, exactMoney, exactTime, NOTHING } from "./format.js";
+import { el } from "../core/dom.js";
+import { duration, exactCount, exactMoney, exactTime, NOTHING } from "../core/format.js";
 import { sign, tone } from "./status.js";
 
 /** Returns the details that the row of a request opens. */

@@ -1,7 +1,7 @@
 // Options of Chart.js: axes, tooltips, and the colours of the current theme.
 
-import { el } from "./dom.js";
-import { axisCount, axisTime, label, minute } from "./format.js";
+import { el } from "../core/dom.js";
+import { axisCount, axisTime, label, minute } from "../core/format.js";
 
 const DAYS_MS = 3 * 86_400_000;
 const FONT = { family: "system-ui, sans-serif", size: 11 };
