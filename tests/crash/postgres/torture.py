@@ -26,13 +26,16 @@ from chainlog_async.storage.postgres import maintenance
 from examples.postgres.server import PostgresServer
 from tests.crash.life import Plan, log_until_killed, read_acks, recover, start
 from tests.crash.verify import Finding
+from tests.support.postgres import query
 
 from .pair import SETTINGS, Pair
 from .proxy import proxy_to
 from .verify import verify
 
 WRITERS = 4
-RECOVERY_TIMEOUT_S = 120
+STUCK_S = 120
+"""A recovery that writes nothing for so long, in seconds, does not end any more."""
+WRITTEN = "SELECT COALESCE(sum(position), 0)::bigint FROM chainlog.streams"
 
 # Folding is to be met by every crash as well.
 maintenance.MAINTENANCE_INTERVAL_S = 0.05
@@ -97,19 +100,27 @@ class Writers:
         for child in list(self.alive):
             self.kill(child)
         child = start(lambda: asyncio.run(recover(self.plan)))
-        deadline = time.monotonic() + RECOVERY_TIMEOUT_S
-        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-            if time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                result.problems.append("the recovery did not end")
-                break
-            time.sleep(0.05)
-        else:
-            if code := os.waitstatus_to_exitcode(ended[1]):
-                result.problems.append(f"the recovery ended with {code}")
+        code = _exit_code(child, lambda: asyncio.run(query(url, WRITTEN)))
+        if code is None:
+            result.problems.append(f"the recovery wrote nothing for {STUCK_S} s")
+        elif code:
+            result.problems.append(f"the recovery ended with {code}")
         accepted = {path.name: read_acks(path).accepted for path in sorted(self.plan.acks.iterdir())}
         result.add(asyncio.run(verify(url, accepted)))
+
+
+def _exit_code(child: int, look: Callable[[], object]) -> int | None:
+    """Waits for a process for as long as what `look` sees goes on changing. None where it was killed."""
+    seen, deadline = None, time.monotonic() + STUCK_S
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if (now := look()) != seen:
+            seen, deadline = now, time.monotonic() + STUCK_S
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.2)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def kill_writers(folder: Path, kills: int, rng: random.Random, show: Callable[[str], None]) -> Result:
