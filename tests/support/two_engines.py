@@ -28,6 +28,13 @@ async def store_in_each(logs: tuple[Settings, Settings], entries: list[RequestLo
     return position
 
 
+async def store_in_postgres(log: Settings, entries: list[RequestLogEntry]) -> None:
+    """Stores them as one batch, which is not folded."""
+    async with aclosing(await open_storage(log)) as storage:
+        await storage.start()
+        await storage.commit(batch_of("w", 0, entries))
+
+
 async def fold(url: str, *, batches: int | None = None) -> None:
     """Adds that many batches to the totals, or all."""
     async with connected(url) as connection:

@@ -20,8 +20,9 @@ from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUs
 from .queries import requests, totals
 from .queries.metric_totals import RunningTotals
 from .queries.provider_health import provider_health
+from .queries.unfolded import unfolded_bounds
 from .queries.usage import UsageReader
-from .reader_pool import ReaderPool, Snapshot
+from .reader_pool import Parameters, ReaderPool, Row, Snapshot
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class PostgresReadStorage(ReadStorage):
     async def get_summary_stats(self) -> SummaryStats:
         """From `summary_totals`."""
         ((count, waterfalls, latency_ms),) = msgspec.convert(
-            await self._readers.fetch(totals.SUMMARY), list[tuple[int, int, int]]
+            await self._totals(totals.SUMMARY), list[tuple[int, int, int]]
         )
         average = (2 * latency_ms + count) // (2 * count) if count else 0
         return SummaryStats(count, waterfalls, average)
@@ -113,11 +114,12 @@ class PostgresReadStorage(ReadStorage):
     async def get_names(self) -> Names:
         """From totals, and the groups that usage was ever folded into."""
         async with self._readers.snapshot() as snapshot:
+            parameters = {**await unfolded_bounds(snapshot), "limit": MAX_NAMES}
             return Names(
-                chains=await _names(snapshot, totals.CHAIN_NAMES),
-                providers=await _names(snapshot, totals.PROVIDER_NAMES),
-                models=await _names(snapshot, totals.MODEL_NAMES),
-                callers=await _names(snapshot, totals.CALLER_NAMES),
+                chains=await _names(snapshot, totals.CHAIN_NAMES, parameters),
+                providers=await _names(snapshot, totals.PROVIDER_NAMES, parameters),
+                models=await _names(snapshot, totals.MODEL_NAMES, parameters),
+                callers=await _names(snapshot, totals.CALLER_NAMES, parameters),
             )
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:
@@ -125,12 +127,16 @@ class PostgresReadStorage(ReadStorage):
         return await self._metric_totals.read(max_groups)
 
     async def _all(self, row_type: type[_T], sql: str, **parameters: object) -> list[_T]:
-        return [row_type(*row) for row in await self._readers.fetch(sql, parameters)]
+        return [row_type(*row) for row in await self._totals(sql, **parameters)]
 
     async def _one(self, row_type: type[_T], sql: str, name: str) -> _T | None:
         # No text in PostgreSQL contains a NUL.
         rows = [] if "\0" in name else await self._all(row_type, sql, name=name)
         return rows[0] if rows else None
+
+    async def _totals(self, sql: str, **parameters: object) -> list[Row]:
+        async with self._readers.snapshot() as snapshot:
+            return await snapshot.fetch(sql, {**parameters, **await unfolded_bounds(snapshot)})
 
 
 def open_reads(settings: Settings) -> PostgresReadStorage:
@@ -146,5 +152,5 @@ def open_reads(settings: Settings) -> PostgresReadStorage:
     )
 
 
-async def _names(snapshot: Snapshot, sql: str) -> tuple[str, ...]:
-    return tuple(str(name) for (name,) in await snapshot.fetch(sql, {"limit": MAX_NAMES}))
+async def _names(snapshot: Snapshot, sql: str, parameters: Parameters) -> tuple[str, ...]:
+    return tuple(str(name) for (name,) in await snapshot.fetch(sql, parameters))

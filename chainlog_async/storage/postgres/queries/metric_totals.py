@@ -11,6 +11,8 @@ from chainlog_async.usage.metric_series import Key, MetricSeries
 from chainlog_async.usage.metric_totals import BOUNDS_MS, SUMS, MetricTotals, attempt_totals, usage_totals
 from chainlog_async.usage.percentiles import UPPERS, merge
 
+from .unfolded import unfolded_bounds
+
 _HISTOGRAMS = {
     "latencies": "latencies",
     "ttfts": "ttfts",
@@ -28,7 +30,7 @@ SELECT chain_name, provider_id, model, min(first_start) / {DAY_MS} AS first_day,
 FROM (
   SELECT chain_name, provider_id, model, first_start, {_COLUMNS} FROM usage_totals
   UNION ALL
-  SELECT chain_name, provider_id, model, start, {_COLUMNS} FROM unfolded_usage
+  SELECT chain_name, provider_id, model, start, {_COLUMNS} FROM unfolded_usage_between(:first_ms, :last_ms)
 ) AS parts
 GROUP BY 1, 2, 3 ORDER BY first_day, chain_name COLLATE "C", provider_id COLLATE "C", model COLLATE "C"
 """  # noqa: S608  # built from constants of this module
@@ -39,7 +41,8 @@ SELECT
 FROM (
   SELECT provider_id, model, first_start, tries, successes, rate_limited, failures FROM attempt_totals
   UNION ALL
-  SELECT provider_id, model, start, tries, successes, rate_limited, failures FROM unfolded_attempts
+  SELECT provider_id, model, start, tries, successes, rate_limited, failures
+  FROM unfolded_attempts_between(:first_ms, :last_ms)
 ) AS parts
 GROUP BY 1, 2 ORDER BY first_day, provider_id COLLATE "C", model COLLATE "C"
 """  # noqa: S608  # built from constants of this module
@@ -63,8 +66,9 @@ class RunningTotals:
     async def read(self, max_groups: int) -> MetricTotals:
         """Returns the current totals of the first `max_groups` combinations seen, and of the others as `OTHER`."""
         async with self._readers.snapshot() as snapshot:
-            usage_rows = await snapshot.fetch(USAGE)
-            attempt_rows = await snapshot.fetch(ATTEMPTS)
+            unfolded = await unfolded_bounds(snapshot)
+            usage_rows = await snapshot.fetch(USAGE, unfolded)
+            attempt_rows = await snapshot.fetch(ATTEMPTS, unfolded)
         usage: dict[Key, list[float]] = {}
         attempts: dict[Key, list[float]] = {}
         self._usage.add(usage, [_with_counts(row) for row in usage_rows], max_groups)

@@ -13,6 +13,7 @@ from chainlog_async.usage.rollup_plan import plan_rollups
 from chainlog_async.usage.time_window import Window
 
 from .rolled_up import rolled_up_spans
+from .unfolded import unfolded_bounds
 
 # Rolled-up days, buckets for the rest, and what is not folded yet. Of two errors at one time the later one counts.
 PROVIDER_HEALTH = """
@@ -28,7 +29,7 @@ parts AS (
   FROM plan CROSS JOIN LATERAL (SELECT * FROM attempt_buckets WHERE start >= since AND start < until OFFSET 0) AS parts
   WHERE width = 0
   UNION ALL
-  SELECT * FROM unfolded_attempts WHERE start >= :first AND start < :last
+  SELECT * FROM unfolded_attempts_between(:first_ms, :last_ms) WHERE start >= :first AND start < :last
 ),
 sums AS (
   SELECT
@@ -70,7 +71,14 @@ async def provider_health(readers: ReaderPool, window: Window) -> list[ProviderH
         _, widths, since, until = zip(*plan, strict=True)
         rows = await snapshot.fetch(
             PROVIDER_HEALTH,
-            {"widths": widths, "since": since, "until": until, "first": whole[0], "last": whole[1]},
+            {
+                "widths": widths,
+                "since": since,
+                "until": until,
+                "first": whole[0],
+                "last": whole[1],
+                **await unfolded_bounds(snapshot, *whole),
+            },
         )
     return [
         ProviderHealth(

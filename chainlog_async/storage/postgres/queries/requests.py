@@ -13,7 +13,7 @@ from chainlog_async.requests.paging import SCAN_BUDGET, filter_parameters, find_
 from chainlog_async.requests.stored_row import request_of_row
 from chainlog_async.storage.postgres.reader_pool import ReaderPool, Row, Snapshot
 
-from .requests_sql import AFTER_ID, BY_ID, NEWEST_ID, OLDEST_TIMESTAMP, RECENT, REQUEST_IDS, SETTLED_ID, query_for
+from .requests_sql import AFTER_ID, BY_ID, OLDEST_TIMESTAMP, RECENT, REQUEST_IDS, SETTLED_ID, query_for
 
 
 async def find_requests(
@@ -52,7 +52,10 @@ async def get_requests_after(readers: ReaderPool, after_id: int, *, limit: int) 
     """The first requests stored after that one, in order; one that is still under way is not passed."""
     async with readers.snapshot(moving=True) as snapshot:
         settled = await _settled_id(snapshot)
-        after = max(-MAX_INT64, min(after_id, MAX_INT64))
+        if settled <= after_id:
+            # Nearly always, for who follows the log; the rows would be looked for in every partition.
+            return []
+        after = max(-MAX_INT64, after_id)
         return _requests(await snapshot.fetch(AFTER_ID, {"after": after, "settled": settled, "limit": limit}))
 
 
@@ -62,10 +65,12 @@ async def get_recent_requests(readers: ReaderPool, limit: int) -> list[RequestLo
 
 
 async def get_newest_id(readers: ReaderPool) -> int:
-    """The id of the request that was stored last and before which no other is still under way, or 0."""
+    """The id of the request that was stored last and before which no other is still under way, or 0.
+
+    Where a batch came to nothing it is the last id of that batch; no later request has a smaller one.
+    """
     async with readers.snapshot(moving=True) as snapshot:
-        ((newest,),) = await snapshot.fetch(NEWEST_ID, {"settled": await _settled_id(snapshot)})
-        return cast("int | None", newest) or 0
+        return await _settled_id(snapshot)
 
 
 async def get_oldest_timestamp(readers: ReaderPool) -> int | None:

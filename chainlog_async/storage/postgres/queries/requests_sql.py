@@ -10,7 +10,6 @@ _ROWS = f"SELECT {_COLUMNS} FROM request_logs"  # noqa: S608  # built of the con
 BY_ID = f"{_ROWS} WHERE id = :id"
 SETTLED_ID = "SELECT settled_id()"
 AFTER_ID = f"{_ROWS} WHERE id > :after AND id <= :settled ORDER BY id LIMIT :limit"
-NEWEST_ID = "SELECT max(id) FROM request_logs WHERE id <= :settled"
 RECENT = f"{_ROWS} ORDER BY timestamp DESC, id DESC LIMIT :limit"
 OLDEST_TIMESTAMP = "SELECT min(timestamp) FROM request_logs"
 

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 _PROVIDERS = (
     "SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM provider_totals"
+    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM provider_totals_between(:first_ms, :last_ms)"
 )
 _CHAINS = (
     "SELECT chain_name, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens, "
-    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM chain_totals"
+    "last_request_timestamp, total_cost_nano::float8 / 1e9 FROM chain_totals_between(:first_ms, :last_ms)"
 )
 ALL_PROVIDERS = _PROVIDERS + ' ORDER BY last_request_timestamp DESC, provider_id COLLATE "C"'
 ONE_PROVIDER = _PROVIDERS + " WHERE provider_id = :name"
 ALL_CHAINS = _CHAINS + ' ORDER BY last_request_timestamp DESC, chain_name COLLATE "C"'
 ONE_CHAIN = _CHAINS + " WHERE chain_name = :name"
-SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM summary_totals"
+SUMMARY = "SELECT total_requests, waterfall_requests, total_latency_ms FROM summary_totals_between(:first_ms, :last_ms)"
 
-CHAIN_NAMES = 'SELECT chain_name FROM chain_totals ORDER BY total_requests DESC, chain_name COLLATE "C" LIMIT :limit'
-PROVIDER_NAMES = (
-    'SELECT provider_id FROM provider_totals ORDER BY total_requests DESC, provider_id COLLATE "C" LIMIT :limit'
-)
+CHAIN_NAMES = """
+SELECT chain_name FROM chain_totals_between(:first_ms, :last_ms)
+ORDER BY total_requests DESC, chain_name COLLATE "C" LIMIT :limit
+"""
+PROVIDER_NAMES = """
+SELECT provider_id FROM provider_totals_between(:first_ms, :last_ms)
+ORDER BY total_requests DESC, provider_id COLLATE "C" LIMIT :limit
+"""
 
 
 def _names_of(column: str) -> str:
@@ -30,7 +34,7 @@ def _names_of(column: str) -> str:
     return f"""
       SELECT name FROM (
         SELECT DISTINCT {column} AS name FROM usage_groups WHERE {column} <> ''
-        UNION SELECT {column} FROM unfolded_rows WHERE {column} <> ''
+        UNION SELECT {column} FROM unfolded_rows_between(:first_ms, :last_ms) WHERE {column} <> ''
         LIMIT :limit
       ) AS names ORDER BY name COLLATE "C"
     """  # noqa: S608  # built from constants of this module

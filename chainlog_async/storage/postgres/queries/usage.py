@@ -18,6 +18,7 @@ from chainlog_async.usage.series import Durations, Group, latency_points, usage_
 from chainlog_async.usage.sums import RATE_SUMS, RateSums, UsageSums
 
 from .rolled_up import rolled_up_spans
+from .unfolded import unfolded_bounds
 from .usage_sql import latency_query, usage_query
 
 _AnySums = TypeVar("_AnySums", UsageSums, RateSums)
@@ -51,7 +52,8 @@ class UsageReader:
         async with self._readers.snapshot() as snapshot:
             rolled_up = await rolled_up_spans(snapshot, edges, self._dimension)
             plan = await run_in_thread(plan_rollups, edges, rolled_up)
-            return await snapshot.fetch(sql, {**self._parameters, **_spans(plan, edges)})
+            unfolded = await unfolded_bounds(snapshot, edges[0], edges[-1])
+            return await snapshot.fetch(sql, {**self._parameters, **_spans(plan, edges), **unfolded})
 
     def _usage_points(self, rows: Sequence[Row]) -> list[UsagePoint]:
         return usage_points(self._query, self._edges, self._names(rows), _sums(rows, UsageSums))

@@ -36,7 +36,10 @@ unnest(:since::bigint[], :until::bigint[], :bucket_points::integer[]) AS span (s
 CROSS JOIN LATERAL (SELECT * FROM usage_buckets WHERE start >= since AND start < until OFFSET 0) AS buckets
 """
 _UNFOLDED = """
-(SELECT width_bucket(start, :edges::bigint[]) - 1 AS point, * FROM unfolded_usage) AS unfolded
+(
+  SELECT width_bucket(start, :edges::bigint[]) - 1 AS point, *
+  FROM unfolded_usage_between(:first_ms, :last_ms)
+) AS unfolded
 """
 _WITHIN = "start >= :first AND start < :last"
 
@@ -44,7 +47,7 @@ _WITHIN = "start >= :first AND start < :last"
 @cache
 def usage_query(by: GroupBy | None, filtered: frozenset[GroupBy]) -> str:
     """Yields a group's place among the largest, its name, the step, and `USAGE_SUMS`."""
-    return _query(by, filtered, {name: f"sum({name})" for name in USAGE_SUMS})
+    return _query(by, filtered, {name: f"sum({name})" for name in USAGE_SUMS}, USAGE_SUMS)
 
 
 @cache
@@ -53,12 +56,17 @@ def latency_query(by: GroupBy | None, filtered: frozenset[GroupBy], durations_of
 
     These are the values of all histograms in any order, separated by commas, or NULL.
     """
-    latencies, ttfts = (_values(columns) for columns in _HISTOGRAMS[durations_of])
-    return _query(by, filtered, {name: f"sum({name})" for name in RATE_SUMS} | {"latencies": latencies, "ttfts": ttfts})
+    of_latency, of_ttft = _HISTOGRAMS[durations_of]
+    columns = {name: f"sum({name})" for name in RATE_SUMS}
+    columns |= {"latencies": _values(of_latency), "ttfts": _values(of_ttft)}
+    return _query(by, filtered, columns, (*RATE_SUMS, *of_latency, *of_ttft))
 
 
-def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[str, str]) -> str:
-    """`columns` are aggregates by name. A group is added up first, and then the groups beyond the largest."""
+def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[str, str], needed: Sequence[str]) -> str:
+    """`columns` are aggregates by name, of the columns `needed`: histograms cost more than all else.
+
+    A group is added up first, and then the groups beyond the largest.
+    """
     name = COLUMNS[by] if by else "''"
     groups = " JOIN usage_groups USING (group_id)" if filtered or by else ""
     found = ", ".join(f"{aggregate} AS {column}" for column, aggregate in columns.items())
@@ -66,14 +74,13 @@ def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[st
         f"string_agg({column}, ',')" if "agg" in aggregate else f"sum({column})"
         for column, aggregate in columns.items()
     )
-    needed = ", ".join(sorted({*USAGE_SUMS, *_ALL_HISTOGRAMS}))
     where = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
     parts = (
         f"{_ROLLED}{groups} WHERE dimension = :dimension{where}",
         f"{_BUCKETS}{groups} WHERE TRUE{where}",
         f"{_UNFOLDED} WHERE {_WITHIN}{where}",
     )
-    lines = " UNION ALL ".join(f"SELECT point, {name} AS name, {needed} FROM {part}" for part in parts)  # noqa: S608  # built from constants of this module
+    lines = " UNION ALL ".join(f"SELECT point, {name} AS name, {', '.join(needed)} FROM {part}" for part in parts)  # noqa: S608  # built from constants of this module
     return f"""
       WITH lines AS ({lines}),
         named AS MATERIALIZED (
@@ -86,9 +93,6 @@ def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[st
       SELECT min(place), largest.name, point, {again} FROM named LEFT JOIN largest USING (name)
       GROUP BY point, largest.name
     """  # noqa: S608  # built from constants of this module
-
-
-_ALL_HISTOGRAMS = ("latencies", "ttfts", "failed_latencies", "failed_ttfts")
 
 
 def _values(histograms: Sequence[str]) -> str:

@@ -1,0 +1,2 @@
+-- A step without content.
+SELECT TRUE;
