@@ -96,7 +96,7 @@ async def retry_rejected(
     path: str | Path,
     ids: Sequence[int] | None = None,
     *,
-    redact: Callable[[str], str] = Redactor(),  # noqa: B008  # a Redactor is immutable
+    redact: Callable[[str], str] = Redactor(),  # noqa: B008  # stateless to callers
     busy_timeout_ms: int = 5_000,
     on_progress: Progress = no_progress,
 ) -> RetryReport:

@@ -146,7 +146,7 @@ _convert = msgspec.convert
 _decode_json = msgspec.json.Decoder().decode
 
 
-def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor()) -> bytes:  # noqa: B008  # immutable
+def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor()) -> bytes:  # noqa: B008  # stateless to callers
     """Encodes the entry as one line of JSON, an array, without the newline; secrets are redacted.
 
     Raises `InvalidEntryError` when a value cannot be stored: wrong type, out of range, NaN, a NUL or a lone surrogate

@@ -19,6 +19,12 @@ from .secret_values import Span, is_placeholder
 
 REDACTED = "[redacted]"
 
+MAX_REMEMBERED_TEXTS = 512
+"""How many texts without a secret a `Redactor` remembers."""
+
+MAX_REMEMBERED_CHARS = 1_024
+"""Length above which it remembers none; so they take 2 MiB at the most, at 4 bytes a character."""
+
 # What names a secret, and what follows it if it does: no word of a sentence. Each begins with a letter that few words
 # have, so that it takes hardly longer than a search for that letter.
 _VALUE = (
@@ -29,7 +35,7 @@ _find_key = re.compile(rf"k(?:e[ny]{_VALUE}|ies?{_VALUE}|(?<=hook)s?[./\\])").se
 _find_password = re.compile(rf"p(?:(?:ass|wd){_VALUE}|i(?<=dapi)[0-9a-f]{{8}})").search  # and Databricks' tokens
 _find_secret = re.compile(rf"cre(?:t|dential){_VALUE}").search
 _find_scheme = re.compile(r"b(?:earer[\"'`\\]{0,4}[:=]|(?:earer|asic)(?:\s|%20|\+|\\t){1,4}+\S{6})").search
-_find_authorization = re.compile(rf"z(?<=authoriz){_VALUE}").search
+_find_authorization = re.compile(rf"authoriz{_VALUE}").search
 _find_j = re.compile(r"j(?:wt|sessionid)").search
 # The names that are only looked for where a value is assigned to them.
 _find_assigned = re.compile(
@@ -82,14 +88,28 @@ _LOWER = dict(zip(map(ord, string.ascii_uppercase), string.ascii_lowercase, stri
 
 
 class Redactor:
-    """Redacts secrets in a text. Immutable."""
+    """Redacts secrets in a text. Remembers some texts that have none, as most messages come again and again."""
 
     def __init__(self, more_patterns: Sequence[str] = ()) -> None:
         """`more_patterns` are further regular expressions. Raises `re.error` when one is invalid."""
         self._more = re.compile("|".join(f"(?:{pattern})" for pattern in more_patterns)) if more_patterns else None
+        self._clean: set[str] = set()
 
     def __call__(self, text: str) -> str:
         """Returns the text with every secret replaced by ``[redacted]``."""
+        # A subclass of str may be equal to anything.
+        may_remember = type(text) is str and len(text) <= MAX_REMEMBERED_CHARS
+        if may_remember and text in self._clean:
+            return text
+        redacted = self._redact(text)
+        if may_remember and redacted == text:
+            if len(self._clean) >= MAX_REMEMBERED_TEXTS:
+                # All at once, which threads may do at the same time; what is frequent is soon there again.
+                self._clean.clear()
+            self._clean.add(text)
+        return redacted
+
+    def _redact(self, text: str) -> str:
         if self._more is not None:
             text = self._more.sub(REDACTED, text)
         if "-" in text:
@@ -103,7 +123,7 @@ class Redactor:
             _find_key(folded)
             or _find_password(folded)
             or ("cre" in folded and _find_secret(folded))
-            or ("z" in folded and _find_authorization(folded))
+            or ("z" in folded and "authoriz" in folded and _find_authorization(folded))
             or _find_scheme(folded)
             or ("=" in text and _find_assigned(folded))
             or (":" in text and _find_item(folded))

@@ -43,8 +43,10 @@ def _form(character: str, mark: str | None, *secrets: str, start: str = _START) 
 
 _UNDERSCORED = _form(
     "_",
-    # The ids of requests, messages and organizations are no secrets.
-    r"_(?=[A-Za-z0-9+/]{10}|[A-Za-z_-]{0,60}+[0-9])(?<!req_|msg_|org_)",
+    # What follows is checked first, as few names go on for long, then the last two letters of each prefix.
+    r"_(?=[A-Za-z0-9+/]{10}|[A-Za-z_-]{0,60}+[0-9])(?:"
+    r"(?<=[cfprs]k_|[mrv]e_|[aekpsu]t_|[go]d_|h[ofx]_|[bcfghq]p_|[1ch]r_|[hmpsy]s_|[fhnqy]u_|r8_|[fpr]w_|pm_|[1cfnpqsu]a_"
+    r"|[kt]n_|[cp]i_|2b_|[ehl]c_|m2_|th_|[ov]1_|AT_|R[JS]_)|(?<=api_org_)|(?=[A-Za-z0-9]{29}_mmk))",
     r"gsk_[A-Za-z0-9]{10,}",  # Groq
     r"(?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{8,}",  # Stripe, Clerk
     rf"(?:sk|rk|pk)_{_WITH_DIGIT}[A-Za-z0-9]{{16,}}",  # ElevenLabs, Novita

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import pytest
 
 from chainlog_async.entry.line import encode_line
 from chainlog_async.entry.model import MAX_ERROR_CHARS
-from chainlog_async.entry.redaction import REDACTED, Redactor
+from chainlog_async.entry.redaction import MAX_REMEMBERED_CHARS, MAX_REMEMBERED_TEXTS, REDACTED, Redactor
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.entry.sanitize import sanitize_message
 from chainlog_async.entry.secret_forms import DATABRICKS, FORMS, Form
@@ -98,6 +99,44 @@ def test_a_pattern_of_ones_own_is_redacted_too() -> None:
     redact = Redactor(("corp-[0-9]+",))
     assert redact(f"key corp-42 and {SECRETS['OpenAI, old']}") == f"key {REDACTED} and {REDACTED}"
     assert redact("by corp-42") == f"by {REDACTED}"
+
+
+def test_what_is_remembered_of_one_redactor_is_not_of_another() -> None:
+    """A text that is clean by the usual patterns may hold what only `redact_patterns` calls a secret."""
+    text = "project corp-42 has no quota"
+    assert [Redactor()(text) for _ in range(2)] == [text, text]
+    assert Redactor(("corp-[0-9]+",))(text) == f"project {REDACTED} has no quota"
+
+
+def test_a_text_that_claims_to_equal_another_is_read() -> None:
+    """Texts that are remembered are plain ones, so a class of somebody else's cannot pass a secret off as one."""
+
+    class Anything(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("no secret")
+
+    redact = Redactor()
+    assert redact("no secret") == "no secret"
+    assert REDACTED in redact(Anything(f"key {SECRETS['AWS']}"))
+
+
+def test_the_memory_for_clean_texts_is_bounded() -> None:
+    """However many different messages there are, and however long; the longest are not remembered."""
+    redact = Redactor()
+    tracemalloc.start()
+    try:
+        for number in range(2 * MAX_REMEMBERED_TEXTS + 100):
+            redact(f"{number} ".ljust(MAX_REMEMBERED_CHARS, "\N{GRINNING FACE}"))
+            redact(f"{number} ".ljust(MAX_REMEMBERED_CHARS + 1, "."))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4 * MAX_REMEMBERED_TEXTS * MAX_REMEMBERED_CHARS + 200_000
 
 
 def test_redacting_twice_changes_no_more() -> None:
