@@ -54,8 +54,8 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
             {"server": 5},
             (
                 "argument server must be a mapping of host, port, api_keys, cors_origins, max_body_bytes, "
-                "max_metric_groups, max_connections, max_watchers, max_exports, max_buffered_bytes, header_timeout_ms, body_timeout_ms, "
-                "write_timeout_ms"
+                "max_metric_groups, max_connections, max_watchers, max_exports, max_buffered_bytes, "
+                "header_timeout_ms, body_timeout_ms, write_timeout_ms"
             ),
         ),
         (

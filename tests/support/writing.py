@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from time import monotonic
 
@@ -15,15 +17,34 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import EntryCounts
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
+from chainlog_async.storage.sqlite.migration_steps import migrations
 
 from .entries import entry
+from .schemas import apply
 
 REPLAY_COMMIT_TIMEOUT_S = 20.0
 """How long a state that has to come may take, in seconds; far more than it ever does."""
 
 
+@cache
+def _empty_log() -> bytes:
+    """What is in an empty database of the newest version."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        apply(path, migrations())
+        execute(path, f"PRAGMA application_id = {APPLICATION_ID}")
+        execute(path, "PRAGMA journal_mode = WAL")
+        return path.read_bytes()
+
+
 def settings_for(db_path: Path, **overrides: object) -> Settings:
-    """Settings of a log on that file, which looks up no prices."""
+    """Settings of a log on that file, which looks up no prices.
+
+    The file is made here if its folder is there: migrating a new one takes longer than most tests.
+    """
+    if db_path.parent.is_dir() and not db_path.exists():
+        db_path.write_bytes(_empty_log())
     return Settings(**{"db_path": db_path, "prices": False} | overrides)
 
 
