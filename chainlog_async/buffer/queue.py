@@ -7,7 +7,6 @@ is held, because a log handler may call `put` again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -40,13 +39,13 @@ class EntryQueue:
     """A thread-safe, bounded queue of encoded entries that accounts for every one of them."""
 
     def __init__(self, *, max_rows: int, max_bytes: int, max_batch_rows: int, drop_oldest: bool) -> None:
-        self._waker = WriterWaker()
+        self.waker = WriterWaker()
         self._backlog = Backlog(
             max_rows=max_rows,
             max_bytes=max_bytes,
             max_batch_rows=max_batch_rows,
             drop_oldest=drop_oldest,
-            on_ready=self._waker.wake,
+            on_ready=self.waker.wake,
         )
         self._use_new_lock()
         self._accounting = Accounting()
@@ -54,7 +53,7 @@ class EntryQueue:
         self._in_hand_from = 1
         self._no_journal: str | None = None
         self._journal_failing = False
-        self._waiters = Waiters(self._waker, lambda: self._resolved)
+        self._waiters = Waiters(self.waker, lambda: self._resolved)
         self._log_throttle = LogThrottle()
         disown_after_fork(self)
 
@@ -174,26 +173,17 @@ class EntryQueue:
     def attach(self) -> None:
         """Tells the queue which event loop the writer runs on. The writer then replays, until `end_replay`."""
         self._waiters.is_replaying = True
-        self._waker.attach()
+        self.waker.attach()
 
     def detach(self) -> None:
         """Tells everyone who still waits that the writer has ended."""
-        self._waker.detach()
+        self.waker.detach()
         self._waiters.tell()
 
     def end_replay(self) -> None:
         """Tells everyone who waits for it that the journals of dead writers are replayed."""
         self._waiters.is_replaying = False
         self._waiters.tell()
-
-    def wake_writer(self) -> None:
-        """Wakes the writer, from any thread."""
-        self._waker.wake()
-
-    @property
-    def wake(self) -> asyncio.Event:
-        """Set when the writer should check for work."""
-        return self._waker.event
 
     @property
     def pending(self) -> int:
@@ -318,7 +308,7 @@ class EntryQueue:
         with self._lock:
             self._is_closed = True
             self._backlog.close()
-        self.wake_writer()
+        self.waker.wake()
 
     def abandon(self) -> int:
         """Drops the entries that are only in memory, counted under ``shutdown``. Returns how many there were.
@@ -398,7 +388,7 @@ class EntryQueue:
         self._use_new_lock()
         self._forked = self._is_closed = True
         self._backlog.close()
-        self._waker.detach()
+        self.waker.detach()
         if self._backlog.journal is not None:
             # Closing does not release the parent's lock; keeping the descriptor would hold it after the parent's death.
             self._backlog.journal.disown()

@@ -58,7 +58,7 @@ class Writer:
         # Another machine looks prices up by itself.
         self._prices = PriceLookup(storage, enabled=settings.prices and settings.engine != "remote")
         self._committer = Committer(storage, health, gil_yielder, journals.kept_batches, self._prices)
-        self.guests = GuestWriters(storage, self._committer, health, queue.wake_writer)
+        self.guests = GuestWriters(storage, self._committer, health, queue.waker.wake)
         self._max_batch_size = settings.max_batch_size
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._shutdown_timeout_s = settings.shutdown_timeout_ms / 1_000
@@ -170,7 +170,7 @@ class Writer:
         """
         queue = self._queue
         while True:
-            queue.wake.clear()
+            queue.waker.event.clear()
             wait_s = min(self._maintain_at, self._look_again_at) - monotonic()
             if queue.pending:
                 due_in_s = self._taken_at + self._flush_interval_s - monotonic()
@@ -180,7 +180,7 @@ class Writer:
             if wait_s <= 0 or self.guests.is_waiting:
                 return False
             with anyio.move_on_after(wait_s):
-                await queue.wake.wait()
+                await queue.waker.event.wait()
 
     async def _write_next(self) -> None:
         batch = self._queue.take()
