@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -63,6 +64,8 @@ class AlertWatcher:
         self._lease = _name_of(settings.alerts)
         self._owner = uuid.uuid4().hex
         self._may_have_lease = False
+        self._met_at: dict[str, dict[str, int]] = {}
+        """When each alert was last met, by open group, in ms; after a restart, when it was first seen open."""
         self._noted_drops = 0
         self._throttle = LogThrottle()
         self._wake = anyio.Event()
@@ -100,9 +103,9 @@ class AlertWatcher:
         if not self._may_have_lease:
             return
         now = now_ms()
-        open_groups: dict[str, set[str]] = {}
+        open_groups: defaultdict[str, set[str]] = defaultdict(set)
         for episode in await self._states.open_episodes():
-            open_groups.setdefault(episode.alert, set()).add(episode.group)
+            open_groups[episode.alert].add(episode.group)
         problem: ChainlogError | None = None
         for alert in self._alerts:
             try:
@@ -111,7 +114,9 @@ class AlertWatcher:
                 # A rule that cannot be evaluated stays as it is, and does not hold up the others.
                 problem = error
                 continue
-            for change in _changes(alert, met, open_groups.get(alert.title, set()), now, self._targets_of(alert)):
+            still_open = open_groups[alert.title]
+            over = self._over(alert, met, still_open, now)
+            for change in _changes(alert, met, still_open, over, now, self._targets_of(alert)):
                 await self._states.change(self._lease, self._owner, change)
                 self._wake.set()
         if problem is not None:
@@ -185,6 +190,13 @@ class AlertWatcher:
             await self._states.note_dropped(dropped - self._noted_drops)
             self._noted_drops = dropped
 
+    def _over(self, alert: AlertSettings, met: Values, open_groups: set[str], now: int) -> set[str]:
+        """The open groups in which the rule was not met for as long as it takes to clear."""
+        known = self._met_at.get(alert.title, {})
+        met_at = {group: known.get(group, now) for group in open_groups} | dict.fromkeys(met, now)
+        self._met_at[alert.title] = met_at
+        return {group for group in open_groups - met.keys() if now - met_at[group] >= alert.rule.hold_ms}
+
     def _targets_of(self, alert: AlertSettings) -> tuple[str, ...]:
         return alert.to or self._all_targets
 
@@ -205,7 +217,7 @@ def pause_ms(tries: int) -> int | None:
 
 
 def _changes(
-    alert: AlertSettings, met: Values, open_groups: set[str], now: int, targets: tuple[str, ...]
+    alert: AlertSettings, met: Values, open_groups: set[str], over: set[str], now: int, targets: tuple[str, ...]
 ) -> list[AlertChange]:
     def change(event: str, group: str, value: str) -> AlertChange:
         return AlertChange(
@@ -220,7 +232,7 @@ def _changes(
 
     new = {group: value for group, value in met.items() if group not in open_groups}
     fired = [change("fired", group, value_text(alert.rule, value)) for group, value in new.items()]
-    return fired + [change("cleared", group, "") for group in sorted(open_groups - met.keys())]
+    return fired + [change("cleared", group, "") for group in sorted(over)]
 
 
 def _name_of(alerts: tuple[AlertSettings, ...]) -> str:

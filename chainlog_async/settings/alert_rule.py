@@ -69,6 +69,11 @@ class AlertRule:
     """The name of the budget, if it is about one."""
 
     @property
+    def hold_ms(self) -> int:
+        """For how long it must not be met before it clears, in ms, so that it does not fire again and again."""
+        return 0 if self.metric == "silence" else self.window_ms
+
+    @property
     def unit(self) -> Unit:
         """What the value is measured in."""
         if self.metric in RATES or self.metric == "budget":

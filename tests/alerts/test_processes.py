@@ -82,7 +82,7 @@ def test_four_processes_and_two_restarts_tell_once(tmp_path: Path) -> None:
     with receiver() as hook:
         settings: dict[str, object] = {
             "db_path": str(path),
-            "alerts": [{"when": "error_rate by provider > 20 % for 10m", "min_requests": 1}],
+            "alerts": [{"when": "error_rate by provider > 20 % for 1s", "min_requests": 1}],
             "alert_targets": [{"name": "ops", "webhook": hook.url}],
             "alert_interval_ms": 50,
         }

@@ -18,13 +18,20 @@ from chainlog_async.alerts import AlertWatcher, report_alerts, send_tests, watch
 from chainlog_async.common.clock import HOUR_MS, now_ms
 from chainlog_async.errors import MissingExtraError, SettingsError
 from chainlog_async.settings import Settings
+from chainlog_async.settings.alert_rule import AlertRule
 from chainlog_async.usage.alerts import AlertDelivery, AlertReport
 from tests.support.entries import entry
 from tests.support.receiver import Receiver, receiver
 from tests.support.settings_files import SECRET
-from tests.support.writing import check_law, execute, query, settings_for, until
+from tests.support.writing import check_law, execute, settings_for, until
 
 ERRORS = {"when": "error_rate by provider > 20 % for 10m", "name": "errors", "min_requests": 1}
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alert clears as soon as its rule is not met."""
+    monkeypatch.setattr(AlertRule, "hold_ms", 0)
 
 
 @pytest.fixture
@@ -71,6 +78,7 @@ def forget_requests(path: Path) -> None:
     execute(path, "DELETE FROM usage_buckets")
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_an_alert_is_told_once_when_it_fires_and_once_when_it_clears(tmp_path: Path, hook: Receiver) -> None:
     """Each provider for itself, with what was measured, in JSON."""
     path = tmp_path / "o.db"
@@ -93,6 +101,7 @@ async def test_an_alert_is_told_once_when_it_fires_and_once_when_it_clears(tmp_p
     assert len({str(body["id"]) for body in hook.bodies}) == 4
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_the_state_survives_a_restart(tmp_path: Path, hook: Receiver) -> None:
     """Whoever starts again neither tells again what fired, nor forgets to tell that it cleared."""
     path = tmp_path / "o.db"
@@ -118,6 +127,7 @@ async def test_the_state_survives_a_restart(tmp_path: Path, hook: Receiver) -> N
     assert [body["id"] for body in hook.bodies] == ["1-fired", "1-cleared", "2-fired"]
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_of_several_watchers_one_evaluates_and_each_message_is_sent_once(tmp_path: Path, hook: Receiver) -> None:
     """The others wait for the lease, and take over when it is given back."""
     path = tmp_path / "o.db"
@@ -138,6 +148,7 @@ async def test_of_several_watchers_one_evaluates_and_each_message_is_sent_once(t
     assert hook.events == [("fired", "groq"), ("cleared", "groq")]
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_target_that_fails_is_tried_again_within_bounds(
     tmp_path: Path, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,32 +372,3 @@ async def test_few_requests_say_nothing(tmp_path: Path, hook: Receiver) -> None:
         async with watching(settings_of(path, hook.url, {**ERRORS, "min_requests": least})) as one:
             await one.evaluate()
             assert await one.send_due() == fired
-
-
-async def test_dropped_entries_of_every_process_count(tmp_path: Path, hook: Receiver) -> None:
-    """Each notes its own, and whoever evaluates sees them together."""
-    path = tmp_path / "o.db"
-    settings = settings_of(path, hook.url, {"when": "dropped > 1 for 5m"})
-    async with ChainLog(settings_for(path)) as one, ChainLog(settings_for(path)) as other:
-        watchers = [AlertWatcher(settings, chainlog.usage, chainlog.statistics) for chainlog in (one, other)]
-        for chainlog in (one, other):
-            assert not chainlog.log_request(entry(latency_ms=float("nan")))
-        for each in (*watchers, *watchers):
-            await each.evaluate()
-        for each in watchers:
-            await each.aclose()
-    ((episode),) = (await chainlog_report(path)).history
-    assert episode.value == "2"
-
-
-async def test_what_is_dropped_after_the_last_look_counts(tmp_path: Path) -> None:
-    """A process notes it as it ends, for whoever evaluates next."""
-    path = tmp_path / "o.db"
-    settings = settings_of(path, "", {"when": "dropped > 1 for 5m"}, alert_targets=[], alert_interval_ms=60_000)
-    async with ChainLog(settings) as chainlog:
-        await until(lambda: query(path, "SELECT owner FROM alert_leases") != [])
-        for _ in range(2):
-            assert not chainlog.log_request(entry(latency_ms=float("nan")))
-    async with watching(settings) as later:
-        await later.evaluate()
-    assert [episode.value for episode in (await chainlog_report(path)).history] == ["2"]
