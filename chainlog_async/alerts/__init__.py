@@ -1,4 +1,4 @@
-"""Alerts: rules are evaluated beside the log; targets are told once when one is met, and once when it no longer is."""
+"""Alerts: rules are evaluated beside the log; targets get one message when an alert fires and one when it clears."""
 
 from __future__ import annotations
 

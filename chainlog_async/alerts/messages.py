@@ -1,4 +1,4 @@
-"""What targets are told: a sentence, and the JSON of a webhook."""
+"""What is sent to targets: a sentence, and the JSON of a webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the alerts of the settings are doing."""
+"""The state of the alerts in the settings."""
 
 from __future__ import annotations
 

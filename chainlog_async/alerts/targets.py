@@ -30,7 +30,7 @@ SEND_TIMEOUT_S = 10.0
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of a test message."""
+    """The outcome of a test message."""
 
     __test__ = False
 
@@ -63,7 +63,7 @@ class Sender:
                 await self._transport.aclose()
 
     async def send(self, message: AlertMessage) -> str | None:
-        """Returns why the target did not take the message, or None when it did; nothing of that is secret."""
+        """Returns why the target did not accept the message, or None when it did; the reason has no secret."""
         target = self.targets[message.target]
         try:
             with anyio.fail_after(SEND_TIMEOUT_S):
@@ -106,7 +106,7 @@ def place_of(target: AlertTarget) -> str:
 
 
 async def send_tests(settings: Settings) -> list[TestResult]:
-    """Sends one message to each target, which says that it is a test. Raises `MissingExtraError`."""
+    """Sends a test message to each target. Raises `MissingExtraError`."""
     now = now_ms()
     episode = AlertEpisode(
         id=0, alert="test", group="", when="this is a test of chainlog-async", value="nothing", fired_at=now

@@ -1,7 +1,7 @@
-"""The task that evaluates alerts beside the writer, and sends what they have to say.
+"""The task that evaluates alerts beside the writer, and sends their messages.
 
-One process at a time evaluates, which holds a lease in the database; the others wait to take over. What is to be sent
-is in the database too, and any process may send it.
+One process at a time evaluates them: the one that holds a lease in the database. The others wait to take over. Messages
+are in the database too, and any process may send them.
 """
 
 from __future__ import annotations

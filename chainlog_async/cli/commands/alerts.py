@@ -61,9 +61,9 @@ class TestReport(msgspec.Struct, frozen=True):
 @settings_options
 @click.pass_context
 def alerts(ctx: click.Context, options: SettingsOptions, limit: int, as_json: bool) -> None:
-    """Show the alerts of the settings, which of them are firing, and what happened, newest first.
+    """Show the alerts in the settings, which of them are firing, and past episodes, newest first.
 
-    A process that has the log open evaluates them; this command only reads.
+    A process that has the log open evaluates the rules; this command only reads.
 
     Exit codes: 0 done, 1 the database cannot be read.
     """
@@ -85,9 +85,9 @@ def alerts(ctx: click.Context, options: SettingsOptions, limit: int, as_json: bo
 @settings_options
 @click.pass_context
 def test(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
-    """Send a message to each of alert_targets, which says that it is a test, and tell what became of it.
+    """Send a test message to each of alert_targets, and report the results.
 
-    Exit codes: 0 every target took it, 1 one did not.
+    Exit codes: 0 every target accepted it, 1 at least one did not.
     """
     settings = options.load()
     results = anyio.run(send_tests, settings)

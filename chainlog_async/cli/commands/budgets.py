@@ -51,9 +51,9 @@ class BudgetsReport(msgspec.Struct, frozen=True):
 @settings_options
 @click.pass_context
 def budgets(ctx: click.Context, options: SettingsOptions, name: str | None, as_json: bool) -> None:
-    """Show what is spent and left of each budget, or of the one with that NAME, and when it starts anew.
+    """Show how much of each budget, or of the one called NAME, is spent and left, and when it resets.
 
-    Budgets are in the settings, under budgets. What counts is what is in the database.
+    Budgets are defined in the settings, under budgets. Only requests that are in the database count.
 
     Exit codes: 0 done, 1 the log cannot be read, or nothing is left of the budget NAME.
     """

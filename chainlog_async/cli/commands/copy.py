@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 @json_option("one object with what was copied and what differs")
 @click.pass_context
 def copy(ctx: click.Context, source: Path, target: str, as_json: bool) -> None:
-    """Copy all requests, totals, and usage of pruned requests, and prove that both logs are equal.
+    """Copy all requests, the totals, and the usage of pruned requests, and verify that both logs are equal.
 
-    Stop the gateway that writes to the file first. The schema is created if need be. A copy that was stopped goes on
-    where it ended when the command is run again. The file is only read. Ids are given anew.
+    First stop the gateway that writes to the file. The schema is created if it is missing. If the copy is stopped, run
+    the command again to continue. The file is only read. Requests get new ids.
 
     Exit codes: 0 both logs are equal, 1 they are not, or the copy failed.
     """

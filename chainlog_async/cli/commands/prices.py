@@ -80,9 +80,9 @@ _since_option = click.option(
 @settings_options
 @click.pass_context
 def prices(ctx: click.Context, options: SettingsOptions, as_json: bool) -> None:
-    """Show and change the table of prices, by which requests get a cost if neither provider nor gateway gives one.
+    """Show and change the prices that give a request its cost when neither the provider nor the gateway reports one.
 
-    A price that was set comes before one that was imported, and that before one of genai-prices. A change counts for
+    A price that was set takes precedence over an imported one, and that over one of genai-prices. A change applies to
     requests that are stored from then on.
 
     Exit codes: 0 done, 1 the database cannot be read.
@@ -144,7 +144,7 @@ def set_command(
     since: int,
     **rates: int | None,
 ) -> None:
-    """Set what MODEL of PROVIDER costs, in US dollars per million tokens. It comes before every other source.
+    """Set what MODEL of PROVIDER costs, in US dollars per million tokens. It takes precedence over every other source.
 
     Exit codes: 0 done, 1 the database cannot be written.
     """

@@ -58,8 +58,8 @@ def prune(
 ) -> None:
     """Delete the oldest requests now; their totals are kept.
 
-    First it says on stderr how many will go, from when they are and about how much space they take, and asks. Without a
-    terminal to ask on it needs --yes.
+    First it says on stderr how many will be deleted, when they were logged and about how much space they take, and asks
+    for confirmation. Without a terminal to ask on, it needs --yes.
 
     All limits that are given apply; without any, those of the settings do. Requests are deleted in transactions of a
     tenth of a second, between which a gateway keeps writing. The space returns to the file system where the file allows

@@ -1,1 +1,1 @@
-"""The engine that has another `chainlog serve` keep the log, over HTTP. Needs the extra `remote`."""
+"""The engine that sends the log to a `chainlog serve` over HTTP. Needs the extra `remote`."""

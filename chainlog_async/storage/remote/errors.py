@@ -1,4 +1,4 @@
-"""What the server's answers mean: each error names the server, what is wrong with it, and the remedy."""
+"""Errors for the server's answers; each names the server, what is wrong, and the remedy."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def other_form(server: str, content_type: str, body: bytes, problem: Exception) 
 
 
 def other_protocol(server: str, protocol: int) -> RemoteError:
-    """A server of a release that speaks otherwise."""
+    """A server whose release speaks another version of the protocol."""
     return RemoteError(
         f"{server} speaks version {protocol} of the exchange, and this release version 1; bring both to one release"
     )

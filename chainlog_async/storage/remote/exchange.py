@@ -120,7 +120,7 @@ class Exchange:
         return Reply(content_type, answer)
 
     async def reset(self) -> None:
-        """Lets go of the connections; the next request makes a new one."""
+        """Closes the connections; the next request opens a new one."""
         transport, self._transport = self._transport, None
         if transport is not None:
             with anyio.CancelScope(shield=True):
