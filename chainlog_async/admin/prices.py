@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import aiosqlite
 import msgspec
@@ -15,6 +16,9 @@ from chainlog_async.prices.names import canonical
 from chainlog_async.storage.sqlite.prices import ADD_PRICE_NAMES, ALL_PRICES, SET_PRICES, price_of_row, prices_as_json
 
 from .session import open_for_admin, open_for_reading, write_transaction
+
+Names: TypeAlias = tuple[str, str]
+"""A provider and a model."""
 
 _LOGGED = "SELECT DISTINCT provider_id, model FROM usage_buckets"
 _DELETE_LOOKED_UP = "DELETE FROM prices WHERE source = 'genai-prices'"
@@ -57,21 +61,35 @@ async def update_prices(path: str | Path, *, busy_timeout_ms: int = 5_000) -> Pr
     """
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         logged = await _logged(connection)
-    wanted = sorted({canonical(*names) for names in logged})
-    found = await run_in_thread(lambda: {names: find_prices(*names) for names in wanted})
+    found = await look_up(logged)
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection, write_transaction(connection):
         await connection.execute_fetchall(_DELETE_LOOKED_UP)
         prices = [price for several in found.values() for price in several]
         await connection.execute_fetchall(SET_PRICES, (prices_as_json(prices),))
         await _name(connection, logged)
+    return price_update(found)
+
+
+async def look_up(logged: Iterable[Names]) -> dict[Names, list[Price]]:
+    """The prices of logged models, by the names of the table of prices. Raises `MissingExtraError`."""
+    wanted = sorted({canonical(*names) for names in logged})
+    return await run_in_thread(lambda: {names: find_prices(*names) for names in wanted})
+
+
+def price_update(found: Mapping[Names, Sequence[Price]]) -> PriceUpdate:
+    """What `look_up` found, as a report."""
     unknown = ["/".join(names) for names, several in found.items() if not several]
-    return PriceUpdate(models=len(wanted), priced=len(wanted) - len(unknown), unknown=tuple(unknown[:100]))
+    return PriceUpdate(models=len(found), priced=len(found) - len(unknown), unknown=tuple(unknown[:100]))
 
 
-async def _logged(connection: aiosqlite.Connection) -> list[tuple[str, str]]:
+def names_of(logged: Iterable[Names]) -> list[tuple[str, str, str, str]]:
+    """The logged names that are others in the table of prices, each with those."""
+    return [(*names, *priced) for names in logged if (priced := canonical(*names)) != names]
+
+
+async def _logged(connection: aiosqlite.Connection) -> list[Names]:
     return [(str(provider), str(model)) for provider, model in await connection.execute_fetchall(_LOGGED)]
 
 
-async def _name(connection: aiosqlite.Connection, logged: Iterable[tuple[str, str]]) -> None:
-    named = [(*names, *priced) for names in logged if (priced := canonical(*names)) != names]
-    await connection.execute_fetchall(ADD_PRICE_NAMES, (msgspec.json.encode(named).decode(),))
+async def _name(connection: aiosqlite.Connection, logged: Iterable[Names]) -> None:
+    await connection.execute_fetchall(ADD_PRICE_NAMES, (msgspec.json.encode(names_of(logged)).decode(),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiosqlite
@@ -89,7 +89,13 @@ async def list_rejected(
     """Returns the rejected entries, newest first, at most `limit`. Raises `DatabaseError`."""
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         rows = await connection.execute_fetchall(LIST_REJECTED, (-1 if limit is None else limit,))
-        return [RejectedEntry(row[0], row[1], row[2], msgspec.Raw(_json(row[3]))) for row in rows]
+        return [rejected_entry(tuple(row)) for row in rows]
+
+
+def rejected_entry(row: Sequence[object]) -> RejectedEntry:
+    """Of id, time, error and entry, as a database has them."""
+    number, rejected_at, error, entry = row
+    return RejectedEntry(int(str(number)), int(str(rejected_at)), str(error), msgspec.Raw(_json(str(entry))))
 
 
 async def retry_rejected(
@@ -135,10 +141,15 @@ async def plan_deletion(path: str | Path, ids: Sequence[int], *, busy_timeout_ms
         for number in ids:
             for rejected_at, size in await connection.execute_fetchall(REJECTED_SIZE, (number,)):
                 found[number] = (int(rejected_at), int(size))
+    return deletion_plan(str(path), ids, found)
+
+
+def deletion_plan(database: str, ids: Sequence[int], found: Mapping[int, tuple[int, int]]) -> DeletePlan:
+    """Of the ids that were asked for, and the time and size of each that exists."""
     times = [rejected_at for rejected_at, _ in found.values()]
     return DeletePlan(
-        database=str(path),
-        found=tuple(found),
+        database=database,
+        found=tuple(number for number in ids if number in found),
         missing=tuple(number for number in ids if number not in found),
         oldest=min(times, default=None),
         newest=max(times, default=None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import aiosqlite
@@ -59,18 +60,28 @@ async def plan_repricing(
     path: str | Path, since: int, *, busy_timeout_ms: int = 5_000, on_progress: Progress = no_progress
 ) -> list[RepricedModel]:
     """Returns by model what `reprice` would change from `since` (ms, UTC) on. Raises `DatabaseError`."""
-    changes: dict[tuple[str, str], list[int]] = {}
+    changes: list[tuple[str, str, int, int, int]] = []
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         first, last = await _ids(connection, since)
         for after in range(first, last, 20 * SLICE_IDS):
             until = min(after + 20 * SLICE_IDS, last)
-            for row in await connection.execute_fetchall(_PLAN, {"after": after, "until": until, "since": since}):
-                known = changes.setdefault((str(row[0]), str(row[1])), [0, 0, 0])
-                known[:] = [a + int(b) for a, b in zip(known, tuple(row)[2:], strict=True)]
+            span = {"after": after, "until": until, "since": since}
+            for provider, model, *numbers in await connection.execute_fetchall(_PLAN, span):
+                rows, before, cost = map(int, numbers)
+                changes.append((str(provider), str(model), rows, before, cost))
             on_progress("comparing costs", until - first, last - first)
+    return repriced_models(changes)
+
+
+def repriced_models(changes: Iterable[tuple[str, str, int, int, int]]) -> list[RepricedModel]:
+    """Adds up by model: provider, model, requests, and their cost before and after, in nano-dollars."""
+    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for provider, model, *more in changes:
+        rows, before, after = (a + b for a, b in zip(sums.get((provider, model), (0, 0, 0)), more, strict=True))
+        sums[provider, model] = (rows, before, after)
     return [
         RepricedModel(provider_id=provider, model=model, rows=rows, before_usd=before / 1e9, after_usd=after / 1e9)
-        for (provider, model), (rows, before, after) in sorted(changes.items())
+        for (provider, model), (rows, before, after) in sorted(sums.items())
     ]
 
 

@@ -40,7 +40,7 @@ async def open_storage(settings: Settings) -> BatchStorage:
             await storage.load()
             return storage
         case "postgres":
-            with _needs_postgres():
+            with needs_postgres():
                 from .postgres.open import open_storage as open_postgres
             return await open_postgres(settings)
 
@@ -73,14 +73,14 @@ def reads_of(settings: Settings, *, gil_yielder: GilYielder | None = None) -> Re
 
             return RemoteReadStorage(settings)
         case "postgres":
-            with _needs_postgres():
+            with needs_postgres():
                 from .postgres.read_storage import open_reads as open_postgres_reads
             return open_postgres_reads(settings)
 
 
 async def migrate_postgres(settings: Settings, on_progress: Progress) -> tuple[int, int]:
     """Migrates the schema that the settings name. Returns its version before and after. Raises `DatabaseError`."""
-    with _needs_postgres():
+    with needs_postgres():
         from .postgres.schema import migrate_url
         from .postgres.url import parse_url
     return await migrate_url(parse_url(_url_of(settings)), on_progress=on_progress)
@@ -109,7 +109,7 @@ def alert_states_of(settings: Settings) -> AlertStates:
                 "alert_targets to the `chainlog serve` there"
             )
         case "postgres":
-            with _needs_postgres():
+            with needs_postgres():
                 from .postgres.alert_states import PostgresAlertStates
             return PostgresAlertStates(settings)
 
@@ -133,7 +133,7 @@ def open_reads(
 
 
 @contextmanager
-def _needs_postgres() -> Iterator[None]:
+def needs_postgres() -> Iterator[None]:
     """For an import that needs an extra. Raises `MissingExtraError`."""
     try:
         yield

@@ -88,10 +88,7 @@ def test_a_copy_is_reported(postgres_server: SharedServer, cli: Cli) -> None:
     ("command", "instead"),
     [
         ("backup copy.db", "use pg_dump, or pg_basebackup"),
-        ("check", "pg_amcheck"),
-        ("prune --older-than 1d", "set retention_days or retention_rows"),
         ("rebuild", "rollups are made anew by themselves"),
-        ("rejected", "look at its table rejected_entries"),
         ("vacuum", "autovacuum keeps it small"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import click
 
-from chainlog_async.admin.prices import list_prices, set_prices, update_prices
+from chainlog_async.admin.engines import tasks_of
 from chainlog_async.cli.command_group import SuggestingGroup, names_command
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.output.render import count_text, number, output, plain, print_json, utc_text
@@ -105,11 +105,9 @@ def list_command(options: SettingsOptions, provider: str | None, model: str | No
 
 
 def _print_prices(options: SettingsOptions, provider: str | None, model: str | None, *, as_json: bool) -> None:
-    settings = options.load_file()
+    tasks = tasks_of(options.load())
     named = canonical(provider, model or "") if provider else (None, "")
-    found = anyio.run(
-        lambda: list_prices(settings.db_path, named[0], named[1] or None, busy_timeout_ms=settings.busy_timeout_ms)
-    )
+    found = anyio.run(lambda: tasks.list_prices(named[0], named[1] or None))
     if as_json:
         print_json(found)
     elif found:
@@ -148,7 +146,7 @@ def set_command(
 
     Exit codes: 0 done, 1 the database cannot be written.
     """
-    settings = options.load_file()
+    tasks = tasks_of(options.load())
     provider_id, name = canonical(provider, model)
     price = Price(
         provider_id=provider_id,
@@ -161,7 +159,7 @@ def set_command(
         output=output_,
         **rates,
     )
-    anyio.run(lambda: set_prices(settings.db_path, [price], busy_timeout_ms=settings.busy_timeout_ms))
+    anyio.run(lambda: tasks.set_prices([price]))
     click.echo(plain(f"set the price of {provider_id} {name}"))
 
 
@@ -174,12 +172,12 @@ def import_prices(options: SettingsOptions, file: Path, since: int) -> None:
 
     Exit codes: 0 done, 1 the file is no such map, or the database cannot be written.
     """
-    settings = options.load_file()
+    tasks = tasks_of(options.load())
     try:
         found = read_map(file.read_bytes(), since=since)
     except InvalidEntryError as error:
         raise click.ClickException(f"{file}: {error}") from None
-    anyio.run(lambda: set_prices(settings.db_path, found, busy_timeout_ms=settings.busy_timeout_ms))
+    anyio.run(lambda: tasks.set_prices(found))
     click.echo(f"imported {count_text(len(found), 'price', 'prices')}")
 
 
@@ -191,8 +189,7 @@ def update(options: SettingsOptions, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 the extra is missing, or the database cannot be written.
     """
-    settings = options.load_file()
-    done = anyio.run(lambda: update_prices(settings.db_path, busy_timeout_ms=settings.busy_timeout_ms))
+    done = anyio.run(tasks_of(options.load()).update_prices)
     if as_json:
         print_json(done)
         return

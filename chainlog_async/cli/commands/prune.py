@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 import click
 
-from chainlog_async.admin.prune import PruneLimits, PruneReport, plan_pruning, prune_database
+from chainlog_async.admin.engines import tasks_of
+from chainlog_async.admin.prune import PruneLimits, PruneReport
 from chainlog_async.cli.confirmation import confirm, yes_option
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
@@ -14,9 +15,6 @@ from chainlog_async.cli.output.render import count_text, number, plain, print_js
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.common.units import parse_bytes, parse_duration, size_text
 from chainlog_async.settings import Settings
-
-IN_POSTGRES = "set retention_days or retention_rows, and the writers drop whole days"
-"""What to do instead where the log is in PostgreSQL."""
 
 
 @click.command(
@@ -65,23 +63,27 @@ def prune(
     tenth of a second, between which a gateway keeps writing. The space returns to the file system where the file allows
     it: a file that 429chain created keeps it for new requests until chainlog vacuum has run once.
 
+    In PostgreSQL, days (UTC) of which nothing is to stay are dropped, which returns their space at once; the space of
+    other requests is for new ones. --max-bytes drops whole days only.
+
     Exit codes: 0 done, 1 the answer was not yes, or it failed (what was deleted up to then stays deleted), 2 there is
     no terminal to ask on, and no --yes.
     """
-    settings = options.load_file(IN_POSTGRES)
+    settings = options.load()
+    tasks = tasks_of(settings)
     limits = PruneLimits(older_than or 0, keep_rows or 0, max_bytes or 0) or _limits_of(settings)
     if not limits:
         raise click.UsageError("No limit is set: give --older-than, --keep-rows or --max-bytes.")
-    path, timeout, now = settings.db_path, settings.busy_timeout_ms, now_ms()
+    now = now_ms()
     if older_than is not None and older_than >= now:
         raise click.BadParameter("that long ago is before 1970, so no request is older.", param_hint="'--older-than'")
-    report = anyio.run(lambda: plan_pruning(path, limits, now=now, busy_timeout_ms=timeout))
+    report = anyio.run(lambda: tasks.plan_pruning(limits, now))
     if not dry_run:
         # With the time of the plan: while the question waits for its answer, more requests become too old.
         question = f"Delete {_count(report)}?" if report.deleted else None
         confirm(f"deletes {_what_goes(report)}", question, yes=yes)
         report = run_long_work(
-            lambda progress: prune_database(path, limits, now=now, busy_timeout_ms=timeout, on_progress=progress),
+            lambda progress: tasks.prune(limits, now, progress),
             if_stopped="what was deleted up to then stays deleted, and the totals are correct",
         )
     if as_json:

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import anyio
 import click
 
-from chainlog_async.admin.rejected import (
-    DeletePlan,
-    RejectedEntry,
-    delete_rejected,
-    list_rejected,
-    plan_deletion,
-    retry_rejected,
-)
+from chainlog_async.admin.engines import tasks_of
+from chainlog_async.admin.rejected import DeletePlan, RejectedEntry
 from chainlog_async.cli.command_group import SuggestingGroup, names_command
 from chainlog_async.cli.confirmation import confirm, yes_option
 from chainlog_async.cli.long_task import run_long_work
@@ -23,7 +17,6 @@ from chainlog_async.cli.output.render import count_text, output, plain, print_js
 from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.common.units import size_text
-from chainlog_async.entry.redaction import Redactor
 
 _COLUMNS = (
     Column("id", right=True),
@@ -32,9 +25,6 @@ _COLUMNS = (
     Column("entry", elastic=True),
 )
 _ID = click.IntRange(min=1, max=MAX_INT64)
-
-IN_POSTGRES = "look at its table rejected_entries"
-"""What to do instead where the log is in PostgreSQL."""
 
 
 @click.group(
@@ -70,8 +60,8 @@ def rejected(ctx: click.Context, options: SettingsOptions, limit: int, as_json: 
     """
     if names_command(ctx):
         return
-    settings = options.load_file(IN_POSTGRES)
-    entries = anyio.run(lambda: list_rejected(settings.db_path, limit, busy_timeout_ms=settings.busy_timeout_ms))
+    tasks = tasks_of(options.load())
+    entries = anyio.run(lambda: tasks.list_rejected(limit))
     if as_json:
         print_json({"rejected": entries})
     elif entries:
@@ -102,15 +92,9 @@ def retry(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], ev
     """
     if bool(ids) is everything:
         raise click.UsageError("Give IDs, or --all.")
-    settings = options.load_file(IN_POSTGRES)
+    tasks = tasks_of(options.load())
     report = run_long_work(
-        lambda progress: retry_rejected(
-            settings.db_path,
-            None if everything else _once(ids),
-            redact=Redactor(settings.redact_patterns),
-            busy_timeout_ms=settings.busy_timeout_ms,
-            on_progress=progress,
-        ),
+        lambda progress: tasks.retry_rejected(None if everything else _once(ids), progress),
         if_stopped="what was written up to then is in the log, the others stay rejected",
     )
     if as_json:
@@ -140,13 +124,12 @@ def delete(ctx: click.Context, options: SettingsOptions, ids: tuple[int, ...], y
     Exit codes: 0 done, 1 some of the IDs do not exist (the others are deleted anyway), or the answer was not yes, 2
     there is no terminal to ask on, and no --yes.
     """
-    settings = options.load_file(IN_POSTGRES)
-    path, timeout = settings.db_path, settings.busy_timeout_ms
-    plan = anyio.run(lambda: plan_deletion(path, _once(ids), busy_timeout_ms=timeout))
+    tasks = tasks_of(options.load())
+    plan = anyio.run(lambda: tasks.plan_deletion(_once(ids)))
     count = count_text(len(plan.found), "rejected entry", "rejected entries")
     question = f"Delete {count} permanently?" if plan.found else None
     confirm(_what_goes(plan, count), question, yes=yes)
-    report = anyio.run(lambda: delete_rejected(path, _once(ids), busy_timeout_ms=timeout))
+    report = anyio.run(lambda: tasks.delete_rejected(_once(ids)))
     if as_json:
         print_json(report)
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from chainlog_async.admin.reprice import RepricedModel, plan_repricing, reprice
+from chainlog_async.admin.engines import tasks_of
+from chainlog_async.admin.reprice import RepricedModel
 from chainlog_async.cli.long_task import run_long_work
 from chainlog_async.cli.options.settings import SettingsOptions, examples, json_option, settings_options
 from chainlog_async.cli.options.value_types import read_by
@@ -49,17 +50,12 @@ def reprice_command(options: SettingsOptions, since: int | None, dry_run: bool, 
 
     Exit codes: 0 done, 1 the database cannot be written.
     """
-    settings = options.load_file()
-    path, timeout = settings.db_path, settings.busy_timeout_ms
+    tasks = tasks_of(options.load())
     begin = now_ms() - since if since else 0
     stopped = "what was changed up to then stays changed, and the totals are correct"
-    plan = run_long_work(
-        lambda progress: plan_repricing(path, begin, busy_timeout_ms=timeout, on_progress=progress), if_stopped=stopped
-    )
+    plan = run_long_work(lambda progress: tasks.plan_repricing(begin, progress), if_stopped=stopped)
     if not dry_run:
-        run_long_work(
-            lambda progress: reprice(path, begin, busy_timeout_ms=timeout, on_progress=progress), if_stopped=stopped
-        )
+        run_long_work(lambda progress: tasks.reprice(begin, progress), if_stopped=stopped)
     if as_json:
         print_json(plan)
         return

@@ -104,8 +104,7 @@ class PostgresStorage(BatchStorage):
         """See `BatchStorage.add_prices`. Raises like `commit`."""
         named = [(*logged, *priced) for logged, priced in names.items() if logged != priced]
         if prices or named:
-            rows = [[getattr(price, name) for name in PRICE_COLUMNS] for price in prices]
-            await self._call(self._link.url.sql(_ADD_PRICES), _encode(rows).decode(), _encode(named).decode())
+            await self._call(self._link.url.sql(_ADD_PRICES), prices_as_json(prices), _encode(named).decode())
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps the row in `rejected_entries`; otherwise like `commit`."""
@@ -205,6 +204,11 @@ class PostgresStorage(BatchStorage):
 
     async def _call(self, sql: str, *arguments: object) -> int:
         return cast("int", await self._link.run(lambda connection: connection.fetchval(sql, *arguments)))
+
+
+def prices_as_json(prices: Sequence[Price]) -> str:
+    """The prices as the functions `add_prices` and `set_prices` of the database take them."""
+    return _encode([[getattr(price, name) for name in PRICE_COLUMNS] for price in prices]).decode()
 
 
 def _json_array(lines: bytes) -> str:

@@ -43,3 +43,151 @@ SELECT make_function_of('summary_totals_between', 'summary_totals', 'unfolded_ro
 -- Usage and attempts, counted from the rows alone.
 SELECT make_function_of('counted_usage', 'unfolded_usage', 'rows_between');
 SELECT make_function_of('counted_attempts', 'unfolded_attempts', 'rows_between');
+
+-- What was pruned of a SQLite log before it had buckets, and so is in the totals and in no bucket; see `chainlog copy`.
+CREATE TABLE pruned_before_buckets (
+  provider_id text PRIMARY KEY,
+  total_requests bigint NOT NULL,
+  total_tokens numeric NOT NULL,
+  total_prompt_tokens numeric NOT NULL,
+  total_completion_tokens numeric NOT NULL
+);
+
+-- Moves a rejected entry, as it is now, to the log. Returns FALSE when there is none of that number.
+CREATE FUNCTION retry_rejected(number bigint, lines jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  writer CONSTANT text := 'chainlog rejected retry ' || number;
+BEGIN
+  DELETE FROM rejected_entries WHERE id = number;
+  IF NOT FOUND THEN
+    RETURN FALSE;
+  END IF;
+  PERFORM write_batch(writer, 0, 1, lines);
+  DELETE FROM streams WHERE writer_id = writer;
+  RETURN TRUE;
+END $$;
+
+CREATE FUNCTION delete_rejected(numbers bigint[]) RETURNS SETOF bigint
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  DELETE FROM rejected_entries WHERE id = ANY (numbers) RETURNING id
+$$;
+
+-- As `add_prices`, but in the place of those with the same key, and after all of one source are deleted.
+CREATE FUNCTION set_prices(new_prices jsonb, new_names jsonb, forget_source text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  DELETE FROM prices WHERE source = forget_source;
+  DELETE FROM prices AS p USING jsonb_array_elements(new_prices) AS price (v)
+  WHERE p.provider_id = v ->> 0 AND p.model = v ->> 1 AND p.service_tier = v ->> 2 AND p.priority = (v ->> 3)::bigint
+    AND p.since = (v ->> 4)::bigint AND p.above_tokens = (v ->> 5)::bigint;
+  SELECT add_prices(new_prices, new_names);
+$$;
+
+-- The requests with ids after `after_id` and up to `last_id`, from `since` (ms, UTC) on, that would cost something else
+-- by the table of prices, by the rule of `rows_of`. The cost of a provider or a gateway stays.
+CREATE FUNCTION repriced_requests(after_id bigint, last_id bigint, since bigint)
+RETURNS TABLE (
+  id bigint, at bigint, chain_name text, provider_id text, model text, caller text, old_nano bigint, new_nano bigint
+)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT r.id, r.timestamp, r.chain_name, r.provider_id, r.model, COALESCE(r.caller, ''), nanos(r.cost_usd), nano
+  FROM request_logs AS r CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN attempts > 0 AND prompt_tokens + completion_tokens > 0 THEN price_nano(jsonb_build_array(
+        r.timestamp, NULL, r.provider_id, r.model, prompt_tokens, completion_tokens,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        cached_tokens, NULL, attempt_trail::jsonb, cache_write_tokens, cache_write_1h_tokens,
+        NULL, prompt_audio_tokens, completion_audio_tokens, NULL, r.service_tier
+      ))
+    END AS nano
+    OFFSET 0
+  ) AS priced
+  WHERE r.id > after_id AND r.id <= last_id AND r.timestamp >= repriced_requests.since
+    AND (r.cost_usd IS NULL OR r.cost_source = 'table')
+    AND nano IS NOT NULL AND (r.cost_usd IS NULL OR nano <> nanos(r.cost_usd));
+END;
+
+-- Changes the cost of these requests, and with it all sums that have it already. Returns how many there were.
+CREATE FUNCTION reprice(after_id bigint, last_id bigint, since bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET jit = off AS $$
+DECLARE
+  changed_rows bigint;
+BEGIN
+  -- A process that folds is to see a cost either before or after.
+  PERFORM pg_advisory_xact_lock(lock_class('batches'), 0);
+  WITH changed AS MATERIALIZED (
+    SELECT * FROM repriced_requests(after_id, last_id, since)
+  ),
+  updated AS (
+    UPDATE request_logs AS r SET cost_usd = new_nano / 1e9::float8, cost_source = 'table'
+    FROM changed WHERE r.id = changed.id AND r.timestamp = changed.at
+    RETURNING r.id
+  ),
+  folded AS (
+    SELECT at / 900000 * 900000 AS start, changed.chain_name, changed.provider_id, changed.model, changed.caller,
+      new_nano - old_nano AS more
+    FROM changed WHERE NOT EXISTS (SELECT 1 FROM batches AS b WHERE changed.id BETWEEN b.first_id AND b.last_id)
+  ),
+  change_buckets AS (
+    UPDATE usage_buckets AS b SET cost_nano = b.cost_nano + d.more
+    FROM (
+      SELECT start, group_of(chain_name, provider_id, model, caller) AS group_id, sum(more) AS more
+      FROM folded GROUP BY 1, 2
+    ) AS d WHERE b.start = d.start AND b.group_id = d.group_id
+  ),
+  change_totals AS (
+    UPDATE usage_totals AS t SET cost_nano = t.cost_nano + d.more
+    FROM (
+      SELECT group_of(chain_name, provider_id, model, '') AS group_id, sum(more) AS more FROM folded GROUP BY 1
+    ) AS d WHERE t.group_id = d.group_id
+  ),
+  change_providers AS (
+    UPDATE usage_by_provider AS t SET total_cost_nano = t.total_cost_nano + d.more
+    FROM (SELECT provider_id, sum(more) AS more FROM folded GROUP BY 1) AS d WHERE t.provider_id = d.provider_id
+  ),
+  change_chains AS (
+    UPDATE usage_by_chain AS t SET total_cost_nano = t.total_cost_nano + d.more
+    FROM (SELECT chain_name, sum(more) AS more FROM folded GROUP BY 1) AS d WHERE t.chain_name = d.chain_name
+  ),
+  forget_rollups AS (
+    DELETE FROM rolled_up USING (SELECT DISTINCT start FROM folded) AS touched
+    WHERE rolled_up.start = touched.start / rolled_up.width * rolled_up.width
+  )
+  SELECT count(*) INTO changed_rows FROM updated;
+  RETURN changed_rows;
+END $$;
+
+-- Deletes up to `most` of the oldest rows before a time (ms, UTC) and, at that time, before an id. Waits for a process
+-- that folds. Returns how many were deleted.
+CREATE FUNCTION prune_rows(before bigint, before_id bigint, most integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  deleted integer;
+BEGIN
+  PERFORM pg_advisory_xact_lock(lock_class('batches'), 0);
+  PERFORM fold(1000);
+  CREATE TEMP TABLE chainlog_pruned (LIKE request_logs) ON COMMIT DROP;
+  WITH oldest AS (
+    SELECT r.timestamp, r.id FROM request_logs AS r
+    WHERE r.timestamp <= before AND (r.timestamp, r.id) < (before, before_id)
+      AND NOT EXISTS (SELECT 1 FROM batches AS b WHERE r.id BETWEEN b.first_id AND b.last_id)
+    ORDER BY 1, 2 LIMIT most
+  ),
+  gone AS (
+    DELETE FROM request_logs AS r USING oldest WHERE r.timestamp = oldest.timestamp AND r.id = oldest.id RETURNING r.*
+  )
+  INSERT INTO chainlog_pruned SELECT * FROM gone;
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  PERFORM add_to_pruned('chainlog_pruned');
+  UPDATE log_days AS d SET rows = d.rows - gone.rows
+  FROM (SELECT timestamp / 86400000 * 86400000 AS day, count(*) AS rows FROM chainlog_pruned GROUP BY 1) AS gone
+  WHERE d.day = gone.day;
+  DELETE FROM log_days WHERE rows <= 0;
+  DROP TABLE chainlog_pruned;
+  RETURN deleted;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION
+  make_function_of, retry_rejected, delete_rejected, set_prices, reprice, prune_rows
+FROM PUBLIC;
