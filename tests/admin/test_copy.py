@@ -10,11 +10,14 @@ import pytest
 
 from chainlog_async.admin.copy import CopyReport, copy_log
 from chainlog_async.admin.copying import rows
+from chainlog_async.admin.engines import tasks_of
 from chainlog_async.admin.prune import PruneLimits, prune_database
+from chainlog_async.common.progress import no_progress
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_storage, reads_of
 from tests.storage.contract import batch_of, compare_all, random_entries, random_usage_query, same
+from tests.support.operator import change
 from tests.support.postgres import query
 from tests.support.writing import settings_for
 
@@ -59,6 +62,33 @@ async def test_what_was_pruned_stays_in_totals_and_usage(source: Path, postgres_
             assert same(await copy.get_provider_health(asked.window), await file.get_provider_health(asked.window))
     assert await query(postgres_url, "SELECT total_requests FROM chainlog.pruned_summary") == [(COUNT - 100,)]
     assert await _again(source, postgres_url) == (0, 0, ())
+
+
+async def test_a_copy_passes_the_check(source: Path, postgres_url: str) -> None:
+    """Also where rows were pruned, some of them before there were buckets."""
+    await prune_database(source, PruneLimits(max_rows=100))
+    change(
+        source,
+        "INSERT INTO pruned_before_buckets VALUES ('p1', 5, 50, 40, 10)",
+        *(
+            f"UPDATE {table} SET total_requests = total_requests + 5, total_tokens = total_tokens + 50, "
+            "total_prompt_tokens = total_prompt_tokens + 40, total_completion_tokens = total_completion_tokens + 10 "
+            f"WHERE {where}"
+            for table, where in (
+                ("usage_by_provider", "provider_id = 'p1'"),
+                ("pruned_by_provider", "provider_id = 'p1'"),
+                ("usage_by_chain", "chain_name = 'c0'"),
+                ("pruned_by_chain", "chain_name = 'c0'"),
+            )
+        ),
+        "UPDATE usage_summary SET total_requests = total_requests + 5",
+        "UPDATE pruned_summary SET total_requests = total_requests + 5",
+    )
+    await copy_log(source, postgres_url)
+    for log in (settings_for(source), settings_for(source, db_url=postgres_url)):
+        report = await tasks_of(log).check(quick=False, on_progress=no_progress)
+        assert report.differences == ()
+        assert (report.rows, report.pruned_rows) == (100, COUNT - 95)
 
 
 async def test_a_stopped_copy_goes_on(source: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

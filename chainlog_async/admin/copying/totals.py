@@ -100,6 +100,10 @@ _NAMED = {
     "usage_by_chain": "chain_name",
     "pruned_by_chain": "chain_name",
 }
+BEFORE_BUCKETS = """
+SELECT provider_id, total_requests, total_tokens, total_prompt_tokens, total_completion_tokens
+FROM pruned_before_buckets
+"""
 _SUMMARIES = ("usage_summary", "pruned_summary")
 RECOUNT = "SELECT {s}.recount_totals()"
 NEXT_BUCKET = "SELECT MIN(start) FROM usage_buckets WHERE start >= ?"
@@ -133,6 +137,7 @@ async def copy_totals(
     async with target.transaction():
         for table, name in _NAMED.items():
             changed += await _set_named(source, target, url, table, name)
+        await _set_before_buckets(source, target, url)
         for table in _SUMMARIES:
             await _set_summary(source, target, url, table)
     await target.execute(url.sql(RECOUNT))
@@ -202,6 +207,12 @@ async def _set_named(
         numbers = [whole_number(value or 0) for value in row[1:]]
         changed += int((await target.execute(url.sql(sql), row[0], *numbers)).split()[-1])
     return changed
+
+
+async def _set_before_buckets(source: aiosqlite.Connection, target: asyncpg.Connection, url: PostgresUrl) -> None:
+    rows = [tuple(row) for row in await source.execute_fetchall(BEFORE_BUCKETS)]
+    await target.execute(url.sql("DELETE FROM {s}.pruned_before_buckets"))
+    await target.executemany(url.sql("INSERT INTO {s}.pruned_before_buckets VALUES ($1, $2, $3, $4, $5)"), rows)
 
 
 async def _set_summary(source: aiosqlite.Connection, target: asyncpg.Connection, url: PostgresUrl, table: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import asyncpg
 
@@ -29,7 +29,7 @@ class Session:
     @asynccontextmanager
     async def transaction(self, *, reading: bool = False) -> AsyncGenerator[None]:
         """Commits at the end of the block; with `reading` every statement sees the same moment."""
-        isolation = "repeatable_read" if reading else "read_committed"
+        isolation: Literal["repeatable_read", "read_committed"] = "repeatable_read" if reading else "read_committed"
         async with self._connection.transaction(isolation=isolation, readonly=reading):
             await self._connection.execute(
                 f"SET LOCAL search_path = {self.url.schema}; SET LOCAL statement_timeout = 0; SET LOCAL jit = off; "

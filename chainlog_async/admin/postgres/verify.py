@@ -81,8 +81,8 @@ async def compare_rollups(session: Session, day: int) -> list[Difference]:
     for width, start, dimension, *numbers in await session.fetch(sql.ROLLUPS, day, day + DAY_MS):
         name = f"{time_text(int(str(start)))}, {_width_text(int(str(width)))}, by {dimension}"
         found += compare_lines("rollups", name, sql.ROLLUP_COLUMNS, numbers)
-    for numbers in await session.fetch(sql.ROLLED_UP_TRIES, day):
-        found += compare_lines("rollups", f"{time_text(day)}, attempts of the day", sql.TRIES, numbers)
+    for tries in await session.fetch(sql.ROLLED_UP_TRIES, day):
+        found += compare_lines("rollups", f"{time_text(day)}, attempts of the day", sql.TRIES, tries)
     return found
 
 
