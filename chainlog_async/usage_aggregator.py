@@ -12,6 +12,7 @@ from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.common.periods import period_of
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import EVERY_SESSION, Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_reads, reads_of
 from chainlog_async.usage.budget import BudgetStatus
@@ -121,6 +122,24 @@ class UsageAggregator:
         """The first `limit` requests stored after the one with that id, in the order they were stored."""
         return await self._storage.get_requests_after(after_id, limit=limit)
 
+    async def find_sessions(
+        self, where: SessionFilter = EVERY_SESSION, *, limit: int = 50, cursor: str | None = None
+    ) -> SessionPage:
+        """One page of the sessions that match, the one with the newest request first.
+
+        `cursor` is the `next_cursor` of the page before. A page examines at most 10,000 requests that have a session,
+        and adds up at most `MAX_COUNTED` of each session, so it may be short and still have a `next_cursor`. Raises
+        `ValueError` when `limit` is outside 1 to 100 or `cursor` is malformed.
+        """
+        return await self._storage.find_sessions(where, limit=limit, cursor=cursor)
+
+    async def get_session(self, session_id: str, *, caller: str | None = None) -> Session | None:
+        """One session, or with `caller` what of it is of that caller; None when there is none of that id.
+
+        `find_requests` with its `session_id` has its requests.
+        """
+        return await self._storage.get_session(session_id, caller=caller)
+
     async def find_request_ids(self, prefix: str, *, limit: int = 10) -> list[str]:
         """The first `limit` of the gateway's own request ids that begin with `prefix`, sorted, each once."""
         return await self._storage.find_request_ids(prefix, limit=limit)
@@ -136,7 +155,11 @@ class UsageAggregator:
     async def get_usage(self, query: UsageQuery) -> list[UsagePoint]:
         """Requests, tokens and cost in each step of the query's window: by step, then the largest group first.
 
-        Raises `ValueError` for a window that is empty, too long for its step, or in an unknown time zone.
+        By tag, and of one tag, it is counted by the hour (UTC): the window is widened to whole hours. A request counts
+        under each of its tags, and by ``tag:KEY`` only those are counted that have one.
+
+        Raises `ValueError` for a window that is empty, too long for its step, or in an unknown time zone, and for a tag
+        that is counted as ``(others)``.
         """
         return await self._storage.get_usage(query)
 
@@ -165,7 +188,7 @@ class UsageAggregator:
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """Percentiles of latency and time to first token, and rates: by step, then the largest group first.
 
-        Percentiles are within 5 % of the true ones. Raises `ValueError` like `get_usage`.
+        Percentiles are within 5 % of the true ones. Raises `ValueError` like `get_usage`, and for tags.
         """
         return await self._storage.get_latency(query)
 

@@ -17,14 +17,14 @@ MAX_FILTER_CHARS = 1_000
 STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors"
 """Pattern of a status filter: one status, a class of them, or all failed requests."""
 
-_TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id")
+_TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id", "session_id", "tag")
 
 
 class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Matches requests that meet every condition that is not None.
 
-    Raises `ValueError` for a malformed status, for a number that the database cannot hold, and for a text that is
-    longer than `MAX_FILTER_CHARS` or contains a NUL or a lone surrogate.
+    Raises `ValueError` for a malformed status or tag, for a number that the database cannot hold, and for a text that
+    is longer than `MAX_FILTER_CHARS` or contains a NUL or a lone surrogate.
     """
 
     start: int | None = None
@@ -42,6 +42,10 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Text that the error message contains; the case of A to Z is ignored."""
     request_id: str | None = None
     """The gateway's own id of the request."""
+    session_id: str | None = None
+    """The conversation that the request is a part of."""
+    tag: str | None = None
+    """One of its tags, ``key:value``."""
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -51,6 +55,8 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
             # Written so that NaN is refused too.
             if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
                 raise ValueError(f"{name} is {number}; give a number of ms within 64 bits")
+        if self.tag is not None and not all(self.tag.partition(":")):
+            raise ValueError(f"tag is {self.tag!r}; give KEY:VALUE, such as team:search")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
             raise ValueError(
                 f"status is {self.status!r}; give one such as 429, a class such as 4xx, or errors for all that failed"
@@ -97,6 +103,8 @@ def matches(request: RequestLogRow, where: RequestFilter) -> bool:
         and where.model in (None, request.model)
         and where.caller in (None, request.caller)
         and where.request_id in (None, request.request_id)
+        and where.session_id in (None, request.session_id)
+        and (where.tag is None or where.tag in (request.tags or ()))
         and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
         and (not where.is_failed or outcome_of(request) == "failed")
         and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)

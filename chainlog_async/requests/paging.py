@@ -79,6 +79,8 @@ def filter_parameters(where: RequestFilter) -> dict[str, object]:
         "model": where.model,
         "caller": where.caller,
         "request_id": where.request_id,
+        "session_id": where.session_id,
+        "tag": where.tag,
         "lowest_status": lowest,
         "highest_status": highest,
         "is_failed": where.is_failed or None,

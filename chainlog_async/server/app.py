@@ -24,6 +24,7 @@ from chainlog_async.server.routes.openapi import ApiDescription
 from chainlog_async.server.routes.otlp import OtlpEndpoints
 from chainlog_async.server.routes.read import read_operation
 from chainlog_async.server.routes.requests import RequestEndpoints
+from chainlog_async.server.routes.sessions import SessionEndpoints
 from chainlog_async.server.routes.stats import StatsEndpoints
 from chainlog_async.server.routes.stream import EventEndpoints
 from chainlog_async.server.routes.usage import UsageEndpoints
@@ -58,6 +59,7 @@ def create_app(chainlog: ChainLog, *, already_running: bool = False) -> Starlett
         *StatsEndpoints(chainlog).operations(),
         *events.operations(),
         *RequestEndpoints(chainlog, counters).operations(),
+        *SessionEndpoints(chainlog).operations(),
         *BudgetEndpoints(chainlog).operations(),
         *UsageEndpoints(chainlog).operations(),
         *otlp.operations(),

@@ -20,6 +20,7 @@ from chainlog_async.errors import QueryTimeoutError
 from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
 from chainlog_async.server.http.rights import another_caller, one_caller_only, rights_of
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import MetricTotals
@@ -114,6 +115,17 @@ class _OwnReads:
         row = await self._usage.get_request(request_id)
         return row if row is not None and row.caller == self._caller else None
 
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """The caller's part of each."""
+        self._refuse_another(where.caller)
+        where = msgspec.structs.replace(where, caller=self._caller)
+        return await self._usage.find_sessions(where, limit=limit, cursor=cursor)
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """The caller's part of it."""
+        self._refuse_another(caller)
+        return await self._usage.get_session(session_id, caller=self._caller)
+
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """Refused."""
         raise one_caller_only("which ids begin alike")
@@ -139,7 +151,7 @@ class _OwnReads:
         raise one_caller_only("the health of providers")
 
     async def get_names(self) -> Names:
-        """Those of the caller's requests, at most `MAX_GROUPS` of each kind."""
+        """Those of the caller's requests, at most `MAX_GROUPS` of each kind; keys of tags are not known by caller."""
         oldest = await self._usage.get_oldest_timestamp()
         if oldest is None:
             return Names(chains=(), providers=(), models=(), callers=())
@@ -159,9 +171,12 @@ class _OwnReads:
         points = await self.get_usage(UsageQuery(window=window, by=by, max_groups=MAX_GROUPS))
         return tuple(point.name for point in points if point.name is not None and point.requests)
 
+    def _refuse_another(self, caller: str | None) -> None:
+        if caller not in (None, self._caller):
+            raise another_caller(caller or "")
+
     def _own_query(self, query: UsageQuery) -> UsageQuery:
-        if query.where.caller not in (None, self._caller):
-            raise another_caller(query.where.caller or "")
+        self._refuse_another(query.where.caller)
         where = msgspec.structs.replace(query.where, caller=self._caller)
         return msgspec.structs.replace(query, where=where)
 

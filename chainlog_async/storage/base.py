@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chainlog_async.prices.model import Price
     from chainlog_async.requests.filter import RequestFilter
     from chainlog_async.requests.model import RequestLogRow, RequestPage
+    from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
     from chainlog_async.usage.alerts import AlertChange, AlertEpisode, AlertMessage
     from chainlog_async.usage.metric_totals import MetricTotals
     from chainlog_async.usage.points import LatencyPoint, UsagePoint
@@ -231,6 +232,12 @@ class ReadStorage(Protocol):
 
     async def get_request(self, request_id: int) -> RequestLogRow | None:
         """One request by its id in the database."""
+
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """One page of sessions, the one with the newest request first."""
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """One session, or what of it is of that caller."""
 
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """The first of the gateway's own ids that begin with the prefix, in their order."""

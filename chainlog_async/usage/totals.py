@@ -46,7 +46,7 @@ class SummaryStats(msgspec.Struct, frozen=True, rename="camel"):
     """Mean latency in ms, rounded half up; 0 when nothing was logged."""
 
 
-class Names(msgspec.Struct, frozen=True):
+class Names(msgspec.Struct, frozen=True, rename="camel"):
     """The names that requests can be filtered by."""
 
     chains: tuple[str, ...]
@@ -55,3 +55,5 @@ class Names(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     """In alphabetical order, as `callers`."""
     callers: tuple[str, ...]
+    tag_keys: tuple[str, ...] = ()
+    """The keys that usage can be grouped by, as in ``tag:team``, in alphabetical order."""

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Generic, TypeVar
 import msgspec
 
 from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.sessions import SessionFilter
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
 
@@ -65,6 +66,21 @@ class Find(msgspec.Struct, frozen=True):
     where: RequestFilter
     limit: _Limit
     cursor: str | None
+
+
+class FindSessions(msgspec.Struct, frozen=True):
+    """A page of sessions."""
+
+    where: SessionFilter
+    limit: _Limit
+    cursor: str | None
+
+
+class OneSession(msgspec.Struct, frozen=True):
+    """One session, or one caller's part of it."""
+
+    session_id: str
+    caller: str | None
 
 
 class ById(msgspec.Struct, frozen=True):

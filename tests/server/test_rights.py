@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from chainlog_async import ChainLog, RequestFilter, UsageQuery, Window
+from chainlog_async.requests.sessions import SessionFilter
 from chainlog_async.server import create_app
 from chainlog_async.server.routes.read import QUESTIONS
 from chainlog_async.settings import ScopedKey, Settings
@@ -59,6 +60,9 @@ REQUESTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/v1/requests/1"): ("read", {}),
     ("GET", f"/v1/usage?{WINDOW}&by=model"): ("read", {}),
     ("GET", f"/v1/latency?{WINDOW}&by=caller"): ("read", {}),
+    ("GET", f"/v1/usage?{WINDOW}&by=tag:team"): ("read", {}),
+    ("GET", "/v1/sessions"): ("read", {}),
+    ("GET", "/v1/sessions/shared"): ("read", {}),
     ("GET", "/v1/providers/health"): ("read_all", {}),
     ("GET", "/v1/names"): ("read", {}),
     ("GET", "/v1/budgets"): ("read", {}),
@@ -82,6 +86,8 @@ ARGUMENTS: dict[str, tuple[str, msgspec.Struct]] = {
     "get_recent_requests": ("read", q.Newest(10)),
     "get_requests_after": ("read", q.After(0, 10)),
     "find_requests": ("read", q.Find(RequestFilter(), 10, None)),
+    "find_sessions": ("read", q.FindSessions(SessionFilter(), 10, None)),
+    "get_session": ("read", q.OneSession("shared", None)),
     "get_request": ("read", q.ById(1)),
     "find_request_ids": ("read_all", q.ByPrefix("", 10)),
     "get_newest_id": ("read", q.Nothing()),
@@ -110,7 +116,8 @@ async def two_callers(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with ChainLog(Settings(db_path=tmp_path / "log.db")) as log:
         for caller in (SECRET, "team-a"):
             names = {"model": f"{caller}-m", "chain_name": f"{caller}-c", "provider_id": f"{caller}-p"}
-            assert log.log_request(log_entry(timestamp=BEGIN_MS, caller=caller, error_message=caller, **names))
+            told = {"error_message": caller, "session_id": "shared", "tags": [f"{caller}:1", f"team:{caller}"]}
+            assert log.log_request(log_entry(timestamp=BEGIN_MS, caller=caller, **told, **names))
     budgets = [{"name": caller, "caller": caller, "limit_usd": 50} for caller in (SECRET, "team-a")]
     async with running(service_settings(tmp_path, budgets=budgets, server={"api_keys": KEYS})) as client:
         yield client
@@ -165,12 +172,19 @@ async def test_a_key_with_a_caller_sees_its_own_requests(tmp_path: Path) -> None
             "providers": ["team-a-p"],
             "models": ["team-a-m"],
             "callers": ["team-a"],
+            "tagKeys": [],
         }
+        tagged = (await get(f"/v1/usage?{WINDOW}&by=tag:team"))["points"]
+        assert [(point["name"], point["requests"]) for point in tagged] == [("team-a", 1)]
+        (session,) = (await get("/v1/sessions"))["sessions"]
+        assert (session["sessionId"], session["requests"], session["models"]) == ("shared", 1, ["team-a-m"])
+        turns = await get("/v1/sessions/shared")
+        assert (turns["session"], [row["id"] for row in turns["requests"]]) == (session, [2])
         after = await service.post("/v1/read/get_requests_after", content=b'{"after_id":0,"limit":1}', headers=headers)
         assert [row["id"] for row in after.json()["answer"]] == [2]
 
 
-@pytest.mark.parametrize("path", ["requests?", f"usage?{WINDOW}&", "requests/stream?"])
+@pytest.mark.parametrize("path", ["requests?", f"usage?{WINDOW}&", "requests/stream?", "sessions?", "sessions/shared?"])
 async def test_a_question_about_another_caller_is_refused(tmp_path: Path, path: str) -> None:
     """It is told so, instead of hearing that there is nothing."""
     async with two_callers(tmp_path) as service:

@@ -16,6 +16,7 @@ from chainlog_async import Attempt, RequestFilter, RequestLogEntry, RequestLogge
 from chainlog_async.common.clock import DAY_MS, HOUR_MS
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import encode_line
+from chainlog_async.requests.sessions import Session, SessionFilter
 from chainlog_async.storage.base import BatchStorage, ReadStorage, StorageFault
 from chainlog_async.usage.time_window import STEPS
 from tests.support.entries import entry
@@ -122,7 +123,7 @@ def _later_fields(rng: random.Random, number: int) -> dict[str, object]:
         "service_tier": "flex",
         "response_id": f"resp-{number}",
         "session_id": f"s{rng.randrange(5)}",
-        "tags": ["team:search", f"run:{number}:ü"],
+        "tags": rng.choice([["team:search", f"run:{number}:ü"], ["team:ads", "team:search"], ["env:é", "env:é"]]),
     }
     return {name: value for name, value in given.items() if rng.random() < 0.7} if rng.random() < 0.5 else {}
 
@@ -150,6 +151,17 @@ def random_usage_query(rng: random.Random) -> UsageQuery:
     )
 
 
+def random_tag_query(rng: random.Random) -> UsageQuery:
+    """A question about usage by tag, or of one, that has an answer."""
+    query = random_usage_query(rng)
+    steps = [step for step in STEPS if step not in {"15m", "30m"}]
+    window = msgspec.structs.replace(query.window, step=rng.choice([None, *steps]))
+    by = rng.choice(["tag:team", "tag:run", "tag:nobody's", query.by])
+    own: dict[str, list[str | None]] = {"tag:team": [None, "team:ads"], "tag:run": [None], "tag:nobody's": [None]}
+    where = msgspec.structs.replace(query.where, tag=rng.choice(own.get(str(by), ["team:search", "env:é", "x:y"])))
+    return msgspec.structs.replace(query, window=window, by=by, where=where)
+
+
 def random_filter(rng: random.Random) -> RequestFilter:
     """A question about single requests."""
 
@@ -167,6 +179,8 @@ def random_filter(rng: random.Random) -> RequestFilter:
         min_latency_ms=rng.choice([None, None, 300.0]),
         error_text=name("SLOW", "try"),
         request_id=name("r7"),
+        session_id=name("s1"),
+        tag=name("team:search"),
     )
 
 
@@ -362,10 +376,14 @@ async def compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Ran
     assert await reads.get_oldest_timestamp() == await expected.get_oldest_timestamp()
     assert await reads.get_request(3) == await expected.get_request(3)
     assert await reads.get_names() == await expected.get_names()
+    for session, caller in (("s1", None), ("s1", "team-0"), ("nothing", None)):
+        assert same(await reads.get_session(session, caller=caller), await expected.get_session(session, caller=caller))
     metrics, expected_metrics = await reads.get_metric_totals(1_000), await expected.get_metric_totals(1_000)
     assert same(_sorted(metrics.usage), _sorted(expected_metrics.usage))
     assert same(_sorted(metrics.attempts), _sorted(expected_metrics.attempts))
-    for _ in range(questions):
+    for number in range(questions):
+        query = random_tag_query(rng)
+        assert same(await reads.get_usage(query), await expected.get_usage(query)), query
         query = random_usage_query(rng)
         assert same(await reads.get_usage(query), await expected.get_usage(query)), query
         assert same(await reads.get_latency(query), await expected.get_latency(query)), query
@@ -373,6 +391,9 @@ async def compare_all(reads: ReadStorage, expected: ReadStorage, rng: random.Ran
         assert same(await reads.get_provider_health(window), await expected.get_provider_health(window)), window
         where, limit = random_filter(rng), rng.choice([1, 7, 100])
         assert await _pages(reads, where, limit) == await _pages(expected, where, limit), where
+        if number % 5 == 0:
+            of_sessions = SessionFilter(start=where.start, end=where.end, caller=where.caller)
+            assert same(await _sessions(reads, of_sessions), await _sessions(expected, of_sessions)), of_sessions
 
 
 def _sorted(totals: tuple[msgspec.Struct, ...]) -> list[msgspec.Struct]:
@@ -390,6 +411,17 @@ async def _pages(reads: ReadStorage, where: RequestFilter, limit: int) -> list[i
         cursor = page.next_cursor
         if cursor is None:
             return ids
+
+
+async def _sessions(reads: ReadStorage, where: SessionFilter) -> list[Session]:
+    found: list[Session] = []
+    cursor: str | None = None
+    while True:
+        page = await reads.find_sessions(where, limit=2, cursor=cursor)
+        found += page.sessions
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
 
 
 def same(found: object, expected: object) -> bool:

@@ -11,16 +11,17 @@ from itertools import chain, pairwise
 from typing import TypeVar
 
 from chainlog_async.common.cancellation import run_in_thread
-from chainlog_async.common.clock import QUARTER_MS
+from chainlog_async.common.clock import HOUR_MS, QUARTER_MS
 from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.requests.cursor import MAX_PAGE, position_of
 from chainlog_async.requests.filter import RequestFilter, matches
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import MAX_SESSIONS, Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.usage.metric_totals import MetricTotals, attempt_totals, usage_totals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.query import UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage.sums import NANO
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
@@ -43,6 +44,7 @@ from .memory_sums import (
 )
 
 _K = TypeVar("_K")
+_T = TypeVar("_T")
 
 
 class MemoryReads(ReadStorage):
@@ -107,6 +109,44 @@ class MemoryReads(ReadStorage):
         """By id."""
         return next((row for row in self._database.rows if row.id == request_id), None)
 
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """Whole pages."""
+        if not 1 <= limit <= MAX_SESSIONS:
+            raise ValueError(f"limit is {limit}")
+        rows = [row for row in self._newest_first() if row.session_id and where.caller in (None, row.caller)]
+        newest = {row.session_id: row for row in reversed(rows)}
+        found = sorted(newest.values(), key=lambda row: (row.timestamp, row.id), reverse=True)
+        found = [row for row in found if matches(row, where.as_request_filter())]
+        if cursor is not None:
+            found = [row for row in found if (row.timestamp, row.id) < position_of(cursor)]
+        page, more = found[:limit], len(found) > limit
+        sessions = [await self.get_session(row.session_id or "", caller=where.caller) for row in page]
+        last = f"{page[-1].timestamp}_{page[-1].id}" if more else None
+        return SessionPage([one for one in sessions if one is not None], last, None)
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """The sums of its rows."""
+        rows = [row for row in self._newest_first() if row.session_id == session_id and caller in (None, row.caller)]
+        if not rows:
+            return None
+        prompts, cached = sum(row.prompt_tokens for row in rows), sum(row.cached_tokens or 0 for row in rows)
+        return Session(
+            session_id=session_id,
+            caller=rows[0].caller,
+            requests=len(rows),
+            errors=sum(ended(row, "failed") for row in rows),
+            prompt_tokens=prompts,
+            completion_tokens=sum(row.completion_tokens for row in rows),
+            cached_tokens=cached,
+            total_tokens=sum(row.total_tokens for row in rows),
+            cost_usd=nano_of(rows) / NANO,
+            cached_share=cached / prompts if prompts else None,
+            latency_ms=sum(row.latency_ms for row in rows),
+            first_at=rows[-1].timestamp,
+            last_at=rows[0].timestamp,
+            models=tuple(sorted({row.model for row in rows})),
+        )
+
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """Sorted."""
         ids = {row.request_id for row in self._database.rows if row.request_id is not None}
@@ -147,6 +187,7 @@ class MemoryReads(ReadStorage):
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """By step and group."""
+        refuse_latency_of_tags(query)
         return [
             LatencyPoint(
                 start=start,
@@ -207,6 +248,7 @@ class MemoryReads(ReadStorage):
             by_use(row.provider_id for row in rows),
             tuple(sorted({row.model for row in rows})),
             tuple(sorted({row.caller for row in rows if row.caller})),
+            tuple(sorted({tag.partition(":")[0] for row in rows for tag in row.tags or ()})),
         )
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:
@@ -222,14 +264,21 @@ class MemoryReads(ReadStorage):
         return sorted(self._database.rows, key=lambda row: (row.timestamp, row.id), reverse=True)
 
     async def _steps(self, query: UsageQuery) -> list[tuple[int, int, str | None, bool, list[RequestLogRow]]]:
-        edges = await run_in_thread(query.window.edges)
-        rows = [row for row in self._database.rows if edges[0] <= _quarter(row) < edges[-1] and _passes(row, query)]
-        groups = _grouped(rows, lambda row: _name(row, query))
+        edges = await run_in_thread(query.edges)
+        width = HOUR_MS if query.is_about_tags else QUARTER_MS
+        rows = [
+            (row.timestamp // width * width, row, name)
+            for row in self._database.rows
+            if edges[0] <= row.timestamp // width * width < edges[-1] and _passes(row, query)
+            for name in _names(row, query)
+        ]
+        groups = _grouped(rows, lambda one: one[2])
         named = sorted(groups, key=lambda name: (-len(groups[name]), name))[: query.max_groups] if query.by else [""]
         has_others = len(groups) > len(named)
         steps: list[tuple[int, int, str | None, bool, list[RequestLogRow]]] = []
         for start, end in pairwise(edges):
-            within = _grouped((row for row in rows if start <= _quarter(row) < end), lambda row: _name(row, query))
+            of_step = _grouped((one for one in rows if start <= one[0] < end), lambda one: one[2])
+            within = {name: [row for _, row, _ in several] for name, several in of_step.items()}
             steps += [
                 (start, end, name if query.by else None, False, within.get(name, []))
                 for name in named
@@ -241,8 +290,8 @@ class MemoryReads(ReadStorage):
         return steps
 
 
-def _grouped(rows: Iterable[RequestLogRow], key: Callable[[RequestLogRow], _K]) -> dict[_K, list[RequestLogRow]]:
-    groups: dict[_K, list[RequestLogRow]] = {}
+def _grouped(rows: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    groups: dict[_K, list[_T]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
@@ -252,9 +301,13 @@ def _quarter(row: RequestLogRow) -> int:
     return row.timestamp // QUARTER_MS * QUARTER_MS
 
 
-def _name(row: RequestLogRow, query: UsageQuery) -> str:
+def _names(row: RequestLogRow, query: UsageQuery) -> list[str]:
+    """The groups that a request is in: one, or one for each tag of the key."""
     names = {"chain": row.chain_name, "provider": row.provider_id, "model": row.model, "caller": row.caller or ""}
-    return names[query.by] if query.by else ""
+    if query.by is None or query.name_dimension:
+        return [names[query.by] if query.by else ""]
+    tags = {tag for tag in row.tags or () if query.where.tag in (None, tag)}
+    return sorted(value for key, _, value in (tag.partition(":") for tag in tags) if key == query.tag_key)
 
 
 def _passes(row: RequestLogRow, query: UsageQuery) -> bool:
@@ -264,6 +317,7 @@ def _passes(row: RequestLogRow, query: UsageQuery) -> bool:
         and where.provider in (None, row.provider_id)
         and where.model in (None, row.model)
         and where.caller in (None, row.caller or "")
+        and (where.tag is None or where.tag in (row.tags or ()))
     )
 
 

@@ -51,6 +51,8 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         "--error", "error_text", metavar="TEXT", help="Only if the error message contains this; ASCII case is ignored."
     )
     @click.option("--request-id", metavar="ID", help="Only the request with this id, the gateway's own.")
+    @click.option("--session", "session_id", metavar="ID", help="Only this session.")
+    @click.option("--tag", metavar="KEY:VALUE", help="Only with this tag, such as team:search.")
     @functools.wraps(command)
     def with_filter(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         # The options above are named like the fields; click passes every option, set or not.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.requests.filter import STATUS, RequestFilter
+from chainlog_async.usage.tags import TAG as TAG_PATTERN
 from chainlog_async.usage.time_window import WindowError, refuse_empty_window
 
 from .parameters import ParsedParameters, ms_parameter, pattern_parameter, text_parameter, time_parameter
@@ -28,8 +29,12 @@ STATUSES = pattern_parameter(
 MIN_LATENCY = ms_parameter("minLatencyMs", "Requests that took at least this many ms.")
 ERROR = text_parameter("error", "Text that the error message contains; ASCII case is ignored.")
 REQUEST_ID = text_parameter("requestId", "The gateway's own id of the request.")
+SESSION = text_parameter("session", "Requests of this session.")
+TAG = pattern_parameter(
+    "tag", "Requests with this tag, such as `team:search`.", TAG_PATTERN, "one tag KEY:VALUE, such as team:search"
+)
 
-FIELD_FILTERS = (CHAIN, PROVIDER, MODEL, CALLER, STATUSES, MIN_LATENCY, ERROR, REQUEST_ID)
+FIELD_FILTERS = (CHAIN, PROVIDER, MODEL, CALLER, STATUSES, MIN_LATENCY, ERROR, REQUEST_ID, SESSION, TAG)
 REQUEST_FILTERS = (REQUESTS_FROM, REQUESTS_UNTIL, *FIELD_FILTERS)
 
 
@@ -59,4 +64,6 @@ def filter_of(parameters: ParsedParameters) -> RequestFilter:
         min_latency_ms=parameters[MIN_LATENCY],
         error_text=parameters[ERROR],
         request_id=parameters[REQUEST_ID],
+        session_id=parameters[SESSION],
+        tag=parameters[TAG],
     )

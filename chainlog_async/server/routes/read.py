@@ -50,6 +50,10 @@ QUESTIONS: dict[str, Ask] = {
         q.Find, lambda usage, what: usage.find_requests(what.where, limit=what.limit, cursor=what.cursor)
     ),
     "get_request": _question(q.ById, lambda usage, what: usage.get_request(what.request_id)),
+    "find_sessions": _question(
+        q.FindSessions, lambda usage, what: usage.find_sessions(what.where, limit=what.limit, cursor=what.cursor)
+    ),
+    "get_session": _question(q.OneSession, lambda usage, what: usage.get_session(what.session_id, caller=what.caller)),
     "find_request_ids": _question(
         q.ByPrefix, lambda usage, what: usage.find_request_ids(what.prefix, limit=what.limit)
     ),

@@ -25,6 +25,7 @@ from chainlog_async.server.http.request_filters import (
     CHAIN,
     MODEL,
     PROVIDER,
+    TAG,
     TIME_FORMATS,
     refused_window,
 )
@@ -34,6 +35,7 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
 from chainlog_async.usage.query import MAX_GROUPS, DurationsOf, UsageFilter, UsageQuery
+from chainlog_async.usage.tags import BY_TAG_PATTERN
 from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window
 from chainlog_async.usage.totals import Names
 
@@ -48,6 +50,12 @@ STEP = pattern_parameter(
 )
 ZONE = text_parameter("tz", "Time zone whose midnights start a step, such as `Europe/Berlin`; default UTC.")
 BY = pattern_parameter(
+    "by",
+    "Dimension to group by; `tag:KEY` groups by the values of a key of tags.",
+    f"{'|'.join(get_args(GroupBy))}|{BY_TAG_PATTERN}",
+    f"one of {', '.join(get_args(GroupBy))}, or tag:KEY, such as tag:team",
+)
+BY_NAME = pattern_parameter(
     "by", "Dimension to group by.", "|".join(get_args(GroupBy)), f"one of {', '.join(get_args(GroupBy))}"
 )
 GROUPS = integer_parameter(
@@ -62,8 +70,9 @@ OUTCOME = pattern_parameter(
 )
 
 WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
-QUERY_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, BY, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
-LATENCY_PARAMETERS = (*QUERY_PARAMETERS, OUTCOME)
+_COMMON_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
+QUERY_PARAMETERS = (*_COMMON_PARAMETERS, BY, TAG)
+LATENCY_PARAMETERS = (*_COMMON_PARAMETERS, BY_NAME, OUTCOME)
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
@@ -76,7 +85,7 @@ class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}
 class _OverTime(_Reply, frozen=True, kw_only=True):
     step: Step | None
     tz: str
-    by: GroupBy | None
+    by: str | None
 
 
 class UsageReply(_OverTime, frozen=True, kw_only=True):
@@ -122,9 +131,14 @@ class UsageEndpoints:
         ]
 
     async def get_usage(self, request: Request, parameters: ParsedParameters) -> Response:
-        """Usage in each step of a window, in total or by chain, provider, model or caller.
+        """Usage in each step of a window, in total or by chain, provider, model, caller or a key of tags.
 
         Windows are extended to whole quarters of an hour. The cost of a query does not grow with the log.
+
+        By tag, and of one tag, usage is counted by the hour (UTC): windows are extended to whole hours, an hour counts
+        for the step in which it begins, and steps take an hour or more. A request counts under each of its tags, and by
+        `tag:KEY` only those are counted that have one. The first 1,000 values of a key are counted by themselves, all
+        others as `(others)`.
         """
         query = _UsageRequest(parameters)
         points = await query.ask(own_reads(request, self._chainlog).get_usage)
@@ -146,7 +160,7 @@ class UsageEndpoints:
         return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
 
     async def get_names(self, request: Request, _parameters: ParsedParameters) -> Response:
-        """The names that requests can be filtered by: chains, providers, models and callers."""
+        """The names that requests can be filtered by: chains, providers, models and callers; and the keys of tags."""
         return json_reply(await own_reads(request, self._chainlog).get_names())
 
 
@@ -155,25 +169,31 @@ class _UsageRequest:
         self._parameters = parameters
         self._durations_of = durations_of
         self._window = _window(parameters)
-        self._by = cast("GroupBy | None", parameters[BY])
+        self._by = parameters[BY]
 
     async def ask(self, get: Callable[[UsageQuery], Awaitable[list[_T]]]) -> list[_T]:
         parameters = self._parameters
         where = UsageFilter(
-            chain=parameters[CHAIN], provider=parameters[PROVIDER], model=parameters[MODEL], caller=parameters[CALLER]
+            chain=parameters[CHAIN],
+            provider=parameters[PROVIDER],
+            model=parameters[MODEL],
+            caller=parameters[CALLER],
+            tag=parameters[TAG],
         )
-        return await _or_bad_request(
-            get(
-                UsageQuery(
-                    window=self._window,
-                    by=self._by,
-                    where=where,
-                    max_groups=parameters[GROUPS],
-                    fill=parameters[FILL] == "true",
-                    durations_of=self._durations_of,
-                )
+        try:
+            query = UsageQuery(
+                window=self._window,
+                by=self._by,
+                where=where,
+                max_groups=parameters[GROUPS],
+                fill=parameters[FILL] == "true",
+                durations_of=self._durations_of,
             )
-        )
+        except WindowError as error:
+            raise refused_window(error) from None
+        except ValueError as error:
+            raise ApiError(400, str(error), "invalid_parameter") from None
+        return await _or_bad_request(get(query))
 
     def echo(self) -> _QueryEcho:
         window = self._window
@@ -185,7 +205,7 @@ class _QueryEcho(TypedDict):
     until: int
     step: Step | None
     tz: str
-    by: GroupBy | None
+    by: str | None
 
 
 def _window(parameters: ParsedParameters) -> Window:

@@ -9,17 +9,19 @@ import msgspec
 from chainlog_async.errors import SettingsError
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.query import UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
-from .queries import requests, totals
+from .queries import requests, sessions, totals
 from .queries.metric_totals import RunningTotals
 from .queries.provider_health import provider_health
+from .queries.tag_usage import TAG_KEYS, TagUsageReader
 from .queries.unfolded import unfolded_bounds
 from .queries.usage import UsageReader
 from .reader_pool import Parameters, ReaderPool, Row, Snapshot
@@ -87,6 +89,14 @@ class PostgresReadStorage(ReadStorage):
         """By id."""
         return await requests.get_request(self._readers, request_id)
 
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """Looks at a bounded number of rows."""
+        return await sessions.find_sessions(self._readers, where, limit=limit, cursor=cursor)
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """By the index on the session."""
+        return await sessions.get_session(self._readers, session_id, caller)
+
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """By the index on the request id."""
         return await requests.find_request_ids(self._readers, prefix, limit=limit)
@@ -101,10 +111,12 @@ class PostgresReadStorage(ReadStorage):
 
     async def get_usage(self, query: UsageQuery) -> list[UsagePoint]:
         """From rollups, and buckets where there are none yet."""
-        return await UsageReader(self._readers, query).usage()
+        reader = TagUsageReader if query.is_about_tags else UsageReader
+        return await reader(self._readers, query).usage()
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """From rollups, and buckets where there are none yet."""
+        refuse_latency_of_tags(query)
         return await UsageReader(self._readers, query).latency()
 
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
@@ -120,6 +132,7 @@ class PostgresReadStorage(ReadStorage):
                 providers=await _names(snapshot, totals.PROVIDER_NAMES, parameters),
                 models=await _names(snapshot, totals.MODEL_NAMES, parameters),
                 callers=await _names(snapshot, totals.CALLER_NAMES, parameters),
+                tag_keys=await _names(snapshot, TAG_KEYS, parameters),
             )
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:

@@ -8,6 +8,7 @@ import msgspec
 
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
@@ -82,6 +83,14 @@ class RemoteReadStorage(ReadStorage):
     async def get_request(self, request_id: int) -> RequestLogRow | None:
         """Asks."""
         return await self._ask("get_request", q.ById(request_id), q.Answer[RequestLogRow | None])
+
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """Asks."""
+        return await self._ask("find_sessions", q.FindSessions(where, limit, cursor), q.Answer[SessionPage])
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """Asks."""
+        return await self._ask("get_session", q.OneSession(session_id, caller), q.Answer[Session | None])
 
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """Asks."""

@@ -10,19 +10,21 @@ import msgspec
 from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
+from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.sqlite.queries.metric_totals import RunningTotals
 from chainlog_async.storage.sqlite.queries.provider_health import provider_health
+from chainlog_async.storage.sqlite.queries.tag_usage import TAG_KEYS, TagUsageReader
 from chainlog_async.storage.sqlite.queries.usage import UsageReader
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.query import UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
-from .queries import requests, totals
+from .queries import requests, sessions, totals
 from .reader_pool import ReaderPool
 
 _T = TypeVar("_T")
@@ -103,6 +105,14 @@ class SqliteReadStorage(ReadStorage):
         """By id."""
         return await requests.get_request(self._readers, request_id)
 
+    async def find_sessions(self, where: SessionFilter, *, limit: int, cursor: str | None) -> SessionPage:
+        """Looks at a bounded number of rows."""
+        return await sessions.find_sessions(self._readers, where, limit=limit, cursor=cursor)
+
+    async def get_session(self, session_id: str, *, caller: str | None) -> Session | None:
+        """By the index on the session."""
+        return await sessions.get_session(self._readers, session_id, caller)
+
     async def find_request_ids(self, prefix: str, *, limit: int) -> list[str]:
         """By the index on the request id."""
         return await requests.find_request_ids(self._readers, prefix, limit=limit)
@@ -117,10 +127,12 @@ class SqliteReadStorage(ReadStorage):
 
     async def get_usage(self, query: UsageQuery) -> list[UsagePoint]:
         """From rollups, and buckets where there are none yet."""
-        return await UsageReader(self._readers, query).usage()
+        reader = TagUsageReader if query.is_about_tags else UsageReader
+        return await reader(self._readers, query).usage()
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """From rollups, and buckets where there are none yet."""
+        refuse_latency_of_tags(query)
         return await UsageReader(self._readers, query).latency()
 
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
@@ -134,6 +146,7 @@ class SqliteReadStorage(ReadStorage):
             providers=await self._names(totals.PROVIDER_NAMES),
             models=await self._names(totals.MODEL_NAMES, "model"),
             callers=await self._names(totals.CALLER_NAMES, "caller"),
+            tag_keys=await self._names(TAG_KEYS),
         )
 
     async def get_metric_totals(self, max_groups: int) -> MetricTotals:

@@ -96,7 +96,7 @@ async def test_steps_zones_filters_and_gaps(tmp_path: Path) -> None:
         }  # fmt: skip
         assert (await client.get("/v1/usage")).json()["points"] == []
         assert (await client.get("/v1/names")).json() == {
-            "chains": ["fast"], "providers": ["groq"], "models": ["m"], "callers": ["a", "b"],
+            "chains": ["fast"], "providers": ["groq"], "models": ["m"], "callers": ["a", "b"], "tagKeys": [],
         }  # fmt: skip
 
 

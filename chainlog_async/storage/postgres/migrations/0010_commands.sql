@@ -39,8 +39,9 @@ SELECT make_function_of('unfolded_attempts_between', 'unfolded_attempts', 'unfol
 SELECT make_function_of('provider_totals_between', 'provider_totals', 'unfolded_rows_between');
 SELECT make_function_of('chain_totals_between', 'chain_totals', 'unfolded_rows_between');
 SELECT make_function_of('summary_totals_between', 'summary_totals', 'unfolded_rows_between');
+SELECT make_function_of('unfolded_tags_between', 'unfolded_tags', 'unfolded_rows_between');
 
--- Usage and attempts, counted from the rows alone.
+-- Usage, attempts and tags, counted from the rows alone.
 SELECT make_function_of('counted_usage', 'unfolded_usage', 'rows_between');
 SELECT make_function_of('counted_attempts', 'unfolded_attempts', 'rows_between');
 

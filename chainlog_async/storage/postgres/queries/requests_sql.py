@@ -43,10 +43,12 @@ WITH examined AS MATERIALIZED (
     AND (:model::text IS NULL OR model = :model)
     AND (:caller::text IS NULL OR caller = :caller)
     AND (:request_id::text IS NULL OR request_id = :request_id)
+    AND (:session_id::text IS NULL OR session_id = :session_id)
+    AND (:tag::text IS NULL OR tags::jsonb ? :tag)
     AND (:lowest_status::integer IS NULL OR http_status BETWEEN :lowest_status AND :highest_status::integer)
     AND (:is_failed::boolean IS NULL OR outcome = 'f')
     AND (:min_latency_ms::float8 IS NULL OR latency_ms >= :min_latency_ms)
-    AND (:error_text::text IS NULL OR strpos(lower(error_message COLLATE "C"), :error_text) > 0)
+    AND (:error_text::text IS NULL OR strpos(lower(error_message COLLATE "C"), :error_text) > 0){more}
   ORDER BY timestamp DESC, id DESC LIMIT :limit
 )
 UNION ALL
@@ -54,12 +56,26 @@ UNION ALL
 """
 
 
-def _page(path: str) -> str:
-    return _PAGE.format(path=path, columns=_COLUMNS, nulls=", NULL" * (len(COLUMNS) - 2))
+def _page(path: str, more: str = "") -> str:
+    return _PAGE.format(path=path, columns=_COLUMNS, nulls=", NULL" * (len(COLUMNS) - 2), more=more)
+
+
+# Of each session the newest request.
+NEWEST_OF_SESSIONS = _page(
+    "session_id IS NOT NULL",
+    """
+    AND NOT EXISTS (
+      SELECT 1 FROM request_logs AS later
+      WHERE later.session_id = examined.session_id AND later.timestamp >= examined.timestamp
+        AND (later.timestamp > examined.timestamp OR later.id > examined.id)
+        AND (:caller::text IS NULL OR later.caller = :caller)
+    )""",
+)
 
 
 # The most selective first: the first one whose field is set is used. Each path repeats the condition of its index.
 BY_REQUEST_ID = _page("request_id = :request_id")
+BY_SESSION = _page("session_id = :session_id")
 BY_ERROR = _page("outcome <> 'a'")
 BY_TIME = _page("TRUE")
 
@@ -72,6 +88,8 @@ def query_for(where: RequestFilter) -> str:
     """
     if where.request_id is not None:
         return BY_REQUEST_ID
+    if where.session_id is not None:
+        return BY_SESSION
     if where.is_failed or (where.statuses is not None and where.statuses[0] >= 400):
         return BY_ERROR
     return BY_TIME

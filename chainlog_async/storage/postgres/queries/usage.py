@@ -30,21 +30,21 @@ class UsageReader:
     def __init__(self, readers: ReaderPool, query: UsageQuery) -> None:
         self._readers = readers
         self._query = query
-        filters = msgspec.structs.asdict(query.where)
+        filters: dict[str, object] = {name: getattr(query.where, name) for name in KEYS}
         self._filtered = frozenset(name for name in KEYS if filters[name] is not None)
-        asked = [name for name in KEYS if name in self._filtered or name == query.by]
+        asked = [name for name in KEYS if name in self._filtered or name == query.name_dimension]
         self._dimension = dimension_of(asked)
         self._parameters: dict[str, object] = {**filters, "dimension": self._dimension, "max_groups": query.max_groups}
         self._edges: list[int] = []
 
     async def usage(self) -> list[UsagePoint]:
         """See `UsageAggregator.get_usage`."""
-        rows = await self._rows(usage_query(self._query.by, self._filtered))
+        rows = await self._rows(usage_query(self._query.name_dimension, self._filtered))
         return await run_in_thread(self._usage_points, rows)
 
     async def latency(self) -> list[LatencyPoint]:
         """See `UsageAggregator.get_latency`."""
-        rows = await self._rows(latency_query(self._query.by, self._filtered, self._query.durations_of))
+        rows = await self._rows(latency_query(self._query.name_dimension, self._filtered, self._query.durations_of))
         return await run_in_thread(self._latency_points, rows)
 
     async def _rows(self, sql: str) -> list[Row]:
@@ -56,20 +56,24 @@ class UsageReader:
             return await snapshot.fetch(sql, {**self._parameters, **_spans(plan, edges), **unfolded})
 
     def _usage_points(self, rows: Sequence[Row]) -> list[UsagePoint]:
-        return usage_points(self._query, self._edges, self._names(rows), _sums(rows, UsageSums))
+        return usage_points(self._query, self._edges, names_of_places(self._query, rows), sums_of_rows(rows, UsageSums))
 
     def _latency_points(self, rows: Sequence[Row]) -> list[LatencyPoint]:
         places = len(RATE_SUMS) + 3
         durations: dict[Group, Durations] = {
             _group(row): (_percentiles(row[places]), _percentiles(row[places + 1])) for row in rows
         }
-        return latency_points(self._query, self._edges, self._names(rows), _sums(rows, RateSums), durations)
+        return latency_points(
+            self._query, self._edges, names_of_places(self._query, rows), sums_of_rows(rows, RateSums), durations
+        )
 
-    def _names(self, rows: Sequence[Row]) -> list[str]:
-        if self._query.by is None:
-            return [""]
-        places = {int(str(place)): str(name) for place, name, *_ in rows if place is not None}
-        return [places[place] for place in sorted(places)]
+
+def names_of_places(query: UsageQuery, rows: Sequence[Row]) -> list[str]:
+    """The names of the largest groups, in order."""
+    if query.by is None:
+        return [""]
+    places = {int(str(place)): str(name) for place, name, *_ in rows if place is not None}
+    return [places[place] for place in sorted(places)]
 
 
 def _spans(plan: Sequence[PlannedRead], edges: Sequence[int]) -> Mapping[str, object]:
@@ -94,7 +98,8 @@ def _group(row: Row) -> Group:
     return int(str(row[2])), None if row[0] is None else str(row[1])
 
 
-def _sums(rows: Sequence[Row], kind: type[_AnySums]) -> dict[Group, _AnySums]:
+def sums_of_rows(rows: Sequence[Row], kind: type[_AnySums]) -> dict[Group, _AnySums]:
+    """Sums by step and group."""
     end = len(kind.__struct_fields__) + 3
     return {_group(row): msgspec.convert(row[3:end], kind) for row in rows}
 

@@ -44,10 +44,12 @@ SELECT * FROM (
     AND (:model IS NULL OR model = :model)
     AND (:caller IS NULL OR caller = :caller)
     AND (:request_id IS NULL OR request_id = :request_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(logged.tags) WHERE value = :tag))
     AND (:lowest_status IS NULL OR http_status BETWEEN :lowest_status AND :highest_status)
     AND (:is_failed IS NULL OR outcome = 'failed')
     AND (:min_latency_ms IS NULL OR latency_ms >= :min_latency_ms)
-    AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0)
+    AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0){more}
   LIMIT :limit
 )
 UNION ALL
@@ -55,9 +57,23 @@ SELECT * FROM (SELECT id, timestamp{nulls} FROM examined ORDER BY timestamp, id 
 """
 
 
-def _page(index: str, path: str) -> str:
+def _page(index: str, path: str, more: str = "") -> str:
     columns = ", ".join(f"logged.{column}" for column in COLUMNS)
-    return _PAGE.format(index=index, path=path, columns=columns, nulls=", NULL" * (len(COLUMNS) - 2))
+    return _PAGE.format(index=index, path=path, columns=columns, nulls=", NULL" * (len(COLUMNS) - 2), more=more)
+
+
+# Of each session the newest request.
+NEWEST_OF_SESSIONS = _page(
+    "idx_logs_sessions",
+    "session_id IS NOT NULL",
+    """
+    AND NOT EXISTS (
+      SELECT 1 FROM request_logs AS later INDEXED BY idx_logs_session
+      WHERE later.session_id = logged.session_id AND later.timestamp >= logged.timestamp
+        AND (later.timestamp > logged.timestamp OR later.id > logged.id)
+        AND (:caller IS NULL OR later.caller = :caller)
+    )""",
+)
 
 
 class Query(NamedTuple):
@@ -75,6 +91,7 @@ class Query(NamedTuple):
 # The most selective first: the first one whose field is set is used.
 QUERIES = {
     "idx_logs_request_id": Query("request_id", _page("idx_logs_request_id", "request_id = :request_id")),
+    "idx_logs_session": Query("session_id", _page("idx_logs_session", "session_id = :session_id")),
     "idx_logs_errors": Query("status", _page("idx_logs_errors", f"({MAY_HAVE_FAILED})")),
     "idx_logs_timestamp": Query("", _page("idx_logs_timestamp", "TRUE")),
 }

@@ -56,10 +56,10 @@ class UsageReader:
     def __init__(self, readers: ReaderPool, query: UsageQuery) -> None:
         self._readers = readers
         self._query = query
-        filters = msgspec.structs.asdict(query.where)
+        filters: dict[str, object] = {name: getattr(query.where, name) for name in KEYS}
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
-        self._asked = [name for name in KEYS if name in filtered or name == query.by]
-        self._queries = usage_queries(query.by, filtered, query.durations_of)
+        self._asked = [name for name in KEYS if name in filtered or name == query.name_dimension]
+        self._queries = usage_queries(query.name_dimension, filtered, query.durations_of)
         self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
         self._edges: list[int] = []
 

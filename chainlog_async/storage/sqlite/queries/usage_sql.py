@@ -6,7 +6,7 @@ covers the step with one line per group.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,8 +17,13 @@ from chainlog_async.usage.sums import RATE_SUMS, USAGE_SUMS
 
 from .histogram_sql import stored
 
-_COLUMNS = {"chain": "chain_name", "provider": "provider_id", "model": "model", "caller": "caller"}
-_ALL_NAMES = ", ".join(_COLUMNS.values())
+COLUMNS: Mapping[GroupBy, str] = {
+    "chain": "chain_name",
+    "provider": "provider_id",
+    "model": "model",
+    "caller": "caller",
+}
+_ALL_NAMES = ", ".join(COLUMNS.values())
 _PLAN = """
 WITH plan (point, width, since, until, is_whole) AS MATERIALIZED (
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:plan)
@@ -89,7 +94,7 @@ def usage_queries(
         is_exact = names_of_dimension(asked) == asked
         combinations = f"{_PLAN}{_all_names(lines, with_buckets=not is_exact)}"
         lines, given = _looked_up(lines, with_buckets=not is_exact), _PLAN + _COMBINATIONS
-    named = f"point, {_COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
+    named = f"point, {COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
     # The percentiles that are stored are those of answered requests.
     is_whole = "is_whole" if durations_of == "answered" else "0 AS is_whole"
     durations = " UNION ALL ".join(
@@ -182,4 +187,4 @@ def _union(sources: Sequence[str], table: str, columns: str) -> str:
 
 
 def _equal(keys: Collection[str], prefix: str) -> str:
-    return "".join(f" AND {_COLUMNS[key]} = :{prefix}{key}" for key in KEYS if key in keys)
+    return "".join(f" AND {COLUMNS[key]} = :{prefix}{key}" for key in KEYS if key in keys)
