@@ -23,6 +23,7 @@ from .errors import ChainlogError
 from .request_logger import RequestLogger
 from .statistics import Health, Statistics
 from .usage_aggregator import UsageAggregator
+from .watch.options import describe_calls
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -55,6 +56,7 @@ __all__ = [
     "UsageQuery",
     "Window",
     "__version__",
+    "describe_calls",
     "initialize_database",
     "migrate_schema",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 import anyio
 import msgspec
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .alerts import AlertWatcher
     from .otel_export import OtelExporter
     from .settings import Settings
+    from .watch.options import WatchOptions
+
+_T = TypeVar("_T")
 
 
 class ChainLog:
@@ -140,6 +143,20 @@ class ChainLog:
         Raises `InvalidEntryError`, `QueueFullError`, `ClosedError` or `ForkedError`; each is counted.
         """
         self.request_logger.submit(entry)
+
+    def watch(self, client: _T, **options: Unpack[WatchOptions]) -> _T:
+        """Logs every call of a model that the client makes, with the SDK's retries as its attempts; returns the client.
+
+        Takes a client of an SDK that is built on httpx or httpx2, such as ``AsyncOpenAI()`` or ``Anthropic()``, or a
+        client of these libraries, synchronous or not. It behaves as before: bodies pass through chunk by chunk, and no
+        failure to log reaches it. Copies that an SDK makes of it are watched too. Watching it again replaces the
+        options. `describe_calls` describes single calls.
+
+        Raises `TypeError` when it is no such client, or for an option that `WatchOptions` does not have.
+        """
+        from .watch.client import watch_client
+
+        return watch_client(client, self.log_request, options)
 
     async def write(self, entry: RequestLogEntry) -> None:
         """Returns when the entry is committed; many callers share one commit.

@@ -41,6 +41,7 @@ PUBLIC = [
     "UsageQuery",
     "Window",
     "__version__",
+    "describe_calls",
     "initialize_database",
     "migrate_schema",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .envelope import Answer, Envelope, as_envelope, as_value
@@ -10,6 +11,8 @@ CUT_SHORT = "the stream ended before the answer was complete"
 BROKEN_JSON = "the answer is no complete JSON"
 
 MAX_FAILURE_CHARS = 2_000
+
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 _UNNAMED = "the provider reported an error"
 
@@ -42,6 +45,15 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
         details = envelope.status_details
         return describe_error(details.get("error") if isinstance(details, Mapping) else None)
     return _failed_bedrock(envelope) or _failed_code(envelope) or _failed_reason(envelope, answers)
+
+
+def error_name_of(envelope: Envelope) -> str | None:
+    """Returns the code or type of a reported error, without its message, which may quote the prompt."""
+    error = envelope.error
+    if not isinstance(error, Mapping):
+        return None
+    names = (error.get(key) for key in ("code", "status", "type"))
+    return next((name for name in names if isinstance(name, str) and _NAME.fullmatch(name)), None)
 
 
 def is_failed_reason(reason: object) -> bool:

@@ -126,6 +126,7 @@ class JsonReader(ResponseReader):
             self._body.add(bytes(self._start))
         self._body.finish()
         self.model, self.failure = self._body.model, self._body.failure
+        self.error_name = self._body.error_name
         self.response_id, self.service_tier = self._body.response_id, self._body.service_tier
         self.finish_reason = self._body.finish_reason
         self.has_content, self.is_stream = self._body.has_content, self._body.is_stream

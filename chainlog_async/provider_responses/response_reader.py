@@ -6,7 +6,7 @@ from .content import has_content
 from .content_event import is_content_alone
 from .endings import finish_reason_of, is_last, is_streamed
 from .envelope import Envelope, read_envelopes
-from .failures import CUT_SHORT, failure_of
+from .failures import CUT_SHORT, error_name_of, failure_of
 from .long_document import MAX_DOCUMENT_BYTES, Document
 from .token_classes import TokenClasses, read_classes, read_cost
 from .token_usage import ReportedUsage, UsageFields
@@ -23,6 +23,8 @@ class ResponseReader:
         """The first model that is named."""
         self.failure: str | None = None
         """The first error that is reported, or that the answer was cut short."""
+        self.error_name: str | None = None
+        """The code or type of the first error that is named, without its message."""
         self.has_content = False
         """Whether a stream has brought content yet."""
         self.is_stream = False
@@ -35,6 +37,11 @@ class ResponseReader:
         self._usage = UsageFields()
         self._is_known = False
         self._has_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the provider said that its answer is complete."""
+        return self._has_ended
 
     def add(self, chunk: bytes) -> None:
         """Reads the next chunk."""
@@ -69,6 +76,7 @@ class ResponseReader:
         for part in (envelope, *envelope.inner()):
             answers = part.answers()
             self.failure = self.failure or failure_of(part, answers)
+            self.error_name = self.error_name or error_name_of(part)
             self.model = self.model or part.named_model()
             self.response_id = self.response_id or part.named_id()
             self.finish_reason = finish_reason_of(part, answers) or self.finish_reason

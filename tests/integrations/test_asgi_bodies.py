@@ -16,9 +16,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chainlog_async import ChainLog, Settings
-from chainlog_async.integrations._asgi.messages import MAX_REQUEST_BYTES, ObservedRequest, ObservedResponse
+from chainlog_async.integrations._asgi.messages import ObservedRequest, ObservedResponse
 from chainlog_async.integrations.asgi import ChainLogMiddleware
 from chainlog_async.provider_responses.long_document import MAX_DOCUMENT_BYTES, Document
+from chainlog_async.provider_responses.request_fields import MAX_REQUEST_BYTES
 from tests.support.gateways import rows_of, serving
 
 PATH = "/v1/chat/completions"

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from chainlog_async.provider_responses.loose_json import decode_loosely
 from chainlog_async.provider_responses.observed_body import ObservedBody
+from chainlog_async.provider_responses.request_fields import MAX_REQUEST_BYTES, read_request
 from chainlog_async.provider_responses.response_reader import ResponseReader
 
-MAX_REQUEST_BYTES = 1_048_576
-"""Longest request body that is parsed for the model, in bytes; otherwise the model comes from the response."""
-
 REQUEST_ID_HEADER = b"x-request-id"
-
-
-class _RequestFields(msgspec.Struct):
-    model: object = None
-    stream: object = None
-
-
-_decode_request = msgspec.json.Decoder(_RequestFields).decode
 
 
 def header(message: Mapping[str, object], name: bytes) -> str | None:
@@ -57,10 +44,9 @@ class ObservedRequest:
 
     def _read(self) -> None:
         body, self._body = self._body, None
-        fields = decode_loosely(_decode_request, bytes(body or b"{}"))
-        if fields is not None:
-            self.model = fields.model if isinstance(fields.model, str) else None
-            self.stream = fields.stream is True
+        fields = read_request(bytes(body or b"{}"))
+        self.model = fields.named_model()
+        self.stream = fields.stream is True
 
 
 class ObservedResponse:
