@@ -44,6 +44,7 @@ SELECT make_function_of('unfolded_tags_between', 'unfolded_tags', 'unfolded_rows
 -- Usage, attempts and tags, counted from the rows alone.
 SELECT make_function_of('counted_usage', 'unfolded_usage', 'rows_between');
 SELECT make_function_of('counted_attempts', 'unfolded_attempts', 'rows_between');
+SELECT make_function_of('counted_tags', 'unfolded_tags', 'rows_between');
 
 -- What was pruned of a SQLite log before it had buckets, and so is in the totals and in no bucket; see `chainlog copy`.
 CREATE TABLE pruned_before_buckets (
