@@ -13,25 +13,12 @@ from chainlog_async.prices.model import Price
 from chainlog_async.requests.model import RequestLogRow
 from tests.support.entries import entry
 from tests.support.faults import beside_it
+from tests.support.right_values import CALLS, Call
 from tests.support.writing import settings_for, until
 
 pytest.importorskip("genai_prices")
 
-NAMES = tuple[str, str]
-CACHED = {"prompt_tokens": 2_006, "completion_tokens": 300, "cached_tokens": 1_920}
-CLAUDE = {"prompt_tokens": 2_006, "completion_tokens": 300, "cached_tokens": 920, "cache_write_tokens": 1_000}
-RIGHT: list[tuple[str, str, Mapping[str, int], float]] = [
-    ("openai", "gpt-4o-mini", CACHED, 336.90),
-    ("openai", "gpt-5-mini", CACHED, 669.50),
-    ("anthropic", "claude-sonnet-4-5", CLAUDE, 8_784),
-    ("anthropic", "claude-sonnet-4-5", {**CLAUDE, "cache_write_1h_tokens": 400}, 9_684),
-    ("bedrock", "bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0", CLAUDE, 3_220.80),
-    ("gcp.gemini", "gemini-2.5-flash", CACHED, 833.40),
-    ("vertex_ai", "vertex_ai/gemini-2.5-pro", {"prompt_tokens": 250_000, "completion_tokens": 300}, 629_500),
-    ("groq", "groq/llama-3.1-8b-instant", {**CACHED, "cached_tokens": 0}, 124.30),
-    ("groq", "llama-3.3-70b-versatile", {**CACHED, "cached_tokens": 0}, 1_420.54),
-    ("openai", "text-embedding-3-small", {"prompt_tokens": 2_006}, 40.12),
-]
+CACHED = CALLS[0].tokens
 
 
 async def stored(path: Path, **fields: object) -> RequestLogRow:
@@ -41,15 +28,13 @@ async def stored(path: Path, **fields: object) -> RequestLogRow:
         return (await chainlog.usage.get_recent_requests(1))[0]
 
 
-@pytest.mark.parametrize(("provider", "model", "tokens", "micro"), RIGHT)
-async def test_the_right_value_comes_out(
-    provider: str, model: str, tokens: Mapping[str, int], micro: float, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("call", CALLS)
+async def test_the_right_value_comes_out(call: Call, tmp_path: Path) -> None:
     """In the row and in the sums, under any of a provider's names, with the source of the cost."""
-    counts = {"prompt_tokens": 0, "completion_tokens": 0, **tokens}
+    provider, model, tokens, micro = call
     async with ChainLog(settings_for(tmp_path / "log.db", prices=True)) as chainlog:
-        await chainlog.write(entry(provider_id=provider, model=model, **counts))
-        await chainlog.write(entry(provider_id=provider, model=model, **counts))
+        await chainlog.write(entry(provider_id=provider, model=model, **tokens))
+        await chainlog.write(entry(provider_id=provider, model=model, **tokens))
         first, second = await chainlog.usage.get_recent_requests(2)
         totals = await chainlog.usage.get_provider_usage(provider)
     assert first.cost_usd == second.cost_usd == pytest.approx(micro / 1e6, abs=1e-12)
