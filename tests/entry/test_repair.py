@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,97 +21,13 @@ from chainlog_async.entry.line import check_line, encode_line
 from chainlog_async.entry.model import ENTRY_FIELDS, MAX_ATTEMPTS, MAX_NAME_CHARS
 from chainlog_async.entry.redaction import REDACTED, Redactor
 from chainlog_async.entry.repair import REPAIRED_KEY, encode_repaired
-from chainlog_async.entry.sanitize import MAX_METADATA_BYTES
 from chainlog_async.errors import InvalidEntryError
 from tests.support.entries import entry
+from tests.support.odd_values import CUT, SOUND, Hostile, Model, Mute, Real, Unreadable, Whole, bool_, repaired
 from tests.support.writing import settings_for
 
 REQUIRED = ("timestamp", "chain_name", "provider_id", "model", "latency_ms", "http_status")
 OPTIONAL = [name for name in ENTRY_FIELDS if name not in REQUIRED]
-CUT = "cut \ud83d"
-SOUND = "cut \N{REPLACEMENT CHARACTER}"
-
-
-class Whole:
-    """A whole number as numpy has them: neither int nor float."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def __index__(self) -> int:
-        return self._number
-
-
-class Real(Whole):
-    """A number that is not whole, or an array: it has ``__index__`` and refuses."""
-
-    def __init__(self, number: float) -> None:
-        self._real = number
-
-    def __index__(self) -> int:
-        raise TypeError("not an integer")
-
-    def __float__(self) -> float:
-        return self._real
-
-
-class bool_(Real):  # noqa: N801  # the name that numpy gives it
-    """A truth value of numpy's."""
-
-    def __bool__(self) -> bool:
-        return bool(self._real)
-
-
-class Model(Enum):
-    """A name as an enumeration has it."""
-
-    LARGE = "large"
-
-
-class Unreadable:
-    """A value that cannot even be asked for its class."""
-
-    def __getattribute__(self, name: str) -> object:
-        raise RuntimeError(name)
-
-
-class Hostile:
-    """A value that raises whatever is asked of it."""
-
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr")
-
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError("no comparison")
-
-    __hash__ = None  # type: ignore[assignment]  # that is the point
-
-
-class Mute:
-    """A value without a text; unlike `Hostile`, hypothesis can show it."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-    def __repr__(self) -> str:
-        return "mute"
-
-
-class HostileMapping(dict[str, object]):
-    """A dict of somebody's own that cannot be read."""
-
-    def items(self) -> Any:  # noqa: ANN401  # it never returns
-        """Fails."""
-        raise RuntimeError("no items")
-
-
-def repaired(**overrides: object) -> dict[str, Any]:
-    """The fields of the line that such an entry becomes."""
-    line, fields = encode_repaired(entry(**overrides), Redactor())
-    check_line(line)
-    values = dict(zip(ENTRY_FIELDS, json.loads(line), strict=False))
-    assert values["metadata"][REPAIRED_KEY] == list(fields)
-    return values
 
 
 ODD_VALUES: list[tuple[str, object, object]] = [
@@ -285,64 +200,6 @@ def test_an_attempt_of_any_class_survives_a_repair_of_another() -> None:
     """What the log takes without a repair, it takes with one."""
     trail = [_OwnAttempt("a", "m"), {"provider_id": "b", "model": "m", "latency_ms": math.nan}]
     assert [attempt["provider_id"] for attempt in repaired(attempt_trail=trail)["attempt_trail"]] == ["a", "b"]
-
-
-def test_metadata_that_json_cannot_hold_becomes_what_it_can() -> None:
-    """Keys and values become text, numbers that JSON lacks become null, and what is sound stays as it is."""
-    metadata = {"env": "prod", 7: (1, {2}), "bad": CUT, "big": 2**80, "at": Path("/tmp/x"), "raw": b"x"}
-    assert repaired(metadata=metadata)["metadata"] == {
-        "env": "prod",
-        "7": [1, [2]],
-        "bad": SOUND,
-        "big": float(2**80),
-        "at": "/tmp/x",
-        "raw": "x",
-        REPAIRED_KEY: ["metadata"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("value", "stored"),
-    [
-        (math.nan, None),
-        ([1, math.inf], [1, None]),
-        ({"deep": -math.inf}, {"deep": None}),
-        (b"caf\xc3\xa9", "caf\xe9"),
-        ({b"name": 1}, {"name": 1}),
-        (Whole(5), 5),
-        (Real(0.5), 0.5),
-        (bool_(1), True),
-    ],
-)
-def test_what_json_would_hide_in_metadata_is_repaired_and_marked(value: object, stored: object) -> None:
-    """NaN would be null without a word, and bytes base64."""
-    with pytest.raises(InvalidEntryError):
-        encode_line(entry(metadata={"value": value}))
-    assert repaired(metadata={"value": value})["metadata"] == {"value": stored, REPAIRED_KEY: ["metadata"]}
-
-
-def test_metadata_that_is_too_large_is_cut_in_its_order() -> None:
-    """First items stay, a long text is cut, and the mark always has room."""
-    values = repaired(metadata={"first": 1, "text": "é" * 5_000, "list": ["x" * 5_000], "last": 2})
-    assert values["metadata"]["first"] == 1
-    assert values["metadata"]["text"].startswith("é" * 500)
-    assert "list" not in values["metadata"]
-    assert len(json.dumps(values["metadata"], ensure_ascii=False).encode()) <= MAX_METADATA_BYTES
-
-
-def test_metadata_that_refers_to_itself_ends() -> None:
-    """A loop is followed to a bounded depth and size."""
-    loop: dict[str, object] = {}
-    loop["again"] = [loop] * 50
-    assert repaired(metadata=loop)["metadata"][REPAIRED_KEY] == ["metadata"]
-
-
-@pytest.mark.parametrize(
-    "metadata", [["a"], "text", 5, HostileMapping(a=object())], ids=["list", "str", "int", "hostile"]
-)
-def test_metadata_that_is_no_mapping_is_left_out(metadata: object) -> None:
-    """Only the mark remains."""
-    assert repaired(metadata=metadata)["metadata"] == {REPAIRED_KEY: ["metadata"]}
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
