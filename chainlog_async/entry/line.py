@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import is_
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -122,6 +123,14 @@ _NOTHING_AFTER = (None,) * (len(ENTRY_FIELDS) - _UP_TO_DETAILS.stop)
 _UP_TO_TRAIL = slice(len(_TrailLine.__struct_fields__))
 _NUMBERS = frozenset({float, int})
 _NUMBERS_OR_NONE = frozenset({float, int, type(None)})
+# What an entry without optional fields is, optional ones included: one look instead of one at each of them.
+_LineWithoutOptional = msgspec.defstruct(
+    "_LineWithoutOptional",
+    [(name, type(None)) for name in ENTRY_FIELDS[_OPTIONAL]],
+    bases=(_PlainLine,),
+    array_like=True,
+    gc=False,
+)
 _LATER_TEXTS = ("finish_reason", "service_tier", "response_id", "session_id", "cost_source")
 
 
@@ -156,15 +165,7 @@ def encode_line(entry: RequestLogEntry, redact: Callable[[str], str] = Redactor(
         values = _values_of(entry)
         # The optional fields at the end that an entry does not have cost nothing: its line ends before them.
         if values[_OPTIONAL] == _NO_OPTIONAL:
-            values = values[_REQUIRED]
-            line = _encode(values)
-            try:
-                # What msgspec takes for a float may be a Decimal, which it writes as a text.
-                checked = _convert(values, _PlainLine) if type(entry.latency_ms) in _NUMBERS else None
-            except msgspec.ValidationError:
-                checked = None
-            if checked is None:
-                checked = _judge_line(entry, line, _decode_plain)
+            line, checked = _encode_required(entry, values, redact)
         else:
             line, checked = _encode_optional(entry, values, redact)
         # Only a line with an escape can hold a NUL, and most have none. Searching for the integer is nine times as fast
@@ -201,11 +202,29 @@ def line_as_json(line: bytes) -> str:
     return _encode(line.decode("utf-8", "replace") if named is None else named).decode()
 
 
+def _encode_required(
+    entry: RequestLogEntry, values: tuple[object, ...], redact: Callable[[str], str]
+) -> tuple[bytes, _PlainLine]:
+    """Encodes an entry whose optional fields are None, or equal to None, as `mock.ANY` is to everything."""
+    required = values[_REQUIRED]
+    try:
+        # What msgspec takes for a float may be a Decimal, which it writes as a text.
+        if type(entry.latency_ms) in _NUMBERS:
+            return _encode(required), _convert(values, _LineWithoutOptional)
+    except msgspec.ValidationError:
+        # Subclasses of the plain types can be stored all the same.
+        pass
+    if any(value is not None for value in values[_OPTIONAL]):
+        return _encode_optional(entry, values, redact)
+    line = _encode(required)
+    return line, _judge_line(entry, line, _decode_plain)
+
+
 def _encode_optional(
     entry: RequestLogEntry, values: tuple[object, ...], redact: Callable[[str], str]
 ) -> tuple[bytes, _PlainLine]:
     """Encodes an entry with optional fields, with none of those that it does not have at the end."""
-    is_detailed = values[_AFTER_DETAILS] == _NOTHING_AFTER
+    is_detailed = all(map(is_, values[_AFTER_DETAILS], _NOTHING_AFTER))
     if entry.error_message is not None or not is_detailed:
         entry = sanitize_entry(entry, redact)
         values = _values_of(entry)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,7 @@ from chainlog_async import Attempt, ChainLog, RequestLogEntry
 from chainlog_async.entry.line import check_line, encode_line
 from chainlog_async.entry.model import ENTRY_FIELDS, MAX_ATTEMPTS, MAX_NAME_CHARS
 from chainlog_async.entry.redaction import REDACTED, Redactor
-from chainlog_async.entry.repair import REPAIRED_KEY, encode_repaired
+from chainlog_async.entry.repair import REPAIRED_KEY, encode_repaired, encode_storable
 from chainlog_async.errors import InvalidEntryError
 from tests.support.entries import entry
 from tests.support.odd_values import CUT, SOUND, Hostile, Model, Mute, Real, Unreadable, Whole, bool_, repaired
@@ -287,3 +288,12 @@ def test_an_unknown_field_of_an_attempt_is_left_out() -> None:
     line, fields = encode_repaired(entry(attempt_trail=[{"provider_id": "p", "model": "m", "zzz": 1}]), Redactor())
     assert fields == ("attempt_trail",)
     assert b"zzz" not in line
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+@pytest.mark.parametrize("others", [{}, {"caller": "c"}, {"request_id": "r", "metadata": {"a": 1}, "session_id": "s"}])
+def test_what_claims_to_equal_none_is_left_out_with_a_mark(field: str, others: dict[str, object]) -> None:
+    """As a `mock.ANY` does that a test double left in an entry: it is no value that was not given."""
+    line = json.loads(encode_storable(entry(**{**others, field: ANY}), Redactor()))
+    metadata = dict(zip(ENTRY_FIELDS, line, strict=False))["metadata"]
+    assert metadata[REPAIRED_KEY] == [field]
