@@ -88,6 +88,60 @@ def test_calls_of_two_processes_in_two_traces_are_two() -> None:
     assert len(logged(one, same_scope)) == 2
 
 
+SDK = "com.anthropic.sdk.python"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "rows"),
+    [
+        # A stream whose instrumentation tells no id, and a failure, of which nothing has one.
+        ({}, {"attrs": ANSWER}, 1),
+        ({"error": "Error"}, {"error": "rate_limit_error"}, 1),
+        # Another outcome, other tokens, another model, or not during it.
+        ({"error": "Error"}, {}, 2),
+        ({}, {"attrs": {"gen_ai.usage.input_tokens": 21}}, 2),
+        ({}, {"attrs": {"gen_ai.request.model": "other"}}, 2),
+        ({}, {"ms": (50, 150)}, 2),
+    ],
+)
+def test_an_sdk_that_begins_a_trace_tells_of_the_call_around_it(
+    outer: dict[str, Any], inner: dict[str, Any], rows: int
+) -> None:
+    """Of the same process and model, although no id of the answer says so."""
+    of_sdk = spans(call("inner", trace="t2", **{"ms": (10, 90), **inner}), scope=SDK)
+    around = spans(call("outer", **outer), scope="framework")
+    assert len(logged(of_sdk, around)) == rows
+
+
+def test_each_call_has_one_call_of_the_sdk() -> None:
+    """Calls at the same time are as many requests, and one that the SDK alone tells of is its own."""
+    inner = [call(f"inner{n}", trace=f"s{n}", ms=(10 + n, 80 + n)) for n in range(3)]
+    outer = [call(f"outer{n}", trace=f"o{n}", ms=(9 + n, 81 + n)) for n in range(2)]
+    assert len(logged(spans(*inner, scope=SDK), spans(*outer, scope="framework"))) == 3
+
+
+def test_the_sdk_knows_the_tokens_best() -> None:
+    """An instrumentation may add up those of a stream wrongly."""
+    wrong = {"gen_ai.usage.output_tokens": 4, "gen_ai.usage.total_tokens": 24}
+    of_sdk = spans(call("inner", "outer", ms=(10, 90)), scope=SDK)
+    (entry,) = logged(of_sdk, spans(call("outer", attrs=wrong), scope="framework"))
+    assert (entry.prompt_tokens, entry.completion_tokens, entry.total_tokens) == (20, 3, None)
+
+
+def test_pairs_are_forgotten_with_their_traces() -> None:
+    """What is held stays bounded, and is logged."""
+    join = SpanJoin(max_spans=10)
+    logged_rows = 0
+    for number in range(60):
+        trace = f"{number}"
+        join.add(spans(call("inner", trace=f"s{trace}", ms=(10, 90)), scope=SDK), 0)
+        if number % 3:
+            join.add(spans(call("outer", trace=f"o{trace}"), scope="framework"), 0)
+        logged_rows += len(list(join.due(0)))
+    logged_rows += len(list(join.due(HOLD_S)))
+    assert (logged_rows, len(join) <= 10, len(join._sdk_spans._pairs) <= 10) == (60, True, True)
+
+
 def test_calls_at_the_same_time_whose_traces_tell_of_them_twice_stay_apart() -> None:
     """Two calls with the one id of a stub, each told of by a framework and by its SDK."""
     given = []

@@ -10,7 +10,7 @@ import msgspec
 
 from chainlog_async.entry.model import MAX_ATTEMPTS, MAX_NAME_CHARS, Attempt, RequestLogEntry
 
-from .span import CallFacts, Span
+from .span import SDK_SCOPES, CallFacts, Span
 
 UNKNOWN: Final = "unknown"
 DEFAULT_CHAIN: Final = "default"
@@ -196,6 +196,12 @@ def _merged(calls: Sequence[Span], *, but: frozenset[str] | set[str] = frozenset
         # The status of a failed attempt is not that of a call which was answered in the end.
         if facts.status is None and (facts.error_type is None) is (other.error_type is None):
             facts.status = other.status
+        if span.scope in SDK_SCOPES and other.prompt_tokens is not None and other.completion_tokens is not None:
+            # Some instrumentations add up the counts of a stream wrongly, and so the total.
+            facts.total_tokens = None
+            for name in _COUNTS:
+                if getattr(other, name) is not None:
+                    setattr(facts, name, getattr(other, name))
     return facts
 
 

@@ -8,6 +8,8 @@ A span is sent when it has ended, so children come before their parents, often i
   ids;
 - in two traces, if in addition the same process sent both, by two instrumentations, one lasted within the other, and
   neither is told of again in its own trace;
+- in two traces, if an SDK that makes spans itself began a trace while another instrumentation of the same process told
+  of a call with the same model and outcome, and nothing contradicts that, although one of them has no response id;
 - a stream that is told of at its end, by a span of no length, and the call that began it.
 """
 
@@ -20,7 +22,8 @@ from typing import Final
 from chainlog_async.entry.model import RequestLogEntry
 
 from .entry import MAX_DEPTH, Key, entry_of
-from .span import CallFacts, Span
+from .sdk_spans import SdkSpans
+from .span import SAME_TIME_NS, CallFacts, Span, is_within
 
 HOLD_S: Final = 6.0
 """How long a call waits for its parent, in seconds. SDKs send what has ended every 5 s."""
@@ -39,9 +42,6 @@ MAX_ALIKE: Final = 32
 
 STREAM_GAP_NS: Final = 1_000_000_000
 """How long after the end of its first span the reading of a stream may begin, in ns."""
-
-_SAME_TIME_NS: Final = 2_000_000
-"""How far one of two spans of a call may exceed the other, in ns."""
 
 _LOGGED: Final = CallFacts()
 """What is remembered of a call that was logged."""
@@ -74,6 +74,7 @@ class SpanJoin:
         self._due: deque[tuple[float, Span]] = deque()
         self._by_answer: dict[tuple[str, str, str], list[Span]] = {}
         """By trace or process, provider, and id of the answer."""
+        self._sdk_spans = SdkSpans()
         self._early: deque[RequestLogEntry] = deque()
 
     def __len__(self) -> int:
@@ -113,6 +114,9 @@ class SpanJoin:
                 alike.append(span)
                 trace.answers.append(answer)
                 del alike[:-MAX_ALIKE]
+
+        if not self._sdk_spans.add(span) and self._sdk_spans.may_pair(span) and not self._has_relatives(span):
+            self._sdk_spans.pair(span)
 
     def due(self, now_s: float) -> Iterator[RequestLogEntry]:
         """Yields the entries of the calls that have waited long enough, and forgets what is old."""
@@ -163,6 +167,7 @@ class SpanJoin:
                     self._by_answer[answer] = alike
         for span in trace.spans:
             del self._spans[span.key]
+            self._sdk_spans.forget(span)
         del self._traces[trace_id]
 
     # -- which spans are one call -------------------------------------------------------------------------------------
@@ -176,7 +181,9 @@ class SpanJoin:
         for one in (left := [span]):
             below, again = self._calls_below(one)
             resends = max(resends, again)
-            for other in (*self._call_above(one), *below, *self._same_answer(one), *self._rest_of_stream(one)):
+            paired = self._sdk_spans.paired_with(one)
+            beside = (*self._same_answer(one), *self._rest_of_stream(one), *([paired] if paired is not None else ()))
+            for other in (*self._call_above(one), *below, *beside):
                 if other.key not in found and len(found) < MAX_FAMILY:
                     found[other.key] = other
                     left.append(other)
@@ -187,6 +194,8 @@ class SpanJoin:
         call = span.call
         trace = self._traces[span.trace_id]
         if trace.stream_ends or span.span_id in trace.children or any(self._call_above(span)):
+            return False
+        if self._sdk_spans.paired_with(span) is not None:
             return False
         answer = call and call.response_id and (span.source, call.provider or "", call.response_id)
         # Whatever is alike in the trace is so in the process, unless two processes send to one trace.
@@ -231,7 +240,7 @@ class SpanJoin:
         if self._has_relatives(span):
             return
         for other in self._by_answer.get((span.source, call.provider or "", call.response_id), ()):
-            is_other = other.trace_id != span.trace_id and other.scope != span.scope and _is_within(span, other)
+            is_other = other.trace_id != span.trace_id and other.scope != span.scope and is_within(span, other)
             if is_other and not self._has_relatives(other):
                 yield other
 
@@ -252,13 +261,7 @@ class SpanJoin:
 
 
 def _overlap(one: Span, other: Span) -> bool:
-    return one.begin_ns < other.end_ns + _SAME_TIME_NS and other.begin_ns < one.end_ns + _SAME_TIME_NS
-
-
-def _is_within(one: Span, other: Span) -> bool:
-    """Whether one of them lasted within the other."""
-    inner, outer = sorted((one, other), key=lambda span: span.end_ns - span.begin_ns)
-    return outer.begin_ns - _SAME_TIME_NS <= inner.begin_ns and inner.end_ns <= outer.end_ns + _SAME_TIME_NS
+    return one.begin_ns < other.end_ns + SAME_TIME_NS and other.begin_ns < one.end_ns + SAME_TIME_NS
 
 
 def _begins(begin: Span, end: Span) -> bool:
@@ -271,5 +274,5 @@ def _begins(begin: Span, end: Span) -> bool:
         is_open
         and begin.scope == end.scope
         and begin.call.request_model == end.call.request_model
-        and -_SAME_TIME_NS <= waited_ns <= STREAM_GAP_NS
+        and -SAME_TIME_NS <= waited_ns <= STREAM_GAP_NS
     )

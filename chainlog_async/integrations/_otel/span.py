@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+SDK_SCOPES: Final = frozenset({"com.anthropic.sdk.python"})
+"""SDKs that make spans themselves, by their scope. They count tokens as the answer has them."""
 
 
 class CallFacts(msgspec.Struct, kw_only=True, array_like=True, gc=False):
@@ -71,3 +76,13 @@ class Span(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         if self.call is not None and self.call.duration_ms is not None and self.end_ns - self.start_ns < 1_000_000:
             return self.end_ns - round(self.call.duration_ms * 1_000_000)
         return self.start_ns
+
+
+SAME_TIME_NS: Final = 2_000_000
+"""How far one of two spans of a call may exceed the other, in ns."""
+
+
+def is_within(one: Span, other: Span) -> bool:
+    """Returns whether one of them lasted within the other."""
+    inner, outer = sorted((one, other), key=lambda span: span.end_ns - span.begin_ns)
+    return outer.begin_ns - SAME_TIME_NS <= inner.begin_ns and inner.end_ns <= outer.end_ns + SAME_TIME_NS
