@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo test test-litellm torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm browser screenshots clean
+.PHONY: help run run-postgres demo test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ test: $(VENV)/.dev-installed ## Install what tests need and run them; tests of t
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
 	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)
+
+test-otel: .venv-otel/.installed ## Test with real instrumentations of the SDKs of OpenAI and Anthropic
+	@.venv-otel/bin/python -m pytest tests/with_otel --timeout 120 $(PYTEST_ARGS)
 
 torture: $(VENV)/.dev-installed ## Kill writers hundreds of times, then a soak of 10 minutes with faults (15 minutes)
 	@$(BIN)/python -m tests.crash.torture $(TORTURE_ARGS)
@@ -126,6 +129,15 @@ screenshots: $(VENV)/.dev-installed browser ## Take the README's pictures of the
 .venv-litellm/.installed: pyproject.toml Makefile
 	@$(MAKE) --no-print-directory .venv-litellm/.dev-installed VENV=.venv-litellm
 	@.venv-litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+	@touch $@
+
+OTEL_EMITTERS := anthropic opentelemetry-sdk opentelemetry-exporter-otlp-proto-http \
+	opentelemetry-instrumentation-genai-openai opentelemetry-instrumentation-genai-anthropic \
+	openinference-instrumentation-openai openinference-instrumentation-anthropic opentelemetry-instrumentation-anthropic
+
+.venv-otel/.installed: pyproject.toml Makefile
+	@$(MAKE) --no-print-directory .venv-otel/.dev-installed VENV=.venv-otel
+	@.venv-otel/bin/python -m pip install --quiet --disable-pip-version-check $(OTEL_EMITTERS)
 	@touch $@
 
 # Peers have an environment of their own. One that cannot be installed is named, and the tables say so too.
