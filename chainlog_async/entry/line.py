@@ -124,7 +124,7 @@ _UP_TO_TRAIL = slice(len(_TrailLine.__struct_fields__))
 _NUMBERS = frozenset({float, int})
 _NUMBERS_OR_NONE = frozenset({float, int, type(None)})
 # What an entry without optional fields is, optional ones included: one look instead of one at each of them.
-_LineWithoutOptional = msgspec.defstruct(
+_LineWithoutOptional: type[_PlainLine] = msgspec.defstruct(  # type: ignore[assignment]  # of that base
     "_LineWithoutOptional",
     [(name, type(None)) for name in ENTRY_FIELDS[_OPTIONAL]],
     bases=(_PlainLine,),

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pytest
-from chainlog_async.integrations._asgi.long_document import MAX_DOCUMENT_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlog_async.provider_responses.event_stream import EventReader
 from chainlog_async.provider_responses.json_reader import JsonReader
+from chainlog_async.provider_responses.long_document import MAX_DOCUMENT_BYTES
 from chainlog_async.provider_responses.response_reader import LineReader, ResponseReader
 from chainlog_async.provider_responses.token_usage import ReportedUsage
 

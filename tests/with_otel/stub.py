@@ -76,12 +76,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._stream([("", json.dumps(event)) for event in events] + [("", "[DONE]")])
 
     def _anthropic(self, model: str, *, streamed: bool) -> None:
-        message = {"id": f"msg_{self.asked.total()}", "type": "message", "role": "assistant", "model": model}
+        message: dict[str, Any] = {
+            "id": f"msg_{self.asked.total()}",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+        }
         message |= {"stop_reason": "end_turn", "stop_sequence": None}
         if not streamed:
             self._send(200, {**message, "content": [{"type": "text", "text": ANSWER}], "usage": ANTHROPIC_USAGE})
             return
-        begun = {**message, "content": [], "stop_reason": None, "usage": {**ANTHROPIC_USAGE, "output_tokens": 1}}
+        begun: dict[str, Any] = {
+            **message,
+            "content": [],
+            "stop_reason": None,
+            "usage": {**ANTHROPIC_USAGE, "output_tokens": 1},
+        }
         block = {"index": 0, "content_block": {"type": "text", "text": ""}}
         events: list[tuple[str, dict[str, Any]]] = [
             ("message_start", {"message": begun}),

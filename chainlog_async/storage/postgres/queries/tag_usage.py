@@ -24,7 +24,9 @@ SELECT value_count >= :most AND NOT EXISTS (SELECT 1 FROM tag_values WHERE tag_k
 FROM tag_keys WHERE tag_key = :key
 """
 TAG_KEYS = """
-SELECT tag_key FROM (SELECT tag_key FROM tag_keys UNION SELECT tag_key FROM unfolded_tags_between(:first_ms, :last_ms)) AS keys
+SELECT tag_key FROM (
+  SELECT tag_key FROM tag_keys UNION SELECT tag_key FROM unfolded_tags_between(:first_ms, :last_ms)
+) AS keys
 ORDER BY tag_key COLLATE "C" LIMIT :limit
 """
 
