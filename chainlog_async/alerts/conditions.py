@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from chainlog_async.settings.alert_rule import RATES, AlertRule
 from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
@@ -106,5 +108,8 @@ def _window(rule: AlertRule, now: int) -> Window:
 
 def _query(rule: AlertRule, now: int) -> UsageQuery:
     return UsageQuery(
-        window=_window(rule, now), by=rule.by, where=UsageFilter(**dict(rule.where)), max_groups=MAX_GROUPS
+        window=_window(rule, now),
+        by=rule.by,
+        where=msgspec.convert(dict(rule.where), UsageFilter),
+        max_groups=MAX_GROUPS,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
 from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.common.name_sets import NAME_COLUMNS, NameSet
 from chainlog_async.common.outcome import outcome_of
 
 from .model import RequestLogRow
@@ -17,7 +19,32 @@ MAX_FILTER_CHARS = 1_000
 STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors"
 """Pattern of a status filter: one status, a class of them, or all failed requests."""
 
-_TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id", "session_id", "tag")
+_TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id", "session_id", "tag", "search")
+BOUNDS: Mapping[str, str] = {
+    "min_latency_ms": "latency_ms >=",
+    "max_latency_ms": "latency_ms <=",
+    "min_tokens": "total_tokens >=",
+    "max_tokens": "total_tokens <=",
+    "min_cost_usd": "cost_usd >=",
+    "max_cost_usd": "cost_usd <=",
+    "min_attempts": "attempts >=",
+    "max_attempts": "attempts <=",
+}
+"""The bounds of numbers, and what they bound."""
+
+SEARCHED: tuple[str, ...] = (
+    "chain_name",
+    "provider_id",
+    "model",
+    "caller",
+    "error_message",
+    "request_id",
+    "response_id",
+    "session_id",
+    "tags",
+    "metadata",
+)
+"""The columns that `RequestFilter.search` looks at."""
 
 
 class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +65,21 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     """One status such as ``429``, a class such as ``4xx``, or ``errors`` for failed requests (`outcome_of`)."""
     min_latency_ms: float | None = None
+    max_latency_ms: float | None = None
+    min_tokens: float | None = None
+    """Bounds of the total tokens."""
+    max_tokens: float | None = None
+    min_cost_usd: float | None = None
+    """Bounds of the cost in US dollars; a request without one does not match."""
+    max_cost_usd: float | None = None
+    min_attempts: float | None = None
+    max_attempts: float | None = None
     error_text: str | None = None
     """Text that the error message contains; the case of A to Z is ignored."""
+    search: str | None = None
+    """Text that one of `SEARCHED` contains; the case of A to Z is ignored. Metadata and tags are searched as JSON."""
+    names: tuple[NameSet, ...] = ()
+    """Names of which one has to match, or none may."""
     request_id: str | None = None
     """The gateway's own id of the request."""
     session_id: str | None = None
@@ -50,11 +90,11 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in _TEXTS:
             _check_text(name, getattr(self, name))
-        for name in ("start", "end", "min_latency_ms"):
+        for name in ("start", "end", *BOUNDS):
             number = getattr(self, name)
             # Written so that NaN is refused too.
             if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
-                raise ValueError(f"{name} is {number}; give a number of ms within 64 bits")
+                raise ValueError(f"{name} is {number}; give a number within 64 bits")
         if self.tag is not None and not all(self.tag.partition(":")):
             raise ValueError(f"tag is {self.tag!r}; give KEY:VALUE, such as team:search")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
@@ -83,6 +123,24 @@ def lower_ascii(text: str) -> str:
     return text.encode().lower().decode()
 
 
+def searched_in(request: RequestLogRow) -> list[str | None]:
+    """The texts of a request that `RequestFilter.search` looks at, in the order of `SEARCHED`."""
+    values = (getattr(request, name) for name in SEARCHED)
+    return [
+        value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode() for value in values
+    ]
+
+
+def _contains(text: str | None, part: str) -> bool:
+    return text is not None and lower_ascii(part) in lower_ascii(text)
+
+
+def _within(value: float | None, least: float | None, most: float | None) -> bool:
+    if least is None and most is None:
+        return True
+    return value is not None and (least is None or value >= least) and (most is None or value <= most)
+
+
 def _check_text(name: str, text: str | None) -> None:
     if text is None:
         return
@@ -107,12 +165,11 @@ def matches(request: RequestLogRow, where: RequestFilter) -> bool:
         and (where.tag is None or where.tag in (request.tags or ()))
         and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
         and (not where.is_failed or outcome_of(request) == "failed")
-        and (where.min_latency_ms is None or request.latency_ms >= where.min_latency_ms)
-        and (
-            where.error_text is None
-            or (
-                request.error_message is not None
-                and lower_ascii(where.error_text) in lower_ascii(request.error_message)
-            )
-        )
+        and _within(request.latency_ms, where.min_latency_ms, where.max_latency_ms)
+        and _within(request.total_tokens, where.min_tokens, where.max_tokens)
+        and _within(request.cost_usd, where.min_cost_usd, where.max_cost_usd)
+        and _within(request.attempts, where.min_attempts, where.max_attempts)
+        and all(one.admits(getattr(request, NAME_COLUMNS[one.dimension])) for one in where.names)
+        and (where.error_text is None or _contains(request.error_message, where.error_text))
+        and (where.search is None or any(_contains(text, where.search) for text in searched_in(request)))
     )

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, cast
 
 from chainlog_async.common.clock import MAX_INT64
+from chainlog_async.common.name_sets import name_parameters
 
 from .cursor import MAX_PAGE, Position, position_of
-from .filter import RequestFilter, lower_ascii
+from .filter import BOUNDS, RequestFilter, lower_ascii
 from .model import RequestPage
 from .stored_row import request_of_row
 
@@ -84,8 +85,10 @@ def filter_parameters(where: RequestFilter) -> dict[str, object]:
         "lowest_status": lowest,
         "highest_status": highest,
         "is_failed": where.is_failed or None,
-        "min_latency_ms": where.min_latency_ms,
+        **{name: getattr(where, name) for name in BOUNDS},
+        **name_parameters(where.names),
         "error_text": None if where.error_text is None else lower_ascii(where.error_text),
+        "search": None if where.search is None else lower_ascii(where.search),
     }
 
 

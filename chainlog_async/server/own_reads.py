@@ -26,7 +26,7 @@ from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import MAX_GROUPS, UsageQuery
+from chainlog_async.usage.query import MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
 from chainlog_async.usage_aggregator import UsageAggregator
@@ -176,7 +176,7 @@ class _OwnReads:
             raise another_caller(caller or "")
 
     def _own_query(self, query: UsageQuery) -> UsageQuery:
-        self._refuse_another(query.where.caller)
+        _refuse_others(self._caller, query.where)
         where = msgspec.structs.replace(query.where, caller=self._caller)
         return msgspec.structs.replace(query, where=where)
 
@@ -192,6 +192,13 @@ class _OwnReads:
 
 
 def _limited(caller: str, where: RequestFilter) -> RequestFilter:
+    _refuse_others(caller, where)
+    return msgspec.structs.replace(where, caller=caller)
+
+
+def _refuse_others(caller: str, where: RequestFilter | UsageFilter) -> None:
     if where.caller not in (None, caller):
         raise another_caller(where.caller or "")
-    return msgspec.structs.replace(where, caller=caller)
+    for one in where.names:
+        if one.dimension == "caller" and not one.admits(caller):
+            raise another_caller(", ".join(one.names))

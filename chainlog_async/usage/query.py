@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from chainlog_async.common.name_sets import NameSet
+
 from .dimensions import KEYS, GroupBy
 from .tags import in_whole_hours, key_of_dimension, split_tag
 from .time_window import Window, WindowError
@@ -25,6 +27,14 @@ class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
     caller: str | None = None
     tag: str | None = None
     """A tag ``key:value``; values that are counted as ``(others)`` are not known by their names (`usage.tags`)."""
+    names: tuple[NameSet, ...] = ()
+    """Names of which one has to match, or none may."""
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The dimensions that it is about."""
+        single = {name for name in KEYS if getattr(self, name) is not None}
+        return frozenset(single | {one.dimension for one in self.names})
 
 
 EVERYTHING = UsageFilter()

@@ -58,6 +58,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/v1/requests"): ("read", {}),
     ("GET", "/v1/requests/export"): ("read", {}),
     ("GET", "/v1/requests/1"): ("read", {}),
+    ("GET", "/v1/extent"): ("read", {}),
     ("GET", f"/v1/usage?{WINDOW}&by=model"): ("read", {}),
     ("GET", f"/v1/latency?{WINDOW}&by=caller"): ("read", {}),
     ("GET", f"/v1/usage?{WINDOW}&by=tag:team"): ("read", {}),

@@ -14,6 +14,7 @@ import pytest
 
 from chainlog_async import Attempt, RequestFilter, RequestLogEntry, RequestLogger, UsageFilter, UsageQuery, Window
 from chainlog_async.common.clock import DAY_MS, HOUR_MS
+from chainlog_async.common.name_sets import NameSet
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.line import encode_line
 from chainlog_async.requests.sessions import Session, SessionFilter
@@ -144,7 +145,13 @@ def random_usage_query(rng: random.Random) -> UsageQuery:
             zone=rng.choice(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]),
         ),
         by=rng.choice([None, "chain", "provider", "model", "caller"]),
-        where=UsageFilter(chain=name("c0"), provider=name("p1", "nobody"), model=name("m0"), caller=name("team-0", "")),
+        where=UsageFilter(
+            chain=name("c0"),
+            provider=name("p1", "nobody"),
+            model=name("m0"),
+            caller=name("team-0", ""),
+            names=random_names(rng),
+        ),
         max_groups=rng.choice([1, 2, 20]),
         durations_of=rng.choice(["answered", "unanswered", "all"]),
         fill=rng.random() < 0.3,
@@ -162,6 +169,18 @@ def random_tag_query(rng: random.Random) -> UsageQuery:
     return msgspec.structs.replace(query, window=window, by=by, where=where)
 
 
+def random_names(rng: random.Random) -> tuple[NameSet, ...]:
+    """Seldom several names at once, or names to leave out."""
+    chosen = [
+        NameSet(dimension="provider", names=("p1", "p2", "nobody")),
+        NameSet(dimension="model", names=("m0",), excluded=True),
+        NameSet(dimension="caller", names=("", "team-0")),
+        NameSet(dimension="caller", names=("", "team-1"), excluded=True),
+        NameSet(dimension="chain", names=("c0", "c1")),
+    ]
+    return tuple(one for one in chosen if rng.random() < 0.1)
+
+
 def random_filter(rng: random.Random) -> RequestFilter:
     """A question about single requests."""
 
@@ -177,6 +196,15 @@ def random_filter(rng: random.Random) -> RequestFilter:
         caller=name("team-1"),
         status=name("429", "5xx", "errors", "200"),
         min_latency_ms=rng.choice([None, None, 300.0]),
+        max_latency_ms=rng.choice([None, None, 700.5]),
+        min_tokens=rng.choice([None, None, None, 40.0]),
+        max_tokens=rng.choice([None, None, None, 900.0]),
+        min_cost_usd=rng.choice([None, None, None, 0.2]),
+        max_cost_usd=rng.choice([None, None, None, 0.5]),
+        min_attempts=rng.choice([None, None, None, 2.0]),
+        max_attempts=rng.choice([None, None, None, 2.0]),
+        search=name("TEAM-1", "große", "r1", ":"),
+        names=random_names(rng),
         error_text=name("SLOW", "try"),
         request_id=name("r7"),
         session_id=name("s1"),

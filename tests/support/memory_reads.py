@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import HOUR_MS, QUARTER_MS
+from chainlog_async.common.name_sets import NAME_COLUMNS
 from chainlog_async.common.outcome import CANCELLED_STATUS
 from chainlog_async.requests.cursor import MAX_PAGE, position_of
 from chainlog_async.requests.filter import RequestFilter, matches
@@ -318,6 +319,7 @@ def _passes(row: RequestLogRow, query: UsageQuery) -> bool:
         and where.model in (None, row.model)
         and where.caller in (None, row.caller or "")
         and (where.tag is None or where.tag in (row.tags or ()))
+        and all(one.admits(getattr(row, NAME_COLUMNS[one.dimension])) for one in where.names)
     )
 
 

@@ -56,7 +56,7 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(command)
     def with_filter(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         # The options above are named like the fields; click passes every option, set or not.
-        chosen: dict[str, Any] = {name: kwargs.pop(name) for name in RequestFilter.__struct_fields__}
+        chosen: dict[str, Any] = {name: kwargs.pop(name) for name in RequestFilter.__struct_fields__ if name in kwargs}
         try:
             where = RequestFilter(**chosen)
         except ValueError as error:

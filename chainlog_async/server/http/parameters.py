@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar, cast
 
 from starlette.requests import Request
 
 from chainlog_async.common.clock import MAX_TIMESTAMP_MS, MIN_CLEAR_TIMESTAMP_MS, now_ms
+from chainlog_async.common.name_sets import MAX_NAMES
 from chainlog_async.common.units import DURATION_UNITS, AmbiguousUnitError, UnclearTimeError, parse_instant
 from chainlog_async.entry.model import MAX_COUNT
 from chainlog_async.requests.filter import MAX_FILTER_CHARS
@@ -43,6 +44,8 @@ class Parameter(Generic[_T_co]):
     """The JSON Schema of the values that `read` accepts."""
     default: _T_co
     location: ParameterLocation = "query"
+    gather: Callable[[Sequence[object]], _T_co] | None = None
+    """Makes one value of all that are given; None where only one may be."""
 
 
 class ParsedParameters:
@@ -68,6 +71,8 @@ def read_parameters(request: Request, known: Iterable[Parameter[object]]) -> Par
 def _read(parameter: Parameter[object], texts: list[str]) -> object:
     shown = " and ".join(repr(given[:MAX_ECHOED_CHARS]) for given in texts[:MAX_ECHOED_CHARS])
     try:
+        if parameter.gather is not None:
+            return parameter.gather([parameter.read(text) for text in texts])
         if len(texts) == 1:
             return parameter.read(texts[0])
     except AmbiguousUnitError as error:
@@ -130,6 +135,27 @@ def ms_parameter(name: str, description: str) -> Parameter[float | None]:
 
     schema = {"type": "number", "minimum": 0, "maximum": MAX_COUNT}
     return Parameter(name, description, read, f"one number of ms from 0 to {MAX_COUNT}", schema, None)
+
+
+def amount_parameter(name: str, description: str) -> Parameter[float | None]:
+    """A number that is not negative, with or without a fraction."""
+    return replace(ms_parameter(name, description), remedy=f"one number from 0 to {MAX_COUNT}")
+
+
+def names_parameter(name: str, description: str) -> Parameter[tuple[str, ...]]:
+    """Any number of texts, each of which may be empty."""
+    one = text_parameter(name, description)
+
+    def gather(given: Sequence[object]) -> tuple[str, ...]:
+        if len(given) > MAX_NAMES:
+            raise ValueError
+        return tuple(map(str, given))
+
+    schema = {"type": "array", "items": one.schema, "maxItems": MAX_NAMES}
+    remedy = f"{one.remedy}, or up to {MAX_NAMES} of these"
+    return Parameter(
+        name, description, cast("Callable[[str], tuple[str, ...]]", one.read), remedy, schema, (), gather=gather
+    )
 
 
 def text_parameter(name: str, description: str) -> Parameter[str | None]:

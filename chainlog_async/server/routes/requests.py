@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.cursor import CURSOR, MAX_PAGE
 from chainlog_async.requests.export import MEDIA_TYPES, export_requests
+from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.server.counters import ServiceCounters
 from chainlog_async.server.http.operation import NOT_FOUND, Operation
@@ -44,6 +46,15 @@ ROW_ID = replace(
 EXPORT_FORMAT = choice_parameter("format", "File format.", tuple(MEDIA_TYPES), default="csv")
 
 
+class ExtentReply(msgspec.Struct, frozen=True):
+    """When the log begins and ends."""
+
+    oldest: int | None
+    """Time of the oldest request, in ms since the epoch, UTC; None when the log is empty."""
+    newest: int | None
+    """Time of the newest request; for a key with a caller, of its newest among the last 10,000."""
+
+
 class RequestEndpoints:
     """The routes of single requests."""
 
@@ -69,6 +80,7 @@ class RequestEndpoints:
                 media_types=tuple(MEDIA_TYPES.values()),
                 needs="read",
             ),
+            Operation("/v1/extent", self.get_extent, ExtentReply, needs="read"),
             Operation(
                 "/v1/requests/{id}", self.get_request, RequestLogRow, (ROW_ID,), other_answers=NOT_FOUND, needs="read"
             ),
@@ -96,6 +108,12 @@ class RequestEndpoints:
             name = {"Content-Disposition": f'attachment; filename="requests.{file_format}"'}
             kept = place.pop_all()
         return await self._exports.reply(request, begun, MEDIA_TYPES[file_format], kept, headers=name)
+
+    async def get_extent(self, request: Request, _parameters: ParsedParameters) -> Response:
+        """The times of the oldest and the newest request of the log."""
+        reads = own_reads(request, self._chainlog)
+        newest = (await reads.find_requests(RequestFilter(), limit=1)).requests
+        return json_reply(ExtentReply(await reads.get_oldest_timestamp(), newest[0].timestamp if newest else None))
 
     async def get_request(self, request: Request, parameters: ParsedParameters) -> Response:
         """One request in full, including its attempts."""

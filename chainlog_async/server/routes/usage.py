@@ -21,12 +21,10 @@ from chainlog_async.server.http.parameters import (
     time_parameter,
 )
 from chainlog_async.server.http.request_filters import (
-    CALLER,
-    CHAIN,
-    MODEL,
-    PROVIDER,
+    NAME_FILTERS,
     TAG,
     TIME_FORMATS,
+    names_of,
     refused_window,
 )
 from chainlog_async.server.http.responses import ApiError, json_reply
@@ -70,7 +68,7 @@ OUTCOME = pattern_parameter(
 )
 
 WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
-_COMMON_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, CHAIN, PROVIDER, MODEL, CALLER, GROUPS, FILL)
+_COMMON_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, *NAME_FILTERS, GROUPS, FILL)
 QUERY_PARAMETERS = (*_COMMON_PARAMETERS, BY, TAG)
 LATENCY_PARAMETERS = (*_COMMON_PARAMETERS, BY_NAME, OUTCOME)
 
@@ -173,13 +171,7 @@ class _UsageRequest:
 
     async def ask(self, get: Callable[[UsageQuery], Awaitable[list[_T]]]) -> list[_T]:
         parameters = self._parameters
-        where = UsageFilter(
-            chain=parameters[CHAIN],
-            provider=parameters[PROVIDER],
-            model=parameters[MODEL],
-            caller=parameters[CALLER],
-            tag=parameters[TAG],
-        )
+        where = UsageFilter(**names_of(parameters), tag=parameters[TAG])
         try:
             query = UsageQuery(
                 window=self._window,

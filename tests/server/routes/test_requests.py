@@ -92,6 +92,61 @@ async def test_a_request_that_is_not_there_is_404(tmp_path: Path) -> None:
             assert (reply.status_code, reply.json()["error"]["param"]) == (status, "id"), path
 
 
+async def test_several_names_bounds_and_texts_find_requests_and_count_usage(tmp_path: Path) -> None:
+    """A name that is given twice means either, `not` leaves one out, and a request without a caller is one without."""
+    entries = [
+        entry(
+            model="a",
+            caller="red",
+            latency_ms=10,
+            prompt_tokens=5,
+            completion_tokens=0,
+            cost_usd=0.5,
+            metadata={"ticket": "ÄB-1"},
+        ),
+        entry(
+            model="b", caller="blue", latency_ms=20, prompt_tokens=50, completion_tokens=0, cost_usd=None, attempts=3
+        ),
+        entry(
+            model="c",
+            caller=None,
+            latency_ms=30,
+            prompt_tokens=500,
+            completion_tokens=0,
+            cost_usd=2,
+            error_message="Ticket lost",
+        ),
+    ]
+    found = {
+        "model=a&model=c": "ca",
+        "notModel=a": "cb",
+        "notModel=a&notModel=b": "c",
+        "model=a&model=b&notCaller=red": "b",
+        "caller=": "c",
+        "caller=&caller=blue": "cb",
+        "notCaller=": "ba",
+        "search=TICKET": "ca",
+        "search=%C3%84b-1": "a",
+        "minTokens=50&maxTokens=100": "b",
+        "minCostUsd=0.1": "ca",
+        "maxCostUsd=1": "a",
+        "minAttempts=2": "b",
+        "minLatencyMs=11&maxLatencyMs=30": "cb",
+    }
+    window = f"from={BEGIN_MS}&until={BEGIN_MS + 1000}"
+    async with running(service_settings(tmp_path)) as client:
+        await client.post("/v1/logs", json=[one | {"timestamp": BEGIN_MS + at} for at, one in enumerate(entries)])
+        await settled(client)
+        for query, models in found.items():
+            (listed, _, _) = (await client.get(f"/v1/requests?{query}")).json().values()
+            assert "".join(one["model"] for one in listed) == models, query
+        for query in ("model=a&model=c", "notModel=a", "caller=", "notCaller=", "model=a&model=b&notCaller=red"):
+            for route in ("usage", "latency"):
+                points = (await client.get(f"/v1/{route}?{window}&by=model&{query}")).json()["points"]
+                assert sorted(one["name"] for one in points) == sorted(found[query]), query
+        assert (await client.get("/v1/extent")).json() == {"oldest": BEGIN_MS, "newest": BEGIN_MS + 2}
+
+
 @pytest.mark.parametrize(
     ("param", "values"),
     {
@@ -102,7 +157,9 @@ async def test_a_request_that_is_not_there_is_404(tmp_path: Path) -> None:
         "cursor": ("", "abc", "1_2_3", "_"),
         "limit": ("0", "501", "1.0"),
         "error": ("x" * 1001, "a%00b"),
-        "chain": ("x" * 1001, "a&chain=b"),
+        "chain": ("x" * 1001, "&chain=".join("a" * 101)),
+        "maxCostUsd": ("", "-1", "cheap"),
+        "search": ("x" * 1001, "a&search=b"),
     }.items(),
 )
 async def test_a_bad_parameter_is_refused_with_the_reason(tmp_path: Path, param: str, values: tuple[str, ...]) -> None:

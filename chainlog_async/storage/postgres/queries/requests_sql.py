@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.common.name_sets import NAME_COLUMNS
+from chainlog_async.requests.filter import BOUNDS, SEARCHED, RequestFilter
 from chainlog_async.requests.model import COLUMNS
 
 _COLUMNS = ", ".join(COLUMNS)
@@ -47,8 +48,8 @@ WITH examined AS MATERIALIZED (
     AND (:tag::text IS NULL OR tags::jsonb ? :tag)
     AND (:lowest_status::integer IS NULL OR http_status BETWEEN :lowest_status AND :highest_status::integer)
     AND (:is_failed::boolean IS NULL OR outcome = 'f')
-    AND (:min_latency_ms::float8 IS NULL OR latency_ms >= :min_latency_ms)
-    AND (:error_text::text IS NULL OR strpos(lower(error_message COLLATE "C"), :error_text) > 0){more}
+    AND (:error_text::text IS NULL OR strpos(lower(error_message COLLATE "C"), :error_text) > 0)
+    {conditions}{more}
   ORDER BY timestamp DESC, id DESC LIMIT :limit
 )
 UNION ALL
@@ -56,8 +57,21 @@ UNION ALL
 """
 
 
+def _conditions() -> str:
+    bounds = [f"(:{name}::float8 IS NULL OR {bounded} :{name})" for name, bounded in BOUNDS.items()]
+    names = [
+        f"(:{key}_{kind}::text[] IS NULL OR COALESCE({column}, '') {sign}(:{key}_{kind}))"
+        for key, column in NAME_COLUMNS.items()
+        for kind, sign in (("any", "= ANY"), ("none", "<> ALL"))
+    ]
+    contains = " OR ".join(f'strpos(lower({column} COLLATE "C"), :search) > 0' for column in SEARCHED)
+    return " ".join(f"AND {condition}" for condition in (*bounds, *names, f"(:search::text IS NULL OR {contains})"))
+
+
 def _page(path: str, more: str = "") -> str:
-    return _PAGE.format(path=path, columns=_COLUMNS, nulls=", NULL" * (len(COLUMNS) - 2), more=more)
+    return _PAGE.format(
+        path=path, columns=_COLUMNS, nulls=", NULL" * (len(COLUMNS) - 2), conditions=_conditions(), more=more
+    )
 
 
 # Of each session the newest request.

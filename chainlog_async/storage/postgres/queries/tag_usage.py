@@ -6,6 +6,7 @@ from functools import cache
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import HOUR_MS
+from chainlog_async.common.name_sets import asked_of, name_parameters
 from chainlog_async.storage.postgres.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, GroupBy
 from chainlog_async.usage.points import UsagePoint
@@ -16,7 +17,7 @@ from chainlog_async.usage.tags import MAX_TAG_VALUES, refuse_uncounted
 
 from .unfolded import unfolded_bounds
 from .usage import names_of_places, sums_of_rows
-from .usage_sql import COLUMNS
+from .usage_sql import COLUMNS, names_condition
 
 _SUMS = ", ".join(USAGE_SUMS)
 IS_COUNTED = """
@@ -65,7 +66,10 @@ class TagUsageReader:
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
         tag = {"key": query.tag_key, "value": query.tag_value}
         one_value = query.tag_value is not None
-        sql = tag_query(query.name_dimension, filtered, by_value=query.by is not None, one_value=one_value)
+        sets = query.where.names
+        sql = tag_query(
+            query.name_dimension, filtered, asked_of(sets), by_value=query.by is not None, one_value=one_value
+        )
         steps: dict[str, object] = {
             "edges": edges,
             "since": edges[:-1],
@@ -79,22 +83,26 @@ class TagUsageReader:
                 known = await snapshot.fetch(IS_COUNTED, tag | {"most": MAX_TAG_VALUES})
                 refuse_uncounted(query.where.tag, is_uncounted=bool(known and known[0][0]))
             steps |= await unfolded_bounds(snapshot, edges[0], edges[-1])
-            rows = await snapshot.fetch(sql, {**filters, **tag, **steps, "max_groups": query.max_groups})
+            rows = await snapshot.fetch(
+                sql, {**filters, **name_parameters(sets), **tag, **steps, "max_groups": query.max_groups}
+            )
         return await run_in_thread(
             lambda: usage_points(query, edges, names_of_places(query, rows), sums_of_rows(rows, UsageSums))
         )
 
 
 @cache
-def tag_query(by: GroupBy | None, filtered: frozenset[GroupBy], *, by_value: bool, one_value: bool) -> str:
+def tag_query(
+    by: GroupBy | None, filtered: frozenset[GroupBy], picked: frozenset[GroupBy], *, by_value: bool, one_value: bool
+) -> str:
     """Yields a group's place among the largest, its name, the step, and `USAGE_SUMS`.
 
     Rollups know no names. `by_value` groups by the values of the tag, unless by a name.
     """
     name = COLUMNS[by] if by else "tag_value" if by_value else "''"
-    names = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
+    names = names_condition(filtered, picked)
     tag = "tag_key = :key" + (" AND tag_value = :value" if one_value else "")
-    has_names = by is not None or bool(filtered)
+    has_names = by is not None or bool(filtered | picked)
     groups = " JOIN usage_groups USING (group_id)" if has_names else ""
 
     def of_hours(table: str) -> str:

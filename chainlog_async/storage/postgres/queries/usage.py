@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.name_sets import asked_of, name_parameters
 from chainlog_async.storage.postgres.reader_pool import ReaderPool, Row
 from chainlog_async.usage.dimensions import KEYS, dimension_of
 from chainlog_async.usage.percentiles import Percentiles, merge, percentiles
@@ -32,19 +33,23 @@ class UsageReader:
         self._query = query
         filters: dict[str, object] = {name: getattr(query.where, name) for name in KEYS}
         self._filtered = frozenset(name for name in KEYS if filters[name] is not None)
-        asked = [name for name in KEYS if name in self._filtered or name == query.name_dimension]
+        sets = query.where.names
+        self._picked = asked_of(sets)
+        asked = [name for name in KEYS if name in query.where.asked or name == query.name_dimension]
         self._dimension = dimension_of(asked)
         self._parameters: dict[str, object] = {**filters, "dimension": self._dimension, "max_groups": query.max_groups}
+        self._parameters |= name_parameters(sets)
         self._edges: list[int] = []
 
     async def usage(self) -> list[UsagePoint]:
         """See `UsageAggregator.get_usage`."""
-        rows = await self._rows(usage_query(self._query.name_dimension, self._filtered))
+        rows = await self._rows(usage_query(self._query.name_dimension, self._filtered, self._picked))
         return await run_in_thread(self._usage_points, rows)
 
     async def latency(self) -> list[LatencyPoint]:
         """See `UsageAggregator.get_latency`."""
-        rows = await self._rows(latency_query(self._query.name_dimension, self._filtered, self._query.durations_of))
+        by, durations_of = self._query.name_dimension, self._query.durations_of
+        rows = await self._rows(latency_query(by, self._filtered, self._picked, durations_of))
         return await run_in_thread(self._latency_points, rows)
 
     async def _rows(self, sql: str) -> list[Row]:

@@ -45,13 +45,15 @@ _WITHIN = "start >= :first AND start < :last"
 
 
 @cache
-def usage_query(by: GroupBy | None, filtered: frozenset[GroupBy]) -> str:
+def usage_query(by: GroupBy | None, filtered: frozenset[GroupBy], picked: frozenset[GroupBy]) -> str:
     """Yields a group's place among the largest, its name, the step, and `USAGE_SUMS`."""
-    return _query(by, filtered, {name: f"sum({name})" for name in USAGE_SUMS}, USAGE_SUMS)
+    return _query(by, filtered, picked, {name: f"sum({name})" for name in USAGE_SUMS}, USAGE_SUMS)
 
 
 @cache
-def latency_query(by: GroupBy | None, filtered: frozenset[GroupBy], durations_of: DurationsOf) -> str:
+def latency_query(
+    by: GroupBy | None, filtered: frozenset[GroupBy], picked: frozenset[GroupBy], durations_of: DurationsOf
+) -> str:
     """Yields a group's place, its name, the step, `RATE_SUMS`, and the histograms of latency and time to first token.
 
     These are the values of all histograms in any order, separated by commas, or NULL.
@@ -59,22 +61,28 @@ def latency_query(by: GroupBy | None, filtered: frozenset[GroupBy], durations_of
     of_latency, of_ttft = _HISTOGRAMS[durations_of]
     columns = {name: f"sum({name})" for name in RATE_SUMS}
     columns |= {"latencies": _values(of_latency), "ttfts": _values(of_ttft)}
-    return _query(by, filtered, columns, (*RATE_SUMS, *of_latency, *of_ttft))
+    return _query(by, filtered, picked, columns, (*RATE_SUMS, *of_latency, *of_ttft))
 
 
-def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[str, str], needed: Sequence[str]) -> str:
+def _query(
+    by: GroupBy | None,
+    filtered: frozenset[GroupBy],
+    picked: frozenset[GroupBy],
+    columns: Mapping[str, str],
+    needed: Sequence[str],
+) -> str:
     """`columns` are aggregates by name, of the columns `needed`: histograms cost more than all else.
 
     A group is added up first, and then the groups beyond the largest.
     """
     name = COLUMNS[by] if by else "''"
-    groups = " JOIN usage_groups USING (group_id)" if filtered or by else ""
+    groups = " JOIN usage_groups USING (group_id)" if filtered or picked or by else ""
     found = ", ".join(f"{aggregate} AS {column}" for column, aggregate in columns.items())
     again = ", ".join(
         f"string_agg({column}, ',')" if "agg" in aggregate else f"sum({column})"
         for column, aggregate in columns.items()
     )
-    where = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
+    where = names_condition(filtered, picked)
     parts = (
         f"{_ROLLED}{groups} WHERE dimension = :dimension{where}",
         f"{_BUCKETS}{groups} WHERE TRUE{where}",
@@ -98,3 +106,14 @@ def _query(by: GroupBy | None, filtered: frozenset[GroupBy], columns: Mapping[st
 def _values(histograms: Sequence[str]) -> str:
     texts = " || ".join(histograms)
     return f"string_agg(array_to_string(NULLIF({texts}, '{{}}'), ','), ',')"
+
+
+def names_condition(filtered: frozenset[GroupBy], picked: frozenset[GroupBy]) -> str:
+    """The condition of the names that are asked for, by one name each and by sets of names."""
+    single = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
+    return single + "".join(
+        f" AND (:{key}_{kind}::text[] IS NULL OR {COLUMNS[key]} {sign}(:{key}_{kind}))"
+        for key in KEYS
+        if key in picked
+        for kind, sign in (("any", "= ANY"), ("none", "<> ALL"))
+    )

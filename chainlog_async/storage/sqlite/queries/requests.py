@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
+
 from chainlog_async.common.clock import MAX_INT64
 from chainlog_async.requests.cursor import Position
 from chainlog_async.requests.filter import RequestFilter
@@ -25,7 +27,7 @@ async def find_requests(
     scan_budget: int = SCAN_BUDGET,
 ) -> RequestPage:
     """One page; see `UsageAggregator.find_requests`."""
-    sql, parameters = query_for(where), filter_parameters(where)
+    sql, parameters = query_for(where), {name: _as_json(value) for name, value in filter_parameters(where).items()}
 
     async def examine(position: Position, budget: int, wanted: int) -> list[type_of_row]:
         place = {"timestamp": position[0], "id": position[1], "budget": budget, "limit": wanted}
@@ -70,6 +72,10 @@ async def get_oldest_timestamp(readers: ReaderPool) -> int | None:
     """The earliest timestamp in the log, in ms since the epoch, UTC; None when it is empty."""
     rows = await readers.fetch(OLDEST_TIMESTAMP)
     return whole_number(rows[0][0]) if rows else None
+
+
+def _as_json(value: object) -> object:
+    return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
 
 
 def _requests(rows: list[type_of_row]) -> list[RequestLogRow]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.common.name_sets import NAME_COLUMNS
+from chainlog_async.requests.filter import BOUNDS, SEARCHED, RequestFilter
 from chainlog_async.requests.model import COLUMNS
 from chainlog_async.storage.sqlite.indexes import MAY_HAVE_FAILED
 
@@ -48,8 +49,8 @@ SELECT * FROM (
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(logged.tags) WHERE value = :tag))
     AND (:lowest_status IS NULL OR http_status BETWEEN :lowest_status AND :highest_status)
     AND (:is_failed IS NULL OR outcome = 'failed')
-    AND (:min_latency_ms IS NULL OR latency_ms >= :min_latency_ms)
-    AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0){more}
+    AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0)
+    {conditions}{more}
   LIMIT :limit
 )
 UNION ALL
@@ -57,9 +58,27 @@ SELECT * FROM (SELECT id, timestamp{nulls} FROM examined ORDER BY timestamp, id 
 """
 
 
+def _conditions() -> str:
+    bounds = [f"(:{name} IS NULL OR {bounded} :{name})" for name, bounded in BOUNDS.items()]
+    names = [
+        f"(:{key}_{kind} IS NULL OR COALESCE({column}, '') {sign} (SELECT value FROM json_each(:{key}_{kind})))"  # noqa: S608  # built of constants
+        for key, column in NAME_COLUMNS.items()
+        for kind, sign in (("any", "IN"), ("none", "NOT IN"))
+    ]
+    contains = " OR ".join(f"instr(lower({column}), :search) > 0" for column in SEARCHED)
+    return " ".join(f"AND {condition}" for condition in (*bounds, *names, f"(:search IS NULL OR {contains})"))
+
+
 def _page(index: str, path: str, more: str = "") -> str:
     columns = ", ".join(f"logged.{column}" for column in COLUMNS)
-    return _PAGE.format(index=index, path=path, columns=columns, nulls=", NULL" * (len(COLUMNS) - 2), more=more)
+    return _PAGE.format(
+        index=index,
+        path=path,
+        columns=columns,
+        nulls=", NULL" * (len(COLUMNS) - 2),
+        conditions=_conditions(),
+        more=more,
+    )
 
 
 # Of each session the newest request.

@@ -9,6 +9,7 @@ import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import HOUR_MS
+from chainlog_async.common.name_sets import asked_of
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool, type_of_row
 from chainlog_async.usage.dimensions import KEYS, GroupBy
 from chainlog_async.usage.points import UsagePoint
@@ -17,7 +18,8 @@ from chainlog_async.usage.series import Group, usage_points
 from chainlog_async.usage.sums import USAGE_SUMS, UsageSums
 from chainlog_async.usage.tags import MAX_TAG_VALUES, refuse_uncounted
 
-from .usage_sql import COLUMNS
+from .usage import json_names
+from .usage_sql import COLUMNS, among_names
 
 _SUMS = ", ".join(USAGE_SUMS)
 IS_COUNTED = """
@@ -69,23 +71,35 @@ class TagUsageReader:
         steps = list(pairwise(edges))
         rows = await self._readers.fetch(
             tag_query(
-                query.name_dimension, filtered, by_value=query.by is not None, one_value=query.tag_value is not None
+                query.name_dimension,
+                filtered,
+                asked_of(query.where.names),
+                by_value=query.by is not None,
+                one_value=query.tag_value is not None,
             ),
-            {**filters, **tag, "steps": msgspec.json.encode(steps).decode(), "max_groups": query.max_groups},
+            {
+                **filters,
+                **json_names(query.where.names),
+                **tag,
+                "steps": msgspec.json.encode(steps).decode(),
+                "max_groups": query.max_groups,
+            },
         )
         return await run_in_thread(_points, query, edges, rows)
 
 
 @cache
-def tag_query(by: GroupBy | None, filtered: frozenset[GroupBy], *, by_value: bool, one_value: bool) -> str:
+def tag_query(
+    by: GroupBy | None, filtered: frozenset[GroupBy], picked: frozenset[GroupBy], *, by_value: bool, one_value: bool
+) -> str:
     """Yields a group's place among the largest, its name, the step, and `USAGE_SUMS`.
 
     Rollups know no names. `by_value` groups by the values of the tag, unless by a name.
     """
     name = COLUMNS[by] if by else "tag_value" if by_value else "''"
-    names = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered)
+    names = "".join(f" AND {COLUMNS[key]} = :{key}" for key in KEYS if key in filtered) + among_names(picked)
     value = " AND tag_value = :value" if one_value else ""
-    has_names = by is not None or bool(filtered)
+    has_names = by is not None or bool(filtered | picked)
     buckets = f"{_OF_THE_TAG.format(table='tag_buckets')}{value}{names}{'' if has_names else ' AND NOT is_rolled_up'}"
     lines = [f"SELECT point, {name} AS name, {_SUMS} FROM known CROSS JOIN tag_buckets WHERE {buckets}"]  # noqa: S608  # built from constants of this module
     if not has_names:

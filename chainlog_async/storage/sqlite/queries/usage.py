@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
+from chainlog_async.common.name_sets import NameSet, asked_of, name_parameters
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, dimension_of, names_of_dimension
 from chainlog_async.usage.percentiles import estimates, merge, percentiles
@@ -58,9 +59,12 @@ class UsageReader:
         self._query = query
         filters: dict[str, object] = {name: getattr(query.where, name) for name in KEYS}
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
-        self._asked = [name for name in KEYS if name in filtered or name == query.name_dimension]
-        self._queries = usage_queries(query.name_dimension, filtered, query.durations_of)
+        sets = query.where.names
+        self._asked = [name for name in KEYS if name in query.where.asked or name == query.name_dimension]
+        self._queries = usage_queries(query.name_dimension, filtered, query.durations_of, picked=asked_of(sets))
         self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
+        self._parameters |= json_names(sets)
+        self._has_several = bool(asked_of(sets) - {query.name_dimension})
         self._edges: list[int] = []
 
     async def usage(self) -> list[UsagePoint]:
@@ -83,7 +87,8 @@ class UsageReader:
         where = {"since": self._edges[0], "until": self._edges[-1], "edges": _json(self._edges), "dimension": dimension}
         rolled_up = {(int(str(w)), int(str(start))) for w, start in await self._readers.fetch(ROLLED_UP, where)}
         plan = await run_in_thread(plan_rollups, self._edges, rolled_up)
-        is_exact = names_of_dimension(self._asked) == self._asked
+        # With several names of another dimension, a group has a line for each of them.
+        is_exact = names_of_dimension(self._asked) == self._asked and not self._has_several
         self._parameters |= {"dimension": dimension, "plan": _json(_split(plan, is_exact=is_exact))}
         coarse = _split(await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False)
         if self._queries.combinations:
@@ -144,6 +149,11 @@ def _durations(lines: list[_Durations]) -> dict[Group, Durations]:
             percentiles(merge(line.ttfts or "[]" for line in several)),
         )
     return found
+
+
+def json_names(sets: Sequence[NameSet]) -> dict[str, object]:
+    """The parameters of sets of names, as JSON arrays."""
+    return {name: None if names is None else _json(names) for name, names in name_parameters(sets).items()}
 
 
 def _json(value: object) -> str:

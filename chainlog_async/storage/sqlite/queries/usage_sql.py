@@ -80,15 +80,19 @@ class _Lines:
 
 @cache
 def usage_queries(
-    by: GroupBy | None, filtered: frozenset[GroupBy], durations_of: DurationsOf = "answered"
+    by: GroupBy | None,
+    filtered: frozenset[GroupBy],
+    durations_of: DurationsOf = "answered",
+    *,
+    picked: frozenset[GroupBy] = frozenset(),
 ) -> UsageQueries:
-    """The queries, with `=` for every known name so that SQLite searches the key; there are at most 240 variants.
+    """The queries, with `=` for every known name so that SQLite searches the key; there are a few hundred variants.
 
     Parameters are the filters by name and, for rollups, `:rolled_chain` and so on, which are "" if the dimension does
     not have that name.
     """
-    asked = [name for name in KEYS if name in filtered or name == by]
-    lines, given, combinations = _found_in_order(asked, filtered), _PLAN, None
+    asked = [name for name in KEYS if name in filtered or name in picked or name == by]
+    lines, given, combinations = _found_in_order(asked, filtered, picked), _PLAN, None
     # If an unknown name precedes a known one in the key, all lines of a time would be read for a few.
     if any(KEYS.index(known) > KEYS.index(name) for name in _open_names(asked, filtered) for known in filtered):
         is_exact = names_of_dimension(asked) == asked
@@ -141,11 +145,25 @@ def _open_names(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> set[Group
     return set(names_of_dimension(asked)) - filtered
 
 
-def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy]) -> _Lines:
+def _found_in_order(asked: list[GroupBy], filtered: frozenset[GroupBy], picked: frozenset[GroupBy]) -> _Lines:
     known = set(KEYS) - _open_names(asked, filtered)
+    among = among_names(picked)
     return _Lines(
-        rolled_up=(f"plan CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}",),
-        buckets=(f"plan CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}",),
+        rolled_up=(f"plan CROSS JOIN {{table}} WHERE {_SPAN}{_equal(known, 'rolled_')}{among}",),
+        buckets=(f"plan CROSS JOIN {{table}} WHERE {_QUARTERS}{_equal(filtered, '')}{among}",),
+    )
+
+
+def among_names(picked: frozenset[GroupBy]) -> str:
+    """The condition of the names that are asked for by sets of them."""
+    return "".join(f" AND {condition}" for key in KEYS if key in picked for condition in _among(key))
+
+
+def _among(key: GroupBy) -> tuple[str, str]:
+    name = COLUMNS[key]
+    return (
+        f"(:{key}_any IS NULL OR {name} IN (SELECT value FROM json_each(:{key}_any)))",  # noqa: S608  # constants
+        f"(:{key}_none IS NULL OR {name} NOT IN (SELECT value FROM json_each(:{key}_none)))",  # noqa: S608  # the same
     )
 
 
