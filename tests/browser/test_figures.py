@@ -1,21 +1,45 @@
-"""The dashboard shows the numbers that the service gives."""
+"""Every number of every page is the one that the service gives."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.support.browser import Service, Viewer, loaded
+from tests.support.browser import Service, Viewer, loaded, recent_entries, service
 from tests.support.traces import llmperf_totals, needs_llmperf
 
 from .conftest import RECENT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+NOTHING = "\N{EN DASH}"
+"""What a chart shows of a step without a value."""
+
+PERCENTILES = ("p50", "p95", "p99")
+
 
 def card(page: Page, title: str) -> Locator:
     """The number on a card."""
     return page.get_by_role("group", name=title, exact=True).locator(".figure")
+
+
+def row_of(page: Page, table: str, name: str) -> Locator:
+    """The row of a table that begins with that name."""
+    return page.locator(f"#{table} tbody tr").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+
+
+def two_digits(ms: object) -> str:
+    """A percentile as it is shown: its bins are wider than a third digit."""
+    value = float(f"{float(str(ms)):.2g}")
+    return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
+
+
+def dollars(usd: object) -> str:
+    """An amount as it is shown."""
+    value = float(str(usd))
+    return f"${value:.2f}" if value >= 0.1 or value == 0 else f"${value:.2g}"
 
 
 async def as_table(page: Page, chart: str) -> dict[str, list[str]]:
@@ -28,54 +52,74 @@ async def as_table(page: Page, chart: str) -> dict[str, list[str]]:
     return {name: [row[place] for row in cells] for place, name in enumerate(names[1:])}
 
 
-async def test_the_cards_are_the_services_own_totals(busy: Service, viewer: Viewer) -> None:
-    """Requests, tokens, rates, cost and percentiles on the cards are those of /v1/usage and /v1/latency."""
-    page = await loaded(await viewer.open(busy.url))
+async def test_the_overview_is_the_services_own_totals(busy: Service, viewer: Viewer) -> None:
+    """Cards, the table of groups and the charts are those of /v1/usage and /v1/latency."""
+    page = await loaded(await viewer.open(f"{busy.url}/?by=caller"))
     (usage,) = busy.get("v1/usage")["points"]
     (latency,) = busy.get("v1/latency")["points"]
     assert usage["requests"] == RECENT
     await expect(card(page, "Requests")).to_have_text(str(usage["requests"]))
-    await expect(card(page, "Tokens")).to_have_attribute("title", f"{usage['totalTokens']:,}")
-    await expect(card(page, "Cost")).to_have_text("$0.30")
+    await expect(card(page, "Tokens").locator("[title]")).to_have_attribute("title", f"{usage['totalTokens']:,}")
+    await expect(card(page, "Cost")).to_have_text(dollars(usage["costUsd"]))
     await expect(card(page, "Error rate")).to_have_text("10 %")
     await expect(card(page, "429 rate")).to_have_text("10 %")
     percentiles = latency["latencyMs"]
     assert isinstance(percentiles, dict)
-    shown = [f"{round(percentiles[name])} ms" for name in ("p50", "p95", "p99")]
-    await expect(card(page, "Latency")).to_have_text(shown)
-    await expect(card(page, "Waiting entries")).to_have_text("0")
-    await expect(card(page, "Dropped entries")).to_have_text("0")
+    for name in PERCENTILES:
+        await expect(card(page, f"Latency {name}")).to_have_text(two_digits(percentiles[name]))
+    speeds = {point["name"]: point["latencyMs"] for point in busy.get("v1/latency", by="caller")["points"]}
+    for point in busy.get("v1/usage", by="caller")["points"]:
+        row = row_of(page, "groups", str(point["name"]))
+        for label, value in (("Requests", "requests"), ("Errors", "errors"), ("429", "rateLimited")):
+            await expect(row.locator(f"[data-label='{label}']")).to_have_text(str(point[value]))
+        await expect(row.locator("[data-label=Cost]")).to_have_text(dollars(point["costUsd"]))
+        speed = speeds[point["name"]]
+        assert isinstance(speed, dict)
+        await expect(row.locator("[data-label=p95]")).to_have_text(two_digits(speed["p95"]))
+    shown = await as_table(page, "requests")
+    sums = {name: sum(map(int, (value for value in values if value != NOTHING))) for name, values in shown.items()}
+    assert sums == {f"team-{number}": RECENT // 4 for number in range(4)}
 
 
-async def test_latency_is_of_answers_and_of_failures_when_asked_for(busy: Service, viewer: Viewer) -> None:
-    """The cards and charts show percentiles of answered requests, and those of the others at a click."""
+async def test_latency_is_of_the_requests_and_the_percentile_that_are_chosen(busy: Service, viewer: Viewer) -> None:
+    """Percentiles are of answered requests, and of the others at a click; grouped charts show the chosen one."""
     page = await loaded(await viewer.open(busy.url))
-    (answered,) = busy.get("v1/latency")["points"]
-    (unanswered,) = busy.get("v1/latency?outcome=unanswered")["points"]
-    for name, point in (("Answered", answered), ("Unanswered", unanswered), ("Answered", answered)):
-        await (
-            page.get_by_role("group", name="Latency of which requests")
-            .get_by_role("button", name=name, exact=True)
-            .click()
-        )
+    for name, query in (("Unanswered", "?outcome=unanswered"), ("Answered", "")):
+        (point,) = busy.get(f"v1/latency{query}")["points"]
+        await page.get_by_role("group", name="Latency of which").get_by_role("button", name=name, exact=True).click()
         percentiles = point["latencyMs"]
         assert isinstance(percentiles, dict)
-        shown = [f"{round(percentiles[percentile])} ms" for percentile in ("p50", "p95", "p99")]
-        await expect(card(page, "Latency")).to_have_text(shown)
+        for percentile in PERCENTILES:
+            await expect(card(page, f"Latency {percentile}")).to_have_text(two_digits(percentiles[percentile]))
     assert "outcome" not in page.url
+    await page.get_by_role("button", name="Provider", exact=True).click()
+    await page.get_by_role("button", name="p99", exact=True).click()
+    await expect(page.locator("#chart-latency h3")).to_have_text("Latency, p99")
 
 
-async def test_a_chart_can_be_read_as_a_table_of_the_same_numbers(busy: Service, viewer: Viewer) -> None:
-    """Grouped by provider, each value of the chart is the service's for that provider and step."""
-    page = await loaded(await viewer.open(f"{busy.url}/?by=provider"))
-    shown = await as_table(page, "requests")
-    assert {name: sum(map(int, values)) for name, values in shown.items()} == {
-        "groq": 100,
-        "cerebras": 100,
-        "openai": 100,
-    }
-    await page.get_by_role("button", name="Chain", exact=True).click()
-    await expect(page.locator("#chart-requests thead")).to_contain_text("default")
+async def test_the_period_before_is_compared(tmp_path: Path, viewer: Viewer) -> None:
+    """Each card says how it changed, in words and colour; groups are sorted by how much their errors rose."""
+    day = 86_400_000
+    with service(tmp_path) as running:
+        now = recent_entries(40)
+        before = [one | {"timestamp": int(str(one["timestamp"])) - day} for one in recent_entries(20)]
+        fine = {"http_status": 200, "error_message": None, "attempts": 1, "attempt_trail": None}
+        worse = [one | {"http_status": 500, "caller": "nightly"} for one in now[:8]]
+        running.post(
+            [*(one | fine for one in now[8:]), *worse, *(one | fine | {"caller": "nightly"} for one in before)]
+        )
+        page = await loaded(await viewer.open(f"{running.url}/?compare=1&by=caller"))
+        await expect(card(page, "Requests")).to_contain_text("+100 %")
+        await expect(page.locator("#groups tbody th").first).to_have_text("nightly")
+        await expect(row_of(page, "groups", "nightly").locator("[data-label='Errors ±']")).to_have_text("new")
+        await expect(row_of(page, "groups", "nightly").locator("[data-label='Errors ±'] .bad")).to_have_count(1)
+        datasets = (
+            "Chart.getChart(document.querySelector('#chart-requests canvas')).data.datasets.map(({label}) => label)"
+        )
+        assert "Period before" in await page.evaluate(datasets)
+        await row_of(page, "groups", "nightly").locator("[data-label=Errors] a").click()
+        await expect(page.locator("#request-rows tr.request")).to_have_count(8)
+        await expect(page.locator("#errors")).to_contain_text("8 of the 8 requests listed have an error")
 
 
 @needs_llmperf
@@ -91,29 +135,58 @@ async def test_a_real_trace_shows_its_own_counts(busy: Service, viewer: Viewer) 
     await expect(page.get_by_role("group", name="429 rate")).to_contain_text("392 ended with 429")
     await expect(card(page, "429 rate")).to_have_text("13.8 %")
     tokens = sum(total[1] for total in totals.values())
-    await expect(card(page, "Tokens")).to_have_attribute("title", f"{tokens:,}")
+    await expect(card(page, "Tokens").locator("[title]")).to_have_attribute("title", f"{tokens:,}")
     shown = await as_table(page, "requests")
-    counts = {name: sum(int(value.replace(",", "")) for value in values) for name, values in shown.items()}
+    counts = {
+        name: sum(int(value.replace(",", "")) for value in values if value != NOTHING) for name, values in shown.items()
+    }
     assert counts == {provider: total[0] for provider, total in totals.items()}
+
+
+async def test_costs_are_those_of_the_service(busy: Service, viewer: Viewer) -> None:
+    """The cost of each model and day, what was spent for nothing, the cached share, and models without a price."""
+    page = await loaded(await viewer.open(f"{busy.url}/?page=costs"))
+    (usage,) = busy.get("v1/usage")["points"]
+    await expect(card(page, "Cost")).to_have_text(dollars(usage["costUsd"]))
+    await expect(card(page, "Per 1,000 requests")).to_have_text("$1.00")
+    await expect(card(page, "Not answered")).to_have_text("$0.00")
+    await expect(card(page, "Cached share")).to_have_text("0 %")
+    for point in busy.get("v1/usage", by="model")["points"]:
+        row = row_of(page, "spending", str(point["name"]))
+        await expect(row.locator("[data-label=Cost]")).to_have_text(dollars(point["costUsd"]))
+        await expect(row.locator("[data-label=Requests]")).to_have_text(str(point["requests"]))
+    await expect(page.locator("#budgets")).to_contain_text("No budget is set")
+    await expect(page.locator("#unpriced-section")).to_be_hidden()
+    await page.get_by_role("button", name="Day", exact=True).click()
+    await expect(page.locator("#spending thead th").first).to_contain_text("Day")
+    days = await page.locator("#spending [data-label=Requests]").all_inner_texts()
+    assert sum(map(int, days)) == RECENT
 
 
 async def test_providers_are_shown_with_how_often_they_refuse(busy: Service, viewer: Viewer) -> None:
     """Each provider's row has its tries and its refusals, waterfalls included, as /v1/providers/health gives them."""
-    page = await loaded(await viewer.open(busy.url))
+    page = await loaded(await viewer.open(f"{busy.url}/?page=providers"))
     health = {row["providerId"]: row for row in busy.get("v1/providers/health")["providers"]}
     assert health["groq"]["attempts"] != 100
     for provider, row in health.items():
-        shown = page.locator("#providers tbody tr").filter(has=page.get_by_role("rowheader", name=str(provider)))
+        shown = row_of(page, "attempts", str(provider))
         await expect(shown.locator("[data-label=Attempts]")).to_have_text(str(row["attempts"]))
         await expect(shown.locator("[data-label^=Refusals]")).to_contain_text(f"({row['rateLimited']})")
 
 
-async def test_a_series_can_be_switched_off(busy: Service, viewer: Viewer) -> None:
-    """A press on a name in a legend takes that series out of every chart, and a second one brings it back."""
-    page = await loaded(await viewer.open(f"{busy.url}/?by=provider"))
-    legend = page.locator("#chart-tokens .legend").get_by_role("button", name="groq")
-    await legend.click()
-    await expect(legend).to_have_attribute("aria-pressed", "false")
-    assert "groq" not in await as_table(page, "requests")
-    await legend.click()
-    await expect(page.locator("#chart-requests thead")).to_contain_text("groq")
+async def test_alerts_and_health_are_those_of_the_service(busy: Service, viewer: Viewer) -> None:
+    """An alert that fires says so with what was measured; every counter of the log is shown."""
+    page = await loaded(await viewer.open(f"{busy.url}/?page=health"))
+    counters = {name: str(value) for name, value in busy.get("v1/statistics").items()}
+    await expect(card(page, "Written entries").locator("[title]")).to_have_attribute(
+        "title", f"{int(counters['written']):,}"
+    )
+    await expect(card(page, "Submitted entries").locator("[title]")).to_have_attribute(
+        "title", f"{int(counters['submitted']):,}"
+    )
+    await expect(card(page, "Waiting entries")).to_have_text("0")
+    await expect(card(page, "Dropped entries")).to_have_text("0")
+    await expect(page.locator("#health")).to_contain_text("ok")
+    await page.locator("#page-alerts").click()
+    await expect(page.locator("#alerts")).to_contain_text("No alert is set")
+    await expect(page.locator("#episodes")).to_contain_text("No alert has fired")

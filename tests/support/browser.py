@@ -78,7 +78,7 @@ class Viewer:
 
 async def loaded(page: Page) -> Page:
     """Waits until the figures of the view are on the page."""
-    await page.locator("#figures:not([aria-busy]) #cards .card").first.wait_for()
+    await page.locator("#figures[data-page]:not([aria-busy], [data-stale])").wait_for()
     return page
 
 

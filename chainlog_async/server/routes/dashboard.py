@@ -31,6 +31,23 @@ STATIC_MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 
+STYLES = tuple(
+    f"styles/{name}.css"
+    for name in (
+        "colours",
+        "layout",
+        "controls",
+        "header",
+        "panels",
+        "tables",
+        "details",
+        "notices",
+        "phone",
+        "contrast",
+    )
+)
+"""The style sheets, in the order in which a later one has the last word."""
+
 # The last two directives stop even the page's own scripts from turning a string into markup or code.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -105,8 +122,12 @@ def _read_files() -> StaticFiles:
     for name in sorted(bodies):
         digest.update(bodies[name])
     short = digest.hexdigest()[:16]
-    preload = "\n  ".join(f'<link rel="modulepreload" href="{{{{static}}}}/{name}">' for name in _modules(bodies))
-    page = bodies[INDEX_FILE].decode().replace("{{preload}}", preload)
+    page = bodies[INDEX_FILE].decode()
+    for place, links in (
+        ("{{styles}}", _links("stylesheet", STYLES)),
+        ("{{preload}}", _links("modulepreload", _modules(bodies))),
+    ):
+        page = page.replace(place, links)
     bodies[INDEX_FILE] = page.replace("{{static}}", f"{STATIC_PREFIX[1:]}{short}").encode()
     by_name = {
         name: StaticFile(STATIC_MEDIA_TYPES[name.rpartition(".")[2]], body, gzip.compress(body, mtime=0))
@@ -121,6 +142,10 @@ def _files_in(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, byte
             yield from _files_in(file, f"{prefix}{file.name}/")
         else:
             yield prefix + file.name, file.read_bytes()
+
+
+def _links(rel: str, names: Iterable[str]) -> str:
+    return "\n  ".join(f'<link rel="{rel}" href="{{{{static}}}}/{name}">' for name in names)
 
 
 def _modules(names: Iterable[str]) -> list[str]:

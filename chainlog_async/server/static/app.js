@@ -1,61 +1,85 @@
-// Loads and shows the data of the view, again whenever the view changes and at the refresh interval.
+// Loads and shows the page of the view, again whenever the view changes and at the refresh interval.
 
 import { get } from "./core/api.js";
-import { showCards } from "./pages/cards.js";
-import { showCharts } from "./charts/charts.js";
-import { offerNames, showControls } from "./shell/controls.js";
-import { byId } from "./core/dom.js";
-import { showHealth } from "./shell/health.js";
-import { showLive, startLive, stopLive } from "./requests/live.js";
-import { showError, showFirstSteps, showNothing, showRangeProblem } from "./shell/notices.js";
-import { showProviders } from "./pages/providers.js";
-import { bounds, isMoving, problem, step, zone } from "./core/ranges.js";
-import { isBeingRead, loadRequests, showOpen } from "./requests/requests.js";
-import { current, DIMENSIONS, onChange, REQUEST_FILTERS } from "./core/state.js";
+import { byId, fill } from "./core/dom.js";
+import { before, bounds, hasExtent, isMoving, newestTime, problem, setExtent, step } from "./core/ranges.js";
+import { change, current, filterParameters, hasNoRange, onChange, PAGES } from "./core/state.js";
+import { zone } from "./core/times.js";
+import { alerts } from "./pages/alerts.js";
+import { costs } from "./pages/costs.js";
+import { health } from "./pages/health.js";
+import { overview } from "./pages/overview.js";
+import { providers } from "./pages/providers.js";
+import { requests } from "./pages/requests.js";
+import { sessions } from "./pages/sessions.js";
+import { offerNames, showPanel } from "./shell/filter_panel.js";
+import { showFilters } from "./shell/filters.js";
+import { showFirstSteps } from "./shell/first_steps.js";
+import { showHeader } from "./shell/header.js";
+import { showHealth } from "./shell/health_dot.js";
+import "./shell/keyboard.js";
+import { showEmptyRange, showError, showNothing, showRangeProblem } from "./shell/notices.js";
 
+const PAGE_MODULES = { overview, requests, costs, providers, sessions, alerts, health };
 const RETRY_MS = 5000;
-const MAX_GROUPS = 9;
+const FIRST_MS = 1000;
 
 let loading = new AbortController();
 let timer = 0;
-let tz = zone();
+let refusedZone = null;
+let built = null;
 
-/**
- * Loads everything for the current view; what is still loading for an earlier one is aborted. Returns whether it was
- * loaded, or null when it was aborted.
- */
+/** Loads everything for the current view; what is still loading for an earlier one is aborted. */
 async function load({ quietly = false } = {}) {
   loading.abort();
   loading = new AbortController();
   clearTimeout(timer);
   const { signal } = loading;
+  build();
   const wrong = problem(current());
   if (wrong) {
     showRangeProblem(wrong);
     settle({ stale: true });
-    return false;
+    return;
   }
   if (!quietly) byId("figures").setAttribute("aria-busy", "true");
   try {
-    const refusal = await loadFigures(signal, quietly);
-    if (refusal) showError(refusal, () => load());
+    const notice = await loadPage(signal, quietly);
+    if (signal.aborted) return;
+    if (notice instanceof Error) showError(notice, () => load());
     settle();
     planNext();
-    return true;
   } catch (error) {
-    if (signal.aborted) return null;
+    if (signal.aborted) return;
     loading.abort();
-    if (error.status === 400 && tz !== "UTC") {
+    if (error.status === 400 && tz() !== "UTC") {
       // Without time zone data on its machine the service only knows UTC. If it refuses that too, the zone was not why.
-      const refused = tz;
-      tz = "UTC";
-      const loaded = await load();
-      if (loaded === false) tz = refused;
-      return loaded;
+      refusedZone = zone();
+      await load();
+      if (byId("figures").hasAttribute("data-stale")) refusedZone = null;
+      return;
     }
     fail(error);
-    return false;
   }
+}
+
+function tz() {
+  return zone() === refusedZone ? "UTC" : zone();
+}
+
+function pageModule() {
+  return PAGE_MODULES[current().page];
+}
+
+function build() {
+  const { page } = current();
+  if (built === page) return;
+  built = page;
+  const [, name] = PAGES.find(([id]) => id === page);
+  byId("page-title").textContent = name;
+  document.title = page === "overview" ? "chainlog" : `${name} – chainlog`;
+  fill(byId("figures"), pageModule().build());
+  byId("figures").dataset.page = page;
 }
 
 // Figures of an earlier view stay, but look it: the notice above them says why.
@@ -64,45 +88,53 @@ function settle({ stale = false } = {}) {
   byId("figures").toggleAttribute("data-stale", stale);
 }
 
-// Returns why the service refused to list requests, if it did: everything else is shown all the same.
-async function loadFigures(signal, quietly) {
+// Returns an error that costs a part of the page only, if there is one.
+async function loadPage(signal, quietly) {
+  const ask = (path, parameters) => get(path, parameters, { signal });
+  const [found, names, newest] = await Promise.all([
+    get("health", {}, { signal, also: 503 }),
+    ask("v1/names"),
+    hasExtent() ? null : ask("v1/extent"),
+  ]);
+  showHealth(found);
+  offerNames(names);
+  if (newest) takeExtent(newest);
+  const isEmpty = !names.chains.length;
+  byId("figures").hidden = isEmpty;
+  if (isEmpty) {
+    showFirstSteps();
+    return null;
+  }
   const view = current();
   const range = bounds(view);
-  const filters = picked(view, DIMENSIONS);
-  const total = { ...range, ...filters };
-  const overTime = { ...total, step: step(range), tz, by: view.by, groups: view.by && MAX_GROUPS, fill: true };
-  const ask = (path, parameters) => get(path, parameters, { signal });
-  const keepList = quietly && (isBeingRead() || view.live);
-  const [health, statistics, names, usage, latency, usagePoints, latencyPoints, providers, refusal] = await Promise.all([
-    get("health", {}, { signal, also: 503 }),
-    accounting(ask),
-    ask("v1/names"),
-    ask("v1/usage", total),
-    ask("v1/latency", { ...total, outcome: view.outcome }),
-    ask("v1/usage", overTime),
-    ask("v1/latency", { ...overTime, outcome: view.outcome }),
-    unlessForbidden(ask("v1/providers/health", range)),
-    keepList ? null : loadRequests({ ...range, ...filters, ...picked(view, REQUEST_FILTERS) }, signal),
-  ]);
-  showHealth(health);
-  offerNames(names);
-  if (names.chains.length) showNothing();
-  else showFirstSteps();
-  byId("figures").hidden = !names.chains.length;
-  showCards(usage.points, latency.points, statistics ?? health.accounting);
-  showProviders(providers ? providers.providers : null, view);
-  await showCharts(usagePoints.points, latencyPoints.points, view.by);
-  return refusal;
+  const total = { ...range, ...filterParameters() };
+  const context = {
+    ask,
+    unlessForbidden,
+    signal,
+    quietly,
+    view,
+    range,
+    names,
+    health: found,
+    total,
+    before: before(range),
+    overTime: { ...total, step: step(range), tz: tz(), fill: true },
+    reload: () => load(),
+  };
+  const data = await pageModule().load(context);
+  if (signal.aborted) return null;
+  showNothing();
+  await pageModule().show(data, view);
+  if (data.isEmpty && newestTime() !== null) showEmptyRange(newestTime());
+  return data.refusal ?? null;
 }
 
-// Older services report their statistics only in /health.
-async function accounting(ask) {
-  try {
-    return await unlessForbidden(ask("v1/statistics"));
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
-  }
+// A log that was imported is looked at where its requests are, unless the link says otherwise.
+function takeExtent(found) {
+  setExtent(found);
+  const day = 86_400_000;
+  if (found.newest !== null && found.newest < Date.now() - day && hasNoRange()) change({ range: "all" }, { keepInHistory: false });
 }
 
 // A key that sees one caller is refused what is known of all callers together only: null then.
@@ -123,8 +155,9 @@ function fail(error) {
 }
 
 function planNext() {
-  // A range that has ended needs no refresh.
-  plan(isMoving(current()) ? Number(current().refresh) * 1000 : 0);
+  // An empty log is about to get its first request; a range that has ended needs no refresh.
+  if (byId("figures").hidden) plan(FIRST_MS);
+  else plan(isMoving(current()) ? Number(current().refresh) * 1000 : 0);
 }
 
 function plan(ms) {
@@ -138,30 +171,24 @@ function loadIfSeen() {
   else load({ quietly: true });
 }
 
-function tail() {
-  const view = current();
-  const possible = isMoving(view);
-  showLive(possible);
-  if (view.live && possible) startLive(picked(view, [...DIMENSIONS, ...REQUEST_FILTERS]), () => load());
-  else stopLive();
-}
-
-function picked(view, names) {
-  return Object.fromEntries(names.map((name) => [name, view[name]]));
+function showShell() {
+  showHeader(() => load());
+  showFilters(pageModule().applies);
+  showPanel();
 }
 
 function changed(names) {
   const only = (...few) => [...names].every((name) => few.includes(name));
-  if (names.has("open")) showOpen();
+  const { opened, followed } = pageModule();
+  if (names.has("open") && !names.has("page")) opened?.();
   if (only("open")) return;
-  showControls(() => load());
+  showShell();
   if (only("refresh")) planNext();
-  else if (only("live")) tail();
-  else load().then(() => only("by", "outcome") || tail());
+  else if (only("live") && followed) followed();
+  else load().then(() => pageModule().followed?.());
 }
 
 onChange(changed);
-showControls(() => load());
-showLive(isMoving(current()));
+showShell();
 await load();
-tail();
+pageModule().followed?.();

@@ -1,12 +1,14 @@
 // Turns the points of the service into the series of a chart.
 
-import { count, duration, money } from "../core/format.js";
+import { count, money, percentile } from "../core/format.js";
+import { current } from "../core/state.js";
 
 const PALETTE_SIZE = 10;
-const OTHER = "other";
+/** The name of the series of all groups beyond the largest. */
+export const OTHER = "other";
 const colours = new Map();
 
-/** The charts: title, kind, format of values, and series without and with groups. */
+/** The charts: title, kind, format of values, and series without and with groups; a part may be requests of a status. */
 export const CHARTS = [
   {
     id: "requests",
@@ -15,9 +17,9 @@ export const CHARTS = [
     format: count,
     parts: [
       ["Answered", "--series-1", (point) => point.requests - point.errors - point.cancelled],
-      ["Client hung up", "--series-other", (point) => point.cancelled],
-      ["Refused (429)", "--warn", (point) => point.rateLimited],
-      ["Failed", "--bad", (point) => point.errors - point.rateLimited],
+      ["Hung up", "--series-other", (point) => point.cancelled],
+      ["429", "--warn", (point) => point.rateLimited, "429"],
+      ["Failed", "--bad", (point) => point.errors - point.rateLimited, "errors"],
     ],
     perGroup: (point) => point.requests,
   },
@@ -39,8 +41,8 @@ export const CHARTS = [
     kind: "bar",
     format: count,
     parts: [
-      ["429", "--warn", (point) => point.rateLimited],
-      ["Other errors", "--bad", (point) => point.errors - point.rateLimited],
+      ["429", "--warn", (point) => point.rateLimited, "429"],
+      ["Failed", "--bad", (point) => point.errors - point.rateLimited, "errors"],
     ],
     perGroup: (point) => point.errors,
   },
@@ -53,30 +55,38 @@ export const CHARTS = [
     perGroup: (point) => point.costUsd,
   },
   {
+    id: "unanswered",
+    title: "Spent on tries that did not answer",
+    kind: "bar",
+    format: money,
+    parts: [["Not answered", "--bad", (point) => point.unansweredCostUsd]],
+    perGroup: (point) => point.unansweredCostUsd,
+  },
+  {
     id: "latency",
     title: "Latency",
-    groupedTitle: "Latency, p95",
     kind: "line",
-    format: duration,
+    format: percentile,
     parts: [
       ["p50", "--series-6", (point) => point.latencyMs.p50],
+      ["p90", "--series-3", (point) => point.latencyMs.p90],
       ["p95", "--series-1", (point) => point.latencyMs.p95],
       ["p99", "--series-4", (point) => point.latencyMs.p99],
     ],
-    perGroup: (point) => point.latencyMs.p95,
+    perGroup: (point) => point.latencyMs[current().percentile],
   },
   {
     id: "ttft",
     title: "Time to first token",
-    groupedTitle: "Time to first token, p95",
     kind: "line",
-    format: duration,
+    format: percentile,
     parts: [
       ["p50", "--series-6", (point) => point.ttftMs.p50],
+      ["p90", "--series-3", (point) => point.ttftMs.p90],
       ["p95", "--series-1", (point) => point.ttftMs.p95],
       ["p99", "--series-4", (point) => point.ttftMs.p99],
     ],
-    perGroup: (point) => point.ttftMs.p95,
+    perGroup: (point) => point.ttftMs[current().percentile],
   },
 ];
 
@@ -97,10 +107,11 @@ export function seriesOf(chart, points, by) {
   const series = by
     ? groupsOf(points).map(([name, group]) => ({
         name,
+        group: group[0].name,
         colour: colourOf(by, name),
         values: lay(group, chart.perGroup),
       }))
-    : chart.parts.map(([name, colour, value]) => ({ name, colour, values: lay(points, value) }));
+    : chart.parts.map(([name, colour, value, status]) => ({ name, colour, status, values: lay(points, value) }));
   return { starts, ends, series };
 }
 

@@ -33,7 +33,9 @@ export async function get(path, parameters = {}, options = {}) {
 export async function ask(path, parameters = {}, { signal, headers = {}, also = 200 } = {}) {
   const url = new URL(path, base());
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== "" && value !== null && value !== undefined) url.searchParams.set(name, value);
+    for (const one of [value].flat()) {
+      if (Array.isArray(value) || (one !== "" && one !== null && one !== undefined)) url.searchParams.append(name, one);
+    }
   }
   for (;;) {
     const sent = key();

@@ -1,4 +1,4 @@
-// Formats numbers, durations, money and times for people.
+// Formats numbers, durations and money for people.
 
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -13,19 +13,8 @@ const dollars = new Intl.NumberFormat(undefined, {
   roundingPriority: "morePrecision",
 });
 const compactDollars = new Intl.NumberFormat(undefined, { ...dollar, notation: "compact", maximumFractionDigits: 1 });
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayOfThisYear = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-const dayOfAnyYear = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
-const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const exact = new Intl.DateTimeFormat(undefined, {
-  dateStyle: "medium",
-  timeStyle: "long",
-});
 
-const MAX_AGO_DAYS = 60;
 const MAX_LABEL = 48;
-const LABEL_END = 16;
 
 export const NOTHING = "–";
 
@@ -76,58 +65,23 @@ export function exactMoney(usd) {
   return exactDollars.format(usd);
 }
 
+/** Formats a percentile of durations with two digits: the bins it comes from are as wide as that. */
+export function percentile(ms) {
+  return duration(ms === null || ms === undefined ? ms : Number(ms.toPrecision(2)));
+}
+
+/** Formats a change as +12 %, or as a factor where it has more than doubled; null where there was nothing before. */
+export function change(now, before) {
+  if (!before || now === null || now === undefined) return null;
+  const part = now / before - 1;
+  if (Math.abs(part) < 0.0005) return "±0 %";
+  if (part > 1) return `×${Number((now / before).toPrecision(2))}`;
+  const percent = 100 * Math.abs(part);
+  return `${part < 0 ? "−" : "+"}${Number(percent.toFixed(percent < 10 ? 1 : 0))} %`;
+}
+
 /** Formats a name for a place of limited width; a long one loses its middle. */
-export function label(name) {
-  return name.length > MAX_LABEL ? `${name.slice(0, MAX_LABEL - LABEL_END - 1)}…${name.slice(-LABEL_END)}` : name;
-}
-
-/** Formats the day of a time, with the year unless it is this one. */
-export function day(ms, now = Date.now()) {
-  const date = new Date(ms);
-  const format = date.getFullYear() === new Date(now).getFullYear() ? dayOfThisYear : dayOfAnyYear;
-  return format.format(date);
-}
-
-/** Formats a time for the table, without the day if it is today. */
-export function shortTime(ms) {
-  return isToday(ms) ? time.format(new Date(ms)) : `${day(ms)}, ${time.format(new Date(ms))}`;
-}
-
-/**
- * Formats one of all times on an axis: the day at midnight, otherwise the time of day. Where no midnight names the day,
- * the first time does, on a line of its own, unless it is today.
- */
-export function axisTime(ms, isFirst, all) {
-  if (isMidnight(ms)) return day(ms);
-  const shown = clock.format(new Date(ms));
-  return isFirst && !isToday(ms) && !all.some(isMidnight) ? [shown, day(ms)] : shown;
-}
-
-function isToday(ms) {
-  return new Date(ms).toDateString() === new Date().toDateString();
-}
-
-function isMidnight(ms) {
-  const date = new Date(ms);
-  return date.getHours() + date.getMinutes() === 0;
-}
-
-/** Formats a time to the minute, with day and year. */
-export function minute(ms) {
-  return moment.format(new Date(ms));
-}
-
-/** Formats a time with zone and milliseconds, for the details. */
-export function exactTime(ms) {
-  return `${exact.format(new Date(ms))} (${new Date(ms).toISOString()})`;
-}
-
-/** Formats how long ago a time was: 5 s, 3 min, 2 h, 4 d; after two months the day it was on. */
-export function ago(ms, now = Date.now()) {
-  const seconds = Math.max(0, Math.round((now - ms) / 1000));
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h ago`;
-  const days = Math.floor(seconds / 86_400);
-  return days > MAX_AGO_DAYS ? day(ms, now) : `${days} d ago`;
+export function label(name, most = MAX_LABEL) {
+  const end = Math.floor(most / 3);
+  return name.length > most ? `${name.slice(0, most - end - 1)}…${name.slice(-end)}` : name;
 }

@@ -12,6 +12,11 @@ export function key() {
   return sessionStorage.getItem(STORED);
 }
 
+/** Forgets the key. */
+export function signOut() {
+  sessionStorage.removeItem(STORED);
+}
+
 /**
  * Asks for a key, only once however many requests were refused. Resolves to whether a key was entered. `refused` is
  * the key that the service did not accept, if one was sent.

@@ -27,7 +27,7 @@ export async function showApart(id, range, signal) {
 
 /** Shows no request apart from the list. */
 export function showNoneApart() {
-  fill(byId("apart"));
+  if (byId("apart")) fill(byId("apart"));
 }
 
 async function find(id, signal) {

@@ -1,12 +1,39 @@
-// One request in full: its figures, why it failed, and every attempt of the chain.
+// One request in full: its figures, why it failed, every attempt in time, and its neighbours.
 
-import { el } from "../core/dom.js";
-import { duration, exactCount, exactMoney, exactTime, NOTHING } from "../core/format.js";
-import { sign, tone } from "./status.js";
+import { get, base } from "../core/api.js";
+import { copyButton } from "../core/copy.js";
+import { el, fill } from "../core/dom.js";
+import { count, duration, exactCount, exactMoney, money } from "../core/format.js";
+import { viewLink } from "../core/links.js";
+import { urlOf } from "../core/state.js";
+import { exactTime, shortTime } from "../core/times.js";
+import { brokeOff, sign } from "./status.js";
+import { waterfall } from "./waterfall.js";
+
+const NEIGHBOURS = 50;
 
 /** Returns the details that the row of a request opens. */
 export function details(request) {
-  return el("div", { class: "detail" }, facts(request), errorOf(request), trail(request), metadata(request));
+  return el("div", { class: "detail" }, [
+    tools(request),
+    facts(request),
+    errorOf(request),
+    waterfall(request),
+    neighbours(request),
+    metadata(request),
+    raw(request),
+  ]);
+}
+
+function tools(request) {
+  const path = `v1/requests/${request.id}`;
+  const curl = `curl -H 'Authorization: Bearer KEY' ${new URL(path, base())}`;
+  return el("div", { class: "buttons" }, [
+    copyButton("Copy id", () => request.requestId ?? String(request.id)),
+    copyButton("Copy link", () => urlOf({ page: "requests", open: String(request.id) })),
+    copyButton("Copy curl", () => curl),
+    copyButton("Copy JSON", () => JSON.stringify(request, null, 2)),
+  ]);
 }
 
 function facts(request) {
@@ -34,7 +61,7 @@ function facts(request) {
     ["Latency", duration(request.latencyMs)],
     ["First token", request.ttftMs === null ? null : duration(request.ttftMs)],
     ["Tokens", tokens],
-    ["Cost", request.costUsd === null ? null : exactMoney(request.costUsd)],
+    ["Cost", request.costUsd === null ? null : `${exactMoney(request.costUsd)}${request.costSource ? ` (${SOURCES[request.costSource] ?? request.costSource})` : ""}`],
     ["Spent on tries that did not answer", unansweredCost(request)],
     ["Streamed", request.streamed === null ? null : request.streamed ? "yes" : "no"],
     ["Finish reason", request.finishReason],
@@ -46,6 +73,8 @@ function facts(request) {
     all.filter(([, value]) => value !== null).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
 }
+
+const SOURCES = { provider: "as the provider says", gateway: "as the gateway says", table: "by the table of prices" };
 
 function classes(request, names) {
   const known = names.filter(([field]) => request[field]).map(([field, name]) => `${exactCount(request[field])} ${name}`);
@@ -61,36 +90,40 @@ function unansweredCost({ attemptTrail }) {
 }
 
 function errorOf({ errorMessage }) {
-  return errorMessage ? el("div", {}, el("h4", {}, "Error"), el("pre", { class: "error-text" }, errorMessage)) : null;
+  return errorMessage ? el("div", {}, el("h4", {}, "Error"), el("pre", { class: "error-text", tabindex: "0" }, errorMessage)) : null;
 }
 
-function trail({ attempts, attemptTrail }) {
-  if (!attemptTrail?.length) {
-    const text = attempts > 1 ? `Tried ${exactCount(attempts)} entries of the chain; the attempts were not recorded.` : null;
-    return text && el("p", { class: "muted" }, text);
+// Looked up when the details are opened: what else was said in the same conversation.
+function neighbours({ id, sessionId }) {
+  if (!sessionId) return null;
+  const place = el("div", {}, el("h4", {}, "The same session"), el("p", { class: "muted" }, "loading …"));
+  showNeighbours(place, id, sessionId);
+  return place;
+}
+
+async function showNeighbours(place, id, sessionId) {
+  try {
+    const { requests, nextCursor } = await get("v1/requests", { session: sessionId, limit: NEIGHBOURS });
+    const items = requests.toReversed().map((one) => neighbour(one, one.id === id));
+    const note = nextCursor ? el("p", { class: "muted" }, `The newest ${NEIGHBOURS} of the session.`) : null;
+    fill(place, el("h4", {}, `The same session: ${count(requests.length)} requests`), el("ol", { class: "neighbours" }, items), note);
+  } catch (error) {
+    if (error.status === 400) place.remove();
+    else fill(place, el("p", { class: "bad" }, error.message));
   }
-  const longest = Math.max(1, ...attemptTrail.map(({ latencyMs }) => latencyMs ?? 0));
-  const items = attemptTrail.map((attempt, place) => oneAttempt(attempt, place, longest));
-  return el("div", {}, el("h4", {}, "Attempts"), el("ol", { class: "trail" }, items));
 }
 
-function oneAttempt({ providerId, model, httpStatus, latencyMs, errorMessage, costUsd }, place, longest) {
-  const bar = el("span", { class: `bar ${tone(httpStatus, Boolean(errorMessage))}`, "aria-hidden": "true" });
-  bar.style.setProperty("--share", (latencyMs ?? 0) / longest);
-  return el(
-    "li",
-    {},
-    el("span", { class: "place" }, String(place + 1)),
-    el("span", { class: "who" }, providerId, el("span", { class: "muted" }, ` ${model}`)),
-    sign(httpStatus, Boolean(errorMessage)),
-    el("span", { class: "took" }, latencyMs === null ? NOTHING : duration(latencyMs)),
-    bar,
-    costUsd === null ? null : el("span", { class: "why" }, exactMoney(costUsd)),
-    errorMessage ? el("span", { class: "why error-text" }, errorMessage) : null,
-  );
+function neighbour(request, isThis) {
+  const text = [shortTime(request.timestamp), request.model, duration(request.latencyMs), `${count(request.totalTokens)} tokens`, money(request.costUsd)].join(" · ");
+  const shown = isThis ? el("b", {}, text) : viewLink({ page: "requests", open: String(request.id) }, {}, text);
+  return el("li", {}, sign(request.httpStatus, brokeOff(request)), " ", shown);
 }
 
 function metadata({ metadata: value }) {
   if (!value || !Object.keys(value).length) return null;
-  return el("div", {}, el("h4", {}, "Metadata"), el("pre", {}, JSON.stringify(value, null, 2)));
+  return el("div", {}, el("h4", {}, "Metadata"), el("pre", { tabindex: "0" }, JSON.stringify(value, null, 2)));
+}
+
+function raw(request) {
+  return el("details", { class: "raw" }, el("summary", {}, "Raw JSON"), el("pre", { tabindex: "0" }, JSON.stringify(request, null, 2)));
 }

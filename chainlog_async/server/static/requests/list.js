@@ -1,36 +1,42 @@
 // The list of requests: newest first, page by page, with new ones on top while the live tail runs.
 
 import { get } from "../core/api.js";
-import { showApart, showNoneApart } from "./apart.js";
-import { details } from "./details.js";
 import { byId, el, fill } from "../core/dom.js";
-import { count, duration, exactTime, minute, money, NOTHING, shortTime } from "../core/format.js";
 import { bounds } from "../core/ranges.js";
-import { change, current, DIMENSIONS, isFiltered, REQUEST_FILTERS, withoutFilters } from "../core/state.js";
-import { brokeOff, sign } from "./status.js";
+import { change, current, filterParameters, isFiltered, withoutFilters } from "../core/state.js";
+import { minute } from "../core/times.js";
+import { chooser, comparing, shownColumns, sortableHead } from "../tables/table.js";
+import { showApart, showNoneApart } from "./apart.js";
+import { COLUMNS } from "./columns.js";
+import { details } from "./details.js";
+import { showErrors } from "./errors.js";
 
-const PAGE_ROWS = 50;
+const PAGE_ROWS = matchMedia("(max-width: 720px)").matches ? 20 : 50;
 const MAX_ROWS = 1000;
-const COLUMNS = [
-  ["Time"],
-  ["Chain"],
-  ["Provider"],
-  ["Model"],
-  ["Caller"],
-  ["Status"],
-  ["Latency", "number"],
-  ["Tokens", "number"],
-  ["Cost", "number"],
-  ["Attempts", "number"],
-];
+const ID = "requests";
+const NEWEST_FIRST = ["time", "desc"];
 
 let asked = {};
 let cursor = null;
 let pages = 0;
 let newestId = 0;
 let listed = null;
+let order = NEWEST_FIRST;
+let known = new Map();
+const head = el("tr");
 const body = el("tbody", { id: "request-rows" });
 const foot = el("div", { class: "more" });
+
+/** Returns the place of the list, empty as yet. */
+export function buildList() {
+  listed = null;
+  order = NEWEST_FIRST;
+  fill(body);
+  fill(foot);
+  const table = el("table", { class: "reflow list", id: "request-list" }, el("thead", {}, head), body);
+  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-labelledby": "requests-title" };
+  return [el("div", region, table), el("div", { id: "list-tools", class: "table-tools" }), foot];
+}
 
 /**
  * Loads the first page for these parameters, and the open request if it is not on that page. Returns null, or the error
@@ -48,25 +54,31 @@ export async function loadRequests(parameters, signal) {
   asked = parameters;
   pages = 1;
   newestId = Math.max(newestId, ...page.requests.map(({ id }) => id));
-  build();
-  fill(body, page.requests.flatMap((request) => rowsOf(request)));
+  known = new Map(page.requests.map((request) => [String(request.id), request]));
+  drawRows();
   showFoot(page);
   await settleOpen(signal);
   return null;
 }
 
-/** Returns whether the user has loaded more pages or opened a row, so that reloading would disturb. */
+/** Returns the parameters of the list that is shown. */
+export function askedFor() {
+  return asked;
+}
+
+/** Returns whether the user has loaded more pages, sorted, or opened a row, so that reloading would disturb. */
 export function isBeingRead() {
-  return pages > 1 || current().open !== "" || isHeld();
+  return pages > 1 || current().open !== "" || order !== NEWEST_FIRST || isHeld();
 }
 
 /** Returns whether a row is open, selected, focused by keyboard or scrolled to, so that rows above it would move it. */
 export function isHeld() {
   const selection = getSelection();
+  const top = byId("request-list")?.getBoundingClientRect().top ?? 0;
   return (
     body.querySelector('[aria-expanded="true"], :focus-visible') !== null ||
     (!selection.isCollapsed && body.contains(selection.anchorNode)) ||
-    (body.firstElementChild?.getBoundingClientRect().top ?? 0) < 0
+    top < document.querySelector(".top").getBoundingClientRect().bottom - 1
   );
 }
 
@@ -78,7 +90,6 @@ export function newest() {
 /** Adds new requests to the list, each in its place: one that is logged late does not stand among the newest. */
 export function add(requests) {
   const { from } = bounds(current());
-  const known = new Set([...body.children].map((row) => row.dataset.id));
   for (const request of requests) {
     newestId = Math.max(newestId, request.id);
     if (request.timestamp >= from && !known.has(String(request.id))) insert(request);
@@ -86,15 +97,41 @@ export function add(requests) {
   if (body.children.length > MAX_ROWS) cut();
   if (body.children.length) byId("requests-empty")?.remove();
   if (isListed(current().open)) showNoneApart();
+  showErrors([...known.values()]);
 }
 
 function insert(request) {
-  const { id, timestamp } = request;
-  const isOlder = ({ dataset }) => Number(dataset.at) < timestamp || (Number(dataset.at) === timestamp && Number(dataset.id) < id);
-  const next = [...body.querySelectorAll("tr[data-id]")].find(isOlder);
+  const next = [...body.querySelectorAll("tr[data-id]")].find(({ dataset }) => inOrder(request, known.get(dataset.id)) < 0);
   // What is older than the last row comes with the next page, if there is one.
+  if (!next && cursor && order === NEWEST_FIRST) return;
+  known.set(String(request.id), request);
   if (next) next.before(...rowsOf(request, "new"));
-  else if (!cursor) body.append(...rowsOf(request, "new"));
+  else body.append(...rowsOf(request, "new"));
+}
+
+function inOrder(one, other) {
+  const column = COLUMNS.find(({ key }) => key === order[0]);
+  return comparing(column.value, order[1])(one, other) || other.id - one.id;
+}
+
+function drawRows() {
+  const columns = shownColumns(ID, COLUMNS);
+  fill(head, columns.map((column) => headCell(column)));
+  fill(body, [...known.values()].sort(inOrder).flatMap((request) => rowsOf(request)));
+  const sorted = order === NEWEST_FIRST ? null : el("span", { id: "sorted-note", class: "muted" }, `Sorted among the ${known.size} requests that are loaded.`);
+  fill(byId("list-tools"), sorted, chooser(ID, COLUMNS, drawRows));
+  showErrors([...known.values()]);
+}
+
+function headCell(column) {
+  const isSorted = order[0] === column.key;
+  const turn = () => {
+    const first = column.number || column.key === "time" ? "desc" : "asc";
+    const direction = isSorted && order[1] === first ? (first === "desc" ? "asc" : "desc") : first;
+    order = column.key === "time" && direction === "desc" ? NEWEST_FIRST : [column.key, direction];
+    drawRows();
+  };
+  return sortableHead({ id: `sort-${column.key}`, column, direction: isSorted ? order[1] : null, onclick: turn });
 }
 
 /** Opens the row that the view names, and closes all others. */
@@ -103,13 +140,18 @@ export function showOpen() {
   if (!open || isListed(open)) showNoneApart();
   listed = viewOfList();
   for (const row of [...body.querySelectorAll("tr[data-id]")]) {
-    const button = row.querySelector("button");
-    const open = row.dataset.id === current().open;
-    if (open !== (button.getAttribute("aria-expanded") === "true")) {
-      button.setAttribute("aria-expanded", String(open));
-      row.nextElementSibling.hidden = !open;
-    }
+    const button = row.querySelector("[aria-expanded]");
+    const isOpen = row.dataset.id === open;
+    if (isOpen === (button.getAttribute("aria-expanded") === "true")) continue;
+    button.setAttribute("aria-expanded", String(isOpen));
+    row.nextElementSibling.hidden = !isOpen;
+    if (isOpen) showDetails(row.nextElementSibling, known.get(open));
   }
+}
+
+// Details are made when they are first looked at: a page of rows would make fifty of them for nothing.
+function showDetails(row, request) {
+  if (!row.firstChild.children.length) fill(row.firstChild, details(request));
 }
 
 // A row that was open when the filters or the range changed, and is not on the new list, is closed. One that a link opens
@@ -124,35 +166,30 @@ async function settleOpen(signal) {
 }
 
 function viewOfList() {
-  const view = current();
-  const shows = ["range", "from", "until", ...DIMENSIONS, ...REQUEST_FILTERS].map((name) => view[name]);
-  return { open: view.open, shows: JSON.stringify(shows) };
+  const { range, from, until, open } = current();
+  return { open, shows: JSON.stringify([range, from, until, filterParameters({ requests: true })]) };
 }
 
 function isListed(id) {
-  return [...body.children].some((row) => row.dataset.id === id);
+  return known.has(id);
 }
 
 // The rows that are loaded next would not follow the ones that remain.
 function cut() {
-  while (body.children.length > MAX_ROWS) body.lastChild.remove();
+  while (body.children.length > MAX_ROWS) {
+    known.delete(body.lastChild.previousSibling.dataset.id);
+    body.lastChild.remove();
+    body.lastChild.remove();
+  }
   cursor = null;
   fill(foot, el("p", { id: "more-note", class: "muted" }, `Only the newest ${MAX_ROWS / 2} are kept here. Refresh to load older ones.`));
 }
 
-function build() {
-  if (body.isConnected) return;
-  const head = COLUMNS.map(([name, kind]) => el("th", { scope: "col", class: kind }, name));
-  const table = el("table", { class: "reflow list" }, el("thead", {}, el("tr", {}, head)), body);
-  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-labelledby": "requests-title" };
-  fill(byId("requests"), el("div", region, table), foot);
-}
-
 function showRefused({ message, parameter }) {
-  build();
   fill(body);
+  known = new Map();
   cursor = null;
-  const field = parameter && byId(`filter-${parameter}`);
+  const field = parameter && byId(`chip-${parameter}`);
   field?.setAttribute("aria-invalid", "true");
   field?.setAttribute("aria-describedby", "requests-refused");
   fill(foot, el("p", { class: "empty message", id: "requests-refused" }, `The requests cannot be listed: ${message}`));
@@ -163,8 +200,11 @@ async function more() {
   try {
     const page = await get("v1/requests", { ...asked, limit: PAGE_ROWS, cursor });
     pages += 1;
-    body.append(...page.requests.flatMap((request) => rowsOf(request)));
+    for (const request of page.requests) known.set(String(request.id), request);
+    if (order === NEWEST_FIRST) body.append(...page.requests.flatMap((request) => rowsOf(request)));
+    else drawRows();
     if (isListed(current().open)) showNoneApart();
+    showErrors([...known.values()]);
     showFoot(page);
   } catch (error) {
     byId("more").disabled = false;
@@ -192,34 +232,22 @@ function nothing() {
 
 function rowsOf(request, kind = "") {
   const id = String(request.id);
-  const open = id === current().open;
-  const toggle = () => change({ open: current().open === id ? "" : id }, { keepInHistory: false });
-  const button = el(
-    "button",
-    { type: "button", class: "link", id: `row-${id}`, "aria-expanded": String(open), "aria-controls": `details-${id}` },
-    shortTime(request.timestamp),
-  );
-  const row = el("tr", { "data-id": id, "data-at": request.timestamp, class: `request ${kind}` }, cells(request, button));
+  const isOpen = id === current().open;
+  const columns = shownColumns(ID, COLUMNS);
+  const row = el("tr", { "data-id": id, class: `request ${kind}` }, columns.map((column, at) => cell(column, request, at === 0 ? isOpen : null)));
   row.addEventListener("click", () => {
-    if (getSelection().isCollapsed) toggle();
+    if (getSelection().isCollapsed) change({ open: current().open === id ? "" : id }, { keepInHistory: false });
   });
-  const content = el("td", { colspan: COLUMNS.length }, details(request));
-  return [row, el("tr", { id: `details-${id}`, class: "details", hidden: !open }, content)];
+  const detail = el("tr", { id: `details-${id}`, class: "details", hidden: !isOpen }, el("td", { colspan: columns.length }));
+  if (isOpen) showDetails(detail, request);
+  return [row, detail];
 }
 
-function cells(request, button) {
-  const label = (name, ...rest) => ({ "data-label": name, ...Object.assign({}, ...rest) });
-  const first = request.ttftMs === null ? null : `first token after ${duration(request.ttftMs)}`;
-  return [
-    el("th", label("Time", { scope: "row", title: exactTime(request.timestamp) }), button),
-    el("td", label("Chain", { class: "name", title: request.chainName }), request.chainName),
-    el("td", label("Provider", { class: "name", title: request.providerId }), request.providerId),
-    el("td", label("Model", { class: "name", title: request.model }), request.model),
-    el("td", label("Caller", { class: "name", title: request.caller }), request.caller ?? NOTHING),
-    el("td", label("Status", { title: request.errorMessage }), sign(request.httpStatus, brokeOff(request))),
-    el("td", label("Latency", { class: "number", title: first }), duration(request.latencyMs)),
-    el("td", label("Tokens", { class: "number" }), count(request.totalTokens)),
-    el("td", label("Cost", { class: "number" }), money(request.costUsd)),
-    el("td", label("Attempts", { class: request.attempts > 1 ? "number again" : "number" }), String(request.attempts)),
-  ];
+function cell(column, request, isOpen) {
+  const classes = [column.number ? "number" : "", column.class ?? "", column.tone?.(request) ?? ""].join(" ").trim();
+  const attributes = { "data-label": column.title, class: classes || null, title: column.hint?.(request) };
+  if (isOpen === null) return el("td", attributes, column.cell(request));
+  const id = request.id;
+  const expands = { type: "button", class: "link", id: `row-${id}`, "aria-expanded": String(isOpen), "aria-controls": `details-${id}` };
+  return el("th", { ...attributes, scope: "row" }, el("button", expands, column.cell(request)));
 }

@@ -3,7 +3,7 @@
 
 import { ask } from "../core/api.js";
 import { byId, el, fill } from "../core/dom.js";
-import { add, isHeld, newest } from "./requests.js";
+import { add, isHeld, newest } from "./list.js";
 import { eventsOf } from "../core/sse.js";
 import { change, onChange } from "../core/state.js";
 
@@ -17,6 +17,7 @@ let kept = [];
 let missed = false;
 let reload = () => {};
 let state = "";
+let isPossible = false;
 
 /** Starts or restarts the tail with these filters. `onMissed` loads the list anew when too much was collected. */
 export function startLive(parameters, onMissed) {
@@ -35,7 +36,7 @@ export function stopLive() {
 
 /** Shows the buttons; the tail is not available for a range that has ended. */
 export function showLive(possible) {
-  byId("live").dataset.possible = possible ? "yes" : "";
+  isPossible = possible;
   show();
 }
 
@@ -112,8 +113,9 @@ function showArrivals() {
   const catchUp = () => {
     showKept();
     show();
-    byId("requests-title").scrollIntoView();
+    scrollTo({ top: 0 });
   };
+  if (!byId("arrivals")) return;
   fill(byId("arrivals"), paused || !kept.length ? null : el("button", { type: "button", id: "catch-up", onclick: catchUp }, text));
 }
 
@@ -127,7 +129,7 @@ function say(text) {
 }
 
 function show() {
-  const possible = byId("live").dataset.possible;
+  if (!byId("live")) return;
   const resume = kept.length ? `Resume (${amount()} new)` : "Resume";
   showArrivals();
   fill(byId("live"), [
@@ -140,8 +142,8 @@ function show() {
         type: "button",
         id: "live-toggle",
         "aria-pressed": String(running !== null),
-        disabled: !possible,
-        title: possible ? null : "Choose a range that ends now.",
+        disabled: !isPossible,
+        title: isPossible ? null : "Choose a range that ends now.",
         onclick: () => change({ live: running ? "" : "1" }),
       },
       "Live tail",

@@ -1,8 +1,10 @@
 // Notices: what to do when there is nothing to show, or something is wrong.
 
-import { base } from "../core/api.js";
 import { byId, el, fill } from "../core/dom.js";
+import { viewLink } from "../core/links.js";
+import { customRange } from "../core/ranges.js";
 import { change, current, isFilter, isFiltered, withoutFilters } from "../core/state.js";
+import { minute } from "../core/times.js";
 
 const RETRIES = " This page retries automatically.";
 const LAST_DAY = { range: "24h", from: "", until: "" };
@@ -42,24 +44,15 @@ function showFault(title, text, [name, onclick]) {
   show("bad", title, [el("p", { class: "message" }, text), button]);
 }
 
-/** Shows how to send the first entry, while the log is empty. */
-export function showFirstSteps() {
-  const url = base().href;
-  const entry = '{"chainName": "default", "providerId": "groq", "model": "llama-3.1-8b", "latencyMs": 412, "httpStatus": 200}';
-  const curl = `curl -X POST ${url}v1/logs -d '${entry}'`;
-  const python = [
-    "from chainlog_async import ChainLog, RequestLogEntry, Settings",
-    "",
-    "async with ChainLog(Settings()) as chainlog:",
-    '    chainlog.log_request(RequestLogEntry(chain_name="default", provider_id="groq", model="llama-3.1-8b",',
-    "                                         latency_ms=412, http_status=200))",
-  ].join("\n");
-  show("", "No request has been logged yet", [
-    el("p", {}, "Send the first one, and it appears here within moments. From any language:"),
-    snippet("curl", curl),
-    el("p", {}, "From within a Python gateway, with the same ", el("code", {}, "db_path"), ":"),
-    snippet("python", python),
-    el("p", {}, "If API keys are set, add ", el("code", {}, "-H 'Authorization: Bearer KEY'"), " to curl."),
+/** Shows that nothing is in the range, and where the newest request is. */
+export function showEmptyRange(newest) {
+  const day = 86_400_000;
+  show("", "No requests in this range", [
+    el("p", {}, `The newest request is of ${minute(newest)}.`),
+    el("div", { class: "buttons" }, [
+      viewLink(customRange(newest - day, newest + 60_000), { class: "button", id: "show-newest" }, "Show its day"),
+      viewLink({ range: "all", from: "", until: "" }, { class: "button", id: "show-all" }, "Show all"),
+    ]),
   ]);
 }
 
@@ -72,16 +65,7 @@ function offlineRemedy(error) {
   return `${error.message} Is chainlog serve still running?${RETRIES}`;
 }
 
-function show(tone, title, content) {
+/** Shows a notice with a title and content. */
+export function show(tone, title, content) {
   fill(byId("notices"), el("section", { class: `notice ${tone}` }, el("h2", {}, title), content));
-}
-
-function snippet(name, text) {
-  const button = el("button", { type: "button", class: "quiet" }, "Copy");
-  button.setAttribute("aria-label", `Copy the ${name} example`);
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  });
-  return el("div", { class: "snippet", id: `first-${name}` }, el("pre", { tabindex: "0" }, text), button);
 }
