@@ -48,17 +48,21 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The sums over the requests of a session, of which at most `MAX_COUNTED` are counted, the newest."""
 
     session_id: str
+    """Its id, as it was logged."""
     caller: str | None
     """Who sent the newest request."""
     requests: int
+    """How many there are."""
     errors: int
     """Requests that failed; see `UsagePoint.errors`."""
     prompt_tokens: int
     """With those read from the provider's cache or written to it."""
     completion_tokens: int
+    """With those of reasoning."""
     cached_tokens: int
     """Of the prompt, read from the provider's cache."""
     total_tokens: int
+    """Prompt and completion together."""
     cost_usd: float
     """The exact sum of what is known, in US dollars."""
     cached_share: float | None
@@ -77,6 +81,7 @@ class SessionPage(msgspec.Struct, frozen=True, rename="camel"):
     """One page of sessions, the one with the newest request first."""
 
     sessions: list[Session]
+    """The one with the newest request first."""
     next_cursor: str | None
     """Cursor of the next page; None when this is the last one."""
     searched_back_to: int | None

@@ -10,7 +10,7 @@ from chainlog_async.common.name_sets import NameSet
 
 from .dimensions import KEYS, GroupBy
 from .tags import in_whole_hours, key_of_dimension, split_tag
-from .time_window import Window, WindowError
+from .time_window import Window
 
 MAX_GROUPS = 100
 """Most groups that one query may name."""
@@ -107,9 +107,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
                 "leave one out"
             )
         if self.window.step in {"15m", "30m"}:
-            raise WindowError(
-                f"step is {self.window.step}; usage by tag is counted by the hour: give 1h or more", "step"
-            )
+            raise ValueError(f"step is {self.window.step}; usage by tag is counted by the hour: give 1h or more")
 
 
 def refuse_latency_of_tags(query: UsageQuery) -> None:

@@ -38,6 +38,7 @@ _TAG_BY_PATH = (
     ("/v1/traces", "log"),
     ("/v1/metrics", "log"),
     ("/v1/requests", "requests"),
+    ("/v1/sessions", "requests"),
     ("/v1/budgets", "budgets and alerts"),
     ("/v1/alerts", "budgets and alerts"),
     ("/v1/stats/", "429chain"),

@@ -49,6 +49,7 @@ class SessionReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A session, and a page of its requests."""
 
     session: Session
+    """The sums over all its requests."""
     requests: list[RequestLogRow]
     """The newest first."""
     next_cursor: str | None

@@ -181,8 +181,6 @@ class _UsageRequest:
                 fill=parameters[FILL] == "true",
                 durations_of=self._durations_of,
             )
-        except WindowError as error:
-            raise refused_window(error) from None
         except ValueError as error:
             raise ApiError(400, str(error), "invalid_parameter") from None
         return await _or_bad_request(get(query))
