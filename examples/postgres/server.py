@@ -76,12 +76,20 @@ class PostgresServer:
         """Whether there is a process."""
         return self._popen("pg_ctl", "status", "-D", str(self.data)).returncode == 0
 
-    def own(self, folder: Path) -> None:
-        """Gives the folder to the server's user."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def take(self, file: Path) -> None:
+        """Copies a file into its data directory, where only the server can read it: a key, or a certificate."""
+        copy = self.data / file.name
+        shutil.copyfile(file, copy)
+        copy.chmod(0o600)
+        self.own(copy)
+
+    def own(self, path: Path) -> None:
+        """Gives a file or a folder, which is made if need be, to the server's user."""
+        if not path.exists():
+            path.mkdir(parents=True)
         if self._user is not None:
             entry = pwd.getpwnam(self._user)
-            os.chown(folder, entry.pw_uid, entry.pw_gid)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
 
     def run(self, program: str, *arguments: str) -> None:
         """Runs one of PostgreSQL's programs as the server's user. Raises `NoPostgresError` with what it said."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import asyncpg
 
+from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.errors import DatabaseError
 
 from .errors import DRIVER_ERRORS, PoolerError, UnsuitableServerError, database_error, describe
@@ -47,6 +49,7 @@ async def open_connection(url: PostgresUrl, *, name: str = "chainlog") -> asyncp
     `name` is shown in ``pg_stat_activity``. Behind a pooler the session's own settings are left as they are: the next
     transaction may be another session's. Raises `DatabaseError` with what is wrong with each host.
     """
+    await _require_files(url)
     failed: list[tuple[str, BaseException]] = []
     for host, port in url.hosts:
         try:
@@ -61,6 +64,13 @@ async def open_connection(url: PostgresUrl, *, name: str = "chainlog") -> asyncp
         raise database_error(url.shown, cause) from cause
     each = "; ".join(f"{place}: {describe(error)}" for place, error in failed)
     raise DatabaseError(f"{url.shown}: no host can be used: {each}") from cause
+
+
+async def _require_files(url: PostgresUrl) -> None:
+    """The driver would not say which one is missing."""
+    for name, file in url.files:
+        if not await run_in_thread(Path(file).exists):
+            raise DatabaseError(f"{url.shown}: there is no file {file}; correct {name} in db_url")
 
 
 async def _open(url: PostgresUrl, host: str | None, port: int | None, name: str) -> asyncpg.Connection:

@@ -6,6 +6,7 @@ The text of messages depends on the server's language and release; SQLSTATEs do 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -37,6 +38,11 @@ class _Kind(NamedTuple):
 
 
 _LOST = _Kind(StorageFault.STORAGE, "connection lost")
+_CERTIFICATE = _Kind(
+    StorageFault.STORAGE,
+    "certificate not trusted",
+    "name its authority in sslrootcert, and the host as the certificate does",
+)
 _PASSWORD = _Kind(StorageFault.STORAGE, "wrong user or password", "correct the user and password in db_url")
 
 # The longest beginning of a SQLSTATE counts.
@@ -77,6 +83,13 @@ _KINDS = {
     "CL001": _Kind(StorageFault.UNKNOWN, "stream has ended"),
 }
 
+# What the driver raises without an error of the server; the first that fits counts.
+_KINDS_OF_DRIVER: dict[type[BaseException] | tuple[type[BaseException], ...], _Kind] = {
+    asyncpg.TargetServerAttributeNotMatched: _KINDS["25006"],
+    ssl.SSLCertVerificationError: _CERTIFICATE,
+    LOST: _LOST,
+}
+
 
 def classify(error: BaseException) -> StorageFault:
     """What the error means for the writer; one of ours means what the error that caused it means."""
@@ -110,6 +123,8 @@ def is_unreachable(error: BaseException) -> bool:
         state = _sqlstate(one)
         if state is not None:
             return state.startswith(_WAIT)
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return False
         if isinstance(one, (*LOST, asyncpg.TargetServerAttributeNotMatched)):
             return True
     return False
@@ -130,10 +145,9 @@ def _kind_of(error: BaseException) -> _Kind | None:
         if state is not None:
             known = (_KINDS.get(state[:length]) for length in (5, 3, 2))
             return next(filter(None, known), _Kind(StorageFault.UNKNOWN, "error of the server"))
-        if isinstance(one, asyncpg.TargetServerAttributeNotMatched):
-            return _KINDS["25006"]
-        if isinstance(one, LOST):
-            return _LOST
+        of_driver = next((kind for errors, kind in _KINDS_OF_DRIVER.items() if isinstance(one, errors)), None)
+        if of_driver is not None:
+            return of_driver
     return None
 
 

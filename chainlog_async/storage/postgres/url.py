@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 30_000
 """How long the server may work on one statement, by default, in ms."""
 
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -36,6 +37,8 @@ class PostgresUrl:
     schema: str = DEFAULT_SCHEMA
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    files: tuple[tuple[str, str], ...] = ()
+    """Parameters that name a file of TLS, and that file."""
 
     def sql(self, statement: str) -> str:
         """The statement with the name of the schema, which is a plain word, in the place of ``{s}``."""
@@ -65,6 +68,7 @@ def parse_url(text: str) -> PostgresUrl:
         schema=schema,
         connect_timeout_s=connect_timeout_s,
         statement_timeout_ms=statement_timeout_ms or STATEMENT_TIMEOUT_MS,
+        files=tuple((name, parameters[name]) for name in _FILES if parameters.get(name)),
     )
 
 
