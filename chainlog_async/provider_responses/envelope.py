@@ -194,6 +194,9 @@ FIELD_NAMES = frozenset(Envelope.__struct_encode_fields__)
 ENVELOPE_NAMES = frozenset({"delta", "message", "metadata", "response", "result", "x_groq"})
 """Those of them that may be envelopes themselves."""
 
+USAGE_NAMES = frozenset({"usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics"})
+"""Those of them that count tokens."""
+
 _COUNTS = {
     "prompt_token_count": "prompt_token_count",
     "generation_token_count": "generation_token_count",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .envelope import ENVELOPE_NAMES, FIELD_NAMES
+from .envelope import ENVELOPE_NAMES, FIELD_NAMES, USAGE_NAMES
 from .loose_json import decode_any
 
 MAX_DOCUMENT_BYTES = 131_072
@@ -13,6 +13,9 @@ MAX_DOCUMENT_BYTES = 131_072
 
 MAX_MEMBER_BYTES = 4_096
 """Longest member that is kept of a document that is longer, in bytes."""
+
+MAX_USAGE_BYTES = 131_072
+"""Longest usage that is kept of it, in bytes: some have a part for each of many iterations or modalities."""
 
 _PREFIX = re.compile(rb"(?:\xef\xbb\xbf)?(?:data:)?[ \t\r\n]*")
 _NEXT_AT_TOP = re.compile(rb'["{}\[\],]')
@@ -119,6 +122,7 @@ class LongObject:
         self._is_inner = is_inner
         self._members: dict[str, bytes] = {}
         self._inner: dict[str, LongObject] = {}
+        self._usages: dict[str, bytearray] = {}
         self._splitter = JsonSplitter(self._note_member, self._begin_member, MAX_MEMBER_BYTES)
         self.add = self._splitter.add
 
@@ -130,26 +134,41 @@ class LongObject:
     def as_json(self) -> bytes:
         """Returns the members that are kept, as a JSON object."""
         members = self._members | {name: inner.as_json() for name, inner in self._inner.items()}
+        # One that is longer, or was cut short, is no JSON.
+        members |= {name: bytes(usage) for name, usage in self._usages.items() if decode_any(bytes(usage)) is not None}
         return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in members.items()) + b"}"
 
     def _note_member(self, member: bytes) -> None:
         key = _MEMBER.match(member)
         if key is not None and (name := _name_of(key[1])) in FIELD_NAMES:
             self._inner.pop(name, None)
+            self._usages.pop(name, None)
             self._members[name] = member[key.end() :]
 
     def _begin_member(self, start: bytes) -> Callable[[bytes], None] | None:
         key = _MEMBER.match(start)
-        if key is None or self._is_inner or start[key.end() : key.end() + 1] != b"{":
+        if key is None or start[key.end() : key.end() + 1] != b"{":
             return None
         name = _name_of(key[1])
-        if name not in ENVELOPE_NAMES:
+        if name in USAGE_NAMES:
+            return self._begin_usage(name, start[key.end() :])
+        if self._is_inner or name not in ENVELOPE_NAMES:
             return None
         inner = LongObject(is_inner=True)
         self._members.pop(name, None)
         self._inner[name] = inner
         inner.add(start[key.end() :])
         return inner.add
+
+    def _begin_usage(self, name: str, start: bytes) -> Callable[[bytes], None]:
+        kept = self._usages[name] = bytearray(start)
+        self._members.pop(name, None)
+
+        def add(piece: bytes) -> None:
+            if len(kept) <= MAX_USAGE_BYTES:
+                kept.extend(piece[: MAX_USAGE_BYTES + 1 - len(kept)])
+
+        return add
 
 
 class Document:

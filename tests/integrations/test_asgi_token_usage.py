@@ -324,6 +324,25 @@ PLACES: dict[str, object] = {
 }
 
 
+@pytest.mark.parametrize("around", [b"%s", b'{"type":"response.completed","response":%s}'])
+@pytest.mark.parametrize("name", [b"usage", b"usageMetadata"])
+def test_a_long_usage_of_a_long_answer_is_read(name: bytes, around: bytes) -> None:
+    """One with a part for each of many iterations or modalities, in front of the content or after it."""
+    details = json.dumps([{"modality": "TEXT", "tokenCount": count} for count in range(1_000)]).encode()
+    counts = {b"usage": b'"prompt_tokens":9,"completion_tokens":3', b"usageMetadata": b'"promptTokenCount":9'}[name]
+    usage = b'"%s":{"details":%s,%s}' % (name, details, counts)
+    content = b'"content":["%s"]' % (b"1" * 2 * MAX_DOCUMENT_BYTES)
+    right = ReportedUsage(9, 3 if name == b"usage" else None, None, None)
+    for members in (usage + b"," + content, content + b"," + usage):
+        document = around % (b"{" + members + b"}")
+        parts = [document[start : start + 5_000] for start in range(0, len(document), 5_000)]
+        assert read(JsonReader(), *parts).usage() == right
+        assert read(EventReader(), b"data: ", *parts).usage() == right
+    # Cut within the usage, which is then not known; what was told before it is.
+    cut = around % (b'{"model":"m",' + content + b"," + usage)[:-2_000]
+    assert read(JsonReader(), cut).usage() == ReportedUsage()
+
+
 @pytest.mark.parametrize("padding", [0, 2 * MAX_DOCUMENT_BYTES])
 @pytest.mark.parametrize("place", PLACES)
 def test_what_a_model_says_or_a_client_sends_counts_as_nothing(place: str, padding: int) -> None:
