@@ -21,16 +21,20 @@ class Line:
 
 
 class LineSplitter:
-    """Splits chunks of bytes into lines, which end in LF or CR LF; the last may have no line ending."""
+    """Splits chunks of bytes into lines, which end in LF, CR LF, or all in CR; the last may have no line ending."""
 
     def __init__(self) -> None:
+        self._newline: bytes | None = None
         self._number = 0
         self._rest = b""
         self._too_long = False
 
     def feed(self, chunk: bytes) -> list[Line]:
         """Returns the lines that end in this chunk."""
-        *ended, rest = (self._rest + chunk).split(b"\n")
+        data = self._rest + chunk
+        if self._newline is None:
+            self._newline = _newline_of(data)
+        *ended, rest = data.split(self._newline or b"\n")
         lines = [line for data in ended if (line := self._end(data)) is not None]
         if len(rest) > MAX_LINE_BYTES:
             self._too_long = True
@@ -53,3 +57,11 @@ class LineSplitter:
             data = data.removeprefix(UTF8_BOM)
         data = data.strip()
         return Line(self._number, data) if data else None
+
+
+def _newline_of(start: bytes) -> bytes | None:
+    """Returns how lines end in a file that starts so; None as long as no line has ended."""
+    if b"\n" in start:
+        return b"\n"
+    # Within a line of JSON a CR is a space; after an object, with more behind it, it is the end of the line.
+    return b"\r" if start.find(b"}\r", 0, len(start) - 1) >= 0 else None

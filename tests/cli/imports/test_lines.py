@@ -38,6 +38,15 @@ def test_lines_are_the_same_however_they_end(chunks: list[bytes]) -> None:
     assert _split(*chunks) == [Line(1, b"one"), Line(2, b"two")]
 
 
+@pytest.mark.parametrize("cut", [1, 7, 100])
+def test_lines_of_json_may_all_end_in_a_carriage_return(cut: int) -> None:
+    """As old programs on a Mac wrote them; where lines end in LF, a CR within one is a space of JSON."""
+    data = b'{"a": 1}\r{"b": 2}\r'
+    chunks = [data[start : start + cut] for start in range(0, len(data), cut)]
+    assert _split(*chunks) == [Line(1, b'{"a": 1}'), Line(2, b'{"b": 2}')]
+    assert _split(b'{"a":\r1}\n{"b": 2}') == [Line(1, b'{"a":\r1}'), Line(2, b'{"b": 2}')]
+
+
 def test_blank_lines_are_counted_and_passed_over() -> None:
     """A blank line is no entry, but the lines after it keep their numbers."""
     assert _split(b"\n\r\n  \none\n\n\ntwo\n\n") == [Line(4, b"one"), Line(7, b"two")]
