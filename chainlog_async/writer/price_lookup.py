@@ -14,6 +14,8 @@ from chainlog_async.prices.model import Price
 from chainlog_async.prices.names import canonical
 from chainlog_async.storage.base import BatchStorage
 
+from .attempt_costs import UnpricedAttempts
+
 logger = logging.getLogger(__name__)
 
 MAX_KNOWN = 10_000
@@ -38,14 +40,24 @@ class PriceLookup:
 
     def __init__(self, storage: BatchStorage, *, enabled: bool) -> None:
         self._storage = storage
-        self._is_enabled = enabled and is_installed()
+        self._is_enabled = enabled
+        self._can_look_up = is_installed()
         self._known: set[Names] = set()
 
-    async def prepare(self, batch: Batch) -> None:
-        """Stores the prices of models that are new in this batch. Raises what the engine raises."""
+    async def prepare(self, batch: Batch) -> Batch:
+        """Stores the prices of models that are new in this batch, and returns it with the costs of its attempts.
+
+        Raises what the engine raises.
+        """
         if not self._is_enabled:
-            return
-        new = _names_in(batch) - self._known
+            return batch
+        attempts = UnpricedAttempts(batch)
+        if self._can_look_up:
+            await self._look_up(_names_in(batch) | attempts.names())
+        return await attempts.priced(self._storage) if attempts else batch
+
+    async def _look_up(self, names: set[Names]) -> None:
+        new = names - self._known
         if not new:
             return
         await self._storage.add_prices(await run_in_thread(_look_up, new), {names: canonical(*names) for names in new})

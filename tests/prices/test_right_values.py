@@ -11,6 +11,8 @@ from chainlog_async import Attempt, ChainLog
 from chainlog_async.admin.prices import set_prices
 from chainlog_async.prices.model import Price
 from chainlog_async.requests.model import RequestLogRow
+from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.time_window import Window
 from tests.support.entries import entry
 from tests.support.faults import beside_it
 from tests.support.right_values import CALLS, Call
@@ -87,6 +89,34 @@ async def test_what_attempts_cost_that_did_not_answer_is_a_part_of_it(tmp_path: 
     names = {"provider_id": "openai", "model": "gpt-4o-mini", **CACHED}
     row = await stored(tmp_path / "log.db", **names, attempt_trail=tried)
     assert row.cost_usd == pytest.approx(0.25 + 336.90e-6)
+
+
+async def test_attempts_with_tokens_get_a_cost_of_their_own(tmp_path: Path) -> None:
+    """By their provider and model, whether they answered or not; a given cost stays, and an unknown one is None."""
+    tokens = {"prompt_tokens": 2_006, "completion_tokens": 300}
+    tried = [
+        Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=500, **tokens),
+        Attempt(provider_id="anthropic", model="claude-sonnet-4-5", http_status=529, **CALLS[3].tokens),
+        Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=500, cost_usd=0.25, **tokens),
+        Attempt(provider_id="groq", model="nobody-knows-this", http_status=500, **tokens),
+        Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=429),
+        Attempt(provider_id="openai", model="gpt-4o-mini", http_status=200, **CACHED),
+    ]
+    right = [1_420.54e-6, 9_684e-6, 0.25, None, None, 336.90e-6]
+    names = {"provider_id": "openai", "model": "gpt-4o-mini", "attempts": 6, **CACHED}
+    async with ChainLog(settings_for(tmp_path / "log.db", prices=True)) as chainlog:
+        await chainlog.write(entry(**names, attempt_trail=tried, metadata={"note": "kept", "max_tokens": 9}))
+        await chainlog.write(entry(**names, cost_usd=0.5, attempt_trail=tried))
+        without, given = reversed(await chainlog.usage.get_recent_requests(2))
+        (point,) = await chainlog.usage.get_usage(UsageQuery(window=Window(start=0, end=2**41)))
+    for row in (without, given):
+        assert [attempt.cost_usd for attempt in row.attempt_trail or ()] == pytest.approx(right)
+        assert [attempt.http_status for attempt in row.attempt_trail or ()] == [500, 529, 500, 500, 429, 200]
+    assert without.metadata == {"note": "kept", "max_tokens": 9}
+    # What failed attempts cost is a part of the cost that is computed, and of one that was given already.
+    spent = sum(cost or 0 for cost in right[:5])
+    assert (without.cost_usd, given.cost_usd) == pytest.approx((336.90e-6 + spent, 0.5))
+    assert point.unanswered_cost_usd == pytest.approx(2 * spent)
 
 
 async def test_prices_can_be_switched_off(tmp_path: Path) -> None:
