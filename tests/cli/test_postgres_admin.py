@@ -118,6 +118,7 @@ def test_a_check_finds_nothing_wrong_at_any_moment(both: Both, folded: int | Non
             "usage_buckets",
         ),
         ("UPDATE usage_buckets SET latencies = '{}' WHERE latencies <> '{}'", "usage_buckets"),
+        ("UPDATE tag_buckets SET requests = 9", "tag_buckets"),
         ("DELETE FROM attempt_buckets WHERE provider_id = 'p1'", "attempt_buckets"),
         ("UPDATE usage_rollups SET errors = errors + 1 WHERE dimension = 'chain'", "rollups"),
         ("UPDATE usage_totals SET requests = 0", "usage_totals"),

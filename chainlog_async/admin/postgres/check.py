@@ -18,7 +18,15 @@ from chainlog_async.storage.postgres.errors import classify, describe
 from chainlog_async.storage.postgres.url import PostgresUrl
 
 from .session import Session, open_session
-from .verify import compare_all_time, compare_attempts, compare_older, compare_rollups, compare_totals, compare_usage
+from .verify import (
+    compare_all_time,
+    compare_attempts,
+    compare_older,
+    compare_rollups,
+    compare_tags,
+    compare_totals,
+    compare_usage,
+)
 from .verify_sql import COUNT_PRUNED, LAST_TIME, NEXT_TIME, Rows, first_whole_bucket
 
 COUNT = "SELECT count(*) FROM request_logs"
@@ -74,7 +82,7 @@ async def _compare(session: Session, findings: Findings, on_progress: Progress, 
         first = time if first is None else first
         until = (time // DAY_MS + 1) * DAY_MS
         on_progress("comparing usage, days", (time - first) // DAY_MS, max(last - first, 0) // DAY_MS + 1)
-        for compare in (compare_usage, compare_attempts):
+        for compare in (compare_usage, compare_attempts, compare_tags):
             findings.add(await compare(session, max(since, time // DAY_MS * DAY_MS), until))
         findings.add(await compare_rollups(session, time // DAY_MS * DAY_MS))
         since = until

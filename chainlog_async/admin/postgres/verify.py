@@ -66,6 +66,16 @@ async def compare_usage(session: Session, since: int, until: int) -> list[Differ
     return found
 
 
+async def compare_tags(session: Session, since: int, until: int) -> list[Difference]:
+    """Usage by tag and hour between two times (ms, UTC), from the first whole hour on."""
+    found: list[Difference] = []
+    first = -(-since // HOUR_MS) * HOUR_MS
+    for start, key, value, *rest in await session.fetch(sql.DIFFERING_TAGS, first, until):
+        name = f"{_name(start, rest[:4])}, tag {key}:{value}"
+        found += compare_lines("tag_buckets", name, USAGE_SUMS, rest[4:])
+    return found
+
+
 async def compare_attempts(session: Session, since: int, until: int) -> list[Difference]:
     """Attempts by quarter of an hour between two times (ms, UTC)."""
     found: list[Difference] = []

@@ -142,6 +142,17 @@ def _differing(keys: Sequence[str], kept: str, counted: str, numbers: Sequence[s
 _BUCKET_KEYS = ("start", *NAMES)
 _SPAN = "WHERE start >= $1 AND start < $2"
 DIFFERING_USAGE = _differing(_BUCKET_KEYS, f"usage_parts {_SPAN}", "counted_usage($1, $2)", USAGE_SUMS)
+_TAG_KEYS = ("start", "tag_key", "tag_value", *NAMES)
+_TAG_COLUMNS = ", ".join((*_TAG_KEYS, *USAGE_SUMS))
+DIFFERING_TAGS = _differing(
+    _TAG_KEYS,
+    f"""(
+      SELECT {_TAG_COLUMNS} FROM tag_buckets JOIN usage_groups USING (group_id) {_SPAN}
+      UNION ALL SELECT {_TAG_COLUMNS} FROM unfolded_tags {_SPAN}
+    ) AS parts""",  # noqa: S608  # constants of this module
+    "counted_tags($1, $2)",
+    USAGE_SUMS,
+)
 DIFFERING_ATTEMPTS = _differing(
     ("start", "provider_id", "model"), f"attempt_parts {_SPAN}", "counted_attempts($1, $2)", TRIES
 )

@@ -89,11 +89,13 @@ $$;
 -- by the table of prices, by the rule of `rows_of`. The cost of a provider or a gateway stays.
 CREATE FUNCTION repriced_requests(after_id bigint, last_id bigint, since bigint)
 RETURNS TABLE (
-  id bigint, at bigint, chain_name text, provider_id text, model text, caller text, old_nano bigint, new_nano bigint
+  id bigint, at bigint, chain_name text, provider_id text, model text, caller text, tags text, old_nano bigint,
+  new_nano bigint
 )
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-  SELECT r.id, r.timestamp, r.chain_name, r.provider_id, r.model, COALESCE(r.caller, ''), nanos(r.cost_usd), nano
+  SELECT
+    r.id, r.timestamp, r.chain_name, r.provider_id, r.model, COALESCE(r.caller, ''), r.tags, nanos(r.cost_usd), nano
   FROM request_logs AS r CROSS JOIN LATERAL (
     SELECT CASE
       WHEN attempts > 0 AND prompt_tokens + completion_tokens > 0 THEN price_nano(jsonb_build_array(
@@ -127,8 +129,9 @@ BEGIN
     RETURNING r.id
   ),
   folded AS (
-    SELECT at / 900000 * 900000 AS start, changed.chain_name, changed.provider_id, changed.model, changed.caller,
-      new_nano - old_nano AS more
+    SELECT
+      changed.id, at / 900000 * 900000 AS start, changed.chain_name, changed.provider_id, changed.model,
+      changed.caller, changed.tags, new_nano - old_nano AS more
     FROM changed WHERE NOT EXISTS (SELECT 1 FROM batches AS b WHERE changed.id BETWEEN b.first_id AND b.last_id)
   ),
   change_buckets AS (
@@ -137,6 +140,23 @@ BEGIN
       SELECT start, group_of(chain_name, provider_id, model, caller) AS group_id, sum(more) AS more
       FROM folded GROUP BY 1, 2
     ) AS d WHERE b.start = d.start AND b.group_id = d.group_id
+  ),
+  -- A value without a line of its own was counted as '(others)', and what has no key is in no line.
+  tagged AS (
+    SELECT DISTINCT
+      f.id, f.start / 3600000 * 3600000 AS start, group_of(f.chain_name, f.provider_id, f.model, f.caller) AS group_id,
+      k.tag_key, COALESCE(v.tag_value, '(others)') AS tag_value, f.more
+    FROM folded AS f CROSS JOIN LATERAL jsonb_array_elements_text(f.tags::jsonb) AS tag
+    JOIN tag_keys AS k ON k.tag_key = tag_key_of(tag)
+    LEFT JOIN tag_values AS v ON v.tag_key = k.tag_key AND v.tag_value = tag_value_of(tag)
+    WHERE f.tags IS NOT NULL
+  ),
+  change_tags AS (
+    UPDATE tag_buckets AS b SET cost_nano = b.cost_nano + d.more
+    FROM (
+      SELECT start, group_id, tag_key, tag_value, sum(more) AS more FROM tagged GROUP BY 1, 2, 3, 4
+    ) AS d
+    WHERE b.start = d.start AND b.tag_key = d.tag_key AND b.tag_value = d.tag_value AND b.group_id = d.group_id
   ),
   change_totals AS (
     UPDATE usage_totals AS t SET cost_nano = t.cost_nano + d.more
