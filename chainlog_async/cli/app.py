@@ -31,6 +31,7 @@ from chainlog_async.cli.commands.recent import recent
 from chainlog_async.cli.commands.rejected import rejected
 from chainlog_async.cli.commands.reprice import reprice_command
 from chainlog_async.cli.commands.serve import serve_command
+from chainlog_async.cli.commands.sessions import session, sessions
 from chainlog_async.cli.commands.show import show
 from chainlog_async.cli.commands.usage import usage
 from chainlog_async.cli.commands.vacuum import vacuum
@@ -128,6 +129,8 @@ _COMMANDS = (
     alerts,
     recent,
     show,
+    sessions,
+    session,
     export,
     migrate,
     copy,

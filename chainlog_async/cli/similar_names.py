@@ -5,6 +5,7 @@ from __future__ import annotations
 from chainlog_async.cli.output.render import plain
 from chainlog_async.common.spelling import did_you_mean
 from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.usage.dimensions import KEYS
 from chainlog_async.usage.query import UsageFilter
 from chainlog_async.usage_aggregator import UsageAggregator
 
@@ -14,7 +15,7 @@ async def similar_names(usage: UsageAggregator, where: UsageFilter | RequestFilt
 
     It names each filter whose name is not in the log while a similar one is. Raises `DatabaseError`.
     """
-    given = {name: getattr(where, name) for name in UsageFilter.__struct_fields__ if getattr(where, name)}
+    given = {name: getattr(where, name) for name in KEYS if getattr(where, name)}
     if not given:
         return ""
     names = await usage.get_names()

@@ -110,10 +110,8 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"step is {self.window.step}; usage by tag is counted by the hour: give 1h or more")
 
 
-def refuse_latency_of_tags(query: UsageQuery) -> None:
+def refuse_latency_of_tags(by: str | None, where: UsageFilter) -> None:
     """Raises `ValueError` when latency is asked for by tag: their buckets have no histograms."""
-    if query.is_about_tags:
-        asked = f"by is {query.by!r}" if query.where.tag is None else f"tag is {query.where.tag!r}"
-        raise ValueError(
-            f"{asked}; percentiles are not counted by tag: ask for usage, which has the mean latency, or leave it out"
-        )
+    if where.tag is not None or key_of_dimension(by) is not None:
+        asked = f"by is {by!r}" if where.tag is None else f"tag is {where.tag!r}"
+        raise ValueError(f"{asked}; percentiles are not counted by tag: usage is, with the mean latency")

@@ -188,7 +188,7 @@ class MemoryReads(ReadStorage):
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """By step and group."""
-        refuse_latency_of_tags(query)
+        refuse_latency_of_tags(query.by, query.where)
         return [
             LatencyPoint(
                 start=start,

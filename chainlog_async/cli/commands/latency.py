@@ -16,7 +16,7 @@ from chainlog_async.cli.output.table import Column, Table
 from chainlog_async.cli.similar_names import similar_names
 from chainlog_async.settings import Settings
 from chainlog_async.usage.points import LatencyPoint
-from chainlog_async.usage.query import EVERYTHING, DurationsOf, UsageQuery
+from chainlog_async.usage.query import EVERYTHING, DurationsOf, UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage_aggregator import UsageAggregator
 
 _COLUMNS = (
@@ -69,6 +69,10 @@ def latency(
     updated as entries are written, so this takes no longer when the log grows.
     """
     query = query or QueryOptions(window_of(None, None), None, EVERYTHING, 20)
+    try:
+        refuse_latency_of_tags(query.by, query.where)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
     points, hint = anyio.run(_read, options.load(), query, durations_of)
     if as_json:
         print_json(LatencyOverTime(points))

@@ -46,6 +46,8 @@ def open_usage(settings: Settings) -> UsageAggregator:
         "chainlog usage chains --json | jq '.chains[] | select(.totalTokens > 1000000)'",
         "chainlog usage --since 7d --step 1d       one line per day",
         "chainlog usage --by provider --since 24h --step 1h",
+        "chainlog usage --by tag:team --since 30d --step 1d",
+        "chainlog usage --tag team:search --by model   what one team spends on",
     ),
 )
 @click.argument(

@@ -14,7 +14,8 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.common.units import parse_instant
 from chainlog_async.common.zones import zone_of
 from chainlog_async.usage.dimensions import GroupBy
-from chainlog_async.usage.query import UsageFilter
+from chainlog_async.usage.query import UsageFilter, UsageQuery
+from chainlog_async.usage.tags import key_of_dimension, split_tag
 from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window
 
 from .value_types import Choice
@@ -22,7 +23,7 @@ from .value_types import Choice
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_FILTERS = get_args(GroupBy)
+_FILTERS = UsageFilter.__struct_fields__
 
 DEFAULT_SINCE = "24h"
 
@@ -40,12 +41,23 @@ class Instant(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Dimension(Choice):
+    """A dimension of usage: a word, or ``tag:`` and the key of a tag."""
+
+    def __init__(self) -> None:
+        super().__init__((*get_args(GroupBy), "tag:KEY"))
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the dimension. Raises `click.BadParameter` for any other."""
+        return str(value) if key_of_dimension(str(value)) else super().convert(value, param, ctx)
+
+
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
     """A query over a time window, as given on the command line."""
 
     window: Window
-    by: GroupBy | None
+    by: str | None
     where: UsageFilter
     groups: int
 
@@ -69,7 +81,7 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
 
     @window_options
     @click.option("--step", type=Choice(STEPS), help="Print one line, or one bar, per step of this length.")
-    @click.option("--by", type=Choice(get_args(GroupBy)), help="Dimension to group by.")
+    @click.option("--by", type=Dimension(), help="Dimension to group by; tag:KEY groups by the values of a tag.")
     @click.option(
         "--tz", default="UTC", show_default=True, metavar="ZONE", help="Time zone whose midnights start a day."
     )
@@ -77,6 +89,7 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
     @click.option("--provider", metavar="NAME", help="Only this provider.")
     @click.option("--model", metavar="NAME", help="Only this model.")
     @click.option("--caller", metavar="NAME", help='Only this caller; "" means unknown callers.')
+    @click.option("--tag", metavar="KEY:VALUE", help="Only requests with this tag, such as team:search.")
     @click.option(
         "--groups",
         type=click.IntRange(1, 100),
@@ -98,9 +111,20 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
             where = UsageFilter(**{name: asked[name] for name in _FILTERS})
             query = QueryOptions(window, asked["by"], where, groups)
+            _check(query)
         return command(*args, query=query, **options)
 
     return with_query
+
+
+def _check(query: QueryOptions) -> None:
+    """Raises `click.UsageError` for what cannot be asked of tags."""
+    try:
+        if query.where.tag is not None:
+            split_tag(query.where.tag)
+        UsageQuery(window=query.window, by=query.by, where=query.where)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
 
 
 def refuse_window(since: int | None, until: int | None, *, now: int) -> None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from chainlog_async.common.zones import zone_of
-from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.time_window import Window
 
@@ -43,7 +42,7 @@ def step_name(ms: int, window: Window) -> str:
     return local.strftime("%Y-%m-%d" if window.step == "1d" and not (local.hour or local.minute) else "%Y-%m-%d %H:%M")
 
 
-def group_name(point: UsagePoint | LatencyPoint, by: GroupBy | None) -> str:
+def group_name(point: UsagePoint | LatencyPoint, by: str | None) -> str:
     """Returns the label of the point's group."""
     if by is None:
         return "all"
@@ -66,7 +65,7 @@ def exact_dollars(amount: float) -> str:
     return f"${text[:-3]}{text[-3:].rstrip('0')}"
 
 
-def by_group(points: Sequence[_PointT], by: GroupBy | None) -> dict[str, list[_PointT]]:
+def by_group(points: Sequence[_PointT], by: str | None) -> dict[str, list[_PointT]]:
     """Returns the points by the label of their group, in their order."""
     groups: dict[str, list[_PointT]] = {}
     for point in points:

@@ -132,7 +132,7 @@ class SqliteReadStorage(ReadStorage):
 
     async def get_latency(self, query: UsageQuery) -> list[LatencyPoint]:
         """From rollups, and buckets where there are none yet."""
-        refuse_latency_of_tags(query)
+        refuse_latency_of_tags(query.by, query.where)
         return await UsageReader(self._readers, query).latency()
 
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
