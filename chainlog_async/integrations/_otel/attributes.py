@@ -67,12 +67,13 @@ COUNTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 FIELDS: Final = {
-    name: (field, rank)
+    name: (field, rank, fields is COUNTS)
     for fields in (NAMES, COUNTS)
     for field, names in fields.items()
     for rank, name in enumerate(names)
 }
-"""The field that an attribute fills, and its place among those that fill the same: the lowest counts."""
+"""The field that an attribute fills, its place among those that fill the same, of which the lowest counts, and whether
+it is a count."""
 
 COST: Final = ("chainlog.cost_usd", "gen_ai.usage.total_cost", "gen_ai.usage.cost", "operation.cost", "llm.cost.total")
 
@@ -108,6 +109,11 @@ AGENT: Final = ("gen_ai.agent.name", "agent.name", "agent_name")
 
 BELONGING: Final = frozenset({*CALLER, *SESSION, *CHAIN, *AGENT, *RESENDS})
 COST_AND_TIMES: Final = frozenset({*COST, DURATION, *FIRST_CHUNK_S, *FIRST_CHUNK_MS, *STREAMED})
+
+OUTCOME: Final = frozenset({*STATUS, *ERROR_TYPE})
+
+NUMBERS: Final = frozenset({*(name for names in COUNTS.values() for name in names), *STATUS, *RESENDS})
+"""Attributes that are whole numbers as a rule."""
 
 SERVICE: Final = "service.name"
 INSTANCE: Final = "service.instance.id"

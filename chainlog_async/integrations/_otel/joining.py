@@ -47,16 +47,20 @@ _LOGGED: Final = CallFacts()
 """What is remembered of a call that was logged."""
 
 
+_NO_CHILDREN: Final[dict[str, list[Span]]] = {}
+
+
 class _Trace:
     __slots__ = ("answers", "children", "last_s", "spans", "stream_ends", "waiting")
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
-        self.children: dict[str, list[Span]] = {}
+        # Most traces have none of these, and an empty container of its own costs time, also when garbage is collected.
+        self.children: dict[str, list[Span]] = _NO_CHILDREN
         """By the id of the parent."""
-        self.answers: list[tuple[str, str, str]] = []
+        self.answers: tuple[str, ...] = ()
         """Its keys in `SpanJoin._by_answer`."""
-        self.stream_ends: list[Span] = []
+        self.stream_ends: tuple[Span, ...] = ()
         self.waiting = 0
         """How many of its calls are not logged."""
         self.last_s = 0.0
@@ -72,8 +76,8 @@ class SpanJoin:
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         """The one that got a span last is the last."""
         self._due: deque[tuple[float, Span]] = deque()
-        self._by_answer: dict[tuple[str, str, str], list[Span]] = {}
-        """By trace or process, provider, and id of the answer."""
+        self._by_answer: dict[str, list[Span]] = {}
+        """By provider and id of the answer."""
         self._sdk_spans = SdkSpans()
         self._early: deque[RequestLogEntry] = deque()
 
@@ -96,6 +100,8 @@ class SpanJoin:
             trace.last_s = now_s
             trace.spans.append(span)
             if span.parent_id:
+                if trace.children is _NO_CHILDREN:
+                    trace.children = {}
                 trace.children.setdefault(span.parent_id, []).append(span)
             if span.call is not None:
                 self._add_call(span, span.call, trace, now_s)
@@ -106,14 +112,16 @@ class SpanJoin:
         trace.waiting += 1
         self._due.append((now_s + self._hold_s, span))
         if span.begin_ns != span.start_ns:
-            trace.stream_ends.append(span)
+            trace.stream_ends += (span,)
         if call.response_id:
-            for place in (span.trace_id, span.source):
-                answer = (place, call.provider or "", call.response_id)
-                alike = self._by_answer.setdefault(answer, [])
+            answer = _answer_of(call)
+            alike = self._by_answer.get(answer)
+            if alike is None:
+                self._by_answer[answer] = [span]
+            else:
                 alike.append(span)
-                trace.answers.append(answer)
                 del alike[:-MAX_ALIKE]
+            trace.answers += (answer,)
 
         if not self._sdk_spans.add(span) and self._sdk_spans.may_pair(span) and not self._has_relatives(span):
             self._sdk_spans.pair(span)
@@ -197,12 +205,7 @@ class SpanJoin:
             return False
         if self._sdk_spans.paired_with(span) is not None:
             return False
-        answer = call and call.response_id and (span.source, call.provider or "", call.response_id)
-        # Whatever is alike in the trace is so in the process, unless two processes send to one trace.
-        return not answer or (
-            len(self._by_answer.get(answer, ())) < 2
-            and len(self._by_answer.get((span.trace_id, answer[1], answer[2]), ())) < 2
-        )
+        return call is None or not call.response_id or len(self._by_answer.get(_answer_of(call), ())) < 2
 
     def _call_above(self, span: Span) -> Iterator[Span]:
         above = self._spans.get((span.trace_id, span.parent_id))
@@ -234,14 +237,15 @@ class SpanJoin:
         call = span.call
         if call is None or not call.response_id:
             return
-        for other in self._by_answer.get((span.trace_id, call.provider or "", call.response_id), ()):
-            if other is not span and _overlap(span, other):
+        alike = self._by_answer.get(_answer_of(call), ())
+        for other in alike:
+            if other is not span and other.trace_id == span.trace_id and _overlap(span, other):
                 yield other
         if self._has_relatives(span):
             return
-        for other in self._by_answer.get((span.source, call.provider or "", call.response_id), ()):
-            is_other = other.trace_id != span.trace_id and other.scope != span.scope and is_within(span, other)
-            if is_other and not self._has_relatives(other):
+        for other in alike:
+            is_other = other.trace_id != span.trace_id and other.scope != span.scope and other.source == span.source
+            if is_other and is_within(span, other) and not self._has_relatives(other):
                 yield other
 
     def _has_relatives(self, span: Span) -> bool:
@@ -258,6 +262,10 @@ class SpanJoin:
             begin = max(begins, key=lambda one: one.end_ns, default=None)
             if begin is not None and (span is begin or span is end):
                 yield end if span is begin else begin
+
+
+def _answer_of(call: CallFacts) -> str:
+    return f"{call.provider or ''}\0{call.response_id}"
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -123,18 +123,20 @@ def _is_call(found: Attributes) -> bool:
 
 
 def _call(found: Attributes, events: Sequence[Event], message: str, *, failed: bool, start_ns: int) -> CallFacts:
-    facts = CallFacts()
+    known: dict[str, Any] = {}
     ranks: dict[str, int] = {}
+    fields = names.FIELDS
     for name, value in found.items():
-        if name not in names.FIELDS:
+        if name not in fields:
             continue
-        field, rank = names.FIELDS[name]
-        if rank > ranks.get(field, rank):
+        field, rank, is_count = fields[name]
+        if field in known and rank > ranks[field]:
             continue
-        known = count_of(value) if field in names.COUNTS else text_of(value)
-        if known is not None:
-            setattr(facts, field, known)
+        read = count_of(value) if is_count else text_of(value)
+        if read is not None:
+            known[field] = read
             ranks[field] = rank
+    facts = CallFacts(**known)
     if facts.provider is not None:
         facts.provider = facts.provider.lower()
     if facts.request_model is None:
@@ -146,7 +148,8 @@ def _call(found: Attributes, events: Sequence[Event], message: str, *, failed: b
         facts.ttft_ms = _ttft_ms(found, events, start_ns)
         streamed = _first(found, names.STREAMED)
         facts.streamed = streamed if isinstance(streamed, bool) else (True if facts.ttft_ms is not None else None)
-    _set_outcome(facts, found, events, message, failed=failed)
+    if failed or not names.OUTCOME.isdisjoint(found):
+        _set_outcome(facts, found, events, message, failed=failed)
     return facts
 
 
@@ -231,9 +234,12 @@ def _count(found: Attributes, known: Sequence[str]) -> int | None:
 
 def text_of(value: Value) -> str | None:
     """Returns a text that fits a name, else None; a number as text."""
-    if value is None or isinstance(value, bool):
+    if isinstance(value, str):
+        text = value
+    elif value is None or isinstance(value, bool):
         return None
-    text = value if isinstance(value, str) else str(value)
+    else:
+        text = str(value)
     if not text.isascii() or "\0" in text:
         text = text.replace("\0", "").encode("utf-8", "replace").decode()
     return text[:MAX_NAME_CHARS].strip() or None

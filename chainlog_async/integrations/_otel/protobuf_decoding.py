@@ -62,11 +62,16 @@ def _event(event: Span.Event) -> Event:
 
 
 def _allowed(attributes: Iterable[KeyValue], allowed: frozenset[str]) -> Attributes:
-    return {key: _value(item.value) for item in attributes if (key := item.key) in allowed}
+    numbers = names.NUMBERS
+    return {
+        # Asking for the kind of a value costs as much as reading two, so the likely ones are read first.
+        key: (value.int_value or _value(value)) if key in numbers else (value.string_value or _other_value(value))
+        for item in attributes
+        if (key := item.key) in allowed and (value := item.value)
+    }
 
 
 def _value(value: AnyValue) -> Value:
-    # Most values are texts, and asking for the kind costs as much as two of them.
     return value.string_value or _other_value(value)
 
 
