@@ -112,9 +112,6 @@ COST_AND_TIMES: Final = frozenset({*COST, DURATION, *FIRST_CHUNK_S, *FIRST_CHUNK
 
 OUTCOME: Final = frozenset({*STATUS, *ERROR_TYPE})
 
-NUMBERS: Final = frozenset({*(name for names in COUNTS.values() for name in names), *STATUS, *RESENDS})
-"""Attributes that are whole numbers as a rule."""
-
 SERVICE: Final = "service.name"
 INSTANCE: Final = "service.instance.id"
 

@@ -9,86 +9,63 @@ from chainlog_async.errors import MissingExtraError
 
 from . import attributes as names
 from .decoded import Decoded, LogEvent, UndecodableError
-from .mapping import Attributes, Event, Value, reduced, resource_of
+from .mapping import Attributes, Event, reduced, resource_of
 
 try:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+    from .protobuf_attributes import any_value, wanted_attributes
+    from .protobuf_schema import Event as ProtobufEvent
+    from .protobuf_schema import new_request
 except ModuleNotFoundError as error:
     raise MissingExtraError(
         f"OTLP in protobuf needs opentelemetry-proto; {install_command('otel')}; or let the sender use JSON: "
         "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"
     ) from error
 
-_ERROR = Status.STATUS_CODE_ERROR
+_ERROR = 2
+"""``STATUS_CODE_ERROR``."""
 
 
 def decode_traces(body: bytes) -> Decoded:
     """Decodes a request of spans. Raises `UndecodableError`."""
-    request = ExportTraceServiceRequest()
+    request = new_request()
+    decoded = Decoded()
     try:
         request.ParseFromString(body)
+        for part in request.resource_spans:
+            resource = resource_of(wanted_attributes(part.resource.attributes, names.OF_RESOURCE))
+            for scoped in part.scope_spans:
+                scope = scoped.scope.name
+                for span in scoped.spans:
+                    status = span.status
+                    decoded.add(
+                        reduced(
+                            ids=(span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()),
+                            name=span.name,
+                            times_ns=(span.start_time_unix_nano, span.end_time_unix_nano),
+                            found=wanted_attributes(span.attributes, names.OF_SPAN),
+                            events=[_event(event) for event in span.events if event.name in names.OF_EVENTS],
+                            message=status.message,
+                            failed=status.code == _ERROR,
+                            resource=resource,
+                            scope=scope,
+                        )
+                    )
     except DecodeError as error:
         raise UndecodableError(f"the body is no OTLP in protobuf: {error}") from None
-    decoded = Decoded()
-    for part in request.resource_spans:
-        resource = resource_of(_allowed(part.resource.attributes, names.OF_RESOURCE))
-        for scoped in part.scope_spans:
-            scope = scoped.scope.name
-            for span in scoped.spans:
-                status = span.status
-                decoded.add(
-                    reduced(
-                        ids=(span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()),
-                        name=span.name,
-                        times_ns=(span.start_time_unix_nano, span.end_time_unix_nano),
-                        found=_allowed(span.attributes, names.OF_SPAN),
-                        events=[_event(event) for event in span.events if event.name in names.OF_EVENTS],
-                        message=status.message,
-                        failed=status.code == _ERROR,
-                        resource=resource,
-                        scope=scope,
-                    )
-                )
     return decoded
 
 
-def _event(event: Span.Event) -> Event:
-    return event.name, event.time_unix_nano, _allowed(event.attributes, names.OF_EXCEPTION)
+def _event(event: ProtobufEvent) -> Event:
+    return event.name, event.time_unix_nano, wanted_attributes(event.attributes, names.OF_EXCEPTION)
 
 
 def _allowed(attributes: Iterable[KeyValue], allowed: frozenset[str]) -> Attributes:
-    numbers = names.NUMBERS
-    return {
-        # Asking for the kind of a value costs as much as reading two, so the likely ones are read first.
-        key: (value.int_value or _value(value)) if key in numbers else (value.string_value or _other_value(value))
-        for item in attributes
-        if (key := item.key) in allowed and (value := item.value)
-    }
-
-
-def _value(value: AnyValue) -> Value:
-    return value.string_value or _other_value(value)
-
-
-def _other_value(value: AnyValue) -> Value:
-    match value.WhichOneof("value"):
-        case "string_value":
-            return ""
-        case "int_value":
-            return value.int_value
-        case "double_value":
-            return value.double_value
-        case "bool_value":
-            return value.bool_value
-        case "array_value" if value.array_value.values:
-            return _value(value.array_value.values[0])
-        case _:
-            return None
+    return {key: any_value(item.value) for item in attributes if (key := item.key) in allowed}
 
 
 def decode_logs(body: bytes) -> list[LogEvent]:
