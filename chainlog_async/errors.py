@@ -10,6 +10,7 @@
     │   ├── OlderDatabaseError       it must be migrated before it can be read
     │   ├── WalUnavailableError      write-ahead logging is not available
     │   ├── RemoteError              the server that keeps the log does not answer as it should
+    │   ├── QueryError               SQL that somebody gave is wrong, or would not only read
     │   ├── QueryTimeoutError        a query ran longer than read_timeout_ms
     │   └── MigrationError           a migration failed
     ├── EntryError                   an entry was not written
@@ -66,6 +67,10 @@ class WalUnavailableError(DatabaseError):
 
 class RemoteError(DatabaseError):
     """The `chainlog serve` that keeps the log does not answer, or not as it should."""
+
+
+class QueryError(DatabaseError):
+    """SQL that somebody gave was refused: it is wrong, or would do something else than read."""
 
 
 class QueryTimeoutError(DatabaseError):

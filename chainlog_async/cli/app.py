@@ -23,6 +23,7 @@ from chainlog_async.cli.commands.health import health
 from chainlog_async.cli.commands.import_ import import_command
 from chainlog_async.cli.commands.journal import journal
 from chainlog_async.cli.commands.latency import latency
+from chainlog_async.cli.commands.mcp import mcp
 from chainlog_async.cli.commands.migrate import migrate
 from chainlog_async.cli.commands.prices import prices
 from chainlog_async.cli.commands.prune import prune
@@ -33,6 +34,7 @@ from chainlog_async.cli.commands.reprice import reprice_command
 from chainlog_async.cli.commands.serve import serve_command
 from chainlog_async.cli.commands.sessions import session, sessions
 from chainlog_async.cli.commands.show import show
+from chainlog_async.cli.commands.sql import sql
 from chainlog_async.cli.commands.usage import usage
 from chainlog_async.cli.commands.vacuum import vacuum
 from chainlog_async.cli.options.settings import examples
@@ -132,6 +134,8 @@ _COMMANDS = (
     sessions,
     session,
     export,
+    sql,
+    mcp,
     migrate,
     copy,
     check,

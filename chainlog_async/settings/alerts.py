@@ -53,6 +53,7 @@ class AlertTarget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     name: Name
+    """What alerts name it by in `to`."""
     webhook: Url | None = None
     """A URL that JSON is posted to."""
     slack: Url | None = None

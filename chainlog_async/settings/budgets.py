@@ -40,8 +40,11 @@ class BudgetSettings(BaseModel):
     caller: str | None = None
     """Counts only requests that match every name given; the caller "" means requests without one."""
     provider: str | None = None
+    """Counts only requests that this provider answered, or was tried last for."""
     model: str | None = None
+    """Counts only requests of this model."""
     chain: str | None = None
+    """Counts only requests of this chain."""
 
 
 def _with_names(budgets: tuple[BudgetSettings, ...]) -> tuple[BudgetSettings, ...]:

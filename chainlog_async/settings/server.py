@@ -60,6 +60,7 @@ class ScopedKey(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     key: ApiKey
+    """The key itself, one or more visible ASCII characters without spaces."""
     can: Literal["read", "write"]
     """What it may do: ask for everything, or add entries and batches."""
     caller: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)] | None = None

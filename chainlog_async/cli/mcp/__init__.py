@@ -1,0 +1,1 @@
+"""The tools that `chainlog mcp` offers to agents."""
