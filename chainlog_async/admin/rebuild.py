@@ -105,7 +105,7 @@ async def _correct_buckets(
 ) -> bool:
     if not await compare_buckets(connection, table, day, corrected):
         return False
-    parameters = {"since": day.since, "until": day.until}
+    parameters = table.whole(day)
     await connection.execute_fetchall(table.clear, parameters)
     await connection.execute_fetchall(table.fill, parameters)
     left = Findings()

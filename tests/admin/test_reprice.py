@@ -51,7 +51,7 @@ def costs(path: Path) -> list[tuple[object, ...]]:
 async def test_rows_buckets_rollups_and_totals_change_together(tmp_path: Path) -> None:
     """What the table priced, and what had no cost; a provider's or a gateway's own cost stays."""
     path = tmp_path / "log.db"
-    await log(path, 30)
+    await log(path, 30, tags=["team:a", "team:b", "team:a"])
     await log(path, 30, cost_usd=0.5)
     await roll_up(path, T0 + 10 * 86_400_000)
     await set_prices(path, [price(2)])
@@ -67,6 +67,8 @@ async def test_rows_buckets_rollups_and_totals_change_together(tmp_path: Path) -
     assert await reprice(path, T0 + 20 * 60_000) == 10
     assert costs(path) == [(15_070_000_000,)] * 4
     assert await plan_repricing(path, T0 + 20 * 60_000) == []
+    sums = query(path, "SELECT tag_value, SUM(cost_nano) FROM tag_buckets GROUP BY 1")
+    assert sums == [("a", 70_000_000), ("b", 70_000_000)]
     await clean(path)
 
 

@@ -17,7 +17,7 @@ from chainlog_async import Attempt, ChainLog, RequestLogEntry
 from chainlog_async.admin.check import check_database
 from chainlog_async.common.outcome import attempt_status
 from chainlog_async.entry.model import MAX_COST_USD, TOKEN_CLASSES
-from chainlog_async.usage.query import UsageQuery
+from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from tests.support.entries import entry
 from tests.support.rolling_up import roll_up, without_rollups
@@ -27,6 +27,7 @@ from tests.support.writing import settings_for
 NANO = 1_000_000_000
 
 costs = st.none() | st.sampled_from([0.0, 0.1, 1e-9, 5e-10, 1 / 3, float(MAX_COST_USD)]) | st.floats(0, 100)
+TAGS = ["team:a", "team:b", "team:c", "env:prod:eu"]
 tokens = st.none() | st.integers(0, 10_000)
 attempts = st.builds(
     lambda status, message, cost: Attempt(
@@ -37,12 +38,13 @@ attempts = st.builds(
     costs,
 )
 entries = st.builds(
-    lambda hour, provider, caller, cost, trail, classes: entry(
+    lambda hour, provider, caller, cost, trail, tags, classes: entry(
         timestamp=START + hour * 3_600_000,
         provider_id=provider,
         caller=caller,
         cost_usd=cost,
         attempt_trail=trail or None,
+        tags=tags,
         **dict(zip(TOKEN_CLASSES, classes, strict=True)),
     ),
     st.integers(0, 71),
@@ -50,6 +52,7 @@ entries = st.builds(
     st.sampled_from([None, "team"]),
     costs,
     st.lists(attempts, max_size=2),
+    st.none() | st.lists(st.sampled_from(TAGS), max_size=3),
     st.tuples(*[tokens] * len(TOKEN_CLASSES)),
 )
 
@@ -73,11 +76,13 @@ async def _check(path: Path, logged: list[RequestLogEntry], late: int) -> None:
                 chainlog.submit(one)
             await chainlog.flush()
             await _check_usage(chainlog, logged)
+            await _check_tags(chainlog, logged)
         await roll_up(path, END)
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM request_logs WHERE id % 2")
         async with ChainLog(settings_for(path)) as chainlog:
             await _check_usage(chainlog, logged)
+            await _check_tags(chainlog, logged)
     assert (await check_database(path)).wrong_numbers == 0
 
 
@@ -97,6 +102,26 @@ async def _check_usage(chainlog: ChainLog, logged: list[RequestLogEntry]) -> Non
         assert point.unanswered_cost_usd == sum(map(_unanswered, rows)) / NANO
         for name in TOKEN_CLASSES:
             assert getattr(point, name) == sum(getattr(one, name) or 0 for one in rows)
+
+
+async def _check_tags(chainlog: ChainLog, logged: list[RequestLogEntry]) -> None:
+    """A request counts once under each of its tags; with another filter, that of it which passes."""
+    window = Window(start=START, end=START + 3 * DAY_MS, step="1d")
+    for key in ("team", "env"):
+        for provider in (None, "p0"):
+            query = UsageQuery(window=window, by=f"tag:{key}", where=UsageFilter(provider=provider))
+            found: dict[tuple[int, str], list[float]] = {}
+            for point in await chainlog.usage.get_usage(query):
+                assert point.name is not None
+                found[point.start, point.name] = [point.requests, point.cost_usd, point.reasoning_tokens]
+            expected: dict[tuple[int, str], list[float]] = {}
+            for one in logged:
+                for tag in set(one.tags or ()) if provider in (None, one.provider_id) else ():
+                    if tag.startswith(f"{key}:"):
+                        day = START + (one.timestamp - START) // DAY_MS * DAY_MS
+                        sums = expected.setdefault((day, tag.partition(":")[2]), [0, 0, 0])
+                        sums[:] = [sums[0] + 1, sums[1] + _nano(one.cost_usd), sums[2] + (one.reasoning_tokens or 0)]
+            assert found == {name: [sums[0], sums[1] / NANO, sums[2]] for name, sums in expected.items()}
 
 
 def _nano(cost_usd: float | None) -> int:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from chainlog_async.common.clock import DAY_MS, END_OF_TIME, QUARTER_MS
+from chainlog_async.common.clock import DAY_MS, END_OF_TIME, HOUR_MS, QUARTER_MS
 from chainlog_async.common.progress import Progress
 from chainlog_async.entry.model import TOKEN_CLASSES
 from chainlog_async.usage.sums import USAGE_SUMS
+from chainlog_async.usage.tags import OTHER_VALUES
 
 from .differences import MAX_LISTED_DIFFERENCES, Difference, Findings, compare_lines, time_text
 from .totals import compare, read_totals
@@ -22,6 +23,7 @@ from .totals import compare, read_totals
 START_OF_TIME = -(2**63)
 
 _QUARTER = f"CAST(timestamp AS INTEGER) / {QUARTER_MS} * {QUARTER_MS}"
+_HOUR = f"CAST(timestamp AS INTEGER) / {HOUR_MS} * {HOUR_MS}"
 _BIN = "(SELECT upper_ms FROM duration_bins WHERE upper_ms >= ROUND({}) ORDER BY upper_ms LIMIT 1)"
 _ROWS = "FROM request_logs WHERE timestamp >= :since AND timestamp < :until"
 
@@ -32,11 +34,7 @@ _UNANSWERED_COST = """CASE WHEN attempt_trail IS NULL THEN 0 ELSE (
     WHERE COALESCE(value ->> 'http_status', 599) >= 400 OR value ->> 'error_message' IS NOT NULL
   ) END"""
 
-# What the triggers of migrations 0010 and 0011 compute from the same rows.
-_COUNTED_USAGE = f"""
-SELECT
-  {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
-  {_BIN.format("latency_ms")} AS upper_ms,
+_SUMS = f"""
   COUNT(*) AS requests, SUM(outcome = 'failed') AS errors, SUM(outcome = 'cancelled') AS cancelled,
   SUM(http_status = 429) AS rate_limited,
   SUM(attempts > 1) AS waterfalls, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
@@ -45,9 +43,34 @@ SELECT
   SUM(IIF(outcome = 'answered', latency_ms, 0)) AS latency_ms,
   SUM(IIF(outcome = 'answered', COALESCE(ttft_ms, 0), 0)) AS ttft_ms,
   SUM(outcome = 'answered' AND ttft_ms IS NOT NULL) AS ttft_requests
+"""  # put together from constants of this file
+
+# What the triggers of migrations 0010, 0011 and 0015 compute from the same rows.
+_COUNTED_USAGE = f"""
+SELECT
+  {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
+  {_BIN.format("latency_ms")} AS upper_ms, {_SUMS}
 {_ROWS}
 GROUP BY 1, 2, 3, 4, 5, 6
 """  # put together from constants of this file
+# As the view `counted_tags`, of the rows of some time. A tag that a row has twice counts once.
+_COUNTED_TAGS = f"""
+SELECT
+  {_HOUR} AS start, tag_key, tag_value, chain_name, provider_id, model, COALESCE(caller, '') AS caller, {_SUMS}
+FROM (
+  SELECT DISTINCT
+    given.id AS id, tag_key, IIF(EXISTS (
+      SELECT 1 FROM tag_values AS known WHERE known.tag_key = given_key AND known.tag_value = given_value
+    ), given_value, '{OTHER_VALUES}') AS tag_value
+  FROM (
+    SELECT
+      request_logs.id AS id, SUBSTR(value, 1, INSTR(value, ':') - 1) AS given_key,
+      SUBSTR(value, INSTR(value, ':') + 1) AS given_value
+    FROM request_logs CROSS JOIN json_each(tags) WHERE timestamp >= :since AND timestamp < :until AND tags IS NOT NULL
+  ) AS given CROSS JOIN tag_keys ON tag_key = given_key
+) AS tagged CROSS JOIN request_logs ON request_logs.id = tagged.id
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""  # noqa: S608  # put together from constants of this file
 _COUNTED_TTFT = f"""
 SELECT
   {_QUARTER} AS start, chain_name, provider_id, model, COALESCE(caller, '') AS caller,
@@ -90,8 +113,16 @@ _NAMES = ("start", "chain_name", "provider_id", "model", "caller", "upper_ms")
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """A half-open span of time, in ms since the epoch, UTC."""
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class BucketTable:
-    """A table that holds one row per quarter of an hour and key."""
+    """A table that holds one row per span of time and key."""
 
     name: str
     keys: tuple[str, ...]
@@ -100,6 +131,8 @@ class BucketTable:
     """Columns that are compared."""
     counted: str
     """Query for keys and numbers computed from the rows between `:since` and `:until`."""
+    width: int = QUARTER_MS
+    """How long a bucket is, in ms."""
     texts: tuple[str, ...] = ()
     """Columns that are corrected but not compared: of two errors in the same ms either may be the last."""
 
@@ -126,6 +159,11 @@ class BucketTable:
               )
             ) WHERE wrong > 0 LIMIT :limit
         """  # noqa: S608  # put together from constants of this file
+
+    def whole(self, span: TimeSpan) -> dict[str, int]:
+        """The parameters of a span, from its first whole bucket on: rows of an earlier one may have been pruned."""
+        since = span.since if span.since == START_OF_TIME else -(-span.since // self.width) * self.width
+        return {"since": since, "until": span.until}
 
     @property
     def clear(self) -> str:
@@ -155,6 +193,13 @@ BUCKETS = (
         USAGE_SUMS,
         _COUNTED_USAGE,
     ),
+    BucketTable(
+        "tag_buckets",
+        ("start", "tag_key", "tag_value", "chain_name", "provider_id", "model", "caller"),
+        USAGE_SUMS,
+        _COUNTED_TAGS,
+        width=HOUR_MS,
+    ),
     BucketTable("ttft_buckets", _NAMES, ("requests", "failed"), _COUNTED_TTFT),
     BucketTable(
         "attempt_buckets",
@@ -179,6 +224,8 @@ SELECT CAST(MIN(time) AS INTEGER) FROM (
   SELECT MIN(start) FROM usage_buckets WHERE start >= :since
   UNION ALL
   SELECT MIN(start) FROM ttft_buckets WHERE start >= :since
+  UNION ALL
+  SELECT MIN(start) FROM tag_buckets WHERE start >= :since
   UNION ALL
   SELECT MIN(start) FROM attempt_buckets WHERE start >= :since
 )
@@ -209,14 +256,6 @@ SELECT provider_id, SUM(requests), SUM(tokens), SUM(prompts), SUM(completions), 
 )
 GROUP BY provider_id HAVING SUM(requests) <> 0
 """
-
-
-@dataclass(frozen=True, slots=True)
-class TimeSpan:
-    """A half-open span of time, in ms since the epoch, UTC."""
-
-    since: int
-    until: int
 
 
 async def first_whole_bucket(connection: aiosqlite.Connection) -> int:
@@ -250,7 +289,7 @@ async def compare_buckets(
     connection: aiosqlite.Connection, table: BucketTable, span: TimeSpan, findings: Findings
 ) -> int:
     """Adds the wrong numbers in the span to the findings, and returns how many there are. Raises `sqlite3.Error`."""
-    parameters = {"since": span.since, "until": span.until, "limit": MAX_LISTED_DIFFERENCES}
+    parameters = {**table.whole(span), "limit": MAX_LISTED_DIFFERENCES}
     rows = [tuple(row) for row in await connection.execute_fetchall(table.differing, parameters)]
     count = int(rows[0][-1]) if rows else 0
     findings.add((difference for row in rows for difference in _differences(table, row)), count)
@@ -281,6 +320,8 @@ def _differences(table: BucketTable, row: Sequence[object]) -> Iterator[Differen
 def _name_of(keys: dict[str, object]) -> str:
     parts = [time_text(int(str(keys["start"])))]
     names = (("chain", "chain_name"), ("provider", "provider_id"), ("model", "model"), ("caller", "caller"))
+    if "tag_key" in keys:
+        parts.append(f"tag {keys['tag_key']}:{keys['tag_value']}")
     parts += [f"{what} {keys[key]}" for what, key in names if keys.get(key)]
     if "upper_ms" in keys:
         parts.append(f"up to {keys['upper_ms']} ms")

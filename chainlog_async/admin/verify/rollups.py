@@ -67,6 +67,22 @@ CROSS JOIN (SELECT {_OF_TRIES} FROM attempt_buckets WHERE {_DAY}) AS counted
 WHERE width = {DAY_MS} AND rolled_up.start = :since AND taken_by IS NULL
 """  # noqa: S608  # put together from constants
 
+TAG_SUMS = f"""
+WITH hours (start) AS MATERIALIZED (
+  SELECT start FROM rolled_up
+  WHERE width = {HOUR_MS} AND taken_by IS NULL AND {_DAY}
+    AND dimensions & (SELECT bit FROM rollup_dimensions WHERE dimension = 'all')
+)
+SELECT start, tag_key, {", ".join(f"SUM(kept_{name})" for name in USAGE_SUMS)}, {_SUMS} FROM (
+  SELECT start, tag_key, {", ".join(f"{name} AS kept_{name}, NULL AS {name}" for name in USAGE_SUMS)}
+  FROM hours CROSS JOIN tag_rollups USING (start)
+  UNION ALL
+  SELECT start, tag_key, {", ".join(f"NULL, {name}" for name in USAGE_SUMS)}
+  FROM hours CROSS JOIN tag_buckets USING (start)
+)
+GROUP BY start, tag_key
+"""  # noqa: S608  # put together from constants
+
 FORGET_ROLLUPS = "DELETE FROM rolled_up WHERE start < :until AND start + width > :since"
 
 
@@ -92,6 +108,10 @@ async def compare_rollups(connection: aiosqlite.Connection, day: TimeSpan) -> tu
         ):
             differences += found
             spans.append(day)
+    for start, key, *sums in await connection.execute_fetchall(TAG_SUMS, parameters):
+        if found := list(compare_lines("rollups", f"{time_text(start)}, 1 h, by tag {key}", USAGE_SUMS, sums)):
+            differences += found
+            spans.append(TimeSpan(start, start + HOUR_MS))
     return differences, spans
 
 
