@@ -153,6 +153,11 @@ class SpanJoin:
         """Returns the entry of the call that the span tells of; None when that was logged before."""
         if span.call is _LOGGED or self._spans.get(span.key) is not span:
             return None
+        if self._is_alone(span):
+            entry = entry_of([span], self._spans)
+            span.call = _LOGGED
+            self._traces[span.trace_id].waiting -= 1
+            return entry
         calls, resends = self._family(span)
         waiting = [one for one in calls if one.call is not _LOGGED]
         # A span that comes late tells of a row that is there: it is no other call.
@@ -182,8 +187,6 @@ class SpanJoin:
 
     def _family(self, span: Span) -> tuple[list[Span], int]:
         """Returns all spans that tell of the call, and how often its HTTP request was sent again."""
-        if self._is_alone(span):
-            return [span], 0
         found = {span.key: span}
         resends = 0
         for one in (left := [span]):
