@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.support.browser import Service, Viewer, loaded, recent_entries, service
+from tests.support.browser import HOUR_MS, Service, Viewer, loaded, recent_entries, service
 from tests.support.traces import llmperf_totals, needs_llmperf
 
 from .conftest import RECENT
@@ -84,16 +84,16 @@ async def test_the_overview_is_the_services_own_totals(busy: Service, viewer: Vi
 async def test_latency_is_of_the_requests_and_the_percentile_that_are_chosen(busy: Service, viewer: Viewer) -> None:
     """Percentiles are of answered requests, and of the others at a click; grouped charts show the chosen one."""
     page = await loaded(await viewer.open(busy.url))
-    for name, query in (("Unanswered", "?outcome=unanswered"), ("Answered", "")):
-        (point,) = busy.get(f"v1/latency{query}")["points"]
+    for name, outcome in (("Unanswered", "unanswered"), ("Answered", "answered")):
+        (point,) = busy.get("v1/latency", outcome=outcome)["points"]
         await page.get_by_role("group", name="Latency of which").get_by_role("button", name=name, exact=True).click()
         percentiles = point["latencyMs"]
         assert isinstance(percentiles, dict)
         for percentile in PERCENTILES:
             await expect(card(page, f"Latency {percentile}")).to_have_text(two_digits(percentiles[percentile]))
     assert "outcome" not in page.url
-    await page.get_by_role("button", name="Provider", exact=True).click()
-    await page.get_by_role("button", name="p99", exact=True).click()
+    await page.locator("#by-provider").click()
+    await page.locator("#percentile-p99").click()
     await expect(page.locator("#chart-latency h3")).to_have_text("Latency, p99")
 
 
@@ -102,7 +102,7 @@ async def test_the_period_before_is_compared(tmp_path: Path, viewer: Viewer) -> 
     day = 86_400_000
     with service(tmp_path) as running:
         now = recent_entries(40)
-        before = [one | {"timestamp": int(str(one["timestamp"])) - day} for one in recent_entries(20)]
+        before = [one | {"timestamp": int(str(one["timestamp"])) - day - HOUR_MS} for one in recent_entries(20)]
         fine = {"http_status": 200, "error_message": None, "attempts": 1, "attempt_trail": None}
         worse = [one | {"http_status": 500, "caller": "nightly"} for one in now[:8]]
         running.post(
@@ -157,7 +157,7 @@ async def test_costs_are_those_of_the_service(busy: Service, viewer: Viewer) -> 
         await expect(row.locator("[data-label=Requests]")).to_have_text(str(point["requests"]))
     await expect(page.locator("#budgets")).to_contain_text("No budget is set")
     await expect(page.locator("#unpriced-section")).to_be_hidden()
-    await page.get_by_role("button", name="Day", exact=True).click()
+    await page.locator("#by-day").click()
     await expect(page.locator("#spending thead th").first).to_contain_text("Day")
     days = await page.locator("#spending [data-label=Requests]").all_inner_texts()
     assert sum(map(int, days)) == RECENT

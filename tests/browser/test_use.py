@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -117,6 +118,23 @@ async def test_a_phone_shows_everything_on_short_pages(busy: Service, viewer: Vi
             ".filter((node) => !node.closest('.hidden, .scroll')).map((node) => node.outerHTML.slice(0, 80))"
         )
         assert wide == [], name
+
+
+async def test_axe_finds_nothing(busy: Service, viewer: Viewer) -> None:
+    """On no page, with a request open and the filters too, in the light and in the dark."""
+    axe = Axe()
+    for scheme in ("light", "dark"):
+        page = await loaded(
+            await viewer.open(f"{busy.url}/?page=requests&requestId=request-6&compare=1", scheme=scheme)
+        )
+        await page.locator("#request-rows button.link").click()
+        await page.locator("#filter-button").click()
+        for name in ("requests", "overview", "costs", "providers", "sessions", "alerts", "health"):
+            if name != "requests":
+                await page.locator(f"#page-{name}").click()
+                await loaded(page)
+            found = await axe.run(page)
+            assert found.violations_count == 0, (name, scheme, found.generate_report())
 
 
 async def test_dark_and_light_follow_the_system_until_one_is_chosen(busy: Service, viewer: Viewer) -> None:

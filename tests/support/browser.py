@@ -98,7 +98,7 @@ class Service:
         """The port it listens on."""
         return int(self.url.rpartition(":")[2])
 
-    def get(self, path: str, **parameters: str | int) -> dict[str, list[dict[str, object]]]:
+    def get(self, path: str, **parameters: str | float | list[str]) -> dict[str, list[dict[str, object]]]:
         """What the service answers."""
         reply = httpx.get(f"{self.url}/{path}", params=parameters, headers=self._headers, trust_env=False, verify=False)
         assert reply.status_code == 200, reply.text

@@ -36,6 +36,7 @@ PROVIDER = names_parameter(
 )
 MODEL = names_parameter("model", "Requests of this model; given several times, of one of them.")
 CALLER = names_parameter("caller", "Requests of this caller; given several times, of one of them.")
+ONE_CALLER = text_parameter("caller", "Requests of this caller.")
 NOT_CHAIN = names_parameter("notChain", "Requests of any other chain; may be given several times.")
 NOT_PROVIDER = names_parameter("notProvider", "Requests of any other provider; may be given several times.")
 NOT_MODEL = names_parameter("notModel", "Requests of any other model; may be given several times.")

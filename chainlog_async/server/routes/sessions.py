@@ -13,7 +13,7 @@ from chainlog_async.requests.model import RequestLogRow
 from chainlog_async.requests.sessions import MAX_SESSIONS, Session, SessionFilter, SessionPage
 from chainlog_async.server.http.operation import NOT_FOUND, Operation
 from chainlog_async.server.http.parameters import Parameter, ParsedParameters, integer_parameter, time_parameter
-from chainlog_async.server.http.request_filters import CALLER, TIME_FORMATS, refused_window
+from chainlog_async.server.http.request_filters import ONE_CALLER, TIME_FORMATS, refused_window
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.server.http.rights import rights_of
 from chainlog_async.server.own_reads import own_reads
@@ -69,7 +69,7 @@ class SessionEndpoints:
                 "/v1/sessions",
                 self.find_sessions,
                 SessionPage,
-                (SESSIONS_FROM, SESSIONS_UNTIL, CALLER, SESSIONS_LIMIT, PAGE_CURSOR),
+                (SESSIONS_FROM, SESSIONS_UNTIL, ONE_CALLER, SESSIONS_LIMIT, PAGE_CURSOR),
                 needs="read",
             ),
             # An id may have slashes.
@@ -77,7 +77,7 @@ class SessionEndpoints:
                 "/v1/sessions/{id:chainlog_name}",
                 self.get_session,
                 SessionReply,
-                (SESSION_ID, CALLER, PAGE_LIMIT, PAGE_CURSOR),
+                (SESSION_ID, ONE_CALLER, PAGE_LIMIT, PAGE_CURSOR),
                 other_answers=NOT_FOUND,
                 needs="read",
             ),
@@ -95,7 +95,7 @@ class SessionEndpoints:
             refuse_empty_window(start, end, now=now_ms())
         except WindowError as error:
             raise refused_window(error) from None
-        where = SessionFilter(start=start, end=end, caller=parameters[CALLER])
+        where = SessionFilter(start=start, end=end, caller=parameters[ONE_CALLER])
         page = await own_reads(request, self._chainlog).find_sessions(
             where, limit=parameters[SESSIONS_LIMIT], cursor=parameters[PAGE_CURSOR]
         )
@@ -106,7 +106,7 @@ class SessionEndpoints:
 
         With `caller`, only the requests of that caller.
         """
-        session_id, caller = parameters[SESSION_ID], parameters[CALLER]
+        session_id, caller = parameters[SESSION_ID], parameters[ONE_CALLER]
         reads = own_reads(request, self._chainlog)
         session = await reads.get_session(session_id, caller=caller)
         if session is None:

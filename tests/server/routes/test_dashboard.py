@@ -62,6 +62,17 @@ async def test_no_module_waits_for_another_to_ask_for_it(tmp_path: Path) -> None
     assert named == {script.relative_to(STATIC).as_posix() for script in STATIC.rglob("*.js")} | {"chart.js"}
 
 
+async def test_all_that_a_browser_loads_at_first_is_small(tmp_path: Path) -> None:
+    """The page and everything that it names take less than 300 kB over the network."""
+    async with running(service_settings(tmp_path)) as client:
+        page = await client.get("/")
+        whole = len(page.content)
+        for link in links_of(page.text):
+            reply = await client.send(client.build_request("GET", link), stream=True)
+            whole += len(b"".join([chunk async for chunk in reply.aiter_raw()]))
+    assert whole < 300_000
+
+
 async def test_files_are_kept_for_ever_and_the_page_is_not(tmp_path: Path) -> None:
     """The page is asked for again each time, at the price of a 304; files live under a digest and never change."""
     async with running(service_settings(tmp_path)) as client:

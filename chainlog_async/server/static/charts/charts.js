@@ -147,6 +147,7 @@ function press(figure, visible, [found]) {
 
 function pressOnGroup(by, { name, group }) {
   if (name === OTHER) return null;
+  if (by.startsWith("tag:")) return { title: "filter by this tag", run: () => change({ tag: `${by.slice("tag:".length)}:${group}` }) };
   return { title: `filter by this ${by}`, run: () => change(picking(by, group)) };
 }
 

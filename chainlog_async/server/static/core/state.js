@@ -60,6 +60,8 @@ export const REQUEST_FILTERS = [
   "status",
   "error",
   "requestId",
+  "session",
+  "tag",
   "search",
   "minLatencyMs",
   "maxLatencyMs",

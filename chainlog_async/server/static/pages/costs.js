@@ -14,9 +14,10 @@ import { choice, compareToggle, plainSection, section } from "./parts.js";
 
 const MAX_GROUPS = 9;
 const MAX_ROWS = 100;
+const SHORT_STEPS = ["15m", "30m"];
 
 export const costs = {
-  applies: { names: true, requests: false },
+  applies: { names: true, requests: false, tags: true },
 
   build() {
     return [
@@ -28,8 +29,12 @@ export const costs = {
     ];
   },
 
-  async load({ ask, total, overTime, before, names, view }) {
+  async load({ ask, total: untagged, overTime: untaggedSteps, before, names, view }) {
     const by = view.by || "model";
+    const isTagged = view.tag || by.startsWith("tag:");
+    const total = { ...untagged, tag: view.tag };
+    // Tags are counted by the hour.
+    const overTime = { ...untaggedSteps, tag: view.tag, step: isTagged && SHORT_STEPS.includes(untaggedSteps.step) ? "1h" : untaggedSteps.step };
     const rows = by === "day" ? { ...overTime, step: "1d" } : { ...total, by, groups: MAX_ROWS };
     const [usage, points, spent, models, budgets, ...earlier] = await Promise.all([
       ask("v1/usage", total),
@@ -40,7 +45,7 @@ export const costs = {
       ...(view.compare ? [ask("v1/usage", { ...total, ...before }), ask("v1/usage", { ...overTime, ...before })] : []),
     ]);
     const unpriced = models.points.filter(({ other, totalTokens, costUsd }) => !other && totalTokens && !costUsd);
-    return { usage, points, spent, unpriced: await withProviders(ask, total, unpriced), budgets, earlier, by, tagKeys: names.tag_keys ?? [] };
+    return { usage, points, spent, unpriced: await withProviders(ask, total, unpriced), budgets, earlier, by, tagKeys: names.tagKeys ?? [] };
   },
 
   async show({ usage, points, spent, unpriced, budgets, earlier, by, tagKeys }) {
@@ -112,7 +117,12 @@ function columnsOf(by) {
 function nameCell(by, row) {
   if (row.other) return "other";
   if (by === "day") return day(row.start);
-  return by.startsWith("tag:") ? row.name : nameButton(by, row.name);
+  return by.startsWith("tag:") ? tagButton(by, row.name) : nameButton(by, row.name);
+}
+
+function tagButton(by, value) {
+  const tag = `${by.slice("tag:".length)}:${value}`;
+  return el("button", { type: "button", class: "name-link", title: `Show only what has the tag ${tag}`, onclick: () => change({ tag }) }, value);
 }
 
 function showBudgets(budgets) {

@@ -53,8 +53,8 @@ function facts(request) {
     ["Chain", request.chainName],
     [request.httpStatus < 400 ? "Answered by" : "Tried last", `${request.providerId} / ${request.model}`],
     ["Caller", request.caller],
-    ["Session", request.sessionId],
-    ["Tags", request.tags?.join(", ") || null],
+    ["Session", request.sessionId && viewLink({ session: request.sessionId, open: "" }, { title: "show only this session" }, request.sessionId)],
+    ["Tags", request.tags && el("span", {}, request.tags.map((tag) => [viewLink({ tag, open: "" }, { title: "show only this tag" }, tag), " "]))],
     ["Request id", request.requestId],
     ["Response id", request.responseId],
     ["Row", String(request.id)],
@@ -70,7 +70,7 @@ function facts(request) {
   return el(
     "dl",
     { class: "facts" },
-    all.filter(([, value]) => value !== null).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    all.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
 }
 
@@ -90,13 +90,13 @@ function unansweredCost({ attemptTrail }) {
 }
 
 function errorOf({ errorMessage }) {
-  return errorMessage ? el("div", {}, el("h4", {}, "Error"), el("pre", { class: "error-text", tabindex: "0" }, errorMessage)) : null;
+  return errorMessage ? el("div", {}, el("h3", {}, "Error"), el("pre", { class: "error-text", tabindex: "0" }, errorMessage)) : null;
 }
 
 // Looked up when the details are opened: what else was said in the same conversation.
 function neighbours({ id, sessionId }) {
   if (!sessionId) return null;
-  const place = el("div", {}, el("h4", {}, "The same session"), el("p", { class: "muted" }, "loading …"));
+  const place = el("div", {}, el("h3", {}, "The same session"), el("p", { class: "muted" }, "loading …"));
   showNeighbours(place, id, sessionId);
   return place;
 }
@@ -106,7 +106,7 @@ async function showNeighbours(place, id, sessionId) {
     const { requests, nextCursor } = await get("v1/requests", { session: sessionId, limit: NEIGHBOURS });
     const items = requests.toReversed().map((one) => neighbour(one, one.id === id));
     const note = nextCursor ? el("p", { class: "muted" }, `The newest ${NEIGHBOURS} of the session.`) : null;
-    fill(place, el("h4", {}, `The same session: ${count(requests.length)} requests`), el("ol", { class: "neighbours" }, items), note);
+    fill(place, el("h3", {}, `The same session: ${count(requests.length)} requests`), el("ol", { class: "neighbours" }, items), note);
   } catch (error) {
     if (error.status === 400) place.remove();
     else fill(place, el("p", { class: "bad" }, error.message));
@@ -121,7 +121,7 @@ function neighbour(request, isThis) {
 
 function metadata({ metadata: value }) {
   if (!value || !Object.keys(value).length) return null;
-  return el("div", {}, el("h4", {}, "Metadata"), el("pre", { tabindex: "0" }, JSON.stringify(value, null, 2)));
+  return el("div", {}, el("h3", {}, "Metadata"), el("pre", { tabindex: "0" }, JSON.stringify(value, null, 2)));
 }
 
 function raw(request) {

@@ -34,7 +34,7 @@ export function buildList() {
   fill(body);
   fill(foot);
   const table = el("table", { class: "reflow list", id: "request-list" }, el("thead", {}, head), body);
-  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-labelledby": "requests-title" };
+  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-label": "List of requests" };
   return [el("div", region, table), el("div", { id: "list-tools", class: "table-tools" }), foot];
 }
 

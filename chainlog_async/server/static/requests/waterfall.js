@@ -23,7 +23,7 @@ export function waterfall({ attempts, attemptTrail, latencyMs, ttftMs }) {
     ttftMs === null ? "" : `First token after ${duration(ttftMs)}. `,
     rest >= 1 ? `${duration(rest)} passed between and after the attempts.` : "",
   ].join("");
-  return el("div", {}, el("h4", {}, `Attempts in ${duration(latencyMs)}`), el("ol", { class: "trail" }, items), notes ? el("p", { class: "muted" }, notes) : null);
+  return el("div", {}, el("h3", {}, `Attempts in ${duration(latencyMs)}`), el("ol", { class: "trail" }, items), notes ? el("p", { class: "muted" }, notes) : null);
 }
 
 function oneAttempt(attempt, place, from, whole) {

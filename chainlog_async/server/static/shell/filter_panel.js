@@ -101,6 +101,8 @@ function requestFields() {
     select({ id: "filter-status", label: "status", options: STATUSES, value: current().status, onchange: (status) => change({ status }) }),
     field("error", "error contains", text),
     field("requestId", "request id", text),
+    field("session", "session", text),
+    field("tag", "tag (key:value)", { ...text, pattern: "[^:]+:.+" }),
     field("minLatencyMs", "took at least (ms)", number),
     field("maxLatencyMs", "took at most (ms)", number),
     field("minTokens", "tokens at least", whole),

@@ -10,6 +10,8 @@ const WORDS = {
   status: "status",
   error: "error has",
   requestId: "request id",
+  session: "session",
+  tag: "tag",
   minLatencyMs: "latency ≥ ms",
   maxLatencyMs: "latency ≤ ms",
   minTokens: "tokens ≥",
@@ -21,7 +23,7 @@ const WORDS = {
 };
 
 /** Shows the filters of the view. Those that `page` cannot apply look faint, and say so. */
-export function showFilters({ names, requests }) {
+export function showFilters({ names, requests, tags = false }) {
   const view = current();
   const picked = pickedNames();
   const others = REQUEST_FILTERS.filter((name) => name !== "search" && view[name]);
@@ -35,7 +37,7 @@ export function showFilters({ names, requests }) {
     ),
     el("ul", { class: "chips", "aria-label": "Filters that are set" }, [
       ...picked.map((one) => nameChip(one, names)),
-      ...others.map((name) => valueChip(name, view[name], requests)),
+      ...others.map((name) => valueChip(name, view[name], requests || (name === "tag" && tags))),
     ]),
     isFiltered()
       ? el("button", { type: "button", id: "clear", class: "quiet", onclick: () => change(withoutFilters()) }, "Clear")

@@ -18,7 +18,7 @@ export function showTable(place, { id, label, columns, rows, sort = null, empty 
   const head = shown.map((column) => headCell(id, column, order, again));
   const body = all.map((row) => el("tr", {}, shown.map((column, at) => bodyCell(column, row, at))));
   const table = el("table", { class: "reflow", id }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body));
-  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-label": label };
+  const region = { class: "panel scroll", tabindex: "0", role: "region", "aria-label": `${label}: table` };
   fill(
     place,
     el("div", region, rows.length ? table : el("p", { class: "empty" }, empty)),
