@@ -100,22 +100,20 @@ async def take(viewer: Viewer, url: str) -> None:
     """Takes one picture in the light, of the figures, and one in the dark, of a request that waterfalled."""
     page = await loaded(await viewer.open(f"{url}/?range=7d&by=provider"))
     await page.screenshot(path=FOLDER / "dashboard-light.png")
-    page = await loaded(await viewer.open(f"{url}/?range=7d&status=429", scheme="dark"))
-    await page.locator("#request-rows tr.request button").first.click()
-    await page.locator("#providers-title").scroll_into_view_if_needed()
-    await page.evaluate("document.querySelector('#providers-title').scrollIntoView()")
+    page = await loaded(await viewer.open(f"{url}/?page=requests&range=7d&status=429", scheme="dark"))
+    await page.locator("#request-rows button.link").first.click()
+    await page.locator(".details:not([hidden]) .trail").wait_for()
     await page.screenshot(path=FOLDER / "dashboard-dark.png")
     page = await loaded(await viewer.open(f"{url}/?by=provider", width=390))
     await page.screenshot(path=Path(tempfile.gettempdir()) / "dashboard-phone.png", full_page=True)
 
 
 async def take_demo(viewer: Viewer, dashboard: str) -> None:
-    """Takes one picture of the demo: its providers, and the requests that are coming in."""
-    page = await loaded(await viewer.open(f"{dashboard}?range=1h&live=1"))
+    """Takes one picture of the demo: the requests that are coming in."""
+    page = await loaded(await viewer.open(f"{dashboard}?page=requests&range=1h&live=1"))
     await page.locator("#live-state", has_text="live").wait_for()
     # Until one of those in the picture fell over to another provider.
     await page.locator("#request-rows tr.request:nth-child(-n+16) .again").first.wait_for()
-    await page.evaluate("document.querySelector('#providers-title').scrollIntoView()")
     await page.screenshot(path=FOLDER / "demo.png")
 
 
