@@ -73,7 +73,8 @@ def test_no_bytes_break_it(noise: bytes) -> None:
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """And holds no attribute that nobody wants."""
     monkeypatch.setattr(protobuf_attributes, "MAX_REMEMBERED", 10)
-    monkeypatch.setattr(protobuf_attributes, "_remembered", remembered := {})
+    remembered: dict[bytes, tuple[str, object]] = {}
+    monkeypatch.setattr(protobuf_attributes, "_remembered", remembered)
     for number in range(100):
         raw = [KeyValue(key=key, value=AnyValue(int_value=number)).SerializeToString() for key in ("k", "prompt")]
         assert wanted_attributes(raw, frozenset({"k"})) == {"k": number}

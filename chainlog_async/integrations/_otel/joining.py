@@ -154,10 +154,10 @@ class SpanJoin:
         if span.call is _LOGGED or self._spans.get(span.key) is not span:
             return None
         if self._is_alone(span):
-            entry = entry_of([span], self._spans)
+            alone = entry_of([span], self._spans)
             span.call = _LOGGED
             self._traces[span.trace_id].waiting -= 1
-            return entry
+            return alone
         calls, resends = self._family(span)
         waiting = [one for one in calls if one.call is not _LOGGED]
         # A span that comes late tells of a row that is there: it is no other call.
