@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,11 @@ BACKGROUND_FLUSH_INTERVAL_MS = 1_000
 """Time between two commits when the settings do not set it and there is a journal, in ms."""
 
 logger = logging.getLogger(__name__)
+
+
+def settings_from_environment() -> Settings:
+    """Loads the settings from ``CHAINLOG_CONFIG`` and ``CHAINLOG_...`` variables. Raises `SettingsError`."""
+    return Settings.load(os.environ.get("CHAINLOG_CONFIG"))
 
 
 def background_settings(settings: Settings) -> Settings:

@@ -20,7 +20,7 @@ from chainlog_async.integrations._litellm.entry import is_logged
 from chainlog_async.integrations._litellm.payload import read_begun, read_event, read_failure, read_refusal
 from chainlog_async.settings import Settings
 
-from .background_log import BackgroundLog
+from .background_log import BackgroundLog, settings_from_environment
 
 try:
     from litellm.integrations.custom_logger import CustomLogger
@@ -34,11 +34,6 @@ Kwargs = Mapping[str, object]
 
 # One of these is in the data of a request for a model or of a pass-through request, and in no other.
 _LOGGED_REQUEST = ("model", "standard_logging_object", "first_api_call_start_time")
-
-
-def settings_from_environment() -> Settings:
-    """Loads the settings from ``CHAINLOG_CONFIG`` and ``CHAINLOG_...`` variables. Raises `SettingsError`."""
-    return Settings.load(os.environ.get("CHAINLOG_CONFIG"))
 
 
 class ChainlogHandler(CustomLogger):

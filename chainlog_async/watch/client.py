@@ -15,7 +15,7 @@ from .watcher import Watcher
 _T = TypeVar("_T")
 
 
-def watch_client(client: _T, log_request: Callable[[RequestLogEntry], bool], options: WatchOptions) -> _T:
+def watch_client(client: _T, log_request: Callable[[RequestLogEntry], object], options: WatchOptions) -> _T:
     """Watches the client and returns it; if it is watched already, the new options replace the earlier ones.
 
     Raises `TypeError` when it is no client that can be watched, or for an option that `WatchOptions` does not have.

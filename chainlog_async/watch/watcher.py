@@ -16,7 +16,7 @@ from .safety import safely, throttle
 class Watcher:
     """Knows the log and the options of one watched client."""
 
-    def __init__(self, log_request: Callable[[RequestLogEntry], bool], options: WatchOptions) -> None:
+    def __init__(self, log_request: Callable[[RequestLogEntry], object], options: WatchOptions) -> None:
         self._log_request = log_request
         self._options = options
         self.paths = tuple(options.get("paths", MODEL_PATHS))
