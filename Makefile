@@ -60,16 +60,16 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: .venv-bench/.installed ## Measure the costs beside the peers' (14 minutes; the first time 3 more)
+bench: .venv-bench/.installed .venv-before/.installed ## Measure the costs beside the peers' and the release before (15 minutes)
 	@.venv-bench/bin/python -m benchmarks
 
-bench-quick: .venv-bench/.installed ## Measure quickly, with rough figures (2 minutes)
+bench-quick: .venv-bench/.installed .venv-before/.installed ## Measure quickly, with rough figures (3 minutes)
 	@.venv-bench/bin/python -m benchmarks --quick
 
 bench-call: .venv-bench/.installed .venv-before/.installed ## Compare log_request with the release before (4 minutes)
 	@.venv-bench/bin/python -m benchmarks.suites.against_before .venv-before/bin/python
 
-bench-space: $(VENV)/.dev-installed ## Measure the bytes of a request in small and large logs (5 minutes)
+bench-space: $(VENV)/.dev-installed ## Measure the bytes of a request in small and large logs (8 minutes)
 	@$(BIN)/python -m benchmarks.suites.space
 
 bench-proxy: $(VENV)/.dev-installed ## Measure a gateway that proxies, with the log and without (4 minutes)
@@ -156,7 +156,7 @@ OTEL_EMITTERS := anthropic opentelemetry-sdk opentelemetry-exporter-otlp-proto-h
 BENCH_PEERS ?= uvloop opentelemetry-sdk langfuse litellm==1.106.2
 
 .venv-bench/.installed: pyproject.toml Makefile
-	@$(MAKE) --no-print-directory .venv-bench/.server-installed VENV=.venv-bench
+	@$(MAKE) --no-print-directory .venv-bench/.examples-installed VENV=.venv-bench
 	@for peer in $(BENCH_PEERS); do \
 		echo "Installing $$peer into .venv-bench ..."; \
 		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" || \

@@ -10,9 +10,20 @@ from benchmarks.harness.common import FULL, QUICK, Effort, say, this_machine
 from benchmarks.report.publish import report
 from benchmarks.report.results import Results
 from benchmarks.report.targets import judge
-from benchmarks.suites import call_cost, import_cost, in_gateway, reads, saturated, scale, throughput
+from benchmarks.suites import (
+    busy_reads,
+    call_cost,
+    import_cost,
+    in_gateway,
+    proxying,
+    reads,
+    saturated,
+    scale,
+    space,
+    throughput,
+)
 
-TOPICS = ("callers_cost", "throughput", "saturated", "reads", "scale", "imports")
+TOPICS = ("callers_cost", "throughput", "saturated", "proxying", "busy_reads", "reads", "scale", "imports")
 
 
 def main() -> None:
@@ -28,6 +39,8 @@ def measure(effort: Effort, topics: list[str] | tuple[str, ...]) -> Results:
     """The topics one after the other; each of them interleaves its own contenders."""
     started = perf_counter()
     results = Results(this_machine(), chainlog_async.__version__, effort.quick)
+    # Bytes do not depend on the machine, and logs of a month take minutes to make.
+    results.space = space.measured()
     if results.machine.load_before > 0.5:
         say(f"The machine is busy (load {results.machine.load_before}): the figures will be worse than it can do.")
     if "imports" in topics:
@@ -39,10 +52,14 @@ def measure(effort: Effort, topics: list[str] | tuple[str, ...]) -> Results:
     if "saturated" in topics:
         results.saturated = saturated.run(effort)
         results.in_gateway = in_gateway.run(effort)
+    if "proxying" in topics:
+        results.proxying = proxying.run(effort)
+    if "busy_reads" in topics:
+        results.busy_reads = busy_reads.run(effort)
     if "reads" in topics:
         results.reads = reads.run(effort)
     if "scale" in topics and results.throughput is not None:
-        results.scale = scale.run(effort, results.throughput)
+        results.scale = scale.run(results.space, results.throughput)
     results.took_s = round(perf_counter() - started, 1)
     results.targets = judge(results)
     return results

@@ -15,6 +15,7 @@ import msgspec
 
 from benchmarks.harness.common import INSERT_ROW, Row
 from benchmarks.harness.databases import open_async, open_plainly
+from benchmarks.harness.releases import BEFORE
 from chainlog_async import ChainLog, RequestLogEntry, Statistics
 from chainlog_async.settings import Settings
 
@@ -137,6 +138,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "no logging": Nothing,
     "chainlog, journal on": Chainlog,
     "chainlog, journal off": ChainlogInMemory,
+    BEFORE: Chainlog,
     "aiosqlite, executemany": Executemany,
     "aiosqlite, row by row": RowByRow,
     "INSERT on the loop (429chain)": Insert,

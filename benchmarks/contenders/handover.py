@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.harness.common import INSERT_ROW, Row, entry_of
 from benchmarks.harness.databases import make_database, open_plainly
+from benchmarks.harness.releases import BEFORE
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 
@@ -334,6 +335,7 @@ def _exporter() -> Record:
 CALLERS: dict[str, type[Caller]] = {
     "chainlog, journal on": ChainlogWithJournal,
     "chainlog, journal off": ChainlogInMemory,
+    BEFORE: ChainlogWithJournal,
     "OpenTelemetry BatchSpanProcessor": OpenTelemetry,
     "logging.handlers.QueueHandler": StandardLogging,
     "Langfuse SDK": Langfuse,

@@ -84,6 +84,8 @@ class Effort(msgspec.Struct, frozen=True):
     reads: int
     waiting: int
     """Entries that wait while memory is measured."""
+    busy_reads_s: float
+    """Time for which a saturated loop is asked questions, in seconds."""
 
 
 FULL = Effort(
@@ -95,6 +97,7 @@ FULL = Effort(
     sizes=(10_000, 1_000_000, 10_000_000),
     reads=2_000,
     waiting=1_000_000,
+    busy_reads_s=8.0,
 )
 QUICK = Effort(
     quick=True,
@@ -105,6 +108,7 @@ QUICK = Effort(
     sizes=(10_000, 100_000),
     reads=400,
     waiting=100_000,
+    busy_reads_s=2.0,
 )
 
 

@@ -145,7 +145,7 @@ async def _spin(strategy: Strategy, board: Board, answers: Answers, work: int) -
     async def client() -> None:
         while True:
             for _ in range(4):
-                _count(work // 4)
+                count_up(work // 4)
                 await asyncio.sleep(0)
             row = rows[board.requests % len(rows)]
             board.log(strategy, (time_ns() // 1_000_000, *row[1:]))
@@ -154,7 +154,7 @@ async def _spin(strategy: Strategy, board: Board, answers: Answers, work: int) -
     await asyncio.gather(*[client() for _ in range(CLIENTS)])
 
 
-def _count(times: int) -> None:
+def count_up(times: int) -> None:
     """Work of a fixed amount, not for a fixed time: time that passes while another thread has the GIL is no work.
 
     It makes no objects, so that it takes the same time whatever else is in memory.

@@ -18,6 +18,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from benchmarks.harness.common import environment
+from benchmarks.harness.releases import interpreter, module_path
 
 T = TypeVar("T")
 
@@ -39,14 +40,21 @@ class WorkerError(Exception):
 class Worker:
     """A process that answers commands, one JSON line each way."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        """Starts ``python -m module arguments``, which calls `answer_commands`."""
+    def __init__(self, module: str, *arguments: str, contender: str = "") -> None:
+        """Starts ``python -m module arguments``, which calls `answer_commands`, with the contender's interpreter.
+
+        Raises `WorkerError` when that is not installed.
+        """
+        try:
+            python = interpreter(contender)
+        except FileNotFoundError as error:
+            raise WorkerError(str(error)) from None
         self._answers, answers = os.pipe()
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", module, *arguments, str(answers)],
+            [*python, "-m", module, *arguments, str(answers)],
             stdin=subprocess.PIPE,
             pass_fds=(answers,),
-            env=environment(),
+            env=environment(module_path(contender)),
         )
         os.close(answers)
         self._unread = b""

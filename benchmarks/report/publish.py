@@ -37,6 +37,8 @@ def is_whole(results: Results) -> bool:
         results.callers_cost,
         results.throughput,
         results.saturated,
+        results.proxying or None,
+        results.busy_reads or None,
         results.reads,
         results.scale,
         results.imports,

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.harness.common import Spread
+from benchmarks.harness.releases import BEFORE
 from benchmarks.report.results import Results
 from benchmarks.report.text_table import Cells, figure
+from benchmarks.suites.busy_reads import BusyRead
 from benchmarks.suites.call_cost import OURS as JOURNAL_ON
 from benchmarks.suites.call_cost import CallersCost
+from benchmarks.suites.in_gateway import InGateway
+from benchmarks.suites.proxying import Proxying
 from benchmarks.suites.reads import ORIGINAL, Reads
 from benchmarks.suites.saturated import Saturated, SaturatedResult
-from benchmarks.suites.scale import Scale
+from benchmarks.suites.space import Space
 from benchmarks.suites.throughput import OURS, Throughput, ThroughputResult
 
 JOURNAL_OFF = "chainlog, journal off"
@@ -24,14 +28,20 @@ def summary(results: Results) -> Iterator[str]:
     rows: list[Cells] = []
     if results.callers_cost is not None:
         rows += _callers(results.callers_cost)
+    if results.in_gateway:
+        rows += _in_gateway(results.in_gateway)
     if results.saturated is not None:
         rows += _saturated(results.saturated)
+    if results.proxying:
+        rows.append(_proxying(results.proxying))
     if results.throughput is not None:
         rows.append(_throughput(results.throughput))
     if results.reads is not None and results.reads.results:
         rows.append(_reads(results.reads))
-    if results.scale is not None:
-        rows.append(_scale(results.scale))
+    if results.busy_reads:
+        rows.append(_busy_reads(results.busy_reads))
+    if results.space:
+        rows.append(_space(results.space))
     machine = results.machine
     yield "| | chainlog-async | in the same run |"
     yield "|---|---|---|"
@@ -47,7 +57,8 @@ def _callers(cost: CallersCost) -> Iterator[Cells]:
     ours = {one.name: one for one in cost.contenders if one.name.startswith("chainlog")}
     peers = [one for one in cost.contenders if one.name not in ours]
     on, off = ours[JOURNAL_ON], ours[JOURNAL_OFF]
-    yield ("`log_request`", f"{_micro(on.hand_over)}, without the journal {_micro(off.hand_over)}", "")
+    before = [(one.name, _micro(one.hand_over)) for one in peers if one.name == BEFORE]
+    yield ("`log_request`", f"{_micro(on.hand_over)}, without the journal {_micro(off.hand_over)}", _listed(before))
     yield (
         "building a record and handing it over",
         _micro(on.both),
@@ -58,6 +69,12 @@ def _callers(cost: CallersCost) -> Iterator[Cells]:
         _cpu(on.loop_us),
         _listed([(one.name, _cpu(one.loop_us)) for one in peers]),
     )
+
+
+def _in_gateway(ways: Sequence[InGateway]) -> Iterator[Cells]:
+    p50 = {one.name: one.call_p50_us for one in ways}
+    ours, before = (UNMEASURED if us is None else f"{figure(us)} µs" for us in (p50.get(JOURNAL_ON), p50.get(BEFORE)))
+    yield ("`log_request` in a busy gateway under uvicorn, p50", ours, f"{BEFORE} {before}")
 
 
 def _saturated(saturated: Saturated) -> Iterator[Cells]:
@@ -72,6 +89,13 @@ def _saturated(saturated: Saturated) -> Iterator[Cells]:
 
     yield row("uvicorn at 100 % CPU: rows in the database at the end", lambda one: _percent(one.share))
     yield row("the requests/s it keeps", lambda one: _percent(one.requests_ratio))
+    yield row("its p99 latency, to that without a log", lambda one: _times(one.latency_ratio))
+
+
+def _proxying(gateways: Sequence[Proxying]) -> Cells:
+    kept = _listed([(f"{one.name}:", f"{one.kept.median:.1%}") for one in gateways])
+    late = _listed([("", f"{one.latency_ratio.median:.2f}") for one in gateways])
+    return ("a gateway that proxies: the requests/s it keeps", kept, f"p99 latency, to that without a log:{late}")
 
 
 def _throughput(throughput: Throughput) -> Cells:
@@ -94,14 +118,28 @@ def _reads(reads: Reads) -> Cells:
     )
 
 
-def _scale(scale: Scale) -> Cells:
-    rows = f"{scale.measured_rows:,} rows"
-    what = "a row on the disk, indexes included, usage over time not"
-    return (what, f"{figure(scale.bytes_per_row)} bytes", f"a real file of {rows}")
+def _busy_reads(reads: Sequence[BusyRead]) -> Cells:
+    worst: dict[str, float] = {}
+    for one in reads:
+        if one.p95_ms is not None:
+            worst[one.contender] = max(one.p95_ms, worst.get(one.contender, 0))
+    ours, before = (f"{figure(worst[name])} ms" if name in worst else UNMEASURED for name in (JOURNAL_ON, BEFORE))
+    return ("a read in a process that is 100 % busy, p95", ours, f"{BEFORE} {before}")
+
+
+def _space(logs: Sequence[Space]) -> Cells:
+    largest = max(logs, key=lambda one: one.requests)
+    others = [(f"{one.name}:", f"{one.bytes_per_request:,.0f} bytes") for one in logs if one is not largest]
+    what = "a request on the disk, with its indexes and usage over time"
+    return (what, f"{largest.bytes_per_request:,.0f} bytes ({largest.name})", _listed(others))
 
 
 def _listed(figures: Sequence[tuple[str, str]]) -> str:
     return "; ".join(f"{name} {value}" for name, value in figures)
+
+
+def _times(ratio: Spread | None) -> str:
+    return UNMEASURED if ratio is None else f"{ratio.median:.2f}"
 
 
 def _micro(nanoseconds: Spread | None) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.report.results import Results, Target
 from benchmarks.report.text_table import NOTHING, Cells, Table, as_text, figure, median, percent, spread
+from benchmarks.suites.busy_reads import BusyRead
 from benchmarks.suites.call_cost import CallersCost
 from benchmarks.suites.import_cost import Imports
 from benchmarks.suites.in_gateway import InGateway
+from benchmarks.suites.proxying import Proxying
 from benchmarks.suites.reads import Reads
 from benchmarks.suites.saturated import Saturated, SaturatedResult
 from benchmarks.suites.scale import Scale
+from benchmarks.suites.space import Space
 from benchmarks.suites.throughput import Throughput
 
 
@@ -36,6 +39,13 @@ def heading(results: Results) -> list[str]:
 
 def tables(results: Results) -> Iterator[Table]:
     """In the order in which they are numbered."""
+    yield from _of_writing(results)
+    yield from _of_reading(results)
+    if results.imports is not None:
+        yield _imports(results.imports)
+
+
+def _of_writing(results: Results) -> Iterator[Table]:
     if results.callers_cost is not None:
         yield _callers(results.callers_cost)
         if results.callers_cost.parts:
@@ -46,12 +56,19 @@ def tables(results: Results) -> Iterator[Table]:
         yield from _saturated(results.saturated)
     if results.in_gateway:
         yield _in_gateway(results.in_gateway)
+    if results.proxying:
+        yield _proxying(results.proxying)
+
+
+def _of_reading(results: Results) -> Iterator[Table]:
     if results.reads is not None:
         yield _reads(results.reads)
+    if results.busy_reads:
+        yield _busy_reads(results.busy_reads)
     if results.scale is not None:
         yield _scale(results.scale)
-    if results.imports is not None:
-        yield _imports(results.imports)
+    if results.space:
+        yield _space(results.space)
 
 
 def promises(targets: Sequence[Target]) -> Table:
@@ -150,6 +167,41 @@ def _in_gateway(ways: Sequence[InGateway]) -> Table:
     return Table("3b. What a request pays inside a busy gateway, µs", head, rows, notes)
 
 
+def _proxying(gateways: Sequence[Proxying]) -> Table:
+    rows = [
+        (
+            one.name,
+            spread(one.requests_per_s),
+            percent(one.kept),
+            percent(one.by_cpu),
+            median(one.p99_ms),
+            spread(one.latency_ratio),
+        )
+        for one in gateways
+    ]
+    head = ("", "requests/s without the log", "kept with it", "by CPU", "p99 latency, ms", "ratio")
+    notes = [
+        "Starlette and httpx in front of a provider on loopback, 32 clients; without the log and with it in turn, and",
+        "each phase with it compared with the one just before.",
+    ]
+    return Table("3c. A gateway that proxies", head, rows, notes)
+
+
+def _busy_reads(reads: Sequence[BusyRead]) -> Table:
+    rows = [
+        _row(
+            f"{one.contender}: {one.question}", one.error, str(one.times), *(_ms(ms) for ms in (one.p50_ms, one.p95_ms))
+        )
+        for one in reads
+    ]
+    notes = ["Asked by a task of an event loop of plain Python that is 100 % busy and logs its requests."]
+    return Table("4b. Reads in a saturated process, ms", ("", "times", "p50", "p95"), rows, notes)
+
+
+def _ms(value: float | None) -> str:
+    return NOTHING if value is None else figure(value)
+
+
 def _saturated(saturated: Saturated) -> Iterator[Table]:
     head = (
         "",
@@ -224,12 +276,29 @@ def _scale(scale: Scale) -> Table:
     ]
     head = ("", "rows in 30 days", "on disk", "of a core", "with the GIL", "days kept in 10 GiB")
     per_row = (
-        f"Per row: {scale.bytes_per_row:.1f} bytes on disk in a real file of {scale.measured_rows:,} rows "
-        f"({scale.bytes_per_row_small:.1f} in a small one), {scale.cpu_us:.1f} µs of CPU, "
-        f"of which {scale.sql_us:.1f} µs in SQLite without the GIL."
+        f"Per row: {scale.bytes_per_row:.0f} bytes on disk with its indexes ({scale.measured}), {scale.cpu_us:.1f} µs "
+        f"of CPU, of which {scale.sql_us:.1f} µs in SQLite without the GIL. Usage over time is not in these columns: "
+        f"it takes {scale.over_time_bytes / 1e6:,.0f} MB of that log, and grows with the combinations of chain, model "
+        "and caller in use (table 5b)."
     )
     notes = [per_row, scale.error] if scale.error else [per_row]
     return Table("5. Scale", head, rows, notes)
+
+
+def _space(logs: Sequence[Space]) -> Table:
+    rows = [
+        (
+            one.name,
+            f"{one.requests:,}",
+            f"{one.bytes_per_request:,.0f}",
+            f"{one.over_time_per_request:,.0f}",
+            f"{one.requests_in(10 * 2**30) / 1e6:,.0f} million",
+        )
+        for one in logs
+    ]
+    head = ("", "requests", "bytes each, all included", "of which usage over time", "in 10 GiB")
+    notes = ["Taken by `make bench-space`; with indexes, buckets, rollups and all other tables."]
+    return Table("5b. Space", head, rows, notes)
 
 
 def _imports(imports: Imports) -> Table:

@@ -18,8 +18,6 @@ import msgspec
 
 from benchmarks.harness.common import Effort, Row, Spread, entry_of, folder, percentile, ratios, sample_rows, say
 from benchmarks.harness.worker import Worker, WorkerError, answer_commands, hush
-from benchmarks.suites import call_steps
-from benchmarks.suites.call_steps import CallPart
 
 BURST = 500
 """Records handed over one after the other, without a pause; then everything is drained."""
@@ -71,6 +69,13 @@ class CallerResult(msgspec.Struct):
     ratio_both: Spread | None = None
 
 
+class CallPart(msgspec.Struct):
+    """One step of a call, in ns."""
+
+    name: str
+    took: Spread
+
+
 class CallersCost(msgspec.Struct):
     """The table."""
 
@@ -85,8 +90,8 @@ def run(effort: Effort) -> CallersCost:
 
     rounds: dict[str, list[CallRound]] = {name: [] for name in CALLERS}
     memory: dict[str, Memory] = {}
-    errors: dict[str, str] = {}
     with _Workers(list(CALLERS), effort) as workers:
+        errors = workers.errors
         for name, worker in workers.items():
             try:
                 worker.hear(bool)
@@ -111,6 +116,9 @@ def run(effort: Effort) -> CallersCost:
 
 
 def _parts(effort: Effort) -> list[CallPart]:
+    # The release before, which runs this module too, has other steps.
+    from benchmarks.suites import call_steps
+
     try:
         return call_steps.run(effort)
     except WorkerError as error:
@@ -120,8 +128,15 @@ def _parts(effort: Effort) -> list[CallPart]:
 
 class _Workers(dict[str, Worker]):
     def __init__(self, names: Sequence[str], effort: Effort) -> None:
-        arguments = (str(effort.caller_s), str(effort.waiting))
-        super().__init__({name: Worker("benchmarks.suites.call_cost", name, *arguments) for name in names})
+        super().__init__()
+        self.errors: dict[str, str] = {}
+        """Why a contender cannot take part."""
+        for name in names:
+            arguments = (name, str(effort.caller_s), str(effort.waiting))
+            try:
+                self[name] = Worker("benchmarks.suites.call_cost", *arguments, contender=name)
+            except WorkerError as error:
+                self.errors[name] = str(error)
 
     def __enter__(self) -> Self:
         return self

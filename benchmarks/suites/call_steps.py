@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any
 
-import msgspec
-
 from benchmarks.harness.common import Effort, Spread, entry_of, folder, sample_rows
 from benchmarks.harness.databases import make_database
 from benchmarks.harness.worker import Worker, answer_commands, hush
+from benchmarks.suites.call_cost import CallPart
 from chainlog_async import RequestLogger, initialize_database
 from chainlog_async.buffer.journal import Journal
 from chainlog_async.entry.line import _decode_line, _encode, encode_line
@@ -23,13 +22,6 @@ ENTRIES = 500
 TURNS = 20
 
 Parts = dict[str, float]
-
-
-class CallPart(msgspec.Struct):
-    """One step, in ns per call."""
-
-    name: str
-    took: Spread
 
 
 def run(effort: Effort) -> list[CallPart]:

@@ -20,6 +20,7 @@ from benchmarks.contenders.gateway_logging import Chainlog, ChainlogInMemory, St
 from benchmarks.harness.common import Effort, Row, Spread, entry_of, folder, percentile, say
 from benchmarks.harness.databases import make_database, open_async
 from benchmarks.harness.gateway import Board, serve
+from benchmarks.harness.releases import BEFORE
 from benchmarks.harness.worker import Answers, Worker, WorkerError
 from benchmarks.suites.saturated import CONNECTIONS
 from chainlog_async import RequestLogger
@@ -57,8 +58,9 @@ WAYS: dict[str, type[Strategy]] = {
     "and queueing it, with no writer": NobodyWrites,
     "chainlog, journal off": ChainlogInMemory,
     "chainlog, journal on": Chainlog,
+    BEFORE: Chainlog,
 }
-"""Each does what the one before does, and more."""
+"""Each of the first four does what the one above it does, and more."""
 
 
 class Found(msgspec.Struct):
@@ -96,7 +98,7 @@ def _measure(name: str, phases: int) -> InGateway:
     with folder() as path:
         (path / "board").write_bytes(bytes(Board.SIZE))
         try:
-            with Worker("benchmarks.suites.in_gateway", name, str(phases), str(path)) as gateway:
+            with Worker("benchmarks.suites.in_gateway", name, str(phases), str(path), contender=name) as gateway:
                 port = gateway.hear(int)
                 with Worker("benchmarks.harness.load", str(port), str(CONNECTIONS), str(seconds)):
                     found = gateway.hear(Found)

@@ -23,6 +23,7 @@ from benchmarks.contenders.gateway_logging import STRATEGIES
 from benchmarks.harness.common import Effort, Spread, folder, percentile, say
 from benchmarks.harness.gateway import Board, Report
 from benchmarks.harness.load import Load
+from benchmarks.harness.releases import BEFORE
 from benchmarks.harness.worker import Worker, WorkerError
 
 CONNECTIONS = 50
@@ -40,6 +41,8 @@ SUBJECTS = {
     "plain Python, shorter requests": (SHORTER, "asyncio"),
 }
 """With each, how far the plain loop counts per request."""
+
+WITH_RELEASE_BEFORE = ("uvicorn, asyncio", "plain Python, asyncio")
 
 
 class Trial(msgspec.Struct):
@@ -172,6 +175,8 @@ def run(effort: Effort) -> Saturated:
                 continue
             say(f"  saturated loop, round {turn + 1} of {effort.rounds}: {subject}")
             for strategy in order:
+                if strategy == BEFORE and subject not in WITH_RELEASE_BEFORE:
+                    continue
                 try:
                     trial = _trial(kind, loop, strategy, effort)
                     trials.setdefault((subject, strategy), []).append(trial)
@@ -197,7 +202,7 @@ def _trial(kind: str, loop: str, strategy: str, effort: Effort) -> Trial:
     phases = (WARMUP_S, effort.load_s / 2, WARMUP_S, effort.load_s)
     with folder() as path:
         (path / "board").write_bytes(bytes(Board.SIZE))
-        with Worker("benchmarks.harness.gateway", kind, loop, strategy, str(path)) as subject:
+        with Worker("benchmarks.harness.gateway", kind, loop, strategy, str(path), contender=strategy) as subject:
             port = subject.hear(int)
             with Sampler(path) as sampler:
                 drive = _load(port, phases) if kind == "uvicorn" else _wait(phases)

@@ -1,15 +1,10 @@
-"""What a row costs, and so what one box holds; checked against a large file."""
+"""What a request costs, and so what one box holds."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import msgspec
 
-from benchmarks.harness.big_database import big_file
-from benchmarks.harness.common import Effort
+from benchmarks.suites.space import Space
 from benchmarks.suites.throughput import LIMIT, OURS, Throughput
 
 DAYS = 30
@@ -34,10 +29,11 @@ class Scale(msgspec.Struct):
     """The table."""
 
     bytes_per_row: float
-    """Of the largest file, indexes and all."""
-    bytes_per_row_small: float
-    """Of a file of ten thousand rows: what one would have reckoned with."""
-    measured_rows: int
+    """With its indexes, in the largest log of `space`; usage over time is not in it."""
+    over_time_bytes: int
+    """Of usage over time in that log; it grows with the combinations of names in use, hardly with the requests."""
+    measured: str
+    """Which log that is."""
     cpu_us: float
     """µs of CPU per row, from the call to the commit."""
     sql_us: float
@@ -48,16 +44,18 @@ class Scale(msgspec.Struct):
     error: str | None = None
 
 
-def run(effort: Effort, throughput: Throughput) -> Scale:
-    """Reckons from the file sizes, and from the CPU times of the throughput benchmark."""
+def run(logs: list[Space], throughput: Throughput) -> Scale:
+    """Reckons from the size of the largest log, and from the CPU times of the throughput benchmark."""
     from chainlog_async.settings import Settings
 
-    small, large = min(effort.sizes), max(effort.sizes)
-    per_row_small, per_row = _bytes_per_row(big_file(small)), _bytes_per_row(big_file(large))
+    if not logs:
+        return Scale(0, 0, "-", 0, 0, 0, [], error="no log was measured: make bench-space")
+    log = max(logs, key=lambda one: one.requests)
+    per_row = log.rest_bytes / log.requests
     by_name = {contender.name: contender for contender in throughput.contenders}
     ours, limit = by_name[OURS].process_us, by_name[LIMIT].loop_us
     if ours is None or limit is None:
-        return Scale(per_row, per_row_small, large, 0, 0, 0, [], error="there is no throughput to reckon with")
+        return Scale(per_row, log.over_time_bytes, log.name, 0, 0, 0, [], error="there is no throughput to reckon with")
     gil_us = ours.median - limit.median
     retention_bytes = int(Settings.model_fields["retention_bytes"].default)
     loads = [
@@ -71,10 +69,4 @@ def run(effort: Effort, throughput: Throughput) -> Scale:
         )
         for rate in (100, 1_000, 5_000)
     ]
-    return Scale(per_row, per_row_small, large, ours.median, limit.median, gil_us, loads)
-
-
-def _bytes_per_row(path: Path) -> float:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        ((rows,),) = connection.execute("SELECT total_requests FROM usage_summary").fetchall()
-    return path.stat().st_size / int(rows)
+    return Scale(per_row, log.over_time_bytes, log.name, ours.median, limit.median, gil_us, loads)

@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.harness.common import INSERT_ROW, Effort, Row, Spread, entry_of, folder, ratios, sample_rows, say
 from benchmarks.harness.databases import make_database, open_async, open_plainly
+from benchmarks.harness.releases import BEFORE
 from benchmarks.harness.worker import Worker, WorkerError, answer_commands
 from chainlog_async import ChainLog
 from chainlog_async.entry.line import encode_line
@@ -142,6 +143,7 @@ CONTENDERS: dict[str, tuple[Contender, int]] = {
     NO_BUCKETS: (partial(_bare, without=BUCKET_TRIGGERS), 1),
     OURS: (_ours(journal=True), 1),
     "chainlog, journal off": (_ours(journal=False), 1),
+    BEFORE: (_ours(journal=True), 1),
     "aiosqlite, executemany, 1,000 a batch": (_executemany, 1),
     "aiosqlite, row by row": (_row_by_row, 5),
     "sqlite3, one row a transaction (429chain)": (_one_a_transaction, 5),
@@ -158,12 +160,12 @@ def run(effort: Effort) -> Throughput:
         say(f"  throughput, round {turn + 1} of {turns}")
         for name, (_, fewer) in CONTENDERS.items():
             rows = effort.throughput_rows // fewer
-            with Worker("benchmarks.suites.throughput", name, str(rows)) as worker:
-                try:
+            try:
+                with Worker("benchmarks.suites.throughput", name, str(rows), contender=name) as worker:
                     worker.hear(bool)
                     rounds[name].append(worker.ask("round", ThroughputRound))
-                except WorkerError as error:
-                    errors[name] = str(error)
+            except WorkerError as error:
+                errors[name] = str(error)
     return Throughput([_result(name, rounds, errors.get(name)) for name in CONTENDERS])
 
 
