@@ -10,7 +10,7 @@ from time import perf_counter
 
 from benchmarks.harness.common import CACHE, COLUMNS, Row, sample_rows, say
 from benchmarks.harness.databases import make_database, open_plainly
-from chainlog_async.storage.sqlite.schema import SCHEMA_VERSION
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 PATTERN = 10_000
 """Different rows in each of them; ids and timestamps go on."""
@@ -30,7 +30,7 @@ CROSS JOIN pattern
 def big_file(rows: int) -> Path:
     """The database with that many rows. It is to be copied, not written to. Blocks, at first for minutes."""
     # A file of an older version would first be migrated, which takes minutes too.
-    path = CACHE / f"rows-{rows}-version-{SCHEMA_VERSION}.db"
+    path = CACHE / f"rows-{rows}-version-{latest_version()}.db"
     CACHE.mkdir(exist_ok=True)
     if not path.exists():
         say(f"  making a database of {rows:,} rows, once ...")
