@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 from importlib import import_module
-from itertools import repeat
 from mmap import mmap
 from pathlib import Path
 from time import time_ns
@@ -28,6 +27,7 @@ from starlette.routing import Route
 
 from benchmarks.contenders.gateway_logging import STRATEGIES, Probe, Strategy, probing
 from benchmarks.harness.common import Row, sample_rows
+from benchmarks.harness.counting import count_up
 from benchmarks.harness.databases import make_database
 from benchmarks.harness.worker import Answers
 
@@ -152,16 +152,6 @@ async def _spin(strategy: Strategy, board: Board, answers: Answers, work: int) -
 
     answers.send(0)
     await asyncio.gather(*[client() for _ in range(CLIENTS)])
-
-
-def count_up(times: int) -> None:
-    """Work of a fixed amount, not for a fixed time: time that passes while another thread has the GIL is no work.
-
-    It makes no objects, so that it takes the same time whatever else is in memory.
-    """
-    flag = True
-    for _ in repeat(None, times):
-        flag = not flag
 
 
 async def _main(kind: str, strategy_name: str, path: Path, answers: Answers) -> None:

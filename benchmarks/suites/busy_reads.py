@@ -14,7 +14,8 @@ from time import perf_counter, time_ns
 import msgspec
 
 from benchmarks.harness.common import Effort, entry_of, folder, percentile, sample_rows, say
-from benchmarks.harness.gateway import CLIENTS, count_up
+from benchmarks.harness.counting import count_up
+from benchmarks.harness.gateway import CLIENTS
 from benchmarks.harness.releases import BEFORE
 from benchmarks.harness.worker import Worker, WorkerError, answer_commands
 from chainlog_async import ChainLog
