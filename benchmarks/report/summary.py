@@ -94,8 +94,8 @@ def _saturated(saturated: Saturated) -> Iterator[Cells]:
 
 def _proxying(gateways: Sequence[Proxying]) -> Cells:
     kept = _listed([(f"{one.name}:", f"{one.kept.median:.1%}") for one in gateways])
-    late = _listed([("", f"{one.latency_ratio.median:.2f}") for one in gateways])
-    return ("a gateway that proxies: the requests/s it keeps", kept, f"p99 latency, to that without a log:{late}")
+    late = ", ".join(f"{one.latency_ratio.median:.2f}" for one in gateways)
+    return ("a gateway that proxies: the requests/s it keeps", kept, f"p99 latency, to that without a log: {late}")
 
 
 def _throughput(throughput: Throughput) -> Cells:
