@@ -88,7 +88,7 @@ class InGateway(msgspec.Struct):
 
 def run(effort: Effort) -> list[InGateway]:
     """Every way in a process of its own."""
-    return [_measure(name, 5 if effort.quick else 41) for name in WAYS]
+    return [_measure(name, 5 if effort.quick else 25) for name in WAYS]
 
 
 def _measure(name: str, phases: int) -> InGateway:

@@ -192,9 +192,11 @@ def run(effort: Effort) -> Saturated:
 
 
 def _rounds(effort: Effort, kind: str, loop: str) -> int:
-    """The gateways are what counts; the plain loops show the same with less noise."""
+    """The gateway on asyncio is what counts; plain loops show the same with less noise, and uvloop hardly differs."""
     if effort.quick:
         return int(loop == "asyncio" and kind != SHORTER)
+    if loop != "asyncio" or kind == SHORTER:
+        return 1
     return effort.rounds if kind == "uvicorn" else effort.rounds - 1
 
 
