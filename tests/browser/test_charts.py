@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -77,6 +78,20 @@ async def test_a_drag_over_a_chart_chooses_its_range(busy: Service, viewer: View
     )
     await page.go_back()
     assert "range" not in page.url
+
+
+async def test_an_hour_is_shown_by_the_minute(busy: Service, viewer: Viewer) -> None:
+    """Bars of a minute add up to what the service counts, in total and by group."""
+    page = await loaded(await viewer.open(f"{busy.url}/?range=1h&by=provider"))
+    requests = "Chart.getChart(document.querySelector('#chart-requests canvas'))"
+    bars = await page.evaluate(
+        f"{requests}.data.datasets.map(({{label, data}}) => [label, data.map(({{x, y}}) => [x, y])])"
+    )
+    xs = [x for x, _ in bars[0][1]]
+    assert {second - first for first, second in pairwise(xs)} == {60_000}
+    sums = {name: sum(y or 0 for _, y in values) for name, values in bars}
+    window = {"from": str(int(xs[0])), "until": str(int(xs[-1]))}
+    assert sums == {one["name"]: one["requests"] for one in busy.get("v1/usage", by="provider", **window)["points"]}
 
 
 async def test_a_series_can_be_hidden_and_scales_and_lines_tell_the_truth(busy: Service, viewer: Viewer) -> None:

@@ -3,7 +3,7 @@
 import { get } from "./core/api.js";
 import { byId, fill } from "./core/dom.js";
 import { before, bounds, hasExtent, isMoving, newestTime, problem, setExtent, step } from "./core/ranges.js";
-import { change, current, filterParameters, hasNoRange, onChange, PAGES } from "./core/state.js";
+import { change, current, filterParameters, hasNoRange, isFiltered, onChange, PAGES } from "./core/state.js";
 import { zone } from "./core/times.js";
 import { alerts } from "./pages/alerts.js";
 import { costs } from "./pages/costs.js";
@@ -126,7 +126,7 @@ async function loadPage(signal, quietly) {
   if (signal.aborted) return null;
   showNothing();
   await pageModule().show(data, view);
-  if (data.isEmpty && newestTime() !== null) showEmptyRange(newestTime());
+  if (data.isEmpty && newestTime() !== null && !isFiltered()) showEmptyRange(newestTime());
   return data.refusal ?? null;
 }
 

@@ -1,5 +1,6 @@
 // The overview: totals, charts and a table of groups.
 
+import { canCountByMinute, countByMinute } from "../charts/by_minute.js";
 import { buildCharts, showCharts } from "../charts/charts.js";
 import { byId, el, fill } from "../core/dom.js";
 import { DIMENSIONS } from "../core/state.js";
@@ -45,7 +46,12 @@ export const overview = {
           ]
         : []),
     ]);
-    return { usage, latency, usagePoints, latencyPoints, usageBy, latencyBy, earlier: earlier.map(({ points }) => points) };
+    const all = usage.points.reduce((sum, { requests }) => sum + requests, 0);
+    const charts = { usage: usagePoints.points, latency: latencyPoints.points };
+    if (!past && canCountByMinute(total, all)) {
+      Object.assign(charts, await countByMinute(ask, total, { by: grouping(view), outcome: view.outcome, groups: MAX_GROUPS }));
+    }
+    return { isEmpty: !all, usage, latency, charts, usageBy, latencyBy, earlier: earlier.map(({ points }) => points) };
   },
 
   async show(found, view) {
@@ -58,8 +64,7 @@ export const overview = {
     const columns = breakdownColumns(by, { compared: isCompared });
     showTable(byId("breakdown"), { id: "groups", label: `By ${by}`, columns, rows, sort: isCompared ? ["errorsChange", "desc"] : ["requests", "desc"] });
     await showCharts({
-      usage: found.usagePoints.points,
-      latency: found.latencyPoints.points,
+      ...found.charts,
       by: grouping(view),
       before: isCompared ? { usage: usageBefore, latency: latencyBefore } : null,
     });

@@ -115,8 +115,10 @@ function showArrivals() {
     show();
     scrollTo({ top: 0 });
   };
-  if (!byId("arrivals")) return;
-  fill(byId("arrivals"), paused || !kept.length ? null : el("button", { type: "button", id: "catch-up", onclick: catchUp }, text));
+  const shown = paused || !kept.length ? "" : text;
+  // A button that is replaced while it is pressed would not notice.
+  if (!byId("arrivals") || byId("arrivals").textContent === shown) return;
+  fill(byId("arrivals"), !shown ? null : el("button", { type: "button", id: "catch-up", onclick: catchUp }, text));
 }
 
 function amount() {
