@@ -26,6 +26,7 @@ from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
 from .copying.proof import differences
 from .copying.rows import copy_rows
+from .copying.tags import copy_tag_values
 from .copying.totals import copy_totals
 from .session import count_rows, open_for_reading
 
@@ -71,6 +72,7 @@ async def copy_log(source: Path, target: str, *, on_progress: Progress = no_prog
         await migrate(database, url, on_progress=on_progress)
         await _require_ours(database, url, stream)
         newest, total = await fetch_int(file, NEWEST), await count_rows(file)
+        await copy_tag_values(file, database, url)
         copied = await copy_rows(file, database, url, stream, on_progress, total)
         await _fold_all(database, url, on_progress)
         completed = await copy_totals(file, database, url, on_progress)

@@ -16,7 +16,7 @@ from chainlog_async.common.progress import no_progress
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import batch_of, compare_all, random_entries, random_usage_query, same
+from tests.storage.contract import batch_of, compare_all, random_entries, random_tag_query, random_usage_query, same
 from tests.support.operator import change
 from tests.support.postgres import query
 from tests.support.writing import settings_for
@@ -58,6 +58,8 @@ async def test_what_was_pruned_stays_in_totals_and_usage(source: Path, postgres_
         for _ in range(5):
             asked = random_usage_query(rng)
             assert same(await copy.get_usage(asked), await file.get_usage(asked))
+            of_tags = random_tag_query(rng)
+            assert same(await copy.get_usage(of_tags), await file.get_usage(of_tags))
             assert same(await copy.get_latency(asked), await file.get_latency(asked))
             assert same(await copy.get_provider_health(asked.window), await file.get_provider_health(asked.window))
     assert await query(postgres_url, "SELECT total_requests FROM chainlog.pruned_summary") == [(COUNT - 100,)]

@@ -16,6 +16,7 @@ from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.postgres.url import PostgresUrl
 
 from .rows import BATCH_ROWS, pages
+from .tags import differing_tag_lines
 from .totals import days_of, differing_lines
 
 MAX_DIFFERENCES = 20
@@ -39,6 +40,8 @@ async def differences(
     for day in await days_of(source):
         for line in await differing_lines(source, target, url, day):
             found.append(f"usage of {line['model']} at {line['provider_id']} from {line['start']} on")
+        for line in await differing_tag_lines(source, target, url, day):
+            found.append(f"usage of tag {line['tag_key']}:{line['tag_value']} from {line['start']} on")
     of_file, of_copy = reads
     for what, kept, copied in (
         ("totals of providers", await of_file.get_all_provider_usage(), await of_copy.get_all_provider_usage()),

@@ -20,6 +20,8 @@ from chainlog_async.requests.stored_row import whole_number
 from chainlog_async.storage.postgres.url import PostgresUrl
 from chainlog_async.usage.sums import USAGE_SUMS
 
+from .tags import copy_tag_lines
+
 NAMES = ("chain_name", "provider_id", "model", "caller")
 HISTOGRAMS = ("latencies", "ttfts", "failed_latencies", "failed_ttfts")
 
@@ -133,7 +135,7 @@ async def copy_totals(
             if set_now:
                 await target.execute(url.sql(FORGET_ATTEMPTS), day)
             changed += set_now
-        changed += len(lines)
+        changed += len(lines) + await copy_tag_lines(source, target, url, day)
     async with target.transaction():
         for table, name in _NAMED.items():
             changed += await _set_named(source, target, url, table, name)

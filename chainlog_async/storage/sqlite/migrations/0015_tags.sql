@@ -92,7 +92,7 @@ FROM (
 CREATE TRIGGER update_tag_buckets AFTER INSERT ON request_logs WHEN NEW.tags IS NOT NULL
 BEGIN
   INSERT INTO tag_values (tag_key, tag_value)
-  SELECT DISTINCT given.tag_key, given.tag_value FROM (
+  SELECT given.tag_key, given.tag_value FROM (
     SELECT SUBSTR(value, 1, INSTR(value, ':') - 1) AS tag_key, SUBSTR(value, INSTR(value, ':') + 1) AS tag_value
     FROM json_each(NEW.tags)
   ) AS given
@@ -103,7 +103,8 @@ BEGIN
     AND COALESCE(
       (SELECT value_count < 1000 FROM tag_keys AS known WHERE known.tag_key = given.tag_key),
       (SELECT COUNT(*) < 100 FROM tag_keys)
-    );
+    )
+  ON CONFLICT DO NOTHING;
 
   INSERT INTO tag_buckets (
     start, tag_key, tag_value, chain_name, provider_id, model, caller,
