@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
 
 from .failures import CUT_SHORT, describe_error
 from .long_document import MAX_DOCUMENT_BYTES
@@ -80,7 +79,7 @@ class AwsEventReader(ResponseReader):
             self.failure = self.failure or describe_error(error)
         elif kind == "exception":
             value = decode_any(payload)
-            text = value.get("message") if isinstance(value, Mapping) else None
+            text = value.get("message") if isinstance(value, dict) else None
             error = {"code": headers.get(":exception-type"), "message": text}
             self.failure = self.failure or describe_error(error)
         elif name := headers.get(":event-type"):

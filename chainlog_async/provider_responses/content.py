@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from .loose_json import decode_any
 
 _TEXT_KEYS = frozenset(
@@ -69,7 +67,7 @@ def has_content(document: bytes) -> bool:
 def _holds_content(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_holds_content, value))
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return False
     return value.get("type") in _CALL_TYPES or any(
         bool(inner)

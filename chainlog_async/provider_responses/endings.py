@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -71,7 +71,7 @@ def finish_reason_of(envelope: Envelope, answers: Sequence[Answer]) -> str | Non
     reasons = [reason for answer in answers for reason in (answer.finish_reason, answer.gemini_reason)]
     reasons += [envelope.finish_reason, envelope.stop_reason, envelope.bedrock_reason, envelope.done_reason]
     reasons.append(envelope.completion_reason)
-    reasons += [value.get(name) for value in inner if isinstance(value, Mapping) for name in _REASONS]
+    reasons += [value.get(name) for value in inner if isinstance(value, dict) for name in _REASONS]
     return next((reason for reason in reasons if isinstance(reason, str) and reason), None)
 
 
@@ -102,12 +102,12 @@ def _is_finished(answer: Answer) -> bool:
 def _is_blocked(envelope: Envelope) -> bool:
     """Whether Gemini answers with nothing, because of what was asked."""
     feedback = envelope.prompt_feedback
-    return isinstance(feedback, Mapping) and bool(feedback.get("blockReason") or feedback.get("block_reason"))
+    return isinstance(feedback, dict) and bool(feedback.get("blockReason") or feedback.get("block_reason"))
 
 
 def _is_finished_result(result: object) -> bool:
     # watsonx says "not_finished" until it is.
-    return isinstance(result, Mapping) and result.get("stop_reason") not in (None, "not_finished")
+    return isinstance(result, dict) and result.get("stop_reason") not in (None, "not_finished")
 
 
 def _is_text(value: object) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -110,7 +110,7 @@ class Envelope(msgspec.Struct):
 
     def named_tier(self) -> str | None:
         """Returns the tier in which the request was served; Anthropic tells it within the usage."""
-        tier = self.service_tier or (self.usage.get("service_tier") if isinstance(self.usage, Mapping) else None)
+        tier = self.service_tier or (self.usage.get("service_tier") if isinstance(self.usage, dict) else None)
         return tier if isinstance(tier, str) and tier else None
 
     def usages(self, answers: Sequence[Answer]) -> list[object]:
@@ -132,7 +132,7 @@ class Envelope(msgspec.Struct):
         """Returns the usage; the tokens of embeddings and rankings are their prompt, where only the sum is told."""
         usage = self.usage
         if (
-            isinstance(usage, Mapping)
+            isinstance(usage, dict)
             and (self.data is not EMPTY or self.results is not EMPTY or self.embeddings is not EMPTY)
             and self.choices is EMPTY
             and usage.get("total_tokens")
@@ -156,14 +156,14 @@ class Envelope(msgspec.Struct):
             inside.append(self.result)
         found = [envelope for raw in inside if raw is not EMPTY and (envelope := as_envelope(raw)) is not None]
         metadata = None if self.metadata is EMPTY else as_envelope(self.metadata)
-        if metadata is not None and isinstance(metadata.usage, Mapping) and "inputTokens" in metadata.usage:
+        if metadata is not None and isinstance(metadata.usage, dict) and "inputTokens" in metadata.usage:
             # Bedrock's ConverseStream; anybody else's metadata are the client's.
             found.append(metadata)
         return found
 
     def enclosed(self) -> bytes | None:
         """Returns the document that Bedrock's InvokeModelWithResponseStream encloses in this one, if there is one."""
-        data = self.chunk.get("bytes") if isinstance(self.chunk, Mapping) else None
+        data = self.chunk.get("bytes") if isinstance(self.chunk, dict) else None
         if not isinstance(data, str):
             return None
         try:
@@ -248,4 +248,4 @@ _decode_answers = msgspec.json.Decoder(list[Answer]).decode
 
 
 def _picked(value: object, names: tuple[str, ...]) -> object:
-    return {name: value[name] for name in names if name in value} if isinstance(value, Mapping) else None
+    return {name: value[name] for name in names if name in value} if isinstance(value, dict) else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from .failures import CUT_SHORT, describe_error
 from .long_document import MAX_DOCUMENT_BYTES, Document
 from .loose_json import decode_any
@@ -102,5 +100,5 @@ class EventReader(LineReader):
             self.has_content = self.has_content or bool(data.strip())
         else:
             self._has_ended = True
-            if isinstance(value, Mapping) and value.get("reason") == "error":
+            if isinstance(value, dict) and value.get("reason") == "error":
                 self.failure = self.failure or describe_error({"code": "error"})

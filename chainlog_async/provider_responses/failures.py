@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from .envelope import Answer, Envelope, as_envelope, as_value
 
@@ -32,7 +32,7 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
 
     What a filter withheld is no failure: the provider answered, and said why it stopped.
     """
-    if isinstance(envelope.error, Mapping):
+    if isinstance(envelope.error, dict):
         if _is_error(envelope.error):
             return describe_error(envelope.error)
     elif envelope.error or envelope.type == "error" or envelope.object_type == "error":
@@ -43,14 +43,14 @@ def failure_of(envelope: Envelope, answers: Sequence[Answer]) -> str | None:
         return describe_error(response.error if response is not None else None)
     if envelope.status == "failed" and envelope.object_type in ("response", "realtime.response"):
         details = envelope.status_details
-        return describe_error(details.get("error") if isinstance(details, Mapping) else None)
+        return describe_error(details.get("error") if isinstance(details, dict) else None)
     return _failed_bedrock(envelope) or _failed_code(envelope) or _failed_reason(envelope, answers)
 
 
 def error_name_of(envelope: Envelope) -> str | None:
     """Returns the code or type of a reported error, without its message, which may quote the prompt."""
     error = envelope.error
-    if not isinstance(error, Mapping):
+    if not isinstance(error, dict):
         return None
     names = (error.get(key) for key in ("code", "status", "type"))
     return next((name for name in names if isinstance(name, str) and _NAME.fullmatch(name)), None)
@@ -63,7 +63,7 @@ def is_failed_reason(reason: object) -> bool:
 
 def describe_error(error: object) -> str:
     """Returns an error as one line: its code or type, and its message; of a str the text."""
-    if not isinstance(error, Mapping):
+    if not isinstance(error, dict):
         return (error if isinstance(error, str) else "")[:MAX_FAILURE_CHARS] or _UNNAMED
     name = next((error[key] for key in ("code", "type", "status", "status_code") if error.get(key)), None)
     text = next((error[key] for key in ("message", "msg", "detail", "error") if error.get(key)), None)
@@ -74,7 +74,7 @@ def describe_error(error: object) -> str:
 def _failed_bedrock(envelope: Envelope) -> str | None:
     for attribute, name in _BEDROCK_ERRORS.items():
         error = getattr(envelope, attribute)
-        if isinstance(error, Mapping):
+        if isinstance(error, dict):
             return describe_error({"code": name, "message": error.get("message") or error.get("originalMessage")})
     return None
 
@@ -82,7 +82,7 @@ def _failed_bedrock(envelope: Envelope) -> str | None:
 def _failed_code(envelope: Envelope) -> str | None:
     """Returns the error that MiniMax, Baidu or Cloudflare report by a code of their own."""
     base = envelope.base_resp
-    if isinstance(base, Mapping) and _is_code(base.get("status_code")):
+    if isinstance(base, dict) and _is_code(base.get("status_code")):
         return describe_error({"code": base["status_code"], "message": base.get("status_msg")})
     if _is_code(envelope.error_code):
         return describe_error({"code": envelope.error_code, "message": envelope.error_msg})
@@ -109,7 +109,7 @@ def _failed_answer(answer: Answer) -> str | None:
 
 
 def _is_error(error: object) -> bool:
-    return any(error.values()) if isinstance(error, Mapping) else bool(error)
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _is_code(code: object) -> bool:

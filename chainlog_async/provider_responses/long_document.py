@@ -20,6 +20,9 @@ MAX_USAGE_BYTES = 131_072
 _PREFIX = re.compile(rb"(?:\xef\xbb\xbf)?(?:data:)?[ \t\r\n]*")
 _NEXT_AT_TOP = re.compile(rb'["{}\[\],]')
 _NEXT_BELOW = re.compile(rb'["{}\[\]]')
+_TOKENS_BELOW = (b"]", b'"', b"{", b"}", b"[")
+_NEAR_BYTES = 512
+"""How far the next of them is looked for at once; further on, each alone is found in a tenth of the time."""
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _MEMBER = re.compile(rb'\s*"((?:[^"\\]|\\.){0,100})"\s*:\s*', re.DOTALL)
 
@@ -60,11 +63,11 @@ class JsonSplitter:
                 place = self._end_of_string(chunk, place)
                 if place < 0:
                     break
-            found = (_NEXT_AT_TOP if self._depth == 1 else _NEXT_BELOW).search(chunk, place)
-            if found is None:
+            found = _next_at_top(chunk, place) if self._depth == 1 else _next_below(chunk, place)
+            if found < 0:
                 break
-            place = found.end()
-            start = self._note(found[0], chunk, start, place)
+            place = found + 1
+            start = self._note(chunk[found:place], chunk, start, place)
         if self.is_closed:
             self.has_rest = self.has_rest or bool(chunk[place:].strip(b" \t\r\n\0"))
         elif self._take is not None and start < len(chunk) and self._depth:
@@ -211,6 +214,30 @@ class Document:
         if not self.is_long:
             return bytes(self._bytes)
         return b"" if self._long is None else self._long.as_json()
+
+
+def _next_at_top(chunk: bytes, place: int) -> int:
+    """Returns where the next structural character is; -1 if there is none."""
+    found = _NEXT_AT_TOP.search(chunk, place)
+    return -1 if found is None else found.start()
+
+
+def _next_below(chunk: bytes, place: int) -> int:
+    """Returns where the next one is that is no comma, which may be far away: behind the numbers of an embedding."""
+    near = _NEXT_BELOW.search(chunk, place, place + _NEAR_BYTES)
+    if near is not None:
+        return near.start()
+    place, size = place + _NEAR_BYTES, _NEAR_BYTES
+    while place < len(chunk):
+        # As much again as was passed over, so that no byte is looked at often.
+        end = place + size
+        for token in _TOKENS_BELOW:
+            found = chunk.find(token, place, end)
+            end = end if found < 0 else found
+        if end < place + size:
+            return end
+        place, size = end, 2 * size
+    return -1
 
 
 def _name_of(key: bytes) -> str:

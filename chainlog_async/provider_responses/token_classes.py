@@ -32,7 +32,7 @@ class TokenClasses(TypedDict, total=False):
 def read_classes(usage: Mapping[str, object]) -> TokenClasses:
     """Returns the counts of a usage object, whatever the shape; of Anthropic's iterations their sum."""
     steps = usage.get("iterations")
-    parts = [_read(step) for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
+    parts = [_read(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     found = _read(usage)
     for name in found if any(map(_is_any, parts)) else ():
         found[name] = _sum([part[name] for part in parts])
@@ -51,7 +51,7 @@ def read_cost(usage: Mapping[str, object]) -> float | None:
     With a key of the client's own, OpenRouter charges a fee, and the provider behind it the rest.
     """
     told = usage.get("cost")
-    cost = _amount(told.get("total_cost") if isinstance(told, Mapping) else told)
+    cost = _amount(told.get("total_cost") if isinstance(told, dict) else told)
     if cost is None or usage.get("is_byok") is not True:
         return cost
     return cost + (_amount(as_mapping(usage.get("cost_details")).get("upstream_inference_cost")) or 0)

@@ -83,7 +83,7 @@ class UsageFields:
         Some repeat the sum in every event, Anthropic reports the prompt first and the completion last, and proxies fill
         what they do not know with zeros.
         """
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
             _merge(self._fields, usage)
 
     @property
@@ -94,7 +94,7 @@ class UsageFields:
     def read(self) -> ReportedUsage:
         """Returns the counts, whatever the shape."""
         steps = self._fields.get("iterations")
-        parts = [_read(step) for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
+        parts = [_read(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
         if any(part.prompt_tokens or part.completion_tokens for part in parts):
             # Anthropic's top-level counts leave out what compacting the conversation took; the iterations have it all.
             return ReportedUsage(
@@ -106,7 +106,7 @@ class UsageFields:
         for name in ("tokens", "billed_units"):
             # Cohere's shape.
             inner = self._fields.get(name)
-            usage = _read({**self._fields, **inner}) if isinstance(inner, Mapping) else ReportedUsage()
+            usage = _read({**self._fields, **inner}) if isinstance(inner, dict) else ReportedUsage()
             if usage.prompt_tokens or usage.completion_tokens:
                 return usage
         return _read(self._fields)
@@ -115,9 +115,9 @@ class UsageFields:
 def _merge(fields: dict[str, object], later: Mapping[str, object]) -> None:
     for name, value in later.items():
         before = fields.get(name)
-        if isinstance(before, dict) and isinstance(value, Mapping):
+        if isinstance(before, dict) and isinstance(value, dict):
             _merge(before, value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             fields[name] = dict(value)
         elif before is None or (isinstance(value, list) and value) or count_of(later, name) or _is_amount(value):
             fields[name] = value
@@ -139,7 +139,7 @@ def _read(fields: Mapping[str, object]) -> ReportedUsage:
         # It leaves out the cache, or was filled with a zero.
         total = None
     details = [fields.get(name) for name in _DETAILS]
-    cached = [count_of(inner, "cached_tokens") for inner in details if isinstance(inner, Mapping)]
+    cached = [count_of(inner, "cached_tokens") for inner in details if isinstance(inner, dict)]
     cached.append(_first(fields, _CACHED, {}))
     return ReportedUsage(prompt, completion, total, max((count for count in cached if count is not None), default=None))
 
@@ -170,7 +170,7 @@ def count_of(fields: Mapping[str, object], name: str) -> int | None:
 
 def as_mapping(value: object) -> Mapping[str, object]:
     """Returns a mapping; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _sum(counts: list[int | None]) -> int | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainlog_async.provider_responses.event_stream import EventReader
@@ -322,6 +322,18 @@ PLACES: dict[str, object] = {
     "metadata": {"choices": [], "metadata": ECHO},
     "citations": {"choices": [], "citations": [ECHO, [ECHO]]},
 }
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(min_value=0, max_value=9_000), min_size=3, max_size=9), st.integers(997, 70_000))
+def test_usage_is_found_behind_embeddings(sizes: list[int], cut: int) -> None:
+    """However many numbers each has: where there are many, their end is looked for in another way."""
+    rows = [b'{"index":%d,"embedding":[%s]}' % (size, b"-0.0123," * size + b"1") for size in sizes]
+    document = b'{"data":[%s],"z":"%s","usage":{"prompt_tokens":9}}' % (b",".join(rows), b"." * MAX_DOCUMENT_BYTES)
+    parts = [document[start : start + cut] for start in range(0, len(document), cut)]
+    assert read(JsonReader(), *parts).usage() == ReportedUsage(9, None, None, None)
+    assert read(JsonReader(), *parts).failure is None
+    assert read(JsonReader(), document.replace(b"]}", b"]")).failure is not None
 
 
 @pytest.mark.parametrize("around", [b"%s", b'{"type":"response.completed","response":%s}'])
