@@ -16,7 +16,8 @@ from chainlog_async.common.progress import no_progress
 from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import batch_of, compare_all, random_entries, random_tag_query, random_usage_query, same
+from tests.storage.questions import compare_all, random_tag_query, random_usage_query, same
+from tests.storage.random_log import batch_of, random_entries
 from tests.support.operator import change
 from tests.support.postgres import query
 from tests.support.writing import settings_for

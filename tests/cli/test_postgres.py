@@ -11,7 +11,8 @@ import pytest
 
 from chainlog_async.settings import Settings
 from chainlog_async.storage.engines import open_storage
-from tests.storage.contract import random_entries, same
+from tests.storage.questions import same
+from tests.storage.random_log import random_entries
 from tests.support.cli import Cli
 from tests.support.postgres import SharedServer
 from tests.support.two_engines import fold, store_in_each

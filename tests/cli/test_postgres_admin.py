@@ -17,7 +17,8 @@ from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.common.progress import no_progress
 from chainlog_async.settings import Settings
 from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import END, batch_of, compare_all, random_entries
+from tests.storage.questions import compare_all
+from tests.storage.random_log import END, batch_of, random_entries
 from tests.support.cli import Cli, Ended
 from tests.support.entries import entry
 from tests.support.postgres import query, run

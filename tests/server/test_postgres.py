@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.storage.contract import END, START, random_entries
+from tests.storage.random_log import END, START, random_entries
 from tests.support.service import entry, running, service_settings, settled
 from tests.support.two_engines import fold, store_in_each
 

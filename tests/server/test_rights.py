@@ -22,7 +22,7 @@ from chainlog_async.settings import ScopedKey, Settings
 from chainlog_async.usage.query import UsageFilter
 from chainlog_async.wire import questions as q
 from chainlog_async.wire.batches import Rejection, compress
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry as log_entry
 from tests.support.litellm_events import payload
 from tests.support.service import BEGIN_MS, entry, running, service_settings, settled

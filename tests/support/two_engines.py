@@ -7,7 +7,7 @@ from contextlib import aclosing
 from chainlog_async import RequestLogEntry
 from chainlog_async.settings import Settings
 from chainlog_async.storage.engines import open_storage
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 
 from .postgres import connected
 

@@ -9,7 +9,7 @@ import pytest
 from chainlog_async.errors import DatabaseError
 from chainlog_async.writer import guests
 from chainlog_async.writer.health import HealthState
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 
 

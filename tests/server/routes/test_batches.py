@@ -14,7 +14,7 @@ import pytest
 
 from chainlog_async.wire.batches import LINE_FIELDS, Rejection, compress
 from chainlog_async.writer import guests
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.faults import another_process_holds
 from tests.support.service import running, service_settings

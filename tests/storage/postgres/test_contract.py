@@ -9,7 +9,8 @@ import pytest
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import BatchStorage, ReadStorage
 from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import END, Engine, StorageContract
+from tests.storage.contract import Engine, StorageContract
+from tests.storage.random_log import END
 from tests.support.postgres import query, run
 from tests.support.two_engines import fold, roll_up
 from tests.support.writing import settings_for

@@ -13,7 +13,7 @@ from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.base import BatchStorage, StorageFault
 from chainlog_async.storage.engines import open_storage
 from chainlog_async.storage.postgres.errors import DRIVER_ERRORS, classify, describe
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.postgres import connected, run
 from tests.support.writing import settings_for

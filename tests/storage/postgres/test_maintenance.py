@@ -16,7 +16,7 @@ import pytest
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.storage.engines import open_storage
 from chainlog_async.storage.postgres.maintenance import days_beyond
-from tests.storage.contract import batch_of, random_entries
+from tests.storage.random_log import batch_of, random_entries
 from tests.support.entries import entry
 from tests.support.postgres import connected, query, run
 from tests.support.writing import settings_for

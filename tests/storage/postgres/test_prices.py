@@ -9,7 +9,7 @@ from chainlog_async import Attempt
 from chainlog_async.entry.line import encode_line
 from chainlog_async.prices.model import Price
 from chainlog_async.storage.engines import open_storage, reads_of
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.writing import settings_for
 

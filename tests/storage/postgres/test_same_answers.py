@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.engines import reads_of
-from tests.storage.contract import END, compare_all, random_entries
+from tests.storage.questions import compare_all
+from tests.storage.random_log import END, random_entries
 from tests.support import rolling_up, two_engines
 from tests.support.postgres import SharedServer
 from tests.support.two_engines import store_in_each

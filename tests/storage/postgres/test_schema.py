@@ -14,7 +14,7 @@ from chainlog_async.storage.engines import open_storage
 from chainlog_async.storage.postgres.migration_steps import Migration, latest_version, migrations, script
 from chainlog_async.storage.postgres.schema import migrate_url
 from chainlog_async.storage.postgres.url import parse_url
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.postgres import SharedServer, connected, query, run
 from tests.support.writing import settings_for

@@ -14,7 +14,7 @@ from chainlog_async.errors import DatabaseError
 from chainlog_async.storage.engines import open_storage, reads_of
 from chainlog_async.storage.postgres.connection import open_connection
 from chainlog_async.storage.postgres.url import parse_url
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.postgres import SharedServer, in_a_loop_of_its_own, query, run
 from tests.support.writing import settings_for

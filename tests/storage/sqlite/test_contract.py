@@ -10,7 +10,8 @@ import pytest
 from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import BatchStorage, ReadStorage
 from chainlog_async.storage.engines import open_reads, open_storage
-from tests.storage.contract import END, Engine, StorageContract
+from tests.storage.contract import Engine, StorageContract
+from tests.storage.random_log import END
 from tests.support.rolling_up import roll_up
 from tests.support.schemas import query
 from tests.support.writing import execute, settings_for

@@ -11,7 +11,7 @@ import pytest
 
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import reads_of
-from tests.storage.contract import batch_of
+from tests.storage.random_log import batch_of
 from tests.support.entries import entry
 from tests.support.postgres import connected
 from tests.support.writing import settings_for

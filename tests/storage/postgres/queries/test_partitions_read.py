@@ -13,7 +13,7 @@ from chainlog_async.common.clock import DAY_MS
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import reads_of
 from chainlog_async.storage.postgres.reader_pool import Parameters, Row, Snapshot, _numbered
-from tests.storage.contract import END, START
+from tests.storage.random_log import END, START
 from tests.support.entries import entry
 from tests.support.postgres import run
 from tests.support.two_engines import fold, store_in_postgres
