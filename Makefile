@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo docs test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-litellm bench-otlp browser screenshots clean
+.PHONY: help run run-postgres demo docs test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -80,6 +80,9 @@ bench-month: $(VENV)/.dev-installed ## Ask everything of a month of ten million 
 
 bench-month-postgres: $(VENV)/.dev-installed ## Ask the same of a PostgreSQL of its own (an hour the first time)
 	@$(BIN)/python -m benchmarks.suites.month_postgres
+
+bench-postgres: $(VENV)/.dev-installed ## Measure rows per second of 1 to 8 writers to a PostgreSQL of its own (3 minutes)
+	@$(BIN)/python -m benchmarks.suites.postgres_writing
 
 bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log and without (several minutes)
 	@.venv-litellm/bin/python -m benchmarks.suites.litellm_proxy
