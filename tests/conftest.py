@@ -19,7 +19,7 @@ from chainlog_async.common.sqlite import MODULE_VARIABLE
 from chainlog_async.settings import Settings
 from chainlog_async.storage.sqlite.connection import close_connection
 from examples.postgres.server import PostgresServer
-from tests.support.postgres import FAST, SharedServer
+from tests.support.postgres import FAST, SharedServer, in_memory
 from tests.support.rolling_up import without_rollups
 from tests.support.threads import lasting_workers, workers
 
@@ -92,7 +92,7 @@ def no_rollups() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[SharedServer]:
     """A real PostgreSQL, for every test of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="chainlog-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="chainlog-postgres-", dir=in_memory()))
     try:
         server = PostgresServer(folder)
         server.create(FAST)
@@ -108,9 +108,11 @@ def postgres_server() -> Iterator[SharedServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: SharedServer) -> str:
+def postgres_url(postgres_server: SharedServer) -> Iterator[str]:
     """The URL of an empty database of the newest version."""
-    return postgres_server.new_database()
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture(scope="session")

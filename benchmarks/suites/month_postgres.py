@@ -36,7 +36,9 @@ SELECT
     WHEN relname LIKE 'request_logs%' THEN 'rows: ' || CASE relkind WHEN 'i' THEN 'indexes' ELSE 'table' END
     WHEN relname LIKE '%rollup%' OR relname LIKE 'rolled_up%' THEN 'rollups' ELSE 'buckets and totals'
   END AS part,
-  sum(pg_relation_size(c.oid) + CASE WHEN reltoastrelid <> 0 THEN pg_total_relation_size(reltoastrelid) ELSE 0 END)
+  sum(
+    pg_relation_size(c.oid) + CASE WHEN reltoastrelid <> 0 THEN pg_total_relation_size(reltoastrelid) ELSE 0 END
+  )::float8
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
 WHERE nspname = 'chainlog' AND relkind IN ('r', 'i') GROUP BY 1 ORDER BY 1
 """

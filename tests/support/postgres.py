@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -26,7 +29,19 @@ FAST = {
     "shared_buffers": "64MB",
     "max_connections": "60",
     "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
 }
+
+
+ROOM = 2 << 30
+"""So much has to be free in a file system in memory, in bytes, for the server's data to be there."""
+
+
+def in_memory(folder: Path = Path("/dev/shm")) -> Path | None:  # for a folder that `mkdtemp` makes in it
+    """Where the data need no disk, if there is such a place: most of what tests write is copies of a template."""
+    is_usable = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM
+    return folder if is_usable else None
 
 
 class SharedServer:
@@ -45,6 +60,11 @@ class SharedServer:
         template = "TEMPLATE migrated" if migrated else ""
         in_a_loop_of_its_own(lambda: run(self.server.url(), f"CREATE DATABASE {name} {template}"))
         return self.server.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Deletes a database, whoever is connected to it."""
+        name = url.rpartition("/")[2]
+        in_a_loop_of_its_own(lambda: run(self.server.url(), f"DROP DATABASE {name} WITH (FORCE)"))
 
     async def _make_template(self) -> None:
         await run(self.server.url(), "CREATE DATABASE migrated")
