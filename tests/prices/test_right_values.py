@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -93,14 +94,15 @@ async def test_what_attempts_cost_that_did_not_answer_is_a_part_of_it(tmp_path: 
 
 async def test_attempts_with_tokens_get_a_cost_of_their_own(tmp_path: Path) -> None:
     """By their provider and model, whether they answered or not; a given cost stays, and an unknown one is None."""
-    tokens = {"prompt_tokens": 2_006, "completion_tokens": 300}
+    tokens: dict[str, Any] = {"prompt_tokens": 2_006, "completion_tokens": 300}
+    claude, cached = cast("dict[str, Any]", CALLS[3].tokens), cast("dict[str, Any]", CACHED)
     tried = [
         Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=500, **tokens),
-        Attempt(provider_id="anthropic", model="claude-sonnet-4-5", http_status=529, **CALLS[3].tokens),
+        Attempt(provider_id="anthropic", model="claude-sonnet-4-5", http_status=529, **claude),
         Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=500, cost_usd=0.25, **tokens),
         Attempt(provider_id="groq", model="nobody-knows-this", http_status=500, **tokens),
         Attempt(provider_id="groq", model="llama-3.3-70b-versatile", http_status=429),
-        Attempt(provider_id="openai", model="gpt-4o-mini", http_status=200, **CACHED),
+        Attempt(provider_id="openai", model="gpt-4o-mini", http_status=200, **cached),
     ]
     right = [1_420.54e-6, 9_684e-6, 0.25, None, None, 336.90e-6]
     names = {"provider_id": "openai", "model": "gpt-4o-mini", "attempts": 6, **CACHED}
