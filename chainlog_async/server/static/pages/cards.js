@@ -100,7 +100,10 @@ function rateOf(total, name) {
  */
 export function delta(now, last, better = "") {
   const text = change(now, last);
-  if (text === null) return last === undefined || last === null ? null : el("span", { class: "delta" }, now ? "new" : "as before");
+  if (text === null) {
+    if (last === undefined || last === null) return null;
+    return el("span", { class: now && better === "less" ? "delta bad" : "delta" }, now ? "new" : "as before");
+  }
   const isBetter = better === "less" ? now < last : now > last;
   const tone = !better || now === last ? "" : isBetter ? "ok" : "bad";
   return el("span", { class: `delta ${tone}`, title: "compared with the period before" }, text);
