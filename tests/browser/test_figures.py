@@ -104,7 +104,7 @@ async def test_the_period_before_is_compared(tmp_path: Path, viewer: Viewer) -> 
         now = recent_entries(40)
         before = [one | {"timestamp": int(str(one["timestamp"])) - day - HOUR_MS} for one in recent_entries(20)]
         fine = {"http_status": 200, "error_message": None, "attempts": 1, "attempt_trail": None}
-        worse = [one | {"http_status": 500, "caller": "nightly"} for one in now[:8]]
+        worse = [one | {"http_status": 500, "caller": "nightly", "error_message": "overloaded"} for one in now[:8]]
         running.post(
             [*(one | fine for one in now[8:]), *worse, *(one | fine | {"caller": "nightly"} for one in before)]
         )
