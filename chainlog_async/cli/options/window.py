@@ -23,7 +23,7 @@ from .value_types import Choice
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_FILTERS = UsageFilter.__struct_fields__
+_FILTERS = ("chain", "provider", "model", "caller", "tag")
 
 DEFAULT_SINCE = "24h"
 
