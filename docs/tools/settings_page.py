@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from chainlog_async.common.attribute_docs import attribute_docs
-from chainlog_async.settings import ScopedKey, Settings
+from chainlog_async.settings import OtelExportSettings, ScopedKey, Settings
 from chainlog_async.settings.alerts import AlertSettings, AlertTarget
 from chainlog_async.settings.budgets import BudgetSettings
 
@@ -48,7 +48,8 @@ def _rows(schema: Json, prefix: str = "", *, skipped: str = "", model: type | No
     docs = {} if model is None else attribute_docs(model)
     for name, one in cast("dict[str, Json]", schema["properties"]).items():
         if name != skipped:
-            default = "required" if name in required else code(_default(one.get("default")))
+            value = "" if "$ref" in one else _default(one.get("default"))
+            default = "required" if name in required else code(value)
             text = str(one.get("description") or docs.get(name, "")).replace("``", "`")
             yield code(prefix + name), _type(one), default, text
 
@@ -59,6 +60,7 @@ def _groups(definitions: Mapping[str, Json]) -> Iterator[str]:
         ("An item of `budgets`", BudgetSettings),
         ("An item of `alerts`", AlertSettings),
         ("An item of `alert_targets`", AlertTarget),
+        ("`otel_export`", OtelExportSettings),
         ("A limited item of `server.api_keys`", ScopedKey),
     ):
         yield f"## {title}"
