@@ -28,7 +28,8 @@ MAX_REMEMBERED_CHARS = 1_024
 # What names a secret, and what follows it if it does: no word of a sentence. Each begins with a letter that few words
 # have, so that it takes hardly longer than a search for that letter.
 _VALUE = (
-    r"[a-z0-9_-]{0,40}+(?:\s(?:is|was|value|of|with|provided|given|used|supplied|passed|received|sent|expected\.)){0,2}+"
+    r"[a-z0-9_-]{0,40}+"
+    r"(?:\s(?:(?:is|was|value|of|with|provided|given|used|supplied|passed|received|sent)\b|expected\.)){0,2}+"
     r"(?:\s{0,4}[^a-z\s.,;)?]|\s{1,4}[^\s0-9*]{0,80}+[0-9*]|\sreceived=)"
 )
 _find_key = re.compile(rf"k(?:e[ny]{_VALUE}|ies?{_VALUE}|(?<=hook)s?[./\\])").search  # token, cookie, webhook
@@ -40,7 +41,7 @@ _find_j = re.compile(r"j(?:wt|sessionid)").search
 # The names that are only looked for where a value is assigned to them.
 _find_assigned = re.compile(
     r"=(?:(?<=sig=)|(?<=signature=)|(?<=[?&]code=)|(?<=auth=)|(?<=ession=)|(?<=essid=)|(?<=essionid=)|(?<=\.sid=)"
-    r"|(?<=ssertion=)|(?<=verifier=))"
+    r"|(?<=ssertion=)|(?<=verifier=)|(?<=_pat=))"
 ).search
 # Ends with a letter that few names end with, then a quote or none. One look back, of one length, tells most names.
 _find_item = re.compile(
@@ -76,6 +77,9 @@ _GO_DSN_USER = re.compile(r"(?P<before>(?<![^\s\"'(=]))[^\s:@\"'/]{1,64}:[^\s@\"
 _CURL_USER = re.compile(
     r"(?P<before>(?<![^\s\"',])(?:-u|-U|--user|--proxy-user)(?:[\"']{1,2},?\s?[\"']{1,2}|[\s=]{1,3}[\"']?|\s?)"
     r"[^\s:\"']{1,100}:)(?P<password>[^\s\"']{1,200})"
+)
+_MYSQL_PASSWORD = re.compile(
+    r"(?P<before>\b(?:mysql|mariadb)[a-z-]{0,12}\s(?:[^\n]{0,100}?\s)?-p)(?P<password>[^\s\"'`,;]{4,200})"
 )
 _WEBHOOK = re.compile(
     r"(?P<before>(?:hooks\.slack\.com\\?/(?:services|workflows|triggers)|hooks\.zapier\.com\\?/hooks\\?/catch"
@@ -117,6 +121,8 @@ class Redactor:
                 text = _PEM.sub(REDACTED, text)
             if "curl" in text:
                 text = _CURL_USER.sub(_redact_password, text)
+            if " -p" in text:
+                text = _MYSQL_PASSWORD.sub(_redact_password, text)
         folded = text.lower()
         # Not a loop, which takes two thirds longer for a short text.
         if (

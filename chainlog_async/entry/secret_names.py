@@ -158,6 +158,8 @@ _NAMES = {
         _MIN_RANDOM_CHARS,
     ),
     "connect.sid": _Name(re.compile(r"connect\.sid(?![a-z0-9_-])"), _trust_other, _MIN_RANDOM_CHARS),
+    # A personal access token, as in GITHUB_PAT.
+    "_pat": _Name(re.compile(r"(?<=_)pat(?==)"), _trust_other, _MIN_RANDOM_CHARS),
     "code": _Name(re.compile(r"(?<=[?&])code(?==|%(?:25)?3d)"), _trust_other, _MIN_RANDOM_CHARS),
     "sig": _Name(re.compile(r"sig(?:nature)?(?==|%(?:25)?3d|\\u003d)"), _trust_other, _MIN_RANDOM_CHARS),
 }

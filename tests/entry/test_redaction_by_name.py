@@ -207,6 +207,9 @@ JSESSIONID={hex}
 PHPSESSID={hex}; path=/
 connect.sid={hex}
 PGPASS={s}
+GH_PAT={s}
+mysql -p{s} -u root
+mysqldump -h db -uroot -p{s} shop
 curl -u user:{s} https://host/v1
 curl -u 'user:{s}' https://host/v1
 curl -s --user bob:{word} https://host/v1
@@ -276,6 +279,7 @@ def test_a_secret_is_known_by_its_name(template: str, surrounding: str) -> None:
         "bearer: token missing, jwt: malformed, jwt=none",
         "docker run -u 1000:1000 and docker run -u root:root",
         'curl -u "$USER:$PASS" and curl -u user:<password>',
+        "mysql -port 3306 and mysql -u root -p shop and mysqldump -p$MYSQL_PASSWORD, GH_PAT=$TOKEN, _pat=none",
         "Schlüsselwort llama-3.3-70b-versatile und Schlüssel fehlt",
         "密钥无权访问模型 gpt-4o-mini-2024-07-18\uff0c请求 ID\uff1a3f9a0c17b2de48819f7c5a6e0d1b2c3f",
         "API キーが無効です。リクエスト: 3f9a0c17b2de48819f7c5a6e0d1b2c3f",
@@ -285,6 +289,14 @@ def test_a_secret_is_known_by_its_name(template: str, surrounding: str) -> None:
 def test_words_beside_what_is_no_secret_are_kept(text: str) -> None:
     """A key of an object, a numbered session, an identifier of a request, a model."""
     assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize("beginning", ["of", "is", "was", "with", "used", "sent", "value"])
+def test_a_secret_may_begin_like_a_word_that_leads_to_it(beginning: str) -> None:
+    """One in a thousand random keys does."""
+    secret = f"{beginning}Q5xj7t2ydf0K5uY8iH1wOLaQan8ePs"
+    assert Redactor()(f"The key {secret} is not allowed") == f"The key {REDACTED} is not allowed"
+    assert Redactor()(f"API key {secret}, blocked") == f"API key {REDACTED}, blocked"
 
 
 @pytest.mark.parametrize("name", ["password: ", "secret: ", "passphrase: ", "Authorization: Bearer ", "x, password: "])

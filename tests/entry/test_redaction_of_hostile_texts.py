@@ -46,6 +46,8 @@ PIECES = [
     *("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nabcdefghijkl", "-----BEGIN ", "-----END "),
     *(
         "curl -u ",
+        "mysql -p",
+        "mysql a -",
         "curl -u a:",
         "-u a:b ",
         "密钥",
