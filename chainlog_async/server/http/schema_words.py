@@ -15,7 +15,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "attemptTrail": "Every attempt in order; the last one answered, or failed finally.",
     "budgets": "Every budget of the settings.",
     "by": "What the points are grouped by; null when they are not.",
-    "cacheWrite1HTokens": "How many of the written tokens are kept for an hour.",
+    "cacheWrite1hTokens": "How many of the written tokens are kept for an hour.",
     "cacheWriteTokens": "How many of the prompt tokens the provider wrote to its cache.",
     "chains": "The chains, the most used first.",
     "completionAudioTokens": "How many of the completion tokens were audio.",
