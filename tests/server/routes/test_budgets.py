@@ -16,10 +16,14 @@ BUDGETS = [
     {"name": "team-a", "caller": "a", "limit_usd": 50},
     {"name": "eu/all", "limit_usd": 1, "per": "month", "zone": "Europe/Berlin"},
 ]
-SPENT = [
-    entry(timestamp=now_ms(), caller="a", cost_usd=1.25),
-    entry(timestamp=now_ms(), caller="b", cost_usd=2.5, http_status=500),
-]
+
+
+def spent() -> list[dict[str, object]]:
+    """Two requests of this moment, one of which failed."""
+    return [
+        entry(timestamp=now_ms(), caller="a", cost_usd=1.25),
+        entry(timestamp=now_ms(), caller="b", cost_usd=2.5, http_status=500),
+    ]
 
 
 async def settings_in(folder: Path, **values: object) -> Settings:
@@ -30,7 +34,7 @@ async def settings_in(folder: Path, **values: object) -> Settings:
 async def test_what_is_left_of_budgets(tmp_path: Path) -> None:
     """Of all of them, in the order of the settings, and of one by its name."""
     async with running(await settings_in(tmp_path)) as client:
-        await client.post("/v1/logs", json=SPENT)
+        await client.post("/v1/logs", json=spent())
         await settled(client)
         (team, everybody) = (await client.get("/v1/budgets")).json()["budgets"]
         assert (team["name"], team["spentUsd"], team["leftUsd"], team["limitUsd"]) == ("team-a", 1.25, 48.75, 50.0)
@@ -66,7 +70,7 @@ async def test_what_alerts_are_doing(tmp_path: Path) -> None:
     async with running(settings) as client:
         before = (await client.get("/v1/alerts")).json()
         assert before == {"alerts": [{"name": "errors", "when": rule, "targets": [], "firing": []}], "history": []}
-        await client.post("/v1/logs", json=SPENT)
+        await client.post("/v1/logs", json=spent())
         while not (report := (await client.get("/v1/alerts")).json())["history"]:
             pass
         (episode,) = report["history"]
