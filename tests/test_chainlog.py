@@ -27,7 +27,7 @@ from chainlog_async.errors import (
 )
 from tests.support.entries import entry
 from tests.support.interrupting import Steps
-from tests.support.writing import disk_error, execute, in_memory, locked, query, settings_for, stored
+from tests.support.writing import disk_error, execute, in_memory, locked, log_settings, query, stored
 
 
 def names_in(folder: Path) -> list[str]:
@@ -40,7 +40,7 @@ def names_in(folder: Path) -> list[str]:
 
 async def test_a_gateway_logs_and_reads(tmp_path: Path) -> None:
     """Opened, the log takes entries, and what was written is read back through the same object."""
-    async with ChainLog(settings_for(tmp_path / "made" / "on" / "the" / "way" / "log.db")) as chainlog:
+    async with ChainLog(log_settings(tmp_path / "made" / "on" / "the" / "way" / "log.db")) as chainlog:
         assert chainlog.health().status == "ok"
         await chainlog.write(entry(provider_id="groq", prompt_tokens=10, completion_tokens=5))
         assert chainlog.log_request(entry(provider_id="cerebras", attempts=2, latency_ms=1))
@@ -62,7 +62,7 @@ async def test_without_settings_the_defaults_hold(tmp_path: Path, monkeypatch: p
 
 async def test_a_log_runs_as_a_background_task(tmp_path: Path) -> None:
     """Started in a task group, it is open when `start` returns, and drained when the group is cancelled."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     async with anyio.create_task_group() as tasks:
         await tasks.start(chainlog.run)
         assert chainlog.health().status == "ok"
@@ -75,7 +75,7 @@ async def test_a_log_runs_as_a_background_task(tmp_path: Path) -> None:
 
 async def test_a_log_runs_as_a_lifespan(tmp_path: Path) -> None:
     """Starlette opens and closes it with the application, and hands it to the handlers."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
 
     async def handle(request: Request) -> JSONResponse:
         log: ChainLog = request.state.chainlog
@@ -96,8 +96,8 @@ async def test_a_log_runs_as_a_lifespan(tmp_path: Path) -> None:
 async def test_two_logs_of_one_process_share_a_file(tmp_path: Path) -> None:
     """Two objects on one file do not disturb each other, and the end of one is not that of the other."""
     db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path)) as first:
-        async with ChainLog(settings_for(db_path)) as second:
+    async with ChainLog(log_settings(db_path)) as first:
+        async with ChainLog(log_settings(db_path)) as second:
             await asyncio.gather(
                 *[log.write(entry(model=name)) for log, name in ((first, "a"), (second, "b")) for _ in range(50)]
             )
@@ -111,7 +111,7 @@ async def test_two_logs_of_one_process_share_a_file(tmp_path: Path) -> None:
 
 async def test_a_log_that_was_never_opened_says_so(tmp_path: Path) -> None:
     """Before the first opening every call names the remedy, and health is ``failed`` for that reason."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     for call in (
         lambda: chainlog.log_request(entry()),
         lambda: chainlog.submit(entry()),
@@ -131,7 +131,7 @@ async def test_a_log_that_was_never_opened_says_so(tmp_path: Path) -> None:
 
 async def test_a_closed_log_still_tells_its_books(tmp_path: Path) -> None:
     """After the end the statistics are the final ones, a flush has nothing to wait for, and reads are over."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     async with chainlog:
         await chainlog.write(entry())
     assert chainlog.statistics().written == 1
@@ -143,7 +143,7 @@ async def test_a_closed_log_still_tells_its_books(tmp_path: Path) -> None:
 
 async def test_a_log_can_be_opened_again(tmp_path: Path) -> None:
     """One object may be opened, closed and opened again; each life has its own books, and the rows add up."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     for life in range(3):
         async with chainlog as opened:
             assert opened is chainlog
@@ -156,7 +156,7 @@ async def test_a_log_can_be_opened_again(tmp_path: Path) -> None:
 
 async def test_an_open_log_cannot_be_opened_twice(tmp_path: Path) -> None:
     """A second `async with` on the same object is refused, and does not disturb the first."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     async with chainlog:
         with pytest.raises(ClosedError, match="already open"):
             async with chainlog:
@@ -170,7 +170,7 @@ async def test_an_open_log_cannot_be_opened_twice(tmp_path: Path) -> None:
 async def test_closing_leaves_one_file(tmp_path: Path) -> None:
     """Afterwards there is the database, without a write-ahead log beside it, and nothing waits in a journal."""
     db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path)) as chainlog:
+    async with ChainLog(log_settings(db_path)) as chainlog:
         for _ in range(100):
             chainlog.log_request(entry())
     assert [name for name in names_in(tmp_path) if not name.startswith("log.db.journal")] == ["log.db"]
@@ -197,7 +197,7 @@ class Unusual(BaseException):
 )
 async def test_an_error_in_the_block_comes_out_as_itself(tmp_path: Path, error: BaseException) -> None:
     """What the gateway raises inside is raised outside, not wrapped in a group; what was logged before it is kept."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     with pytest.raises(type(error)) as caught:
         await _fail_in(chainlog, error)
     assert caught.value is error
@@ -213,7 +213,7 @@ async def _fail_in(chainlog: ChainLog, error: BaseException) -> None:
 
 async def test_an_error_in_the_lifespan_comes_out_as_itself(tmp_path: Path) -> None:
     """An error inside the lifespan is raised as itself, not wrapped in a group."""
-    chainlog = ChainLog(settings_for(tmp_path / "log.db"))
+    chainlog = ChainLog(log_settings(tmp_path / "log.db"))
     with pytest.raises(ValueError, match="start of the gateway"):
         async with chainlog.lifespan(object()):
             raise ValueError("start of the gateway")
@@ -268,7 +268,7 @@ async def test_a_start_that_fails_says_why(
     await asyncio.to_thread(spoil, path)
     before = await asyncio.to_thread(_contents, tmp_path)
     open_files = _open_files(tmp_path)
-    chainlog = ChainLog(settings_for(path))
+    chainlog = ChainLog(log_settings(path))
     with pytest.raises(error, match=str(path)):
         async with chainlog:
             pytest.fail("it is open")
@@ -301,9 +301,9 @@ async def test_a_locked_database_fails_the_start_in_time(tmp_path: Path) -> None
     async with locked(db_path):
         with anyio.fail_after(10):
             with pytest.raises(DatabaseError, match="lock"):
-                async with ChainLog(settings_for(db_path, busy_timeout_ms=50)):
+                async with ChainLog(log_settings(db_path, busy_timeout_ms=50)):
                     pytest.fail("it is open")
-    async with ChainLog(settings_for(db_path, busy_timeout_ms=50)) as chainlog:
+    async with ChainLog(log_settings(db_path, busy_timeout_ms=50)) as chainlog:
         await chainlog.write(entry())
 
 
@@ -311,7 +311,7 @@ async def test_after_a_failed_start_the_log_can_be_opened(tmp_path: Path) -> Non
     """Once the cause is gone, the same object opens."""
     path = tmp_path / "log.db"
     path.mkdir()
-    chainlog = ChainLog(settings_for(path))
+    chainlog = ChainLog(log_settings(path))
     with pytest.raises(DatabaseError):
         async with chainlog:
             pytest.fail("it is open")
@@ -336,7 +336,7 @@ async def test_an_error_at_any_statement_of_the_start_leaves_nothing_open(
             steps = Steps(step, disk_error)
             steps.watch_statements(monkeypatch)
             try:
-                async with ChainLog(settings_for(db_path, journal=journal)) as chainlog:
+                async with ChainLog(log_settings(db_path, journal=journal)) as chainlog:
                     reached = steps.reached
                     steps.at = -1
                     await chainlog.write(entry())
@@ -344,7 +344,7 @@ async def test_an_error_at_any_statement_of_the_start_leaves_nothing_open(
                 said = str(error)
         assert "disk I/O error" in said
         assert _open_files(db_path.parent) == []
-        async with ChainLog(settings_for(db_path, journal=journal)) as chainlog:
+        async with ChainLog(log_settings(db_path, journal=journal)) as chainlog:
             await chainlog.write(entry(model="second"))
         assert (await stored(db_path))[-1] == "second"
     assert step > 5
@@ -355,7 +355,7 @@ async def test_an_error_at_any_statement_of_the_start_leaves_nothing_open(
 
 async def test_the_writer_never_touches_a_readers_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads run on connections that cannot write."""
-    async with ChainLog(settings_for(tmp_path / "log.db")) as chainlog:
+    async with ChainLog(log_settings(tmp_path / "log.db")) as chainlog:
         await chainlog.write(entry())
         execute_before = aiosqlite.Connection._execute
         seen: set[aiosqlite.Connection] = set()

@@ -16,7 +16,7 @@ from chainlog_async.errors import DatabaseError, DatabaseMissingError, OlderData
 from tests.support.entries import entry
 from tests.support.interrupting import How, cancel_at_every_step
 from tests.support.operator import HARDEST, change, clean, files_in, leave_journal, rows_of
-from tests.support.writing import locked, models, refuse_rows, settings_for
+from tests.support.writing import locked, log_settings, models, refuse_rows
 
 DEAD, OTHER = "d" * 32, "e" * 32
 
@@ -29,23 +29,23 @@ def folder_of(path: Path) -> Path:
 async def test_a_living_writer_s_journal_is_shown_and_left_alone(tmp_path: Path) -> None:
     """What waits while the database is locked is counted, with the time of its first entry; a replay passes it over."""
     path = tmp_path / "o.db"
-    async with ChainLog(settings_for(path)) as chainlog:
+    async with ChainLog(log_settings(path)) as chainlog:
         await chainlog.write(entry(model="committed"))
         async with locked(path):
             for number in range(7):
                 chainlog.log_request(entry(model=f"waits {number}", timestamp=1_700_000_000_000 + number))
-            (journal,) = (await list_journals(settings_for(path))).journals
+            (journal,) = (await list_journals(log_settings(path))).journals
         assert journal.alive
         assert (journal.waiting, journal.oldest_waiting) == (7, 1_700_000_000_000)
         assert journal.bytes == chainlog.statistics().journal_bytes
         assert journal.segments == 1
-        report = await replay_journals(settings_for(path))
+        report = await replay_journals(log_settings(path))
         assert (report.journals, report.written, report.living) == (0, 0, 1)
         await chainlog.flush()
-        (journal,) = (await list_journals(settings_for(path))).journals
+        (journal,) = (await list_journals(log_settings(path))).journals
         assert (journal.waiting, journal.oldest_waiting) == (0, None)
     assert len(models(path)) == 8
-    assert (await list_journals(settings_for(path))).journals == ()
+    assert (await list_journals(log_settings(path))).journals == ()
 
 
 async def test_only_what_lies_beyond_the_position_waits(database: Path) -> None:
@@ -55,7 +55,7 @@ async def test_only_what_lies_beyond_the_position_waits(database: Path) -> None:
     size = segment.stat().st_size
     first_two = sum(len(line) for line in segment.read_bytes().splitlines(keepends=True)[:2])
     change(database, f"INSERT INTO writer_positions VALUES ('{DEAD}', {first_two})")
-    report = await list_journals(settings_for(database))
+    report = await list_journals(log_settings(database))
     assert report.folder == str(folder_of(database))
     assert report.journals == (
         JournalInfo(writer_id=DEAD, alive=False, segments=1, bytes=size, waiting=3, oldest_waiting=1_002),
@@ -68,9 +68,9 @@ async def test_what_two_segments_hold_counts_once(database: Path) -> None:
     content = first.read_bytes()
     half = len(content) // 2
     first.with_name(f"{DEAD}.{half:020d}.jsonl").write_bytes(content[half:] * 2)
-    (journal,) = (await list_journals(settings_for(database))).journals
+    (journal,) = (await list_journals(log_settings(database))).journals
     assert (journal.segments, journal.waiting) == (2, 3)
-    assert (await replay_journals(settings_for(database))).written == 3
+    assert (await replay_journals(log_settings(database))).written == 3
     assert models(database) == ["a", "b", "b"]
 
 
@@ -79,7 +79,7 @@ async def test_the_dead_are_replayed_once_and_are_gone(database: Path) -> None:
     leave_journal(database, DEAD, [entry(model=f"dead {number}") for number in range(2_500)], truncated=b"[1")
     leave_journal(database, OTHER, [entry(model=f"other {number}") for number in range(3)])
     told: list[tuple[str, int, int | None]] = []
-    report = await replay_journals(settings_for(database), on_progress=lambda *now: told.append(now))
+    report = await replay_journals(log_settings(database), on_progress=lambda *now: told.append(now))
     assert report == ReplayReport(
         database=str(database), journals=2, written=2_503, rejected=0, truncated=1, living=0, problems=()
     )
@@ -88,7 +88,7 @@ async def test_the_dead_are_replayed_once_and_are_gone(database: Path) -> None:
     stored = models(database)
     assert [model for model in stored if model.startswith("dead")] == [f"dead {number}" for number in range(2_500)]
     assert files_in(folder_of(database)) == []
-    again = await replay_journals(settings_for(database))
+    again = await replay_journals(log_settings(database))
     assert (again.journals, again.written) == (0, 0)
     assert (await clean(database)).rows == 2_503
 
@@ -99,10 +99,10 @@ async def test_a_writer_that_died_before_its_first_entry_holds_nobody_up(databas
         leave_journal(database, DEAD, []).unlink()
         leave_journal(database, OTHER, [entry(model=name)])
         if name == DEAD:
-            report = await replay_journals(settings_for(database))
+            report = await replay_journals(log_settings(database))
             assert (report.journals, report.written, report.problems) == (2, 1, ())
         else:
-            async with ChainLog(settings_for(database)) as chainlog:
+            async with ChainLog(log_settings(database)) as chainlog:
                 await chainlog.write(entry(model="new"))
         assert files_in(folder_of(database)) == []
     assert models(database) == [DEAD, OTHER, "new"]
@@ -114,7 +114,7 @@ async def test_what_the_database_refuses_is_put_aside(database: Path) -> None:
     with segment.open("ab") as file:
         file.write(b'{"no": "line"}\n')
     await refuse_rows(database)
-    report = await replay_journals(settings_for(database))
+    report = await replay_journals(log_settings(database))
     assert (report.written, report.rejected) == (2, 2)
     assert models(database) == ["a", "b"]
 
@@ -124,25 +124,25 @@ async def test_without_a_database_the_journals_are_shown_all_the_same(database: 
     leave_journal(database, DEAD, [entry()] * 4)
     moved = tmp_path / "moved.db"
     shutil.move(database, moved)
-    report = await list_journals(settings_for(database))
+    report = await list_journals(log_settings(database))
     assert report.journals[0].waiting == 4
     assert report.database_error is not None
     assert "does not exist" in report.database_error
     with pytest.raises(DatabaseMissingError):
-        await replay_journals(settings_for(database))
+        await replay_journals(log_settings(database))
     assert database.name not in files_in(tmp_path)
     shutil.move(moved, database)
     with pytest.raises(DatabaseMissingError):
-        await list_journals(settings_for(tmp_path / "nowhere.db"))
+        await list_journals(log_settings(tmp_path / "nowhere.db"))
     assert not folder_of(tmp_path / "nowhere.db").exists()
 
 
 async def test_an_older_database_has_no_journal_to_replay(copy_of_original: Callable[[int], Path]) -> None:
     """429chain's own file is not migrated behind anybody's back."""
     path = copy_of_original(2)
-    assert (await list_journals(settings_for(path))).journals == ()
+    assert (await list_journals(log_settings(path))).journals == ()
     with pytest.raises(OlderDatabaseError, match="chainlog migrate"):
-        await replay_journals(settings_for(path))
+        await replay_journals(log_settings(path))
 
 
 async def test_the_journals_of_a_linked_database_are_found(database: Path, tmp_path: Path) -> None:
@@ -151,21 +151,21 @@ async def test_the_journals_of_a_linked_database_are_found(database: Path, tmp_p
     link = tmp_path / "folder" / "link.db"
     link.parent.mkdir()
     link.symlink_to(database)
-    assert (await list_journals(settings_for(link))).journals[0].waiting == 1
-    assert (await replay_journals(settings_for(link))).written == 1
+    assert (await list_journals(log_settings(link))).journals[0].waiting == 1
+    assert (await replay_journals(log_settings(link))).written == 1
     assert not folder_of(link).exists()
 
 
 async def test_a_look_takes_no_lock_that_lasts(database: Path) -> None:
     """Whoever takes over a dead writer right after the look gets it."""
     leave_journal(database, DEAD, [entry()])
-    await list_journals(settings_for(database))
+    await list_journals(log_settings(database))
     (lease,) = await asyncio.to_thread(lambda: list(take_dead_leases(folder_of(database))))
-    report = await list_journals(settings_for(database))
+    report = await list_journals(log_settings(database))
     assert report.journals[0].alive, "somebody has it"
-    assert (await replay_journals(settings_for(database))).living == 1
+    assert (await replay_journals(log_settings(database))).living == 1
     await asyncio.to_thread(lease.release, remove=False)
-    assert (await replay_journals(settings_for(database))).written == 1
+    assert (await replay_journals(log_settings(database))).written == 1
 
 
 async def test_a_journal_that_cannot_be_read_does_not_hold_up_the_others(database: Path) -> None:
@@ -175,15 +175,15 @@ async def test_a_journal_that_cannot_be_read_does_not_hold_up_the_others(databas
     content = broken.read_bytes()
     broken.unlink()
     broken.mkdir()
-    shown = (await list_journals(settings_for(database))).journals
+    shown = (await list_journals(log_settings(database))).journals
     assert [one.problem is None for one in shown] == [True, False]
-    report = await replay_journals(settings_for(database))
+    report = await replay_journals(log_settings(database))
     assert report.written == 1
     (problem,) = report.problems
     assert OTHER in problem
     broken.rmdir()
     broken.write_bytes(content)
-    assert (await replay_journals(settings_for(database))).written == 1
+    assert (await replay_journals(log_settings(database))).written == 1
     assert models(database) == ["readable", "unreadable"]
 
 
@@ -193,9 +193,9 @@ async def test_its_patience_with_a_lock_ends(database: Path, monkeypatch: pytest
     leave_journal(database, DEAD, [entry()] * 2)
     async with locked(database):
         with pytest.raises(DatabaseError, match=r"within 0\.3 s: .*SQLITE_BUSY.*stays in the journal"):
-            await replay_journals(settings_for(database, busy_timeout_ms=0))
-    assert (await list_journals(settings_for(database))).journals[0].waiting == 2
-    assert (await replay_journals(settings_for(database))).written == 2
+            await replay_journals(log_settings(database, busy_timeout_ms=0))
+    assert (await list_journals(log_settings(database))).journals[0].waiting == 2
+    assert (await replay_journals(log_settings(database))).written == 2
 
 
 @pytest.mark.parametrize("how", HARDEST)
@@ -205,11 +205,11 @@ async def test_cancelled_anywhere_nothing_is_lost_or_doubled(how: How, database:
 
     async def work(_: int) -> ReplayReport:
         leave_journal(database, DEAD, [entry()] * 3)
-        return await replay_journals(settings_for(database, max_batch_size=2))
+        return await replay_journals(log_settings(database, max_batch_size=2))
 
     async for _ in cancel_at_every_step(work, how):
         expected += 3
-        await replay_journals(settings_for(database))
+        await replay_journals(log_settings(database))
         assert rows_of(database) == expected
         assert files_in(folder_of(database)) == []
     await clean(database)

@@ -84,7 +84,14 @@ def test_settings_inside_a_gateway_s_own_file(cli: Cli) -> None:
 @pytest.mark.parametrize("command", [[name] for name in COMMANDS if name not in {"copy", "import"}])
 def test_a_config_that_is_missing_is_an_error(cli: Cli, command: list[str]) -> None:
     """A file that was named and is not there is told by name, ends with 1, and nothing is made."""
-    needed = {"backup": ["backup.db"], "export": ["requests.csv"], "prices": ["list"], "session": ["1"], "show": ["1"]}
+    needed = {
+        "backup": ["backup.db"],
+        "export": ["requests.csv"],
+        "prices": ["list"],
+        "session": ["1"],
+        "show": ["1"],
+        "sql": ["SELECT 1"],
+    }
     arguments = needed.get(command[0], [])
     done = cli.here(*command, *arguments, "--config", "nowhere.yaml")
     assert done.code == 1

@@ -21,7 +21,7 @@ STREAM = "/v1/requests/stream"
 async def test_an_example_works(tmp_path: Path, example: str) -> None:
     """Each curl command, run as it is but for the port, is answered with a success."""
     async with running(service_settings(tmp_path, budgets=[{"name": "team-a", "limit_usd": 50}])) as client:
-        await client.post("/v1/logs", json=entry(chain_name="default", provider_id="groq"))
+        await client.post("/v1/logs", json=entry(chain_name="default", provider_id="groq", session_id="thread-7"))
         await settled(client)
         command = example.replace("http://127.0.0.1:4290", str(client.base_url).rstrip("/"))
         command = command.replace("curl ", "curl --silent --fail --noproxy '*' ", 1)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from .blocks import ROOT, Block, blocks_of
@@ -52,6 +53,11 @@ class Server:
                 self.url = running[1]
                 return
         raise AssertionError(said)
+
+    def wait_until_logged(self) -> None:
+        """Returns when a request was logged: that comes a moment after its client has the answer."""
+        while not httpx.get(f"{self.url}/log/v1/statistics").json()["submitted"]:
+            pass
 
     def stop(self, number: signal.Signals) -> None:
         """Ends it."""
@@ -99,6 +105,7 @@ def test_each_step_does_what_it_says(tmp_path: Path) -> None:
                 case "serve":
                     server.start(block.text)
                 case "kill":
+                    server.wait_until_logged()
                     server.stop(signal.SIGKILL)
                 case "prints":
                     assert value in run(block, tmp_path, server), str(block)

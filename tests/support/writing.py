@@ -45,6 +45,11 @@ def settings_for(db_path: Path, **overrides: object) -> Settings:
     """
     if db_path.parent.is_dir() and not db_path.exists():
         db_path.write_bytes(_empty_log())
+    return log_settings(db_path, **overrides)
+
+
+def log_settings(db_path: Path, **overrides: object) -> Settings:
+    """The same settings, for a log whose file is not there yet."""
     return Settings(**{"db_path": db_path, "prices": False} | overrides)
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from chainlog_async import ChainLog
+from chainlog_async import Attempt, ChainLog
 from chainlog_async.buffer import lease
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.errors import ChainlogError
@@ -97,7 +97,11 @@ AT_THE_END = {
 WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._find_position"}
 """And only when time runs out."""
 
-PRICED = {"storage.sqlite.storage.SqliteStorage.add_prices", "writer.price_lookup.PriceLookup.prepare"}
+PRICES = (
+    "storage.sqlite.storage.SqliteStorage.add_prices",
+    "storage.sqlite.storage.SqliteStorage.price_calls",
+    "writer.price_lookup.",
+)
 
 ROWS_AHEAD = "storage.sqlite.maintenance.rows_ahead."
 
@@ -176,6 +180,8 @@ class Life:
         self.chainlog = chainlog
         self.ahead = ahead
         """Whether entries are from the future."""
+        self.attempts: list[Attempt] | None = None
+        """Of each entry."""
         self.fault = fault
         self.db_path = chainlog.settings.db_path
         self.logged = 0
@@ -237,7 +243,8 @@ class Life:
         for _ in range(30):
             self.logged += 1
             times = {"timestamp": now_ms() + DAY_MS} if self.ahead else {}
-            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **overrides, **times))
+            more = {**overrides, **times, "attempt_trail": self.attempts}
+            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **more))
 
 
 def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: str, *, for_ever: bool) -> Life:
@@ -252,7 +259,7 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write:
         on_corrupt="quarantine",
         max_batch_size=10,
         wal_limit_bytes=0,
-        prices=name in PRICED,
+        prices=name.startswith(PRICES),
         journal_write=write,
         journal_segment_bytes=16 * 1024,
         journal_max_bytes=1024 * 1024,
@@ -261,6 +268,8 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write:
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )
     life = Life(ChainLog(settings), fault, ahead=name.startswith(ROWS_AHEAD))
+    if name.endswith("price_calls"):
+        life.attempts = [Attempt(provider_id="a", model="m", http_status=500, prompt_tokens=1, completion_tokens=1)]
     run_if_due = SqliteStorage.maintain
 
     async def counting(storage: SqliteStorage, *, is_behind: bool) -> float:

@@ -14,7 +14,7 @@ from chainlog_async.storage.engines import alert_states_of
 from chainlog_async.storage.sqlite.connection import close_connection
 from tests.storage.alert_contract import HOUR_MS, AlertContract, OpenStates, change
 from tests.support.schemas import query
-from tests.support.writing import execute, settings_for
+from tests.support.writing import execute, log_settings
 
 FLAP = """
 WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 2 * {times})
@@ -33,7 +33,7 @@ class TestSqlite(AlertContract):
     def open_states(self, database: Path) -> OpenStates:
         """One file."""
         self._path = database
-        return lambda: alert_states_of(settings_for(database))
+        return lambda: alert_states_of(log_settings(database))
 
     async def flap(self, states: AlertStates, times: int) -> None:
         """By one statement."""
@@ -42,7 +42,7 @@ class TestSqlite(AlertContract):
 
 async def test_messages_go_with_their_episodes(database: Path) -> None:
     """Nothing is left of what is no longer in the history."""
-    async with aclosing(alert_states_of(settings_for(database))) as states:
+    async with aclosing(alert_states_of(log_settings(database))) as states:
         await states.take_lease("rules", "one", for_ms=HOUR_MS)
         execute(database, FLAP.format(times=1_100))
         await states.change("rules", "one", change("fired"))
@@ -59,7 +59,7 @@ def set_aside(database: Path, folder: Path) -> None:
 
 async def test_a_file_that_was_replaced_is_followed(database: Path, tmp_path: Path) -> None:
     """What was firing in the one before does not fire in the new one."""
-    async with aclosing(alert_states_of(settings_for(database))) as states:
+    async with aclosing(alert_states_of(log_settings(database))) as states:
         await states.take_lease("rules", "one", for_ms=HOUR_MS)
         await states.change("rules", "one", change("fired"))
         assert len(await states.open_episodes()) == 1
@@ -76,7 +76,7 @@ async def test_a_file_that_was_replaced_is_followed(database: Path, tmp_path: Pa
 async def test_no_file_is_made(tmp_path: Path) -> None:
     """A log that was moved away is not there, and its alerts are not evaluated on an empty one."""
     path = tmp_path / "gone.db"
-    async with aclosing(alert_states_of(settings_for(path))) as states:
+    async with aclosing(alert_states_of(log_settings(path))) as states:
         with pytest.raises(DatabaseMissingError):
             await states.take_lease("rules", "one", for_ms=HOUR_MS)
     assert not path.exists()

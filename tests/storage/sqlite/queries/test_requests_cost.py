@@ -18,6 +18,7 @@ from tests.support.entries import insert_as_original, original_row
 LEADS_TO = {
     "idx_logs_request_id": (RequestFilter(request_id="r", caller="c", status="429"), "request_id=?"),
     "idx_logs_errors": (RequestFilter(status="429", min_latency_ms=5), "timestamp"),
+    "idx_logs_session": (RequestFilter(session_id="s", status="2xx"), "session_id=?"),
     "idx_logs_timestamp": (RequestFilter(status="2xx", error_text="x"), "timestamp"),
 }
 
@@ -54,6 +55,16 @@ def test_ids_of_the_gateway_are_completed_by_their_index(database: Path) -> None
         plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {queries.REQUEST_IDS}", ("r", 11))]
     search = "SEARCH request_logs USING COVERING INDEX idx_logs_request_id (request_id>? AND request_id<?)"
     assert plan == [search]
+
+
+def test_sessions_are_found_by_their_indexes(database: Path) -> None:
+    """The newest request of each, in the order of one index, and whether there is a later one, by another."""
+    with closing(sqlite3.connect(database)) as connection:
+        asked = parameters(RequestFilter())
+        plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {queries.NEWEST_OF_SESSIONS}", asked)]
+    assert not [step for step in plan if step.startswith("SCAN request_logs")]
+    assert [step for step in plan if "INDEX idx_logs_sessions (" in step]
+    assert [step for step in plan if step.startswith("SEARCH later USING INDEX idx_logs_session (session_id=?")]
 
 
 @pytest.mark.parametrize("index", QUERIES)
