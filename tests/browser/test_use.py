@@ -133,7 +133,9 @@ async def test_axe_finds_nothing(busy: Service, viewer: Viewer) -> None:
             if name != "requests":
                 await page.locator(f"#page-{name}").click()
                 await loaded(page)
-            found = await axe.run(page)
+            # What the dark changes is the contrast.
+            only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+            found = await axe.run(page, options={"resultTypes": ["violations"], **only})
             assert found.violations_count == 0, (name, scheme, found.generate_report())
 
 
