@@ -116,7 +116,9 @@ class Cli:
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def here(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> Ended:
+    def here(
+        self, *args: str | Path, stdin: str | None = None, db: bool = True, env: dict[str, str] | None = None
+    ) -> Ended:
         """Runs a command in this process: starting another takes longer than most commands do.
 
         For what a command finds and says; how it gets on with pipes, signals and terminals is for `run` to show.
@@ -124,7 +126,7 @@ class Cli:
         runner = CliRunner(env={**dict.fromkeys(os.environ), **self._env, **(env or {})})
         with chdir(self.folder):
             command = [*map(str, args), *self._database(db=db)]
-            done = runner.invoke(chainlog, command, catch_exceptions=False)
+            done = runner.invoke(chainlog, command, input=stdin, catch_exceptions=False)
         return Ended(done.exit_code, done.stdout, done.stderr)
 
     def json(self, *args: str | Path, db: bool = True, env: dict[str, str] | None = None) -> dict[str, object]:

@@ -98,12 +98,12 @@ class Interrupted(Generic[T]):
 
 
 async def cancel_at_every_step(
-    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = 1
+    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = 3
 ) -> AsyncIterator[Interrupted[T]]:
     """Starts the work anew, cancelled at its first step, its second …, until it runs through.
 
-    The work is given the step's number. Each outcome is handed over before the next start. With `every`, each way to
-    cancel takes only every so many steps, and each takes others.
+    The work is given the step's number. Each outcome is handed over before the next start. Each way to cancel takes
+    only `every` so many steps, and each takes others.
     """
     step, reached = 1 - every + HOWS.index(how) % every, True
     while reached:

@@ -72,6 +72,11 @@ class Identity:
     """The columns of `request_logs`; empty when there is no such table."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nobody has made anything of the file yet."""
+        return self.application_id == 0 and self.version == 0 and not self.tables
+
+    @property
     def is_original(self) -> bool:
         """Whether 429chain created it, or was killed while creating it: it adds table after table, then the version."""
         if self.application_id != 0 or not self.columns >= _ORIGINAL_COLUMNS:
@@ -92,7 +97,7 @@ def check_identity(identity: Identity, name: str = "the database") -> None:
         known = latest_version()
     elif identity.is_original:
         known = ORIGINAL_VERSION
-    elif identity.application_id == 0 and identity.version == 0 and not identity.tables:
+    elif identity.is_empty:
         return
     else:
         raise ForeignDatabaseError(

@@ -1,4 +1,4 @@
-"""Loads the migrations: one SQL file per step in the folder `migrations`.
+"""Loads the migrations, one SQL file per step in the folder `migrations`, and the schema of a new database.
 
 A comment that begins with ``-- @`` says how a file or its next statement is run:
 
@@ -50,6 +50,12 @@ def migrations() -> tuple[Migration, ...]:
     return steps
 
 
+@cache
+def new_schema() -> tuple[Statement, ...]:
+    """The statements that give an empty file what all steps lead to, in a fraction of their time."""
+    return tuple(_statements((resources.files(__package__) / "schema.sql").read_text("utf-8")))
+
+
 def latest_version() -> int:
     """The schema version that this release writes."""
     return len(migrations())
@@ -77,3 +83,4 @@ def _statements(script: str) -> Iterator[Statement]:
 
 # Read at import, so that the event loop never waits for the files.
 migrations()
+new_schema()

@@ -14,7 +14,7 @@ from chainlog_async.errors import MigrationError
 
 from .errors import describe
 from .identity import APPLICATION_ID, ORIGINAL_VERSION, Identity, check_identity, read_identity
-from .migration_steps import Migration, Statement, latest_version, migrations
+from .migration_steps import Migration, Statement, latest_version, migrations, new_schema
 
 SLICE_ROWS = 200_000
 """How many ids a statement that runs in slices covers at a time."""
@@ -25,8 +25,9 @@ async def migrate_schema(connection: aiosqlite.Connection, *, on_progress: Progr
 
     A large file takes minutes; progress is reported to `on_progress`, or to the log without it.
 
-    Each step and its version are one transaction, so a kill leaves the version before or after it. Processes that
-    start together wait for each other, within the connection's busy timeout.
+    Each step and its version are one transaction, so a kill leaves the version before or after it. An empty file gets
+    the newest schema in one step. Processes that start together wait for each other, within the connection's busy
+    timeout.
 
     Raises `ForeignDatabaseError` or `NewerDatabaseError` before anything is changed, and `MigrationError` when a step
     fails, for example because another process holds the lock; the database is then as it was before that step.
@@ -53,7 +54,9 @@ async def _apply_next_step(connection: aiosqlite.Connection, on_progress: Progre
         # Another process may have been faster: what was read before the lock may be outdated.
         identity = await read_identity(connection)
         check_identity(identity)
-        if identity.version < latest_version():
+        if identity.is_empty:
+            await _create(connection)
+        elif identity.version < latest_version():
             await _apply(connection, migrations()[identity.version], identity, on_progress)
         await connection.execute_fetchall("COMMIT")
     finally:
@@ -62,15 +65,31 @@ async def _apply_next_step(connection: aiosqlite.Connection, on_progress: Progre
             await connection.execute_fetchall("ROLLBACK")
 
 
+async def _create(connection: aiosqlite.Connection) -> None:
+    try:
+        for statement in new_schema():
+            await connection.execute_fetchall(statement.sql)
+        await _mark(connection, latest_version())
+    except sqlite3.Error as error:
+        raise MigrationError(
+            f"the schema of a new database cannot be made: {describe(error)}; "
+            "the file is still empty: fix the cause and start again"
+        ) from error
+
+
+async def _mark(connection: aiosqlite.Connection, version: int) -> None:
+    await connection.execute_fetchall(f"PRAGMA user_version = {version:d}")
+    if version > ORIGINAL_VERSION:
+        await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID:d}")
+
+
 async def _apply(connection: aiosqlite.Connection, step: Migration, identity: Identity, on_progress: Progress) -> None:
     half_done = step.skip_if_column in identity.columns
     try:
         for statement in () if half_done else step.statements:
             on_progress(f"migration {step.version} ({step.name})", 0, None)
             await _run(connection, statement, partial(on_progress, f"migration {step.version} ({step.name})"))
-        await connection.execute_fetchall(f"PRAGMA user_version = {step.version:d}")
-        if step.version > ORIGINAL_VERSION:
-            await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID:d}")
+        await _mark(connection, step.version)
     except sqlite3.Error as error:
         raise MigrationError(
             f"migration {step.version} ({step.name}) failed: {describe(error)}; "

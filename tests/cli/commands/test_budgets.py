@@ -32,13 +32,13 @@ def test_budgets_for_machines_and_for_people(cli: Cli) -> None:
         ("team-a", 1.25, 48.75),
         ("everybody", 3.75, 0.0),
     ]
-    lines = cli.run("budgets", "--config", config).stdout.splitlines()
+    lines = cli.here("budgets", "--config", config).stdout.splitlines()
     assert lines[2].split()[:6] == ["team-a", "$1.25", "$50.00", "day", "$48.75", "2.5%"]
     assert "Europe/Berlin" in lines[2]
     assert lines[3].split()[:6] == ["everybody", "$3.75", "$1.00", "month", "$0.00", "375.0%"]
-    assert cli.run("budgets", "team-a", "--config", config).code == 0
-    assert cli.run("budgets", "everybody", "--config", config).code == 1
-    unknown = cli.run("budgets", "team-b", "--config", config)
+    assert cli.here("budgets", "team-a", "--config", config).code == 0
+    assert cli.here("budgets", "everybody", "--config", config).code == 1
+    unknown = cli.here("budgets", "team-b", "--config", config)
     assert unknown.code == 2
     assert "there is no budget 'team-b'; did you mean 'team-a'?" in unknown.stderr
 
@@ -46,9 +46,9 @@ def test_budgets_for_machines_and_for_people(cli: Cli) -> None:
 def test_without_any_there_is_a_sentence(cli: Cli) -> None:
     """No budgets, no alerts, no targets: no error."""
     spend(cli)
-    assert cli.run("budgets").stdout == "there are no budgets in the settings\n"
-    assert cli.run("alerts").stdout == "there are no alerts in the settings\n"
-    assert cli.run("alerts", "test").stdout == "there are no alert_targets in the settings\n"
+    assert cli.here("budgets").stdout == "there are no budgets in the settings\n"
+    assert cli.here("alerts").stdout == "there are no alerts in the settings\n"
+    assert cli.here("alerts", "test").stdout == "there are no alert_targets in the settings\n"
     assert cli.json("alerts") == {"alerts": [], "history": []}
 
 
@@ -67,10 +67,10 @@ settings:
     - when: nothing logged for 15m
 """,
     )
-    shown = cli.run("alerts", "--config", config)
+    shown = cli.here("alerts", "--config", config)
     assert [line.split("  ")[-1].strip() for line in shown.stdout.splitlines()[2:]] == ["ok", "ok"]
     assert "errors" in shown.stdout
-    tested = cli.run("alerts", "test", "--config", config)
+    tested = cli.here("alerts", "test", "--config", config)
     assert tested.code == 1
     rows = [line.split()[0:2] + line.split()[-1:] for line in tested.stdout.splitlines()[2:]]
     assert rows == [["ops", "command", "ok"], ["chat", "command", "directory"]]
@@ -81,7 +81,7 @@ def test_a_misspelt_rule_is_told_before_anything_is_done(cli: Cli) -> None:
     """With the line of the file."""
     spend(cli)
     config = write_yaml(cli.folder, "settings:\n  alerts: [{when: eror_rate > 20 % for 10m}]\n")
-    told = cli.run("alerts", "--config", config)
+    told = cli.here("alerts", "--config", config)
     assert told.code == 1
     assert "line 2: settings.alerts[0].when is 'eror_rate > 20 % for 10m'" in told.stderr
     assert "did you mean error_rate?" in told.stderr

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from chainlog_async.common.clock import now_ms
-from tests.support.cli import ANSI, Cli, entry, jsonl
+from tests.support.cli import ANSI, Cli, entry
 from tests.support.operator import fill, migrate, rows_of
 from tests.support.schemas import query
 
@@ -35,7 +35,7 @@ def filled(cli: Cli) -> Path:
 def refused(cli: Cli, filled: Path) -> Path:
     """A database with three rejected entries."""
     cli.sql("CREATE TRIGGER refuse BEFORE INSERT ON request_logs BEGIN SELECT RAISE(ABORT, 'no') ; END")
-    assert cli.run("import", "-", stdin=jsonl(*[entry()] * 3)).code == 1
+    cli.store(*[entry()] * 3)
     cli.sql("UPDATE rejected_entries SET rejected_at = 1700000000000 + id")
     return filled
 
@@ -58,7 +58,7 @@ def test_prune_without_a_terminal_needs_yes(cli: Cli, filled: Path) -> None:
     assert refused.stderr.endswith(NO_TERMINAL)
     assert refused.stdout == ""
     assert rows_of(filled) == 2_000
-    done = cli.run(*KEEP, "--yes", "--json")
+    done = cli.here(*KEEP, "--yes", "--json")
     assert (done.code, json.loads(done.stdout)["deleted"]) == (0, 1_500)
     assert done.stderr.startswith(WHAT_GOES.format(filled))
     assert rows_of(filled) == 500
@@ -130,7 +130,7 @@ def test_what_waits_for_an_answer_goes_by_the_time_of_the_question(cli: Cli, fil
 def test_rejected_delete_says_what_goes_and_asks(cli: Cli, refused: Path) -> None:
     """How many, from when and how large; only yes deletes them, and without a terminal --yes is needed."""
     told = rf"deletes 2 rejected entries from {refused}: rejected from 2023-11-14 22:13:20 to 2023-11-14 22:13:20 UTC, "
-    done = cli.run("rejected", "delete", "1", "3", "77", stdin="y\n")
+    done = cli.here("rejected", "delete", "1", "3", "77", stdin="y\n")
     assert done.code == 2
     assert re.match(re.escape(told) + r"[\d.]+ (bytes|kB)\n", done.stderr), done.stderr
     assert done.stderr.endswith(NO_TERMINAL)
@@ -140,7 +140,7 @@ def test_rejected_delete_says_what_goes_and_asks(cli: Cli, refused: Path) -> Non
     assert rejected_ids(refused) == [1, 2, 3]
     code, screen = cli.on_terminal("rejected", "delete", "1", "3", answer=b"y\n", columns=300)
     assert (code, rejected_ids(refused)) == (0, [2])
-    missing = cli.run("rejected", "delete", "2", "77", "--yes")
+    missing = cli.here("rejected", "delete", "2", "77", "--yes")
     assert (missing.code, rejected_ids(refused)) == (1, [])
     assert missing.stderr.endswith("there is no rejected entry 77\n")
 
@@ -163,7 +163,7 @@ def test_a_file_is_replaced_only_when_that_is_wanted(cli: Cli, filled: Path, com
     assert (code, target.read_bytes()[:8] != b"precious") == (0, True)
     for option in ("--force", "--yes"):
         target.write_text("precious")
-        done = cli.run(command, target, option)
+        done = cli.here(command, target, option)
         assert done.code == 0, done.stderr
         assert done.stderr.startswith(f"replaces {target}: 8 bytes, last changed ")
         assert target.read_bytes()[:8] != b"precious"

@@ -195,10 +195,10 @@ def test_export_makes_every_format(cli: Cli) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with path.open(newline="") as file:
         assert [int(row["timestamp"]) for row in csv.DictReader(file)] == list(range(1199, 0, -2))
-    done = cli.run("export", "out.jsonl")
+    done = cli.here("export", "out.jsonl")
     assert done.stdout.startswith("exported 1,201 requests to out.jsonl (")
     assert len((cli.folder / "out.jsonl").read_text().splitlines()) == 1201
-    assert cli.run("export", "--since", "1970-01-01T00:00:01.100", "out.parquet").code == 0
+    assert cli.here("export", "--since", "1970-01-01T00:00:01.100", "out.parquet").code == 0
     assert pq.read_table(cli.folder / "out.parquet").num_rows == 101
     assert not [path for path in cli.folder.iterdir() if "partial" in path.name]
 
@@ -249,7 +249,7 @@ def test_an_export_replaces_a_file_when_it_is_told_to(cli: Cli) -> None:
     """With --force what was there is gone."""
     cli.store(entry())
     (cli.folder / "there.csv").write_text("mine")
-    assert cli.run("export", "--force", "there.csv").code == 0
+    assert cli.here("export", "--force", "there.csv").code == 0
     assert (cli.folder / "there.csv").read_text().startswith("id,timestamp,")
 
 

@@ -17,6 +17,7 @@ from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
 from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
 from tests.support.entries import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
+from tests.support.schema_sql import schema_sql
 from tests.support.schemas import (
     apply,
     make_original,
@@ -234,6 +235,11 @@ async def test_a_fraction_of_the_originals_latency_is_no_trouble(database: Path)
     insert_as_original(database, [original_row(latency_ms=latency) for latency in (10.25, 11.5)])
     async with UsageAggregator(database) as usage:
         assert (await usage.get_summary_stats()).avg_latency_ms == 11
+
+
+def test_a_new_database_is_what_the_migrations_lead_to() -> None:
+    """To the last letter, in the same order and with the same rows: `python -m tests.support.schema_sql` writes it."""
+    assert Path(schema_module.__file__).with_name("schema.sql").read_text("utf-8") == schema_sql()
 
 
 async def test_the_text_of_the_schema_is_the_same_for_everyone(tmp_path: Path, database: Path) -> None:

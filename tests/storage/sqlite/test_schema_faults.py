@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,8 @@ from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError
 from chainlog_async.storage.sqlite import schema as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.identity import APPLICATION_ID
-from chainlog_async.storage.sqlite.migration_steps import Migration, Statement, latest_version, migrations
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.migration_steps import Migration, Statement, latest_version, migrations, new_schema
 from tests.support.entries import insert_as_original, original_row
 from tests.support.interrupting import HOWS, How, Steps, cancel_at_every_step
 from tests.support.schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
@@ -31,8 +31,8 @@ from tests.support.schemas import apply, make_original, query, run, schema_of, s
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).resolve().parents[3]
-EVERY = 5
-"""Of the statements of a start, every so many are tried: each takes a tenth of a second."""
+EVERY = {"nothing": 11, "version 1": 61, "version 2": 31}
+"""Of the statements of a start, every so many are tried: each takes a tenth of a second where there is much to do."""
 
 ROWS = [original_row(timestamp=number, attempts=number % 3) for number in range(300)]
 SUMMARY = (300, 100, 300 * 250)
@@ -70,6 +70,14 @@ FROM: dict[str, Callable[[Path], None]] = {
 }
 
 
+def statements_from(state: str) -> list[Statement]:
+    """Give what a start does with such a file."""
+    if state == "nothing":
+        return list(new_schema())
+    version = int(state.removeprefix("version "))
+    return [statement for step in migrations()[version:] for statement in step.statements]
+
+
 @pytest.fixture(scope="module")
 def schema_at(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The schema after no step, after the first, after the second, and so on."""
@@ -95,23 +103,26 @@ async def at_version_2(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("how", HOWS)
 async def test_a_migration_can_be_cancelled_anywhere(how: How, tmp_path: Path, schema_at: list[object]) -> None:
     """At whichever step it is cancelled, no transaction is open, a whole version is there, and the next goes on."""
-    connections: list[aiosqlite.Connection] = []
+    path = tmp_path / "log.db"
+
+    async def connect() -> aiosqlite.Connection:
+        shutil.copyfile(tmp_path / "template", path)
+        return await initialize_database(path)
 
     async def migrate(_step: int) -> int:
-        return await migrate_schema(connections[-1])
+        return await migrate_schema(connection)
 
-    connections.append(await initialize_database(tmp_path / f"{1 + HOWS.index(how)}.db"))
-    try:
-        async for outcome in cancel_at_every_step(migrate, how, every=EVERY):
-            connection = connections[-1]
+    for state, every in EVERY.items():
+        (tmp_path / "template").write_bytes(b"")
+        FROM[state](tmp_path / "template")
+        connection = await connect()
+        async for outcome in cancel_at_every_step(migrate, how, every=every):
             assert not connection.in_transaction, f"step {outcome.step}"
-            path = tmp_path / f"{outcome.step}.db"
             assert schema_of(path) == schema_at[version_of(path)], f"step {outcome.step}"
             assert await migrate_schema(connection) == latest_version()
             await close_connection(connection)
-            connections.append(await initialize_database(tmp_path / f"{outcome.step + EVERY}.db"))
-    finally:
-        await close_connection(connections[-1])
+            connection = await connect()
+        await close_connection(connection)
 
 
 # Killed
@@ -123,9 +134,9 @@ async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema
     template, folder = tmp_path / "template", tmp_path / "killed"
     FROM[state](template)
     folder.mkdir()
-    codes = starting("kill", template, folder, EVERY)
+    codes = starting("kill", template, folder, EVERY[state])
     assert codes[-1] == 0
-    assert len(codes) * EVERY > len([statement for step in migrations()[2:] for statement in step.statements])
+    assert len(codes) * EVERY[state] > len(statements_from(state))
     versions = []
     for number in range(1, len(codes) + 1):
         path = folder / f"{number}.db"
@@ -163,7 +174,7 @@ async def test_another_process_migrates_at_any_moment(state: str, tmp_path: Path
     guard.deactivate()  # the other process is played by this one, in the middle of the package's own calls
     template = tmp_path / "template"
     FROM[state](template)
-    for number in count(1, EVERY):
+    for number in count(1, EVERY[state]):
         path = tmp_path / f"{number}.db"
         if template.exists():
             shutil.copyfile(template, path)
@@ -175,7 +186,7 @@ async def test_another_process_migrates_at_any_moment(state: str, tmp_path: Path
             await close_connection(connection)
         if not steps.reached:
             break
-    assert number > 10
+    assert number > len(statements_from(state))
 
 
 def overtake(path: Path) -> None:
@@ -232,11 +243,12 @@ async def test_a_database_of_others_is_not_migrated(
 # Broken
 
 
-def broken_steps() -> Iterator[tuple[int, int]]:
-    """Give every place in every step: the step's index and how many of its statements come before."""
-    for index, step in enumerate(migrations()):
-        for place in range(len(step.statements) + 1):
-            yield index, place
+def at_version(path: Path, version: int) -> None:
+    """Make a database as a release left it that knew no more steps."""
+    apply(path, migrations()[:version])
+    if version > ORIGINAL_VERSION:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def broken(index: int, place: int) -> tuple[Migration, ...]:
@@ -250,18 +262,36 @@ def broken(index: int, place: int) -> tuple[Migration, ...]:
 
 async def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, schema_at: list[object]) -> None:
     """Whichever statement of a step fails, the database is as it was before that step, and goes on from there."""
-    for index, place in broken_steps():
-        path = tmp_path / f"{index}-{place}.db"
+    for index in range(1, latest_version()):
+        path = tmp_path / f"{index}.db"
+        at_version(path, index)
         connection = await initialize_database(path)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(schema_module, "migrations", partial(broken, index, place))
-            with pytest.raises(MigrationError, match=rf"migration {index + 1} .*still at version {index}"):
-                await migrate_schema(connection)
-        assert not connection.in_transaction
-        assert version_of(path) == index
-        assert schema_of(path) == schema_at[index]
+        for place in range(len(migrations()[index].statements) + 1):
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                monkeypatch.setattr(schema_module, "migrations", partial(broken, index, place))
+                with pytest.raises(MigrationError, match=rf"migration {index + 1} .*still at version {index}"):
+                    await migrate_schema(connection)
+            assert not connection.in_transaction
+            assert version_of(path) == index
+            assert schema_of(path) == schema_at[index]
         assert await migrate_schema(connection) == latest_version()
         await close_connection(connection)
+
+
+@pytest.mark.parametrize("place", range(0, len(new_schema()) + 1, 3))
+async def test_a_new_database_that_cannot_be_made_stays_empty(place: int, tmp_path: Path) -> None:
+    """Whichever statement fails, the file is as empty as it was, and the next start makes it."""
+    path = tmp_path / "new.db"
+    connection = await initialize_database(path)
+    statements = (*new_schema()[:place], Statement("INSERT INTO nowhere VALUES (1)"), *new_schema()[place:])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(schema_module, "new_schema", lambda: statements)
+        with pytest.raises(MigrationError, match=r"new database cannot be made: no such table: nowhere.*still empty"):
+            await migrate_schema(connection)
+    assert not connection.in_transaction
+    assert (version_of(path), schema_of(path)) == (0, {})
+    assert await migrate_schema(connection) == latest_version()
+    await close_connection(connection)
 
 
 async def test_a_full_disk_leaves_the_version_before(at_version_2: Path) -> None:
