@@ -167,8 +167,14 @@ async def test_a_database_that_is_busy_is_said_to_be(tmp_path: Path, monkeypatch
     assert await stored(tmp_path / "log.db") == ["a", "a"]
     monkeypatch.setattr(guests, "ANSWER_TIMEOUT_S", 0.3)
     async with running(service_settings(tmp_path)) as client, another_process_holds(tmp_path / "log.db"):
-        reply = await send(client, 2 * LENGTH, GOOD)
-        assert "within 0.3 s: the database does not answer; another process may hold its lock" in reply.text
+        for _ in range(20):
+            reply = await send(client, 2 * LENGTH, GOOD)
+            assert "the log did not store it within 0.3 s: " in reply.text
+            # The writer may still be busy with its start, and comes to the batch a moment later.
+            if "the database does not answer; another process may hold its lock" in reply.text:
+                break
+        else:
+            pytest.fail(reply.text)
 
 
 async def test_own_entries_and_those_of_other_machines_share_the_writer(tmp_path: Path) -> None:
