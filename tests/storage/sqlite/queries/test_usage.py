@@ -47,9 +47,9 @@ BYS: list[GroupBy | None] = [None, "chain", "provider", "model", "caller"]
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RequestLogEntry]]:
-    """A database with 3,000 requests, of which nothing is rolled up."""
+    """A database with 1,200 requests, of which nothing is rolled up."""
     path = tmp_path_factory.mktemp("usage") / "log.db"
-    entries = random_entries(3_000)
+    entries = random_entries(1_200)
     asyncio.run(log_without_rolling_up(path, entries))
     return path, entries
 

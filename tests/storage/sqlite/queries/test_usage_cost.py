@@ -169,20 +169,53 @@ def test_a_question_costs_the_same_beside_other_days(name: str, a_week: Pair) ->
     assert week <= day * 1.02
 
 
+OTHER_MODELS = "chain_name, provider_id, 'other {number}', caller"
+OTHER_CALLERS = "chain_name, provider_id, model, 'other {number}'"
+
+
+@pytest.fixture(scope="module")
+def beside_others(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
+    """A log, and copies with ten times as many requests, but of others."""
+    folder = tmp_path_factory.mktemp("others")
+    few = Path(shutil.copy(empty_database, folder / "few.db"))
+    insert_details(few, 200, days=1)
+    asyncio.run(roll_up(few))
+    pairs = {}
+    for number, others in enumerate((OTHER_MODELS, OTHER_CALLERS)):
+        many = Path(shutil.copy(few, folder / f"many-{number}.db"))
+        copies = [
+            "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, caller, prompt_tokens, "
+            "completion_tokens, total_tokens, latency_ms, http_status, attempts, ttft_ms) "
+            f"SELECT timestamp, {others.format(number=number)}, 1, 1, 2, 3, 200, 1, ttft_ms "
+            "FROM request_logs WHERE id <= 200"
+            for number in range(9)
+        ]
+        change(many, *copies)
+        asyncio.run(roll_up(many))
+        pairs[others] = few, many
+    return pairs
+
+
+def check_costs_nothing_more(sql: str, parameters: Parameters, pair: Pair) -> None:
+    """As many instructions in both."""
+    few, many = (instructions(path, sql, parameters) for path in pair)
+    assert few > 500
+    assert many <= few * 1.02
+
+
 @pytest.mark.parametrize("name", ["usage", "rates", "rolled_up_durations"])
-async def test_callers_of_a_model_cost_the_same_beside_other_models(name: str, database: Path) -> None:
+def test_callers_of_a_model_cost_the_same_beside_other_models(name: str, beside_others: dict[str, Pair]) -> None:
     """What is rolled up of other models is not looked at."""
     parameters = asked("model+caller", ["", "team"], "rollups", model="m0")
-    await check_costs_nothing_more(getattr(CALLERS_OF_A_MODEL, name), parameters, database)
+    check_costs_nothing_more(getattr(CALLERS_OF_A_MODEL, name), parameters, beside_others[OTHER_MODELS])
 
 
 @pytest.mark.parametrize("name", ["largest_groups", "usage", "rates", "rolled_up_durations"])
-async def test_models_of_a_caller_cost_the_same_beside_other_callers(name: str, database: Path) -> None:
+def test_models_of_a_caller_cost_the_same_beside_other_callers(name: str, beside_others: dict[str, Pair]) -> None:
     """Though the model comes before the caller in the key."""
     parameters = asked("model+caller", ["m0"], "rollups", caller="team")
     parameters["combinations"] = json.dumps([["", "", "m0", "team"], ["", "", "m1", "team"]])
-    other = "chain_name, provider_id, model, 'other {number}'"
-    await check_costs_nothing_more(getattr(MODELS_OF_A_CALLER, name), parameters, database, other)
+    check_costs_nothing_more(getattr(MODELS_OF_A_CALLER, name), parameters, beside_others[OTHER_CALLERS])
 
 
 @pytest.mark.parametrize(
@@ -197,27 +230,7 @@ async def test_models_of_a_caller_cost_the_same_beside_other_callers(name: str, 
         ("rolled_up_durations", "rollups"),
     ],
 )
-async def test_three_names_cost_the_same_beside_other_models(name: str, source: str, database: Path) -> None:
+def test_three_names_cost_the_same_beside_other_models(name: str, source: str, beside_others: dict[str, Pair]) -> None:
     """Not even where the names that are not known come first in the key."""
-    await check_costs_nothing_more(getattr(CHAINS_OF_A_CALLER_AND_MODEL, name), of_chains(source), database)
-
-
-OTHER_MODELS = "chain_name, provider_id, 'other {number}', caller"
-
-
-async def check_costs_nothing_more(sql: str, parameters: Parameters, database: Path, other: str = OTHER_MODELS) -> None:
-    """Ten times as many requests, but of others, and as many instructions."""
-    insert_details(database, 200, days=1)
-    await roll_up(database)
-    few = instructions(database, sql, parameters)
-    copies = [
-        "INSERT INTO request_logs (timestamp, chain_name, provider_id, model, caller, prompt_tokens, "
-        "completion_tokens, total_tokens, latency_ms, http_status, attempts, ttft_ms) "
-        f"SELECT timestamp, {other.format(number=number)}, 1, 1, 2, 3, 200, 1, ttft_ms "
-        "FROM request_logs WHERE id <= 200"
-        for number in range(9)
-    ]
-    change(database, *copies)
-    await roll_up(database)
-    assert few > 500
-    assert instructions(database, sql, parameters) <= few * 1.02
+    sql = getattr(CHAINS_OF_A_CALLER_AND_MODEL, name)
+    check_costs_nothing_more(sql, of_chains(source), beside_others[OTHER_MODELS])
