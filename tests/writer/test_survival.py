@@ -19,6 +19,7 @@ from chainlog_async.errors import ChainlogError
 from chainlog_async.storage.sqlite.storage import SqliteStorage
 from tests.support.entries import entry
 from tests.support.faults import beside_it, leave_dead_journal
+from tests.support.schemas import make_original
 from tests.support.writing import (
     REFUSE,
     check_law,
@@ -96,6 +97,9 @@ AT_THE_END = {
 
 WITH_A_LOCK = {"storage.sqlite.storage.SqliteStorage.interrupt", "writer.writer.Writer._find_position"}
 """And only when time runs out."""
+
+MIGRATES = {"storage.sqlite.schema._apply", "storage.sqlite.schema._run"}
+"""Awaited only for a database that an older release made."""
 
 PRICES = (
     "storage.sqlite.storage.SqliteStorage.add_prices",
@@ -254,6 +258,8 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write:
         monkeypatch.setattr(owner, attribute, fault.function)
     db_path = tmp_path / "log.db"
     leave_dead_journal(db_path, names(0, 5))
+    if name in MIGRATES:
+        make_original(db_path, 2)
     settings = settings_for(
         db_path,
         on_corrupt="quarantine",
