@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo docs test test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp browser screenshots clean
+.PHONY: help run run-postgres demo docs test test-thorough test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 test: $(VENV)/.dev-installed ## Install what tests need and run them; tests of the dashboard need a browser as well
 	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-thorough: $(VENV)/.dev-installed ## Test with five times as many random examples, faults and cancellations (an hour)
+	@$(KEPT_BYTECODE) TEST_EFFORT=5 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 1200 $(PYTEST_ARGS)
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)
 	@.venv-litellm/bin/python -m pytest tests/with_litellm --timeout 300 $(PYTEST_ARGS)

@@ -25,6 +25,7 @@ from chainlog_async.common.clock import now_ms
 from chainlog_async.errors import DatabaseError, DatabaseMissingError
 from chainlog_async.storage.sqlite.maintenance.purge import MAX_PURGE_ROWS
 from chainlog_async.storage.sqlite.maintenance.size_estimate import MIN_LOG_SHARE
+from tests.support.effort import tries
 from tests.support.entries import insert_as_original, original_row
 from tests.support.interrupting import How, cancel_at_every_step
 from tests.support.operator import (
@@ -309,7 +310,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions)
 def test_whatever_comes_and_goes_adds_up(template: Path, actions: list[object]) -> None:
     """After any insertions, prunings and rebuildings the check finds nothing, and totals are of every row ever."""

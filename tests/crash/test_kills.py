@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.effort import tries
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,10 +43,10 @@ def torture(folder: Path, *arguments: str) -> str:
 )
 def test_killed_writers_lose_and_double_nothing(tmp_path: Path, scenario: str) -> None:
     """Whenever the kill lands, the next start has every accepted entry once, and totals that equal the rows."""
-    output = torture(tmp_path, "--kills", "10", "--soak-s", "0", "--only", scenario)
+    output = torture(tmp_path, "--kills", str(tries(5)), "--soak-s", "0", "--only", scenario)
     assert "BROKEN" not in output
 
 
 def test_a_short_soak_keeps_the_books(tmp_path: Path) -> None:
     """After locks, a full disk, an unwritable journal and kills, all at random, the accounting law holds."""
-    assert "law kept" in torture(tmp_path, "--kills", "0", "--soak-s", "6")
+    assert "law kept" in torture(tmp_path, "--kills", "0", "--soak-s", str(tries(4)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chainlog_async.integrations._asgi.messages import ObservedResponse
 from chainlog_async.provider_responses.long_document import MAX_DOCUMENT_BYTES
+from tests.support.effort import tries
 from tests.support.provider_answers import ANSWERS
 from tests.support.provider_bodies import AWS, EVENTS, JSON, LINES, Answer
 
@@ -73,7 +74,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(60))
 @given(
     st.sampled_from([JSON, EVENTS, LINES, AWS]),
     st.lists(FRAGMENTS, max_size=25),

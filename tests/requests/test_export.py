@@ -140,7 +140,7 @@ async def test_memory_does_not_grow_with_the_log(
     database: Path, file_format: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export of eight times as many requests needs hardly more memory."""
-    monkeypatch.setattr(parquet, "ROW_GROUP", 1_000)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 500)
 
     async def peak() -> int:
         tracemalloc.start()
@@ -151,10 +151,10 @@ async def test_memory_does_not_grow_with_the_log(
         tracemalloc.stop()
         return most
 
-    fill(database, 2_000)
+    fill(database, 1_000)
     await peak()
     before = await peak()
-    fill(database, 14_000)
+    fill(database, 7_000)
     assert await peak() < before * 2
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from chainlog_async import RequestFilter, RequestLogEntry, RequestLogger, UsageQuery, Window
 from chainlog_async.storage.base import BatchStorage, ReadStorage, StorageFault
+from tests.support.effort import tries
 from tests.support.entries import entry
 from tests.support.memory_reads import MemoryReads
 from tests.support.memory_storage import MemoryDatabase, MemoryStorage
@@ -51,7 +52,7 @@ class Engine(ABC):
 class StorageContract:
     """Tests that each engine runs with a fixture `engine`."""
 
-    questions = 100
+    questions = tries(40)
     """How many random questions are asked of every kind; fewer where each takes long."""
 
     async def test_a_batch_is_read_back_field_for_field(self, engine: Engine) -> None:
@@ -162,7 +163,7 @@ class StorageContract:
     @pytest.mark.parametrize("compacted", ["not at all", "as far as it pays", "thoroughly"])
     async def test_every_question_is_answered_as_from_the_rows(self, engine: Engine, compacted: str) -> None:
         """Many random questions with zones, filters, groups and pages equal a computation from the rows alone."""
-        entries = random_entries(1_000, seed=2)
+        entries = random_entries(600, seed=2)
         await _store(engine, entries)
         if compacted != "not at all":
             await engine.compact(thoroughly=compacted == "thoroughly")
@@ -170,7 +171,7 @@ class StorageContract:
         async with aclosing(engine.reads()) as reads:
             await compare_all(reads, expected, random.Random(3), questions=self.questions)
 
-    @pytest.mark.parametrize("rows", [1, 40, 300])
+    @pytest.mark.parametrize("rows", [1, 40, tries(100)])
     async def test_names_are_those_of_all_rows_whenever_these_came(self, engine: Engine, rows: int) -> None:
         """Neither few rows nor late ones cost a name: not before, not between and not after compactions."""
         written: list[RequestLogEntry] = []

@@ -11,6 +11,8 @@ import aiosqlite
 import anyio
 import pytest
 
+from .effort import every
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -98,7 +100,7 @@ class Interrupted(Generic[T]):
 
 
 async def cancel_at_every_step(
-    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = 3
+    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = every(4)
 ) -> AsyncIterator[Interrupted[T]]:
     """Starts the work anew, cancelled at its first step, its second …, until it runs through.
 

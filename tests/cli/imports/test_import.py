@@ -36,7 +36,7 @@ def _file(cli: Cli, content: str | bytes, name: str = "entries.jsonl") -> Path:
 def test_good_lines_are_kept_and_bad_ones_told(cli: Cli) -> None:
     """Each bad line is reported with file, number and reason; the good ones around it are in; the code is 1."""
     lines = [json.dumps(entry()), *BAD, json.dumps(entry())]
-    done = cli.run("import", _file(cli, "\n".join(lines)))
+    done = cli.here("import", _file(cli, "\n".join(lines)))
     assert done.code == 1
     assert "imported 2 entries" in done.stdout
     assert cli.rows() == 2
@@ -115,7 +115,7 @@ def test_files_and_stdin_in_one_go(cli: Cli) -> None:
 
 def test_json_is_one_document(cli: Cli) -> None:
     """With --json stdout is one JSON object with counts, rate and the first bad lines."""
-    done = cli.run("import", "--json", _file(cli, jsonl(entry()) + "bad\n"))
+    done = cli.here("import", "--json", _file(cli, jsonl(entry()) + "bad\n"))
     report = json.loads(done.stdout)
     assert done.code == 1
     assert list(report) == [
@@ -183,7 +183,7 @@ def test_one_file_that_fits_not_at_all_says_what_to_do(cli: Cli) -> None:
 def test_a_small_queue_of_the_service_costs_no_entry(cli: Cli) -> None:
     """The settings of the service's queue, however small and forgetful, do not lose an import's entries."""
     config = _file(cli, "settings: {max_queue_size: 5, max_queue_bytes: 65536, on_full: drop_oldest}", "c.yaml")
-    assert cli.run("import", "--config", config, _file(cli, jsonl(*[entry()] * 5000))).code == 0
+    assert cli.here("import", "--config", config, _file(cli, jsonl(*[entry()] * 5000))).code == 0
     assert cli.rows() == 5000
 
 
@@ -230,19 +230,19 @@ def test_a_locked_database_is_waited_for_until_told_twice(cli: Cli) -> None:
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
+                process.wait(3)
         stdout, stderr = process.communicate()
     assert process.returncode == 130
     assert b"imported 0 entries" in stdout
     assert b"error: could not write 10 entries yet" in stderr
-    done = cli.run("import", _file(cli, jsonl(entry())))
+    done = cli.here("import", _file(cli, jsonl(entry())))
     assert "also wrote 10 entries" in done.stderr
     assert cli.rows() == 11
 
 
 def test_no_progress_bar_without_a_terminal(cli: Cli) -> None:
     """Into a pipe an import writes one line on stdout and nothing on stderr."""
-    done = cli.run("import", _file(cli, jsonl(*[entry()] * 2000)))
+    done = cli.here("import", _file(cli, jsonl(*[entry()] * 2000)))
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
 
@@ -257,7 +257,7 @@ def test_a_progress_bar_on_a_terminal(cli: Cli) -> None:
 
 def test_a_provider_cannot_write_to_the_terminal_through_a_bad_line(cli: Cli) -> None:
     """Control characters in a bad line's reason and in a file's name are shown as escapes."""
-    done = cli.run("import", _file(cli, '{"\\u001b[2J\\u009bm": 1}', "evil\x1b[31m.jsonl"))
+    done = cli.here("import", _file(cli, '{"\\u001b[2J\\u009bm": 1}', "evil\x1b[31m.jsonl"))
     assert done.code == 1
     assert "\x1b" not in done.stderr
     assert "\x9b" not in done.stderr
@@ -267,7 +267,7 @@ def test_a_provider_cannot_write_to_the_terminal_through_a_bad_line(cli: Cli) ->
 def test_a_database_that_cannot_be_used_is_told_without_a_traceback(cli: Cli) -> None:
     """A file that is no database is refused by name, and stays as it is."""
     cli.db.write_bytes(b"these are my notes, not a database " * 100)
-    done = cli.run("import", _file(cli, jsonl(entry())))
+    done = cli.here("import", _file(cli, jsonl(entry())))
     assert done.code == 1
     assert done.stderr.startswith("error: ")
     assert str(cli.db) in done.stderr
@@ -294,7 +294,7 @@ def test_misuse_ends_with_2(cli: Cli, args: list[str], says: str) -> None:
 def test_an_odd_value_in_a_line_is_repaired_and_told(cli: Cli) -> None:
     """Half an emoji, in any text, costs no line; the report and the row name the field."""
     odd = json.dumps(entry(model="M", error_message="M", metadata={"a": "M"})).replace('"M"', r'"cut \ud83d"')
-    done = cli.run("import", _file(cli, odd + "\n" + json.dumps(entry()) + "\n"))
+    done = cli.here("import", _file(cli, odd + "\n" + json.dumps(entry()) + "\n"))
     assert (done.code, "skipped" in done.stderr) == (0, False)
     assert "cut, replaced or left out: model (1), error_message (1), metadata (1)" in done.stdout
     with closing(sqlite3.connect(cli.db)) as connection:
@@ -311,7 +311,7 @@ def test_a_number_that_json_does_not_have_costs_no_line(cli: Cli, number: str) -
     """NaN, which is how pandas writes nothing, is nothing; what else cannot be stored is named in the row."""
     odd = json.dumps(entry(cost_usd="ODD", latency_ms=1.5)).replace('"ODD"', number)
     bad = json.dumps(entry(latency_ms="ODD")).replace('"ODD"', number)
-    done = cli.run("import", _file(cli, f"{odd}\n{bad}\n"))
+    done = cli.here("import", _file(cli, f"{odd}\n{bad}\n"))
     assert done.code == 1
     assert "latency_ms" in done.stderr
     assert "skipped 1 bad line\n" in done.stderr

@@ -23,6 +23,7 @@ from chainlog_async.storage.sqlite import schema as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
 from chainlog_async.storage.sqlite.migration_steps import Migration, Statement, latest_version, migrations, new_schema
+from tests.support.effort import every, tries
 from tests.support.entries import insert_as_original, original_row
 from tests.support.interrupting import HOWS, How, Steps, cancel_at_every_step
 from tests.support.schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
@@ -31,7 +32,7 @@ from tests.support.schemas import apply, make_original, query, run, schema_of, s
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).resolve().parents[3]
-EVERY = {"nothing": 11, "version 1": 61, "version 2": 31}
+EVERY = {"nothing": every(11), "version 1": every(61), "version 2": every(31)}
 """Of the statements of a start, every so many are tried: each takes a tenth of a second where there is much to do."""
 
 ROWS = [original_row(timestamp=number, attempts=number % 3) for number in range(300)]
@@ -112,11 +113,11 @@ async def test_a_migration_can_be_cancelled_anywhere(how: How, tmp_path: Path, s
     async def migrate(_step: int) -> int:
         return await migrate_schema(connection)
 
-    for state, every in EVERY.items():
+    for state, stride in EVERY.items():
         (tmp_path / "template").write_bytes(b"")
         FROM[state](tmp_path / "template")
         connection = await connect()
-        async for outcome in cancel_at_every_step(migrate, how, every=every):
+        async for outcome in cancel_at_every_step(migrate, how, every=stride):
             assert not connection.in_transaction, f"step {outcome.step}"
             assert schema_of(path) == schema_at[version_of(path)], f"step {outcome.step}"
             assert await migrate_schema(connection) == latest_version()
@@ -158,7 +159,7 @@ async def test_a_start_can_be_killed_anywhere(state: str, tmp_path: Path, schema
 @pytest.mark.parametrize("state", FROM)
 def test_eight_processes_start_at_once(state: str, tmp_path: Path, schema_at: list[object]) -> None:
     """Eight processes that start on one file at the same moment all succeed, and each step is done once."""
-    for attempt in range(3):
+    for attempt in range(tries(1)):
         path = tmp_path / f"{attempt}.db"
         FROM[state](path)
         assert starting("together", path, 8) == [0] * 8

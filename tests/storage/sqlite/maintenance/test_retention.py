@@ -17,6 +17,7 @@ from chainlog_async.storage.sqlite.maintenance.purge import MIN_PURGE_ROWS, PURG
 from chainlog_async.storage.sqlite.maintenance.retention import VACUUM_ABOVE_PAGES, Retention
 from chainlog_async.storage.sqlite.maintenance.rows_ahead import BY_AGE, MAX_CLOCK_SKEW_MS
 from chainlog_async.storage.sqlite.maintenance.size_estimate import BYTES_PER_ROW, MIN_LOG_SHARE
+from tests.support.effort import tries
 from tests.support.entries import entry, insert_as_original, original_row
 from tests.support.operator import T0, change, clean, fill, migrate, number_of, rows_of
 from tests.support.writing import models, settings_for, until
@@ -239,7 +240,7 @@ async def test_many_rows_are_searched_for_those_of_the_future(database: Path) ->
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(1, 30))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_deletion_takes_the_oldest_by_the_rule(times: list[int], rows: int) -> None:
     """A row's age is its timestamp, or if that is in the future the age of the row before it; first come, first go."""
     now = T0 + 20 - MAX_CLOCK_SKEW_MS

@@ -18,6 +18,7 @@ from chainlog_async.requests.filter import matches
 from chainlog_async.requests.model import COLUMNS
 from chainlog_async.storage.sqlite.queries import requests as requests_module
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
+from tests.support.effort import tries
 
 Row = dict[str, object]
 
@@ -121,7 +122,7 @@ FILTERS = st.builds(
     limit=st.integers(1, 7),
     budget=st.integers(1, 30),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_paging_gives_exactly_what_the_filter_means(
     database: Path, rows: list[Row], added: list[list[Row]], where: RequestFilter, limit: int, budget: int
 ) -> None:
@@ -157,7 +158,7 @@ async def _page_through(
 
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=20), where=FILTERS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_request_at_hand_is_judged_as_the_database_does(
     database: Path, rows: list[Row], where: RequestFilter
 ) -> None:

@@ -21,6 +21,7 @@ from chainlog_async.entry.json_input import entry_from_mapping
 from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS
 from chainlog_async.storage.sqlite.queries.totals import CALLER_NAMES, MODEL_NAMES
 from chainlog_async.usage.totals import MAX_NAMES, Names
+from tests.support.effort import tries
 from tests.support.operator import T0, migrate
 from tests.support.rolling_up import roll_up
 from tests.support.schemas import instructions, query
@@ -81,7 +82,7 @@ def store(path: Path, rows: Iterable[tuple[int, str, str | None, int]]) -> None:
 
 
 @given(actions=ACTIONS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_name_in_the_rows_is_in_names(
     template: Path, actions: list[int | list[tuple[int, str, str, int]]]
 ) -> None:
