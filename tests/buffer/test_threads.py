@@ -31,7 +31,7 @@ def test_threads_that_log_at_once_lose_nothing(tmp_path: Path, journal: bool) ->
         for each in range(ENTRIES):
             accepted[number] += chainlog.log_request(entry(model=f"t{number}-{each}"))
 
-    with opened(settings_for(db_path, journal=journal)) as (chainlog, _):
+    with opened(settings_for(db_path, journal=journal, shutdown_timeout_ms=60_000)) as (chainlog, _):
         _together([partial(log_all, number, chainlog) for number in range(THREADS)])
     assert accepted == [ENTRIES] * THREADS
     statistics = chainlog.statistics()
