@@ -225,7 +225,7 @@ class Backlog:
             self._open_block.last, self._open_block.end = self._accepted, self._tail
 
     def close(self) -> None:
-        """Makes sure that no line is stored without a call of `append`."""
+        """Makes sure that the next line looks for its place: the segment that the last one went to may be left."""
         self._end_fast_paths()
 
     def note_interruption(self) -> None:
