@@ -166,6 +166,24 @@ async def test_an_old_log_opens_on_its_own_time(tmp_path: Path, viewer: Viewer) 
         await expect(figure).to_have_text("25")
 
 
+async def test_yesterday_is_a_day_of_the_shown_zone(tmp_path: Path, viewer: Viewer) -> None:
+    """From midnight to midnight, and it can be compared with the day before; new requests are not in it."""
+    midnight = int(time.time()) // 86_400 * 86_400_000
+    with service(tmp_path) as running:
+        at = [midnight - 2 * 86_400_000, midnight - 86_400_000 - 1, midnight - 86_400_000, midnight - 1, midnight]
+        running.post([{**one, "timestamp": ms} for one, ms in zip(recent_entries(5), at, strict=True)])
+        page = await loaded(await viewer.open(f"{running.url}/?zone=utc"))
+        await page.get_by_role("button", name="Yesterday").click()
+        figure = page.get_by_role("group", name="Requests", exact=True).locator(".figure")
+        await expect(figure).to_have_text("2")
+        assert "range=yesterday" in page.url
+        await page.locator("#page-requests").click()
+        await expect(page.locator(ROWS)).to_have_count(2)
+        await page.get_by_role("button", name="Custom").click()
+        assert "range=custom" in page.url
+        await expect(page.locator(ROWS)).to_have_count(2)
+
+
 async def test_dates_of_this_year_and_of_today_stay_short(busy: Service, viewer: Viewer) -> None:
     """What the reader knows is not repeated: no year in the last 24 hours, and no day where it is today's."""
     page = await loaded(await viewer.open(f"{busy.url}/?page=requests"))

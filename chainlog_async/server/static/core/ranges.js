@@ -1,6 +1,6 @@
 // Turns the selected range into times in ms, and into the step of the charts.
 
-import { minute } from "./times.js";
+import { minute, startOfDay } from "./times.js";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -36,15 +36,16 @@ export function newestTime() {
 
 /** Returns whether the range moves with the clock. */
 export function isMoving(view) {
-  return view.range !== "custom";
+  return view.range !== "custom" && view.range !== "yesterday";
 }
 
 /**
- * Returns the range of a view as `{from, until}`, in ms since the epoch. A custom one without an end ends now, and a
+ * Returns the range of a view as `{from, until}`, in ms since the epoch. Yesterday is a day of the shown zone. A custom one without an end ends now, and a
  * time that cannot be read counts as missing; `problem` tells of both.
  */
 export function bounds(view, now = Date.now()) {
   if (view.range === "all") return { from: extent?.oldest ?? now - DAY, until: Math.max(extent?.newest ?? 0, now - 1) + 1 };
+  if (view.range === "yesterday") return { from: startOfDay(startOfDay(now) - 1), until: startOfDay(now) };
   if (isMoving(view)) return { from: now - LENGTHS[view.range], until: now };
   const until = timeOf(view.until) ?? now;
   return { from: timeOf(view.from) ?? until - DAY, until };

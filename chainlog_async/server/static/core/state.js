@@ -13,6 +13,7 @@ export const RANGES = [
   ["1h", "1h"],
   ["6h", "6h"],
   ["24h", "24h"],
+  ["yesterday", "Yesterday"],
   ["7d", "7d"],
   ["30d", "30d"],
   ["all", "All"],

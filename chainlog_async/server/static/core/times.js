@@ -84,6 +84,11 @@ export function asInput(ms) {
   return `${String(year).padStart(4, "0")}-${two(month)}-${two(date)}T${two(hour)}:${two(minutes)}`;
 }
 
+/** Returns when the day of a time began, in ms. */
+export function startOfDay(ms) {
+  return ofInput(`${asInput(ms).slice(0, 10)}T00:00`);
+}
+
 /** Returns the time, in ms, that a `datetime-local` input shows. */
 export function ofInput(text) {
   return current().zone === "utc" ? Date.parse(`${text}Z`) : new Date(text).getTime();

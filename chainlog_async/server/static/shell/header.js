@@ -50,7 +50,7 @@ function showControls(view, onRefresh) {
   if (document.activeElement?.type === "datetime-local" && !isMoving(view)) return;
   fill(byId("controls"), [
     el("div", { class: "segments ranges", role: "group", "aria-label": "Time range" }, ranges(view)),
-    isMoving(view) ? null : customInputs(view),
+    view.range === "custom" ? customInputs(view) : null,
     select({ id: "refresh", label: "Refresh", options: REFRESH, value: view.refresh, onchange: (refresh) => change({ refresh }) }),
     el("button", { type: "button", id: "reload", "aria-label": "Refresh now", title: "Refresh now", onclick: onRefresh }, "↻"),
   ]);
