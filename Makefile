@@ -36,7 +36,7 @@ docs: $(VENV)/.docs-installed ## Make the pages of docs/reference that repeat th
 KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 test: $(VENV)/.dev-installed ## Install what tests need and run them; tests of the dashboard need a browser as well
-	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-thorough: $(VENV)/.dev-installed ## Test with five times as many random examples, faults and cancellations (an hour)
 	@$(KEPT_BYTECODE) TEST_EFFORT=5 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 1200 $(PYTEST_ARGS)
