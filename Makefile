@@ -38,7 +38,7 @@ KEPT_BYTECODE := PYTHONDONTWRITEBYTECODE=
 test: $(VENV)/.dev-installed ## Install what tests need and run them; tests of the dashboard need a browser as well
 	@$(KEPT_BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-thorough: $(VENV)/.dev-installed ## Test with five times as many random examples, faults and cancellations (an hour)
+test-thorough: $(VENV)/.dev-installed ## Test with five times as many random examples, faults and cancellations
 	@$(KEPT_BYTECODE) TEST_EFFORT=5 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 1200 $(PYTEST_ARGS)
 
 test-litellm: .venv-litellm/.installed ## Test with the real LiteLLM, its Router and its proxy (750 MB the first time)

@@ -225,8 +225,23 @@ class Backlog:
             self._open_block.last, self._open_block.end = self._accepted, self._tail
 
     def close(self) -> None:
-        """Makes sure that the next line looks for its place: the segment that the last one went to may be left."""
+        """Makes sure that no line is stored without a call of `append`."""
         self._end_fast_paths()
+
+    def begin_segment(self, new_journal: Callable[[], Journal] | None) -> None:
+        """Makes the next line start a new segment, or a new journal if there was none."""
+        # A fast path would go on in the segment that is left.
+        self._end_fast_paths()
+        if self.journal is not None:
+            self.journal.leave_segment()
+        elif new_journal is not None:
+            self.journal = new_journal()
+
+    def suspend_journal(self, reason: str) -> None:
+        """Keeps lines in memory until `begin_segment`."""
+        self._end_fast_paths()
+        if self.journal is not None:
+            self.journal.suspend(reason)
 
     def note_interruption(self) -> None:
         """After a signal handler raised in the middle of `append`: what that left in the journal's file is not kept."""

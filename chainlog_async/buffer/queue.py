@@ -209,19 +209,13 @@ class EntryQueue:
         """Starts a new segment because the folder is new, or a new journal if there was none."""
         with self._lock:
             self._no_journal = None
-            self._backlog.close()
-            if self._backlog.journal is not None:
-                self._backlog.journal.leave_segment()
-            elif new_journal is not None:
-                self._backlog.journal = new_journal()
+            self._backlog.begin_segment(new_journal)
 
     def note_no_journal(self, reason: str) -> None:
         """Keeps lines in memory until `begin_segment`, because the journal cannot be used for that reason."""
         with self._lock:
             self._no_journal = reason
-            self._backlog.close()
-            if self._backlog.journal is not None:
-                self._backlog.journal.suspend(reason)
+            self._backlog.suspend_journal(reason)
 
     @property
     def newest_segment(self) -> Segment | None:

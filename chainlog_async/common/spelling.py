@@ -11,7 +11,7 @@ from typing import Final
 MIN_LIKENESS: Final = 0.6
 
 MAX_WORD_CHARS: Final = 300
-"""A longer word is no misspelling, and comparing it would take seconds: the time grows with the square."""
+"""Longer words get no suggestion: the time to compare grows with the square of their length."""
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
@@ -19,7 +19,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return None if len(word) > MAX_WORD_CHARS else _most_similar(word, tuple(candidates))
 
 
-@lru_cache(maxsize=256)  # a sender that misspells a field does so in every entry
+@lru_cache(maxsize=256)  # a sender that misspells a field does it in every entry
 def _most_similar(word: str, candidates: tuple[str, ...]) -> str | None:
     scored = [(_likeness(word, candidate), candidate) for candidate in candidates]
     score, best = max(scored, default=(0.0, ""))
@@ -37,7 +37,7 @@ def _plain(text: str) -> str:
 
 def _ratio(one: str, other: str) -> float:
     matcher = SequenceMatcher(None, one, other)
-    # The first two are upper bounds that cost little.
+    # Both are cheap upper bounds of the ratio.
     if matcher.real_quick_ratio() < MIN_LIKENESS or matcher.quick_ratio() < MIN_LIKENESS:
         return 0.0
     return matcher.ratio()

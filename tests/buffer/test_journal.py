@@ -95,26 +95,6 @@ async def test_a_deleted_segment_is_followed_by_a_new_one(tmp_path: Path, caplog
     assert journal_files(db_path) == []
 
 
-@pytest.mark.parametrize("how", ["another segment", "no journal"])
-async def test_a_segment_that_is_left_takes_no_more_lines(tmp_path: Path, how: str) -> None:
-    """Not even the very next one: in a deleted file it would not survive a kill."""
-    db_path = tmp_path / "log.db"
-    async with ChainLog(settings_for(db_path)) as chainlog:
-        queue = chainlog.request_logger._queue
-        log_all(chainlog, names(0, 5))
-        left = newest_segment(db_path)
-        before = left.read_bytes().rstrip(b"\0")
-        if how == "another segment":
-            queue.begin_segment(None)
-        else:
-            queue.note_no_journal("for a test")
-        log_all(chainlog, names(5, 9))
-        assert left.read_bytes().rstrip(b"\0") == before
-        assert (newest_segment(db_path) == left) is (how == "no journal")
-        await chainlog.flush()
-        assert await stored(db_path) == names(0, 9)
-
-
 async def test_a_deleted_lock_is_taken_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When the lock file alone is deleted, another is made and held before anybody can take the living for dead."""
     db_path = tmp_path / "log.db"

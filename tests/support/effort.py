@@ -1,4 +1,4 @@
-"""How many tries a test takes that could go on for ever: `make test-thorough` multiplies them by five."""
+"""How much a test tries where there is no natural end; `make test-thorough` sets the factor to five."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ EFFORT = int(os.environ.get("TEST_EFFORT", "1"))
 
 
 def tries(normal: int) -> int:
-    """How many examples, questions or rounds."""
+    """Returns how many examples, questions or rounds to run."""
     return normal * EFFORT
 
 
 def every(normal: int) -> int:
-    """Of many steps, every so many are tried."""
+    """Returns the stride between the steps that are tried."""
     return max(normal // EFFORT, 1)

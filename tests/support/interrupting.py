@@ -11,7 +11,7 @@ import aiosqlite
 import anyio
 import pytest
 
-from .effort import every
+from . import effort
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,7 +100,7 @@ class Interrupted(Generic[T]):
 
 
 async def cancel_at_every_step(
-    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = every(4)
+    work: Callable[[int], Coroutine[object, object, T]], how: How, *, every: int = effort.every(4)
 ) -> AsyncIterator[Interrupted[T]]:
     """Starts the work anew, cancelled at its first step, its second …, until it runs through.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
 from chainlog_async.storage.sqlite.migration_steps import Migration, migrations
 
 Rows = list[tuple[object, ...]]
@@ -62,6 +63,14 @@ def make_original(path: Path, version: int) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     return path
+
+
+def make_version(path: Path, version: int) -> None:
+    """Make an empty database as the release left it that knew no more steps."""
+    apply(path, migrations()[:version])
+    if version > ORIGINAL_VERSION:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def schema_of(path: Path) -> dict[str, Rows]:

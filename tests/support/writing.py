@@ -17,11 +17,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from chainlog_async import ChainLog, RequestLogEntry
 from chainlog_async.settings import Settings
 from chainlog_async.statistics import EntryCounts
-from chainlog_async.storage.sqlite.identity import APPLICATION_ID
-from chainlog_async.storage.sqlite.migration_steps import migrations
+from chainlog_async.storage.sqlite.migration_steps import latest_version
 
 from .entries import entry
-from .schemas import apply
+from .schemas import make_version
 
 REPLAY_COMMIT_TIMEOUT_S = 20.0
 """How long a state that has to come may take, in seconds; far more than it ever does."""
@@ -32,8 +31,7 @@ def _empty_log() -> bytes:
     """What is in an empty database of the newest version."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
-        apply(path, migrations())
-        execute(path, f"PRAGMA application_id = {APPLICATION_ID}")
+        make_version(path, latest_version())
         execute(path, "PRAGMA journal_mode = WAL")
         return path.read_bytes()
 

@@ -73,7 +73,7 @@ class Identity:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has made anything of the file yet."""
+        """Whether no program has created anything in the file yet."""
         return self.application_id == 0 and self.version == 0 and not self.tables
 
     @property

@@ -72,7 +72,7 @@ async def _create(connection: aiosqlite.Connection) -> None:
         await _mark(connection, latest_version())
     except sqlite3.Error as error:
         raise MigrationError(
-            f"the schema of a new database cannot be made: {describe(error)}; "
+            f"the schema of a new database cannot be created: {describe(error)}; "
             "the file is still empty: fix the cause and start again"
         ) from error
 

@@ -14,13 +14,14 @@ from chainlog_async import UsageAggregator, initialize_database, migrate_schema
 from chainlog_async.errors import MigrationError
 from chainlog_async.storage.sqlite import migration_steps as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
 from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
 from tests.support.entries import ORIGINAL_INSERT, OriginalRow, insert_as_original, original_row
 from tests.support.schema_sql import schema_sql
 from tests.support.schemas import (
     apply,
     make_original,
+    make_version,
     query,
     schema_of,
     statements_of,
@@ -117,10 +118,7 @@ async def test_a_second_migration_changes_nothing(database: Path) -> None:
 async def test_every_older_version_leads_to_the_same_schema(version: int, tmp_path: Path, database: Path) -> None:
     """Wherever a database starts from, it becomes what a new one is."""
     path = tmp_path / "older.db"
-    apply(path, migrations()[:version])
-    if version > ORIGINAL_VERSION:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    make_version(path, version)
     assert await start(path) == latest_version()
     assert schema_of(path) == schema_of(database)
 

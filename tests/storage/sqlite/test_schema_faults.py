@@ -21,12 +21,22 @@ from chainlog_async import initialize_database, migrate_schema
 from chainlog_async.errors import ForeignDatabaseError, MigrationError, NewerDatabaseError
 from chainlog_async.storage.sqlite import schema as schema_module
 from chainlog_async.storage.sqlite.connection import close_connection
-from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.identity import APPLICATION_ID
 from chainlog_async.storage.sqlite.migration_steps import Migration, Statement, latest_version, migrations, new_schema
 from tests.support.effort import every, tries
 from tests.support.entries import insert_as_original, original_row
 from tests.support.interrupting import HOWS, How, Steps, cancel_at_every_step
-from tests.support.schemas import apply, make_original, query, run, schema_of, statements_of, summary_of, version_of
+from tests.support.schemas import (
+    apply,
+    make_original,
+    make_version,
+    query,
+    run,
+    schema_of,
+    statements_of,
+    summary_of,
+    version_of,
+)
 
 # Hundreds of starts, each of which waits for the disk: seconds on an idle machine, minutes on a busy one.
 pytestmark = pytest.mark.timeout(300)
@@ -244,14 +254,6 @@ async def test_a_database_of_others_is_not_migrated(
 # Broken
 
 
-def at_version(path: Path, version: int) -> None:
-    """Make a database as a release left it that knew no more steps."""
-    apply(path, migrations()[:version])
-    if version > ORIGINAL_VERSION:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
 def broken(index: int, place: int) -> tuple[Migration, ...]:
     """Give the migrations with a statement that fails at a place."""
     steps = list(migrations())
@@ -265,7 +267,7 @@ async def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, schem
     """Whichever statement of a step fails, the database is as it was before that step, and goes on from there."""
     for index in range(1, latest_version()):
         path = tmp_path / f"{index}.db"
-        at_version(path, index)
+        make_version(path, index)
         connection = await initialize_database(path)
         for place in range(len(migrations()[index].statements) + 1):
             with pytest.MonkeyPatch.context() as monkeypatch:
@@ -280,14 +282,14 @@ async def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, schem
 
 
 @pytest.mark.parametrize("place", range(0, len(new_schema()) + 1, 3))
-async def test_a_new_database_that_cannot_be_made_stays_empty(place: int, tmp_path: Path) -> None:
-    """Whichever statement fails, the file is as empty as it was, and the next start makes it."""
+async def test_a_new_database_that_cannot_be_created_stays_empty(place: int, tmp_path: Path) -> None:
+    """Whichever statement fails, the file is as empty as it was, and the next start creates it."""
     path = tmp_path / "new.db"
     connection = await initialize_database(path)
     statements = (*new_schema()[:place], Statement("INSERT INTO nowhere VALUES (1)"), *new_schema()[place:])
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(schema_module, "new_schema", lambda: statements)
-        with pytest.raises(MigrationError, match=r"new database cannot be made: no such table: nowhere.*still empty"):
+        with pytest.raises(MigrationError, match=r"cannot be created: no such table: nowhere.*still empty"):
             await migrate_schema(connection)
     assert not connection.in_transaction
     assert (version_of(path), schema_of(path)) == (0, {})

@@ -11,7 +11,7 @@ import pytest
 
 from chainlog_async import UsageAggregator
 from chainlog_async.admin.rebuild import rebuild_totals
-from chainlog_async.storage.sqlite.identity import APPLICATION_ID, ORIGINAL_VERSION
+from chainlog_async.storage.sqlite.identity import ORIGINAL_VERSION
 from chainlog_async.storage.sqlite.migration_steps import latest_version, migrations
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.time_window import Window
@@ -19,7 +19,16 @@ from tests.support import rolling_up
 from tests.support.buckets import T0, counted_buckets, insert_details, kept_buckets
 from tests.support.entries import OriginalRow, insert_as_original, original_row
 from tests.support.operator import change, clean, migrate
-from tests.support.schemas import apply, query, summary_of, summary_of_rows, totals_of, totals_of_rows, version_of
+from tests.support.schemas import (
+    apply,
+    make_version,
+    query,
+    summary_of,
+    summary_of_rows,
+    totals_of,
+    totals_of_rows,
+    version_of,
+)
 
 ROWS = "SELECT * FROM request_logs ORDER BY id"
 OURS = range(ORIGINAL_VERSION + 1, latest_version())
@@ -49,8 +58,8 @@ def random_rows(count: int, *, seed: int = 1, days: int = 5) -> list[OriginalRow
 
 def older(path: Path, version: int, rows: list[OriginalRow]) -> Path:
     """A database of an earlier version of ours with these rows, which its own triggers counted."""
-    apply(path, migrations()[:version])
-    change(path, f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA journal_mode = WAL")
+    make_version(path, version)
+    change(path, "PRAGMA journal_mode = WAL")
     insert_as_original(path, rows)
     return path
 

@@ -40,8 +40,8 @@ export function isMoving(view) {
 }
 
 /**
- * Returns the range of a view as `{from, until}`, in ms since the epoch. Yesterday is a day of the shown zone. A custom one without an end ends now, and a
- * time that cannot be read counts as missing; `problem` tells of both.
+ * Returns the range of a view as `{from, until}`, in ms since the epoch. Yesterday is a day of the shown zone. A custom
+ * one without an end ends now, and a time that cannot be read counts as missing; `problem` tells of both.
  */
 export function bounds(view, now = Date.now()) {
   if (view.range === "all") return { from: extent?.oldest ?? now - DAY, until: Math.max(extent?.newest ?? 0, now - 1) + 1 };
