@@ -28,6 +28,17 @@ class Percentiles(msgspec.Struct, frozen=True):
     p99: float | None = None
 
 
+class DurationBin(msgspec.Struct, frozen=True, rename="camel"):
+    """How many requests took between `min_ms` and `max_ms`."""
+
+    min_ms: int
+    """Shortest duration of the bin, in ms."""
+    max_ms: int | None
+    """Longest duration of the bin, in ms; None in the last bin, which is for durations above `MAX_DURATION_MS`."""
+    requests: int
+    """Requests of the step and group that are in the bin."""
+
+
 def _uppers() -> Iterator[int]:
     upper = 0
     yield upper
@@ -72,6 +83,15 @@ def merge(histograms: Iterable[str]) -> list[int]:
         for one in _decode(histogram):
             counts[one & 511] += one >> 9
     return counts
+
+
+def bins(counts: list[int]) -> tuple[DurationBin, ...]:
+    """The bins of a histogram that are not empty, in order."""
+    return tuple(
+        DurationBin(UPPERS[place - 1] + 1 if place else 0, UPPERS[place] if place < len(UPPERS) else None, count)
+        for place, count in enumerate(counts)
+        if count
+    )
 
 
 def percentiles(counts: list[int]) -> Percentiles:

@@ -6,7 +6,7 @@ import msgspec
 
 from chainlog_async.common.json_names import camel_case
 
-from .percentiles import Percentiles
+from .percentiles import DurationBin, Percentiles
 
 
 class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename=camel_case):
@@ -71,3 +71,5 @@ class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Percentiles of latency of the requests that the query asks for, accurate to 5 % (`RELATIVE_ERROR`)."""
     ttft_ms: Percentiles = Percentiles()
     """Percentiles of time to first token, accurate to 5 %."""
+    latency_bins: tuple[DurationBin, ...] | None = None
+    """How many of the requests that `latency_ms` is about took how long, if the query asks for it (`with_bins`)."""

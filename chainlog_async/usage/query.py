@@ -59,6 +59,8 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to include steps without requests."""
     durations_of: DurationsOf = "answered"
     """The requests whose percentiles `get_latency` returns: the unanswered ones failed or were cancelled."""
+    with_bins: bool = False
+    """Whether `get_latency` also returns how many of them took how long, in bins of 10 %."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_groups <= MAX_GROUPS:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from .percentiles import Percentiles
+from .percentiles import DurationBin, Percentiles, bins, percentiles
 from .points import LatencyPoint, UsagePoint
 from .query import UsageQuery
 from .sums import NANO, RateSums, UsageSums
@@ -13,11 +13,18 @@ from .sums import NANO, RateSums, UsageSums
 Group: TypeAlias = tuple[int, str | None]
 """Index of the step, and the group's name in query results: None for other groups, "" when not grouped."""
 
-Durations: TypeAlias = tuple[Percentiles, Percentiles]
-"""Percentiles of latency, and of time to first token."""
+
+class Durations(NamedTuple):
+    """What is known of the durations of a group in one step."""
+
+    latency: Percentiles = Percentiles()
+    ttft: Percentiles = Percentiles()
+    bins: tuple[DurationBin, ...] = ()
+    """Of latency; empty when they are not asked for."""
+
 
 _NO_USAGE, _NO_RATES = UsageSums(), RateSums()
-_NO_DURATIONS = (Percentiles(), Percentiles())
+_NO_DURATIONS = Durations()
 
 
 def usage_points(
@@ -75,13 +82,19 @@ def latency_points(
             cancelled_rate=_ratio(one.cancelled, one.requests) or 0.0,
             rate_limited_rate=_ratio(one.rate_limited, one.requests) or 0.0,
             tokens_per_second=_ratio(1_000 * one.completion_tokens, one.latency_ms),
-            latency_ms=latency,
-            ttft_ms=ttft,
+            latency_ms=several.latency,
+            ttft_ms=several.ttft,
+            latency_bins=several.bins if query.with_bins else None,
         )
         for step, name in _groups(query, edges, names, sums)
         for one in (sums.get((step, name), _NO_RATES),)
-        for latency, ttft in (durations.get((step, name), _NO_DURATIONS),)
+        for several in (durations.get((step, name), _NO_DURATIONS),)
     ]
+
+
+def make_durations(latencies: list[int], ttfts: list[int], *, with_bins: bool) -> Durations:
+    """What two histograms tell; see `percentiles.merge`."""
+    return Durations(percentiles(latencies), percentiles(ttfts), bins(latencies) if with_bins else ())
 
 
 def _groups(query: UsageQuery, edges: Sequence[int], names: Sequence[str], found: Collection[Group]) -> Iterator[Group]:

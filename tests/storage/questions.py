@@ -43,6 +43,7 @@ def random_usage_query(rng: random.Random) -> UsageQuery:
         max_groups=rng.choice([1, 2, 20]),
         durations_of=rng.choice(["answered", "unanswered", "all"]),
         fill=rng.random() < 0.3,
+        with_bins=rng.random() < 0.5,
     )
 
 

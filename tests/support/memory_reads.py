@@ -30,6 +30,7 @@ from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, Summar
 from .memory_storage import MemoryDatabase
 from .memory_sums import (
     attempts_of,
+    bins_of,
     classes_of,
     ended,
     mean,
@@ -202,6 +203,9 @@ class MemoryReads(ReadStorage):
                 tokens_per_second=per_second(rows),
                 latency_ms=percentiles_of(row.latency_ms for row in rows if _is_asked(row, query)),
                 ttft_ms=percentiles_of(ttfts_of(row for row in rows if _is_asked(row, query))),
+                latency_bins=bins_of(row.latency_ms for row in rows if _is_asked(row, query))
+                if query.with_bins
+                else None,
             )
             for start, end, name, other, rows in await self._steps(query)
         ]

@@ -10,7 +10,7 @@ from chainlog_async.common.outcome import Outcome, attempt_status, outcome_of
 from chainlog_async.entry.model import TOKEN_CLASSES
 from chainlog_async.requests.model import LoggedAttempt, RequestLogRow
 from chainlog_async.usage.metric_totals import BOUNDS_MS
-from chainlog_async.usage.percentiles import UPPERS, Percentiles, percentiles
+from chainlog_async.usage.percentiles import UPPERS, DurationBin, Percentiles, bins, percentiles
 from chainlog_async.usage.sums import NANO
 
 
@@ -49,10 +49,19 @@ def per_second(rows: Sequence[RequestLogRow]) -> float | None:
 
 def percentiles_of(values: Iterable[int]) -> Percentiles:
     """Percentiles of durations in ms."""
+    return percentiles(_counts(values))
+
+
+def bins_of(values: Iterable[int]) -> tuple[DurationBin, ...]:
+    """How many durations in ms are in each bin."""
+    return bins(_counts(values))
+
+
+def _counts(values: Iterable[int]) -> list[int]:
     counts = [0] * (len(UPPERS) + 1)
     for value in values:
         counts[bisect_left(UPPERS, value)] += 1
-    return percentiles(counts)
+    return counts
 
 
 TryOutcome = tuple[int, int | None, str | None]

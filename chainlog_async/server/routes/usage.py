@@ -66,11 +66,17 @@ OUTCOME = pattern_parameter(
     "|".join(get_args(DurationsOf)),
     f"one of {', '.join(get_args(DurationsOf))}",
 )
+BINS = pattern_parameter(
+    "bins",
+    "`true` adds how many requests took how long, in bins of 10 % (`latencyBins`).",
+    "true|false",
+    "true or false",
+)
 
 WINDOW_PARAMETERS = (WINDOW_FROM, WINDOW_UNTIL)
 _COMMON_PARAMETERS = (*WINDOW_PARAMETERS, STEP, ZONE, *NAME_FILTERS, GROUPS, FILL)
 QUERY_PARAMETERS = (*_COMMON_PARAMETERS, BY, TAG)
-LATENCY_PARAMETERS = (*_COMMON_PARAMETERS, BY_NAME, OUTCOME)
+LATENCY_PARAMETERS = (*_COMMON_PARAMETERS, BY_NAME, OUTCOME, BINS)
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
@@ -147,7 +153,11 @@ class UsageEndpoints:
 
         Percentiles are of answered requests unless `outcome` says otherwise, and within 5 % of the exact values.
         """
-        query = _UsageRequest(parameters, cast("DurationsOf", parameters[OUTCOME] or "answered"))
+        query = _UsageRequest(
+            parameters,
+            cast("DurationsOf", parameters[OUTCOME] or "answered"),
+            with_bins=parameters[BINS] == "true",
+        )
         points = await query.ask(own_reads(request, self._chainlog).get_latency)
         return json_reply(LatencyReply(**query.echo(), points=points))
 
@@ -163,9 +173,12 @@ class UsageEndpoints:
 
 
 class _UsageRequest:
-    def __init__(self, parameters: ParsedParameters, durations_of: DurationsOf = "answered") -> None:
+    def __init__(
+        self, parameters: ParsedParameters, durations_of: DurationsOf = "answered", *, with_bins: bool = False
+    ) -> None:
         self._parameters = parameters
         self._durations_of = durations_of
+        self._with_bins = with_bins
         self._window = _window(parameters)
         self._by = parameters[BY]
 
@@ -180,6 +193,7 @@ class _UsageRequest:
                 max_groups=parameters[GROUPS],
                 fill=parameters[FILL] == "true",
                 durations_of=self._durations_of,
+                with_bins=self._with_bins,
             )
         except ValueError as error:
             raise ApiError(400, str(error), "invalid_parameter") from None

@@ -15,7 +15,7 @@ export function canCountByMinute({ from, until }, requests) {
   return until - from <= LONGEST_MS && requests <= MOST_REQUESTS;
 }
 
-/** Returns `{usage, latency}`, points like those of the service, of the quarters of an hour that the service would count. */
+/** Returns `{usage, latency, spread}`, points like those of the service, of the quarters of an hour that the service would count. */
 export async function countByMinute(ask, total, { by, outcome, groups }) {
   const from = Math.floor(total.from / QUARTER) * QUARTER;
   const until = Math.ceil(total.until / QUARTER) * QUARTER;
@@ -28,7 +28,7 @@ export async function countByMinute(ask, total, { by, outcome, groups }) {
     const rest = by ? within.filter((one) => !named.includes(nameOf(one, by))) : [];
     if (rest.length) points.push({ ...pointOf(rest, start, null, outcome), other: true });
   }
-  return { usage: points, latency: points };
+  return { usage: points, latency: points, spread: points };
 }
 
 async function allRequests(ask, parameters) {
@@ -70,6 +70,7 @@ function pointOf(requests, start, name, outcome) {
     totalTokens: sum(({ totalTokens }) => totalTokens),
     costUsd: sum(({ costUsd }) => costUsd),
     latencyMs: percentiles(wanted.map(({ latencyMs }) => latencyMs)),
+    latencyBins: wanted.map(({ latencyMs }) => ({ minMs: latencyMs, requests: 1 })),
     ttftMs: percentiles(wanted.map(({ ttftMs }) => ttftMs).filter((ms) => ms !== null)),
   };
 }

@@ -6,6 +6,7 @@ import { change, current, picking } from "../core/state.js";
 import { minute } from "../core/times.js";
 import { chartOptions, colour, placeTooltips } from "./chart_options.js";
 import { letDrag } from "./drag.js";
+import { frame, stepsAsTable } from "./frame.js";
 import { isHidden, legendOf } from "./legend.js";
 import { CHARTS, OTHER, seriesOf, takeColours } from "./series.js";
 
@@ -57,25 +58,13 @@ function drawAll() {
 
 function build(chart) {
   const id = `chart-${chart.id}`;
-  const figure = { chart, asTable: false, title: el("h3", { id: `${id}-title` }) };
-  figure.canvas = el("canvas", { role: "img", "aria-labelledby": `${id}-title ${id}-summary` });
-  figure.summary = el("p", { id: `${id}-summary`, class: "hidden" });
-  figure.legend = el("div", { class: "legend", role: "group", "aria-label": `${chart.title}: series` });
-  figure.plot = el("div", { class: "plot" }, figure.canvas);
-  figure.table = el("div", { class: "plot scroll", tabindex: "0", role: "region", hidden: true, "aria-labelledby": `${id}-title` });
-  figure.button = el("button", { type: "button", class: "quiet", "aria-pressed": "false", "aria-label": `${chart.title} as a table` }, "Table");
-  figure.button.addEventListener("click", () => {
-    figure.asTable = !figure.asTable;
-    figure.button.setAttribute("aria-pressed", String(figure.asTable));
-    draw(figure);
-  });
+  const canvas = el("canvas");
+  const figure = Object.assign(frame(id, chart.title, canvas, () => draw(figure)), { chart, canvas });
   letDrag(figure.plot, {
     edges: () => [...figure.data.starts, figure.data.ends.at(-1)],
     timeAt: (x) => figure.plotted.scales.x.getValueForPixel(x),
     onRange: (from, until) => change(customRange(from, until)),
   });
-  const head = el("div", { class: "panel-head" }, figure.title, figure.legend, figure.button);
-  figure.node = el("figure", { class: "panel chart", id }, head, figure.summary, figure.plot, figure.table);
   return figure;
 }
 
@@ -83,8 +72,6 @@ addEventListener("themechange", () => figures.forEach((figure) => figure.data &&
 
 function draw(figure) {
   const { chart, data } = figure;
-  figure.plot.hidden = figure.asTable;
-  figure.table.hidden = !figure.asTable;
   const visible = data.series.filter(({ name }) => !isHidden(name));
   figure.summary.textContent = summary(chart, visible);
   const own = figure.by || data.series.length < 2 ? [] : data.series;
@@ -168,14 +155,9 @@ function summary(chart, visible) {
 }
 
 function table(chart, { starts }, visible) {
-  const head = el("tr", {}, el("th", { scope: "col" }, "From"), visible.map(({ name }) => el("th", { scope: "col", class: "number name", title: name }, name)));
-  const rows = starts.map((start, place) =>
-    el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, minute(start)),
-      visible.map(({ values }) => el("td", { class: "number" }, chart.format(values[place]))),
-    ),
+  const names = visible.map(({ name }) => name);
+  return stepsAsTable(
+    names,
+    starts.map((start, place) => [minute(start), visible.map(({ values }) => chart.format(values[place]))]),
   );
-  return el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, rows.reverse()));
 }

@@ -2,6 +2,7 @@
 
 import { canCountByMinute, countByMinute } from "../charts/by_minute.js";
 import { buildCharts, showCharts } from "../charts/charts.js";
+import { buildHeatMap, showHeatMap } from "../charts/heat_map.js";
 import { byId, el, fill } from "../core/dom.js";
 import { DIMENSIONS } from "../core/state.js";
 import { showTable } from "../tables/table.js";
@@ -19,7 +20,7 @@ export const overview = {
   build() {
     return [
       plainSection("Totals", "cards", el("div", { id: "cards" })),
-      section("Over time", "charts-head", el("div", { id: "chart-choices" }), buildCharts(CHARTS)),
+      section("Over time", "charts-head", el("div", { id: "chart-choices" }), buildCharts(CHARTS), buildHeatMap()),
       section("Breakdown", "breakdown", null, el("div", { id: "breakdown" })),
     ];
   },
@@ -29,11 +30,12 @@ export const overview = {
     const groups = { by, groups: MAX_ROWS };
     const outcome = { outcome: view.outcome };
     const past = view.compare && { ...total, ...before };
-    const [usage, latency, usagePoints, latencyPoints, usageBy, latencyBy, ...earlier] = await Promise.all([
+    const [usage, latency, usagePoints, latencyPoints, spread, usageBy, latencyBy, ...earlier] = await Promise.all([
       ask("v1/usage", total),
       ask("v1/latency", { ...total, ...outcome }),
       ask("v1/usage", { ...overTime, by: grouping(view), groups: grouping(view) && MAX_GROUPS }),
       ask("v1/latency", { ...overTime, ...outcome, by: grouping(view), groups: grouping(view) && MAX_GROUPS }),
+      ask("v1/latency", { ...overTime, ...outcome, bins: true }),
       ask("v1/usage", { ...total, ...groups }),
       ask("v1/latency", { ...total, ...outcome, ...groups }),
       ...(past
@@ -47,7 +49,7 @@ export const overview = {
         : []),
     ]);
     const all = usage.points.reduce((sum, { requests }) => sum + requests, 0);
-    const charts = { usage: usagePoints.points, latency: latencyPoints.points };
+    const charts = { usage: usagePoints.points, latency: latencyPoints.points, spread: spread.points };
     if (!past && canCountByMinute(total, all)) {
       Object.assign(charts, await countByMinute(ask, total, { by: grouping(view), outcome: view.outcome, groups: MAX_GROUPS }));
     }
@@ -63,6 +65,7 @@ export const overview = {
     const rows = breakdownRows(found.usageBy.points, found.latencyBy.points, isCompared ? usageByBefore : null);
     const columns = breakdownColumns(by, { compared: isCompared });
     showTable(byId("breakdown"), { id: "groups", label: `By ${by}`, columns, rows, sort: isCompared ? ["errorsChange", "desc"] : ["requests", "desc"] });
+    showHeatMap(found.charts.spread);
     await showCharts({
       ...found.charts,
       by: grouping(view),

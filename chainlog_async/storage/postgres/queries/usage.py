@@ -11,11 +11,11 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.name_sets import asked_of, name_parameters
 from chainlog_async.storage.postgres.reader_pool import ReaderPool, Row
 from chainlog_async.usage.dimensions import KEYS, dimension_of
-from chainlog_async.usage.percentiles import Percentiles, merge, percentiles
+from chainlog_async.usage.percentiles import merge
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.rollup_plan import PlannedRead, plan_rollups
-from chainlog_async.usage.series import Durations, Group, latency_points, usage_points
+from chainlog_async.usage.series import Durations, Group, latency_points, make_durations, usage_points
 from chainlog_async.usage.sums import RATE_SUMS, RateSums, UsageSums
 
 from .rolled_up import rolled_up_spans
@@ -66,7 +66,10 @@ class UsageReader:
     def _latency_points(self, rows: Sequence[Row]) -> list[LatencyPoint]:
         places = len(RATE_SUMS) + 3
         durations: dict[Group, Durations] = {
-            _group(row): (_percentiles(row[places]), _percentiles(row[places + 1])) for row in rows
+            _group(row): make_durations(
+                _histogram(row[places]), _histogram(row[places + 1]), with_bins=self._query.with_bins
+            )
+            for row in rows
         }
         return latency_points(
             self._query, self._edges, names_of_places(self._query, rows), sums_of_rows(rows, RateSums), durations
@@ -109,5 +112,5 @@ def sums_of_rows(rows: Sequence[Row], kind: type[_AnySums]) -> dict[Group, _AnyS
     return {_group(row): msgspec.convert(row[3:end], kind) for row in rows}
 
 
-def _percentiles(values: object) -> Percentiles:
-    return percentiles(merge((f"[{values or ''}]",)))
+def _histogram(values: object) -> list[int]:
+    return merge((f"[{values or ''}]",))

@@ -12,11 +12,11 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.name_sets import NameSet, asked_of, name_parameters
 from chainlog_async.storage.sqlite.reader_pool import ReaderPool
 from chainlog_async.usage.dimensions import KEYS, dimension_of, names_of_dimension
-from chainlog_async.usage.percentiles import estimates, merge, percentiles
+from chainlog_async.usage.percentiles import estimates, merge
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.query import UsageQuery
 from chainlog_async.usage.rollup_plan import PlannedRead, plan_rollups
-from chainlog_async.usage.series import Durations, Group, latency_points, usage_points
+from chainlog_async.usage.series import Durations, Group, latency_points, make_durations, usage_points
 from chainlog_async.usage.sums import RateSums, UsageSums
 
 from .rolled_up import ROLLED_UP
@@ -89,6 +89,8 @@ class UsageReader:
         plan = await run_in_thread(plan_rollups, self._edges, rolled_up)
         # With several names of another dimension, a group has a line for each of them.
         is_exact = names_of_dimension(self._asked) == self._asked and not self._has_several
+        # The percentiles of such a line are stored, but bins are only in its histogram.
+        is_exact = is_exact and not self._query.with_bins
         self._parameters |= {"dimension": dimension, "plan": _json(_split(plan, is_exact=is_exact))}
         coarse = _split(await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False)
         if self._queries.combinations:
@@ -109,7 +111,7 @@ class UsageReader:
         return await run_in_thread(lambda: {(one.point, one.name): one for one in msgspec.convert(rows, kind)})
 
     def _latency_points(self, sums: Mapping[Group, _RateSums], lines: list[tuple[object, ...]]) -> list[LatencyPoint]:
-        durations = _durations(msgspec.convert(lines, list[_Durations]))
+        durations = _durations(msgspec.convert(lines, list[_Durations]), with_bins=self._query.with_bins)
         return latency_points(self._query, self._edges, self._names, sums, durations)
 
 
@@ -130,23 +132,24 @@ def _split(plan: Sequence[PlannedRead], *, is_exact: bool) -> list[tuple[int, in
     ]
 
 
-def _durations(lines: list[_Durations]) -> dict[Group, Durations]:
+def _durations(lines: list[_Durations], *, with_bins: bool) -> dict[Group, Durations]:
     """Percentiles of latency and time to first token by group, from its single line or from several histograms."""
     histograms: dict[Group, list[_Durations]] = {}
     found: dict[Group, Durations] = {}
     for line in lines:
         group = (line.point, line.name)
         if line.latencies is None:
-            found[group] = (
+            found[group] = Durations(
                 estimates(line.latency_p50, line.latency_p90, line.latency_p95, line.latency_p99),
                 estimates(line.ttft_p50, line.ttft_p90, line.ttft_p95, line.ttft_p99),
             )
         else:
             histograms.setdefault(group, []).append(line)
     for group, several in histograms.items():
-        found[group] = (
-            percentiles(merge(line.latencies or "[]" for line in several)),
-            percentiles(merge(line.ttfts or "[]" for line in several)),
+        found[group] = make_durations(
+            merge(line.latencies or "[]" for line in several),
+            merge(line.ttfts or "[]" for line in several),
+            with_bins=with_bins,
         )
     return found
 
