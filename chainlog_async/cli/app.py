@@ -6,37 +6,13 @@ import errno
 import io
 import logging
 import sys
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, ClassVar
 
 import click
 
 from chainlog_async import __version__
-from chainlog_async.cli.command_group import SuggestingGroup
-from chainlog_async.cli.commands.alerts import alerts
-from chainlog_async.cli.commands.backup import backup
-from chainlog_async.cli.commands.budgets import budgets
-from chainlog_async.cli.commands.check import check
-from chainlog_async.cli.commands.copy import copy
-from chainlog_async.cli.commands.export import export
-from chainlog_async.cli.commands.health import health
-from chainlog_async.cli.commands.import_ import import_command
-from chainlog_async.cli.commands.journal import journal
-from chainlog_async.cli.commands.latency import latency
-from chainlog_async.cli.commands.mcp import mcp
-from chainlog_async.cli.commands.migrate import migrate
-from chainlog_async.cli.commands.prices import prices
-from chainlog_async.cli.commands.prune import prune
-from chainlog_async.cli.commands.rebuild import rebuild
-from chainlog_async.cli.commands.recent import recent
-from chainlog_async.cli.commands.rejected import rejected
-from chainlog_async.cli.commands.reprice import reprice_command
-from chainlog_async.cli.commands.serve import serve_command
-from chainlog_async.cli.commands.sessions import session, sessions
-from chainlog_async.cli.commands.show import show
-from chainlog_async.cli.commands.sql import sql
-from chainlog_async.cli.commands.usage import usage
-from chainlog_async.cli.commands.vacuum import vacuum
+from chainlog_async.cli.command_group import LazyGroup
 from chainlog_async.cli.options.settings import examples
 from chainlog_async.cli.output.log_handler import log_to_stderr
 from chainlog_async.cli.output.render import plain
@@ -53,8 +29,36 @@ class CommandError(click.ClickException):
             click.echo(f"error: {plain(line)}", file=file or sys.stderr)
 
 
-class ErrorReportingGroup(SuggestingGroup):
-    """A group that reports `ChainlogError`, `OSError` and `sqlite3.Error` without a traceback."""
+class Commands(LazyGroup):
+    """The group of all commands, which reports `ChainlogError`, `OSError` and `sqlite3.Error` without a traceback."""
+
+    places: ClassVar[Mapping[str, str]] = {
+        "alerts": "chainlog_async.cli.commands.alerts:alerts",
+        "backup": "chainlog_async.cli.commands.backup:backup",
+        "budgets": "chainlog_async.cli.commands.budgets:budgets",
+        "check": "chainlog_async.cli.commands.check:check",
+        "copy": "chainlog_async.cli.commands.copy:copy",
+        "export": "chainlog_async.cli.commands.export:export",
+        "health": "chainlog_async.cli.commands.health:health",
+        "import": "chainlog_async.cli.commands.import_:import_command",
+        "journal": "chainlog_async.cli.commands.journal:journal",
+        "latency": "chainlog_async.cli.commands.latency:latency",
+        "mcp": "chainlog_async.cli.commands.mcp:mcp",
+        "migrate": "chainlog_async.cli.commands.migrate:migrate",
+        "prices": "chainlog_async.cli.commands.prices:prices",
+        "prune": "chainlog_async.cli.commands.prune:prune",
+        "rebuild": "chainlog_async.cli.commands.rebuild:rebuild",
+        "recent": "chainlog_async.cli.commands.recent:recent",
+        "rejected": "chainlog_async.cli.commands.rejected:rejected",
+        "reprice": "chainlog_async.cli.commands.reprice:reprice_command",
+        "serve": "chainlog_async.cli.commands.serve:serve_command",
+        "session": "chainlog_async.cli.commands.sessions:session",
+        "sessions": "chainlog_async.cli.commands.sessions:sessions",
+        "show": "chainlog_async.cli.commands.show:show",
+        "sql": "chainlog_async.cli.commands.sql:sql",
+        "usage": "chainlog_async.cli.commands.usage:usage",
+        "vacuum": "chainlog_async.cli.commands.vacuum:vacuum",
+    }
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command and returns its result.
@@ -98,7 +102,7 @@ def _message(error: BaseException) -> str:
 
 @click.group(
     name="chainlog",
-    cls=ErrorReportingGroup,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "chainlog serve                       accept entries and serve usage over HTTP",
@@ -119,37 +123,6 @@ def chainlog() -> None:
 
     Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.
     """
-
-
-_COMMANDS = (
-    serve_command,
-    import_command,
-    usage,
-    latency,
-    health,
-    budgets,
-    alerts,
-    recent,
-    show,
-    sessions,
-    session,
-    export,
-    sql,
-    mcp,
-    migrate,
-    copy,
-    check,
-    rebuild,
-    backup,
-    prices,
-    reprice_command,
-    prune,
-    vacuum,
-    journal,
-    rejected,
-)
-for command in _COMMANDS:
-    chainlog.add_command(command)
 
 
 def run() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
 
 import click
 from click.core import ParameterSource
@@ -50,6 +51,27 @@ class SuggestingGroup(click.Group):
         near = _find_meant(name, commands)
         remedy = f"did you mean {ctx.command_path} {near}?" if near else f"the commands are {', '.join(commands)}."
         raise click.UsageError(f"there is no command {name[:60]!r}; {remedy}", ctx)
+
+
+class LazyGroup(SuggestingGroup):
+    """A group that imports a subcommand's module when the subcommand is asked for.
+
+    Importing all of them would be most of the time that a short command takes.
+    """
+
+    places: ClassVar[Mapping[str, str]]
+    """Where each subcommand is: its name, and ``module:attribute``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of all subcommands, sorted."""
+        return sorted({*self.commands, *self.places})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns the subcommand `cmd_name`, or None if there is none."""
+        if cmd_name in self.places and cmd_name not in self.commands:
+            module, _, attribute = self.places[cmd_name].partition(":")
+            self.add_command(getattr(importlib.import_module(module), attribute), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 def _find_meant(name: str, commands: Sequence[str]) -> str | None:

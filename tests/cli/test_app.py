@@ -17,7 +17,7 @@ from chainlog_async.common.extras import install_command
 from chainlog_async.errors import ChainlogError, DatabaseError, SettingsError
 from tests.support.cli import ROOT, Cli, entry
 
-COMMANDS = sorted(chainlog.commands)
+COMMANDS = chainlog.list_commands(click.Context(chainlog))
 
 
 def _yaml(cli: Cli, name: str, db: str, section: str = "settings") -> Path:
