@@ -35,7 +35,7 @@ async def roll_up(path: Path) -> None:
 def details(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `detailed` is a copy of."""
     path = Path(shutil.copy(empty_database, tmp_path_factory.mktemp("details")))
-    insert_details(path, 150)
+    insert_details(path, 60)
     return path
 
 
@@ -49,7 +49,7 @@ def rolled_up_details(details: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def detailed(database: Path, details: Path) -> Path:
-    """A database with 150 requests of two days."""
+    """A database with 60 requests of two days."""
     return Path(shutil.copy(details, database))
 
 

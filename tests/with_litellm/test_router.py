@@ -51,7 +51,7 @@ async def test_a_stream_that_falls_over_is_one_row(stub: Stub, logged: Logged) -
     (row,) = await logged.rows(answered=1)
     assert (row["http_status"], row["attempts"], row["streamed"]) == (200, 3, 1)
     assert row["total_tokens"] == 12
-    assert ANSWER.split()[0] not in str(row)
+    assert not any(word in str(row) for word in ("nobody", "keep"))
 
 
 async def test_a_stream_that_ends_after_its_headers_falls_over(stub: Stub, logged: Logged) -> None:
