@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres demo docs test test-thorough test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp browser screenshots clean
+.PHONY: help run run-postgres demo docs test test-thorough test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp bench-reprice browser screenshots clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -92,6 +92,9 @@ bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log 
 
 bench-otlp: $(VENV)/.dev-installed ## Send ten thousand spans of OpenTelemetry a second for a minute (3 minutes)
 	@$(BIN)/python -m benchmarks.suites.otlp
+
+bench-reprice: $(VENV)/.dev-installed ## Reprice a million requests beside a gateway, killed ten times (6 minutes)
+	@$(BIN)/python -m benchmarks.suites.repricing
 
 clean: ## Remove environments, caches and builds; databases stay
 	rm -rf .venv .venv-* benchmarks/.cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -11,6 +11,7 @@ from chainlog_async.requests.model import LoggedAttempt, LoggedRequest, RequestL
 from chainlog_async.storage.sqlite.connection import initialize_database
 from chainlog_async.storage.sqlite.schema import migrate_schema
 from chainlog_async.usage.budget import BudgetStatus
+from chainlog_async.usage.cache_savings import CacheSavings
 from chainlog_async.usage.percentiles import Percentiles
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "BudgetStatus",
+    "CacheSavings",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

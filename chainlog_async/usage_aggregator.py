@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.gil_yield import GilYielder
 from chainlog_async.common.periods import period_of
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.requests.sessions import EVERY_SESSION, Session, SessionFilter, SessionPage
 from chainlog_async.storage.base import ReadStorage
 from chainlog_async.storage.engines import open_reads, reads_of
 from chainlog_async.usage.budget import BudgetStatus
+from chainlog_async.usage.cache_savings import CacheSavings, savings_of
+from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.metric_totals import MetricTotals
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
-from chainlog_async.usage.query import UsageFilter, UsageQuery
+from chainlog_async.usage.query import EVERYTHING, MAX_GROUPS, UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import ChainUsage, Names, ProviderUsage, SummaryStats
 
@@ -198,6 +204,34 @@ class UsageAggregator:
         The window's `step` plays no part. Raises `ValueError` for a window that is empty.
         """
         return await self._storage.get_provider_health(window)
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], *, at: int | None = None) -> list[Price | None]:
+        """What models cost, each given as a provider and a model, at the time `at`, by default now.
+
+        They are prices of prompts of any size without a service tier; None where the table of prices has none.
+        """
+        return await self._storage.get_prices(models, now_ms() if at is None else at)
+
+    async def get_cache_savings(self, window: Window, where: UsageFilter = EVERYTHING) -> CacheSavings:
+        """What the providers' caches saved in a window, by the prices at its end, or now if it ends later.
+
+        The window's `step` plays no part. Raises `ValueError` like `get_usage`.
+        """
+        window = msgspec.structs.replace(window, step=None)
+        points = []
+        for provider in await self._users_of_caches(window, "provider", where):
+            of_provider = msgspec.structs.replace(where, provider=provider.name)
+            models = [provider] if provider.other else await self._users_of_caches(window, "model", of_provider)
+            points += [(provider.name or "", model) for model in models]
+        names = [(provider, model.name or "") for provider, model in points]
+        prices = await self.get_prices(names, at=min(window.end, now_ms()))
+        # The largest groups are named; what is in none of them has no price.
+        known = [None if model.other else price for (_, model), price in zip(points, prices, strict=True)]
+        return savings_of(zip([model for _, model in points], known, strict=True))
+
+    async def _users_of_caches(self, window: Window, by: GroupBy, where: UsageFilter) -> list[UsagePoint]:
+        query = UsageQuery(window=window, by=by, where=where, max_groups=MAX_GROUPS)
+        return [point for point in await self.get_usage(query) if point.cached_tokens or point.cache_write_tokens]
 
     async def get_names(self) -> Names:
         """The names that requests can be filtered by, at most 1,000 of each kind."""

@@ -16,6 +16,7 @@ from chainlog_async import errors
 PUBLIC = [
     "Attempt",
     "BudgetStatus",
+    "CacheSavings",
     "ChainLog",
     "ChainUsage",
     "ChainlogError",

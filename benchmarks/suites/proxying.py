@@ -35,6 +35,7 @@ from chainlog_async.settings import Settings
 
 PATH = "/v1/chat/completions"
 CLIENTS = 32
+PATIENCE_S = 60
 PARTS = 20
 """Events of a streamed answer."""
 
@@ -72,9 +73,12 @@ class Phase(msgspec.Struct):
     ended_at: float
 
 
-def listen() -> socket.socket:
-    """A socket that processes can share."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+def listen(port: int = 0) -> socket.socket:
+    """A socket for a child, on any port or beside another one: the kernel spreads connections over those of one port.
+
+    Of a socket that two workers share, the first to wake up would accept every connection that is waiting.
+    """
+    listening = socket.create_server(("127.0.0.1", port), backlog=256, reuse_port=True)
     listening.set_inheritable(True)
     return listening
 
@@ -209,25 +213,31 @@ def measure(*, workers: int, stream: bool, rounds: int, home: Path) -> Proxying:
     name = f"{'streamed' if stream else 'whole'} answers, {workers} worker{'s' if workers > 1 else ''}"
     say(f"  a gateway that proxies: {name}")
     spawn = multiprocessing.get_context("fork")
-    provider, gateway = listen(), listen()
+    provider, sockets = listen(), [listen()]
+    gateway_port = sockets[0].getsockname()[1]
+    sockets += [listen(gateway_port) for _ in range(1, workers)]
     logs, ends = spawn.Value("i", 0), spawn.Value("i", 0)
     counts = [spawn.Value("q", 0) for _ in range(workers)]
     port = provider.getsockname()[1]
     db_path = home / f"{workers}-{stream}.db"
     times, sender = spawn.Pipe(duplex=False)
-    asked = (gateway.getsockname()[1], stream, ends, sender)
+    asked = (gateway_port, stream, ends, sender)
     clients = spawn.Process(target=run_clients, args=asked, daemon=True)
     gateways = [
-        spawn.Process(target=run_gateway, args=(gateway, port, db_path, logs, count), daemon=True) for count in counts
+        spawn.Process(target=run_gateway, args=(listening, port, db_path, logs, count), daemon=True)
+        for listening, count in zip(sockets, counts, strict=True)
     ]
     processes = [spawn.Process(target=run_provider, args=(provider,), daemon=True), *gateways, clients]
     for process in processes:
         process.start()
     try:
         # Every gateway has its modules in memory, and its connections.
+        patient_until = time.monotonic() + PATIENCE_S
         while min(one.value for one in counts) < WARMED_UP_AFTER:
-            if not all(process.is_alive() for process in processes):
-                raise WorkerError(f"{name}: a process ended before there were {WARMED_UP_AFTER} answers")
+            if not all(process.is_alive() for process in processes) or time.monotonic() > patient_until:
+                raise WorkerError(
+                    f"{name}: {WARMED_UP_AFTER} answers of each gateway did not come within {PATIENCE_S} s"
+                )
             time.sleep(0.05)
 
         def cpu_of_gateways() -> float:
@@ -249,8 +259,8 @@ def measure(*, workers: int, stream: bool, rounds: int, home: Path) -> Proxying:
         for process in reversed(processes):
             process.kill()
             process.join()
-        provider.close()
-        gateway.close()
+        for listening in (provider, *sockets):
+            listening.close()
     return _result(name, pairs, list(zip(answers[::2], answers[1::2], strict=True)))
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.prices.genai import find_prices
-from chainlog_async.prices.model import Price
+from chainlog_async.prices.model import Price, price_of_row
 from chainlog_async.prices.names import canonical
-from chainlog_async.storage.sqlite.prices import ADD_PRICE_NAMES, ALL_PRICES, SET_PRICES, price_of_row, prices_as_json
+from chainlog_async.storage.sqlite.prices import ADD_PRICE_NAMES, ALL_PRICES, SET_PRICES, prices_as_json
 
 from .session import open_for_admin, open_for_reading, write_transaction
 

@@ -15,12 +15,13 @@ async def similar_names(usage: UsageAggregator, where: UsageFilter | RequestFilt
 
     It names each filter whose name is not in the log while a similar one is. Raises `DatabaseError`.
     """
-    given = {name: getattr(where, name) for name in KEYS if getattr(where, name)}
+    given = [(kind, name) for kind in KEYS if (name := getattr(where, kind))]
+    given += [(one.dimension, name) for one in where.names if not one.excluded for name in one.names if name]
     if not given:
         return ""
     names = await usage.get_names()
     meant = []
-    for kind, name in given.items():
+    for kind, name in given:
         known: tuple[str, ...] = getattr(names, f"{kind}s")
         near = None if name in known else did_you_mean(name, known)
         if near is not None:

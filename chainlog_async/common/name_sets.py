@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, TypeAlias, TypedDict
 
 import msgspec
 
@@ -38,6 +38,36 @@ class NameSet(msgspec.Struct, frozen=True, kw_only=True):
     def admits(self, name: str | None) -> bool:
         """Whether a request with this name matches."""
         return ((name or "") in self.names) is not self.excluded
+
+
+class NamesAskedFor(TypedDict):
+    """Names that are asked for, as the fields of `RequestFilter` and `UsageFilter`."""
+
+    chain: str | None
+    provider: str | None
+    model: str | None
+    caller: str | None
+    names: tuple[NameSet, ...]
+
+
+def names_asked_for(
+    given: Mapping[NameDimension, Sequence[str]], excluded: Mapping[NameDimension, Sequence[str]]
+) -> NamesAskedFor:
+    """The filter for names of which one has to match and others may not; a single name has a faster field of its own.
+
+    Raises `ValueError` for more than `MAX_NAMES` of a dimension.
+    """
+    # The name "" can be searched for as one of several only.
+    single = {dimension: names[0] for dimension, names in given.items() if len(names) == 1 and names[0]}
+    sets = [NameSet(dimension=key, names=tuple(names)) for key, names in given.items() if names and key not in single]
+    sets += [NameSet(dimension=key, names=tuple(names), excluded=True) for key, names in excluded.items() if names]
+    return NamesAskedFor(
+        chain=single.get("chain"),
+        provider=single.get("provider"),
+        model=single.get("model"),
+        caller=single.get("caller"),
+        names=tuple(sets),
+    )
 
 
 def name_parameters(sets: Iterable[NameSet]) -> Mapping[str, tuple[str, ...] | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -53,6 +53,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, rename=camel_case):
     def priority(self) -> int:
         """See `PRIORITIES`."""
         return PRIORITIES[self.source]
+
+
+PRICE_FIELDS: tuple[str, ...] = Price.__struct_fields__
+"""The columns of the table of prices that a `Price` has, in its order."""
+
+
+def price_of_row(row: Sequence[object]) -> Price:
+    """The price that a row of `PRICE_FIELDS` is."""
+    return Price(**dict(zip(PRICE_FIELDS, row, strict=True)))  # type: ignore[arg-type]  # columns have the types of fields
+
+
+def best_by_place(rows: Iterable[tuple[int, Sequence[object]]], count: int) -> list[Price | None]:
+    """The price that is used at each of `count` places, from the rows found for them; None where there is none."""
+    best: list[Price | None] = [None] * count
+    for place, row in rows:
+        price, known = price_of_row(row), best[place]
+        if known is None or (price.priority, price.since) > (known.priority, known.since):
+            best[place] = price
+    return best
 
 
 def rate_of(dollars_per_mtok: Decimal) -> int:

@@ -6,7 +6,7 @@ somebody says here how it is answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from chainlog_async.chainlog import ChainLog
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.errors import QueryTimeoutError
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.cursor import MAX_PAGE
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
@@ -149,6 +150,10 @@ class _OwnReads:
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
         """Refused: attempts are counted without callers."""
         raise one_caller_only("the health of providers")
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """Prices are the same for everybody."""
+        return await self._usage.get_prices(models, at=at)
 
     async def get_names(self) -> Names:
         """Those of the caller's requests, at most `MAX_GROUPS` of each kind; keys of tags are not known by caller."""

@@ -264,6 +264,9 @@ class ReadStorage(Protocol):
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
         """Attempts of each model of each provider."""
 
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """What each provider's model costs at a time, without a tier; None where the table of prices has none."""
+
     async def get_names(self) -> Names:
         """The names that requests can be filtered by."""
 

@@ -5,6 +5,7 @@ The body is one of the structs below, and the answer an `Answer` of what the met
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
@@ -106,6 +107,13 @@ class InWindow(msgspec.Struct, frozen=True):
     """Attempts in a window."""
 
     window: Window
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """What models cost at a time."""
+
+    models: Annotated[Sequence[tuple[str, str]], msgspec.Meta(max_length=MAX_LIMIT)]
+    at: int
 
 
 class Groups(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from playwright.async_api import Page, expect
 
 from tests.support.browser import Service, Viewer, loaded
 
+from .test_figures import NOTHING
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CELL = """
@@ -57,7 +59,7 @@ async def test_its_numbers_are_those_of_the_service(busy: Service, viewer: Viewe
         inside = [
             name
             for name in bands
-            for low, high in [map(milliseconds, name.split(" – "))]
+            for low, high in [map(milliseconds, name.split(f" {NOTHING} "))]
             if low * 0.99 <= one["minMs"] and one["maxMs"] <= high * 1.01
         ]
         expected[inside[0]] += one["requests"]

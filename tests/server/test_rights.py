@@ -62,6 +62,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", f"/v1/usage?{WINDOW}&by=model"): ("read", {}),
     ("GET", f"/v1/latency?{WINDOW}&by=caller"): ("read", {}),
     ("GET", f"/v1/usage?{WINDOW}&by=tag:team"): ("read", {}),
+    ("GET", f"/v1/cache-savings?{WINDOW}"): ("read", {}),
     ("GET", "/v1/sessions"): ("read", {}),
     ("GET", "/v1/sessions/shared"): ("read", {}),
     ("GET", "/v1/providers/health"): ("read_all", {}),
@@ -96,6 +97,7 @@ ARGUMENTS: dict[str, tuple[str, msgspec.Struct]] = {
     "get_usage": ("read", q.Usage(_QUERY)),
     "get_latency": ("read", q.Usage(_QUERY)),
     "get_provider_health": ("read_all", q.InWindow(_QUERY.window)),
+    "get_prices": ("read", q.Prices([("groq", "m")], BEGIN_MS)),
     "get_names": ("read", q.Nothing()),
     "get_metric_totals": ("read_all", q.Groups(10)),
 }

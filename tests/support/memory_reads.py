@@ -6,7 +6,7 @@ Every question is answered from the rows alone, in the most obvious way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.common.clock import HOUR_MS, QUARTER_MS
 from chainlog_async.common.name_sets import NAME_COLUMNS
 from chainlog_async.common.outcome import CANCELLED_STATUS
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.cursor import MAX_PAGE, position_of
 from chainlog_async.requests.filter import RequestFilter, matches
 from chainlog_async.requests.model import RequestLogRow, RequestPage
@@ -237,6 +238,11 @@ class MemoryReads(ReadStorage):
                 )
             )
         return sorted(health, key=lambda one: (-one.attempts, one.provider_id, one.model))
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """It has no table of prices."""
+        del at
+        return [None for _ in models]
 
     async def get_names(self) -> Names:
         """Chains and providers by use, models and callers by the alphabet."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import msgspec
 
 from chainlog_async.admin.prices import PriceUpdate, look_up, names_of, price_update
-from chainlog_async.prices.model import RATES, Price
+from chainlog_async.prices.model import PRICE_FIELDS, Price, price_of_row
 from chainlog_async.storage.postgres.storage import prices_as_json
 from chainlog_async.storage.postgres.url import PostgresUrl
 
 from .session import Session, open_session
 
 LIST = f"""
-SELECT provider_id, model, service_tier, above_tokens, since, source, {", ".join(RATES)} FROM prices
+SELECT {", ".join(PRICE_FIELDS)} FROM prices
 WHERE ($1::text IS NULL OR provider_id = $1) AND ($2::text IS NULL OR model = $2)
 ORDER BY
   provider_id COLLATE "C", model COLLATE "C", service_tier COLLATE "C", priority DESC, since DESC, above_tokens
@@ -29,7 +29,7 @@ async def list_prices(url: PostgresUrl, provider_id: str | None, model: str | No
     """See `admin.prices.list_prices`."""
     async with open_session(url, "prices") as session, session.transaction(reading=True):
         rows = await session.fetch(LIST, provider_id, model)
-    return [Price(**dict(zip(Price.__struct_fields__, row, strict=True))) for row in rows]  # type: ignore[arg-type]  # the columns have the types of the fields
+    return [price_of_row(row) for row in rows]
 
 
 async def set_prices(url: PostgresUrl, prices: Sequence[Price]) -> None:

@@ -11,11 +11,13 @@ import click
 from chainlog_async.common.clock import now_ms
 from chainlog_async.requests.filter import RequestFilter
 
+from .names import name_options, take_names
 from .value_types import parse_short_duration, read_by
 from .window import Instant, refuse_window
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_AMOUNT = click.FloatRange(min=0)
 
 
 def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -31,10 +33,7 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         help="Only from this time on: 24h, 7d, 2026-11-25, 2026-11-25T08:00+01:00.",
     )
     @click.option("--until", "end", type=Instant(), help="Only before this time; UTC unless it names a zone.")
-    @click.option("--chain", metavar="NAME", help="Only this chain.")
-    @click.option("--provider", metavar="NAME", help="Only this provider: it answered, or was tried last.")
-    @click.option("--model", metavar="NAME", help="Only this model.")
-    @click.option("--caller", metavar="NAME", help="Only this caller.")
+    @name_options
     @click.option(
         "--status",
         metavar="STATUS",
@@ -48,6 +47,24 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         help="Only requests that took at least this long, such as 500ms or 2s.",
     )
     @click.option(
+        "--max-latency",
+        "max_latency_ms",
+        callback=read_by(parse_short_duration),
+        metavar="TIME",
+        help="Only requests that took at most this long.",
+    )
+    @click.option("--min-tokens", type=_AMOUNT, metavar="N", help="Only requests of at least this many tokens.")
+    @click.option("--max-tokens", type=_AMOUNT, metavar="N", help="Only requests of at most this many tokens.")
+    @click.option("--min-cost", "min_cost_usd", type=_AMOUNT, metavar="USD", help="Only if they cost at least this.")
+    @click.option("--max-cost", "max_cost_usd", type=_AMOUNT, metavar="USD", help="Only if they cost at most this.")
+    @click.option("--min-attempts", type=_AMOUNT, metavar="N", help="Only after at least this many attempts.")
+    @click.option("--max-attempts", type=_AMOUNT, metavar="N", help="Only after at most this many attempts.")
+    @click.option(
+        "--search",
+        metavar="TEXT",
+        help="Only if a name, the error message, an id, a tag or the metadata contains this; ASCII case is ignored.",
+    )
+    @click.option(
         "--error", "error_text", metavar="TEXT", help="Only if the error message contains this; ASCII case is ignored."
     )
     @click.option("--request-id", metavar="ID", help="Only the request with this id, the gateway's own.")
@@ -56,9 +73,10 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(command)
     def with_filter(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         # The options above are named like the fields; click passes every option, set or not.
+        names = take_names(kwargs)
         chosen: dict[str, Any] = {name: kwargs.pop(name) for name in RequestFilter.__struct_fields__ if name in kwargs}
         try:
-            where = RequestFilter(**chosen)
+            where = RequestFilter(**chosen, **names)
         except ValueError as error:
             raise click.UsageError(f"{error}.") from None
         refuse_window(where.start, where.end, now=now_ms())

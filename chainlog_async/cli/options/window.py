@@ -18,12 +18,11 @@ from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.tags import key_of_dimension, split_tag
 from chainlog_async.usage.time_window import STEPS, Step, Window, WindowError, refuse_empty_window
 
+from .names import name_options, take_names
 from .value_types import Choice
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_FILTERS = ("chain", "provider", "model", "caller", "tag")
 
 DEFAULT_SINCE = "24h"
 
@@ -85,10 +84,7 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
     @click.option(
         "--tz", default="UTC", show_default=True, metavar="ZONE", help="Time zone whose midnights start a day."
     )
-    @click.option("--chain", metavar="NAME", help="Only this chain.")
-    @click.option("--provider", metavar="NAME", help="Only this provider.")
-    @click.option("--model", metavar="NAME", help="Only this model.")
-    @click.option("--caller", metavar="NAME", help='Only this caller; "" means unknown callers.')
+    @name_options
     @click.option("--tag", metavar="KEY:VALUE", help="Only requests with this tag, such as team:search.")
     @click.option(
         "--groups",
@@ -99,7 +95,8 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
     )
     @functools.wraps(command)
     def with_query(*args: object, **options: Any) -> _R:  # click passes each option with its own type
-        asked = {name: options.pop(name) for name in ("since", "until", "step", "by", *_FILTERS)}
+        names = take_names(options)
+        asked = {name: options.pop(name) for name in ("since", "until", "step", "by", "tag")}
         groups, zone = options.pop("groups"), options.pop("tz")
         query = None
         try:
@@ -107,9 +104,9 @@ def query_options(command: Callable[..., _R]) -> Callable[..., _R]:
         except ValueError as error:
             told = str(error)
             raise click.BadParameter(told if told.endswith("?") else f"{told}.", param_hint="'--tz'") from None
-        if any(value is not None for value in asked.values()):
+        if any(value not in (None, ()) for value in (*asked.values(), *names.values())):
             window = window_of(asked["since"], asked["until"], step=asked["step"], zone=zone)
-            where = UsageFilter(**{name: asked[name] for name in _FILTERS})
+            where = UsageFilter(**names, tag=asked["tag"])
             query = QueryOptions(window, asked["by"], where, groups)
             _check(query)
         return command(*args, query=query, **options)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypedDict
+from typing import Final
 
 from chainlog_async.common.clock import now_ms
-from chainlog_async.common.name_sets import NameDimension, NameSet
+from chainlog_async.common.name_sets import NameDimension, NamesAskedFor, names_asked_for
 from chainlog_async.common.zones import UnknownZoneError
 from chainlog_async.requests.filter import STATUS, RequestFilter
 from chainlog_async.usage.tags import TAG as TAG_PATTERN
@@ -103,34 +103,11 @@ _EXCLUDED: Final[Mapping[NameDimension, Parameter[tuple[str, ...]]]] = {
 }
 
 
-class NamesAskedFor(TypedDict):
-    """The names of a request, as the fields of `RequestFilter` and `UsageFilter`."""
-
-    chain: str | None
-    provider: str | None
-    model: str | None
-    caller: str | None
-    names: tuple[NameSet, ...]
-
-
 def names_of(parameters: ParsedParameters) -> NamesAskedFor:
-    """Returns the names that the parameters ask for: one is searched for by its own field, which is faster."""
+    """Returns the names that the parameters ask for, or leave out."""
     given = {dimension: parameters[parameter] for dimension, parameter in _SINGLE.items()}
-    # No name at all can be searched for as one of several only.
-    single = {dimension: names[0] for dimension, names in given.items() if len(names) == 1 and names[0]}
-    several = [NameSet(dimension=key, names=names) for key, names in given.items() if names and key not in single]
-    excluded = [
-        NameSet(dimension=dimension, names=parameters[parameter], excluded=True)
-        for dimension, parameter in _EXCLUDED.items()
-        if parameters[parameter]
-    ]
-    return NamesAskedFor(
-        chain=single.get("chain"),
-        provider=single.get("provider"),
-        model=single.get("model"),
-        caller=single.get("caller"),
-        names=(*several, *excluded),
-    )
+    excluded = {dimension: parameters[parameter] for dimension, parameter in _EXCLUDED.items()}
+    return names_asked_for(given, excluded)
 
 
 def filter_of(parameters: ParsedParameters) -> RequestFilter:

@@ -62,6 +62,7 @@ QUESTIONS: dict[str, Ask] = {
     "get_usage": _question(q.Usage, lambda usage, what: usage.get_usage(what.query)),
     "get_latency": _question(q.Usage, lambda usage, what: usage.get_latency(what.query)),
     "get_provider_health": _question(q.InWindow, lambda usage, what: usage.get_provider_health(what.window)),
+    "get_prices": _question(q.Prices, lambda usage, what: usage.get_prices(what.models, at=what.at)),
     "get_names": _question(q.Nothing, lambda usage, _: usage.get_names()),
     "get_metric_totals": _question(q.Groups, lambda usage, what: usage.get_metric_totals(what.max_groups)),
 }

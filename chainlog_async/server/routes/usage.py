@@ -29,6 +29,7 @@ from chainlog_async.server.http.request_filters import (
 )
 from chainlog_async.server.http.responses import ApiError, json_reply
 from chainlog_async.server.own_reads import own_reads
+from chainlog_async.usage.cache_savings import CacheSavings
 from chainlog_async.usage.dimensions import GroupBy
 from chainlog_async.usage.points import LatencyPoint, UsagePoint
 from chainlog_async.usage.provider_health import ProviderHealth
@@ -113,6 +114,13 @@ class ProvidersHealthReply(_Reply, frozen=True, kw_only=True):
     """The provider with the most attempts first."""
 
 
+class CacheSavingsReply(_Reply, frozen=True, kw_only=True):
+    """What the providers' caches saved."""
+
+    savings: CacheSavings
+    """The tokens that were cached, and what that saved."""
+
+
 class UsageEndpoints:
     """The routes that aggregate all requests of a window."""
 
@@ -130,6 +138,13 @@ class UsageEndpoints:
                 ProvidersHealthReply,
                 WINDOW_PARAMETERS,
                 needs="read_all",
+            ),
+            Operation(
+                "/v1/cache-savings",
+                self.get_cache_savings,
+                CacheSavingsReply,
+                (*WINDOW_PARAMETERS, *NAME_FILTERS, TAG),
+                needs="read",
             ),
             Operation("/v1/names", self.get_names, Names, needs="read"),
         ]
@@ -166,6 +181,16 @@ class UsageEndpoints:
         window = _window(parameters)
         providers = await _or_bad_request(self._chainlog.usage.get_provider_health(window))
         return json_reply(ProvidersHealthReply(since=window.start, until=window.end, providers=providers))
+
+    async def get_cache_savings(self, request: Request, parameters: ParsedParameters) -> Response:
+        """What reading prompts from the providers' caches saved, after what writing to the caches cost.
+
+        It is computed from the tokens of the window and the prices at its end, without service tiers.
+        """
+        window = _window(parameters)
+        where = UsageFilter(**names_of(parameters), tag=parameters[TAG])
+        found = await _or_bad_request(own_reads(request, self._chainlog).get_cache_savings(window, where))
+        return json_reply(CacheSavingsReply(since=window.start, until=window.end, savings=found))
 
     async def get_names(self, request: Request, _parameters: ParsedParameters) -> Response:
         """The names that requests can be filtered by: chains, providers, models and callers; and the keys of tags."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from chainlog_async.errors import SettingsError
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
@@ -18,7 +20,7 @@ from chainlog_async.usage.query import UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
-from .queries import requests, sessions, totals
+from .queries import prices, requests, sessions, totals
 from .queries.metric_totals import RunningTotals
 from .queries.provider_health import provider_health
 from .queries.tag_usage import TAG_KEYS, TagUsageReader
@@ -122,6 +124,10 @@ class PostgresReadStorage(ReadStorage):
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
         """From attempts by day, and by quarter of an hour where there are none yet."""
         return await provider_health(self._readers, window)
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """By the key of the table of prices."""
+        return await prices.get_prices(self._readers, models, at)
 
     async def get_names(self) -> Names:
         """From totals, and the groups that usage was ever folded into."""

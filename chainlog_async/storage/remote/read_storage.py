@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
@@ -115,6 +117,10 @@ class RemoteReadStorage(ReadStorage):
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
         """Asks."""
         return await self._ask("get_provider_health", q.InWindow(window), q.Answer[list[ProviderHealth]])
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """Asks."""
+        return await self._ask("get_prices", q.Prices(models, at), q.Answer[list[Price | None]])
 
     async def get_names(self) -> Names:
         """Asks."""

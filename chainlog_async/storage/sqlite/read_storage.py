@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from chainlog_async.common.gil_yield import GilYielder
+from chainlog_async.prices.model import Price
 from chainlog_async.requests.filter import RequestFilter
 from chainlog_async.requests.model import RequestLogRow, RequestPage
 from chainlog_async.requests.sessions import Session, SessionFilter, SessionPage
@@ -24,7 +26,7 @@ from chainlog_async.usage.query import UsageQuery, refuse_latency_of_tags
 from chainlog_async.usage.time_window import Window
 from chainlog_async.usage.totals import MAX_NAMES, ChainUsage, Names, ProviderUsage, SummaryStats
 
-from .queries import requests, sessions, totals
+from .queries import prices, requests, sessions, totals
 from .reader_pool import ReaderPool
 
 _T = TypeVar("_T")
@@ -138,6 +140,10 @@ class SqliteReadStorage(ReadStorage):
     async def get_provider_health(self, window: Window) -> list[ProviderHealth]:
         """From attempts by day, and by quarter of an hour where there are none yet."""
         return await provider_health(self._readers, window)
+
+    async def get_prices(self, models: Sequence[tuple[str, str]], at: int) -> list[Price | None]:
+        """By the key of the table of prices."""
+        return await prices.get_prices(self._readers, models, at)
 
     async def get_names(self) -> Names:
         """From totals and rollups, and buckets where there are none."""

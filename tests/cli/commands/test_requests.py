@@ -49,7 +49,7 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
     now = now_ms()
     cli.store(
         entry(model="old", timestamp=1_700_000_000_000, http_status=429),
-        entry(model="slow", timestamp=now - 7_200_000, latency_ms=5_000, caller="team"),
+        entry(model="slow", timestamp=now - 7_200_000, latency_ms=5_000, caller="team", attempts=3, cost_usd=0.5),
         entry(model="failed", timestamp=now - 1_000, http_status=503, error_message="Upstream TIMED out"),
         entry(model="new", timestamp=now, provider_id="azure", chain_name="c", request_id="r"),
     )
@@ -60,6 +60,15 @@ def test_recent_shows_what_the_filters_let_through(cli: Cli) -> None:
         (("--status", "errors"), ["failed", "old"]),
         (("--status", "4xx"), ["old"]),
         (("--min-latency", "2s", "--caller", "team"), ["slow"]),
+        (("--max-latency", "2s"), ["new", "failed", "old"]),
+        (("--min-attempts", "2", "--max-attempts", "3"), ["slow"]),
+        (("--min-cost", "0.25", "--max-cost", "0.5"), ["slow"]),
+        (("--max-tokens", "1"), []),
+        (("--min-tokens", "1", "--model", "old", "--model", "new"), ["new", "old"]),
+        (("--not-model", "old", "--not-model", "new", "--not-caller", "team"), ["failed"]),
+        (("--caller", ""), ["new", "failed", "old"]),
+        (("--caller", "", "--caller", "team", "--not-provider", "azure"), ["failed", "slow", "old"]),
+        (("--search", "UPSTREAM"), ["failed"]),
         (("--error", "timed"), ["failed"]),
         (("--provider", "azure", "--chain", "c", "--model", "new", "--request-id", "r"), ["new"]),
         (("-n", "1", "--since", "90min"), ["new"]),

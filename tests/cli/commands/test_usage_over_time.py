@@ -60,6 +60,10 @@ def test_usage_by_group(store: Cli) -> None:
     assert lines[3].endswith("█ █")
     lines = store.here("usage", *WINDOW, "--by", "caller", "--provider", "groq").stdout.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["(none)", "3"]]
+    by_provider = ("usage", *WINDOW, "--by", "provider")
+    every = store.here(*by_provider).stdout.splitlines()[2:]
+    others = store.here(*by_provider, "--not-provider", "groq").stdout.splitlines()[2:]
+    assert [line.split()[:2] for line in others] == [line.split()[:2] for line in every if "groq" not in line]
     lines = store.here("usage", *WINDOW, "--by", "provider", "--groups", "1").stdout.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["groq", "(others)"]
 

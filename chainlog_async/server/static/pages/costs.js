@@ -36,22 +36,23 @@ export const costs = {
     // Tags are counted by the hour.
     const overTime = { ...untaggedSteps, tag: view.tag, step: isTagged && SHORT_STEPS.includes(untaggedSteps.step) ? "1h" : untaggedSteps.step };
     const rows = by === "day" ? { ...overTime, step: "1d" } : { ...total, by, groups: MAX_ROWS };
-    const [usage, points, spent, models, budgets, ...earlier] = await Promise.all([
+    const [usage, points, spent, models, budgets, savings, ...earlier] = await Promise.all([
       ask("v1/usage", total),
       ask("v1/usage", { ...overTime, by: chartGroup(by), groups: MAX_GROUPS }),
       ask("v1/usage", rows),
       ask("v1/usage", { ...total, by: "model", groups: MAX_ROWS }),
       ask("v1/budgets"),
+      ask("v1/cache-savings", total),
       ...(view.compare ? [ask("v1/usage", { ...total, ...before }), ask("v1/usage", { ...overTime, ...before })] : []),
     ]);
     const unpriced = models.points.filter(({ other, totalTokens, costUsd }) => !other && totalTokens && !costUsd);
-    return { usage, points, spent, unpriced: await withProviders(ask, total, unpriced), budgets, earlier, by, tagKeys: names.tagKeys ?? [] };
+    return { usage, points, spent, unpriced: await withProviders(ask, total, unpriced), budgets, savings, earlier, by, tagKeys: names.tagKeys ?? [] };
   },
 
-  async show({ usage, points, spent, unpriced, budgets, earlier, by, tagKeys }) {
+  async show({ usage, points, spent, unpriced, budgets, savings, earlier, by, tagKeys }) {
     const [lastUsage, pointsBefore] = earlier;
     fill(byId("cost-choices"), choices(by, tagKeys));
-    fill(byId("cards"), cards(summed(usage.points), lastUsage && summed(lastUsage.points)));
+    fill(byId("cards"), cards(summed(usage.points), lastUsage && summed(lastUsage.points), savings.savings));
     showTable(byId("spent"), { id: "spending", label: `Cost by ${by}`, columns: columnsOf(by), rows: rowsOf(spent.points, by), sort: by === "day" ? ["name", "desc"] : ["cost", "desc"] });
     showBudgets(budgets.budgets);
     byId("unpriced-section").hidden = !unpriced.length;
@@ -76,7 +77,7 @@ function titleOf(by) {
   return by[0].toUpperCase() + by.slice(1);
 }
 
-function cards(total, last) {
+function cards(total, last, { savedUsd, unpricedTokens }) {
   const answered = total.costUsd - total.unansweredCostUsd;
   const perThousand = (sums) => (sums?.requests ? (sums.costUsd / sums.requests) * 1000 : null);
   const cached = (sums) => (sums?.promptTokens ? sums.cachedTokens / sums.promptTokens : null);
@@ -89,6 +90,7 @@ function cards(total, last) {
     card("Cached share", cached(total), share, `${count(total.cachedTokens)} of ${count(total.promptTokens)} prompt tokens came from a cache`, {
       delta: delta(cached(total), cached(last), "more"),
     }),
+    card("Saved by caches", savedUsd, money, unpricedTokens ? `without ${count(unpricedTokens)} tokens of models without a price: chainlog prices update looks them up` : "at today's prices, after what writing to caches cost"),
   ]);
 }
 
