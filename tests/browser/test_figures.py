@@ -126,16 +126,16 @@ async def test_the_period_before_is_compared(tmp_path: Path, viewer: Viewer) -> 
 async def test_what_caches_saved_is_the_services_own_figure(tmp_path: Path, viewer: Viewer) -> None:
     """The page of costs shows what caches saved, and how many tokens it leaves out for want of a price."""
     with service(tmp_path, CHAINLOG_PRICES="true") as running:
-        cached = {"cached_tokens": 40, "cache_write_tokens": 2, "http_status": 200, "cost_usd": None}
-        entries = [one | cached for one in recent_entries(30)]
+        cached = {"prompt_tokens": 9000, "cached_tokens": 8000, "cache_write_tokens": 2, "cost_usd": None}
+        entries = [one | cached | {"http_status": 200} for one in recent_entries(30)]
         names = {"provider_id": "openai", "model": "gpt-4o-mini"}
         running.post([*(one | names for one in entries[5:]), *(one | {"model": "new"} for one in entries[:5])])
         saved = cast("dict[str, float]", running.get("v1/cache-savings")["savings"])
         assert saved["savedUsd"] > 0
-        assert saved["unpricedTokens"] == 5 * 42
+        assert saved["unpricedTokens"] == 5 * 8002
         page = await loaded(await viewer.open(f"{running.url}/?page=costs"))
         await expect(card(page, "Saved by caches")).to_have_text(dollars(saved["savedUsd"]))
-        told = f"without {saved['unpricedTokens']} tokens of models without a price"
+        told = f"without {saved['unpricedTokens']:,} tokens of models without a price"
         await expect(page.get_by_role("group", name="Saved by caches")).to_contain_text(told)
 
 
