@@ -7,7 +7,7 @@ DEMO_ARGS ?=
 TORTURE_ARGS ?=
 
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help run run-postgres demo docs test test-thorough test-litellm test-otel torture torture-postgres check format bench bench-quick bench-call bench-space bench-proxy bench-month bench-month-postgres bench-postgres bench-litellm bench-otlp bench-reprice browser screenshots clean
@@ -63,7 +63,7 @@ format: $(VENV)/.dev-installed ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: .venv-bench/.installed .venv-before/.installed ## Measure the costs beside the peers' and the release before (15 minutes)
+bench: .venv-bench/.installed .venv-before/.installed ## Measure the costs beside the peers' and the release before (20 minutes)
 	@.venv-bench/bin/python -m benchmarks
 
 bench-quick: .venv-bench/.installed .venv-before/.installed ## Measure quickly, with rough figures (3 minutes)

@@ -49,14 +49,16 @@ class Viewer:
         self._contexts: list[BrowserContext] = []
         self.faults: list[str] = []
 
-    async def open(self, url: str, *, width: int = 1280, scheme: str = "light") -> Page:
-        """A page at that URL, as wide as given, on a system that prefers `light` or `dark`."""
+    async def open(self, url: str, *, width: int = 1280, scheme: str = "light", contrast: bool = False) -> Page:
+        """A page at that URL, as wide as given, on a system that prefers `light` or `dark`, or more contrast."""
         context = await self._browser.new_context(viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin")
         self._contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         context.on("page", self._watch)
         page = await context.new_page()
-        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        await page.emulate_media(
+            color_scheme="dark" if scheme == "dark" else "light", contrast="more" if contrast else "no-preference"
+        )
         await page.goto(url)
         return page
 
