@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+PIP_ARGS ?=
 DEMO_ARGS ?=
 TORTURE_ARGS ?=
 

@@ -208,7 +208,7 @@ class UsageAggregator:
     async def get_prices(self, models: Sequence[tuple[str, str]], *, at: int | None = None) -> list[Price | None]:
         """What models cost, each given as a provider and a model, at the time `at`, by default now.
 
-        They are prices of prompts of any size without a service tier; None where the table of prices has none.
+        These are the prices without a service tier, for prompts of any size; None where there is none.
         """
         return await self._storage.get_prices(models, now_ms() if at is None else at)
 
@@ -225,7 +225,7 @@ class UsageAggregator:
             points += [(provider.name or "", model) for model in models]
         names = [(provider, model.name or "") for provider, model in points]
         prices = await self.get_prices(names, at=min(window.end, now_ms()))
-        # The largest groups are named; what is in none of them has no price.
+        # The groups beyond `MAX_GROUPS` have no name to look up.
         known = [None if model.other else price for (_, model), price in zip(points, prices, strict=True)]
         return savings_of(zip([model for _, model in points], known, strict=True))
 

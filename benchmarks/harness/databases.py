@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import aiosqlite
 
 from chainlog_async import initialize_database, migrate_schema
+from chainlog_async.entry.line import encode_line
 from chainlog_async.storage.sqlite.connection import close_connection
 
+from .common import Row, entry_of
+
+WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
+"""The statement that the writer uses, with the lines of `lines_of`."""
+
 _PRAGMAS = ("synchronous = NORMAL", "cache_size = -64000", "temp_store = MEMORY", "journal_size_limit = 67108864")
+
+
+def lines_of(rows: Iterable[Row]) -> bytes:
+    """The lines of a batch."""
+    return b"[" + b",".join(encode_line(entry_of(row)) for row in rows) + b"]"
 
 
 async def make_database(path: Path) -> None:

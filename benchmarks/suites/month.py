@@ -20,7 +20,7 @@ from time import perf_counter
 import aiosqlite
 
 from benchmarks.harness.common import CACHE, percentile, say
-from benchmarks.harness.databases import make_database
+from benchmarks.harness.databases import WRITE_BATCH, make_database
 from chainlog_async import RequestFilter, UsageAggregator, UsageFilter, UsageQuery, Window, initialize_database
 from chainlog_async.storage.sqlite.connection import close_connection
 from chainlog_async.storage.sqlite.maintenance.rollup_job import ROLLUP_GRACE_MS, RollupJob
@@ -194,10 +194,7 @@ async def make_month(path: Path, rows: int) -> None:
     try:
         for first in range(0, rows, BATCH):
             lines = json.dumps(list(requests_of(first, min(first + BATCH, rows), rows))).encode()
-            await connection.execute_fetchall(
-                "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES ('month', ?, ?, ?)",
-                (first, first + BATCH, lines),
-            )
+            await connection.execute_fetchall(WRITE_BATCH, ("month", first, first + BATCH, lines))
             if first % (rows // 20) == 0:
                 say(f"  {first:,} of {rows:,} requests, {perf_counter() - started:.0f} s")
         await _roll_up(connection)

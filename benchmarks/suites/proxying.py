@@ -36,6 +36,8 @@ from chainlog_async.settings import Settings
 PATH = "/v1/chat/completions"
 CLIENTS = 32
 PATIENCE_S = 60
+"""How long the gateways may take to warm up, in seconds."""
+
 PARTS = 20
 """Events of a streamed answer."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import signal
 import sqlite3
 import subprocess
@@ -20,15 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep
 
-from benchmarks.harness.common import entry_of, folder, percentile, sample_rows, say
-from benchmarks.harness.databases import open_async
-from chainlog_async import initialize_database, migrate_schema
+from benchmarks.harness.common import folder, percentile, sample_rows, say
+from benchmarks.harness.databases import WRITE_BATCH, lines_of, make_database, open_plainly
 from chainlog_async.admin.check import check_database
 from chainlog_async.admin.prices import set_prices
 from chainlog_async.admin.reprice import plan_repricing
-from chainlog_async.entry.line import encode_line
 from chainlog_async.prices.model import Price
-from chainlog_async.storage.sqlite.connection import close_connection
 
 ROWS = 1_000_000
 KILLS = 10
@@ -37,7 +33,6 @@ BATCH = 1_000
 CALM_S = 10.0
 PROBE_S = 0.002
 
-WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
 GATEWAY = f"""
 import asyncio, signal, sys
 from benchmarks.harness.common import entry_of, sample_rows
@@ -70,11 +65,12 @@ class Waits:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
-        """Takes the lock and gives it back until told to end."""
-        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=30)) as connection:
+        """Takes the lock and gives it back until told to end; asks every millisecond, where SQLite would back off."""
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=0)) as connection:
             while not self._ended.wait(PROBE_S):
                 begun = perf_counter()
-                connection.execute("BEGIN IMMEDIATE")
+                while not _takes_lock(connection):
+                    sleep(0.001)
                 self.found.append(1_000 * (perf_counter() - begun))
                 connection.execute("ROLLBACK")
 
@@ -87,6 +83,16 @@ class Waits:
         waits = sorted(self.found)
         shares = ", ".join(f"p{share} {percentile(waits, share / 100):.1f}" for share in (50, 95, 99))
         return f"{len(waits):,} waits for the lock: {shares}, longest {waits[-1]:.1f} ms"
+
+
+def _takes_lock(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_BUSY":
+            raise
+        return False
+    return True
 
 
 def main() -> None:
@@ -103,23 +109,20 @@ def main() -> None:
                 sleep(CALM_S)
             say(f"the gateway alone, {RATE:,} entries/s: {calm.said()}")
             with _watched(path) as beside:
-                took = _reprice(path, arguments.kills)
+                took = _reprice(path, arguments.rows, arguments.kills)
             say(f"beside the command, {took:.0f} s and {arguments.kills} kills: {beside.said()}")
         asyncio.run(_verify(path))
 
 
 async def _make_log(path: Path, rows: int) -> None:
     begun = perf_counter()
-    connection = await initialize_database(path)
-    await migrate_schema(connection)
-    await close_connection(connection)
+    await make_database(path)
     samples = sample_rows(50_000)
-    connection = await open_async(path)
-    for position in range(0, rows, BATCH):
-        first = position % len(samples)
-        lines = b"[" + b",".join(encode_line(entry_of(row)) for row in samples[first : first + BATCH]) + b"]"
-        await connection.execute_fetchall(WRITE_BATCH, ("made", position, position + BATCH, lines.decode()))
-    await connection.close()
+    with closing(open_plainly(path)) as connection:
+        for position in range(0, rows, BATCH):
+            first = position % len(samples)
+            lines = lines_of(samples[first : first + BATCH])
+            connection.execute(WRITE_BATCH, ("made", position, position + BATCH, lines))
     names = {(row[2], row[3]) for row in samples}
     await set_prices(
         path,
@@ -132,10 +135,10 @@ async def _make_log(path: Path, rows: int) -> None:
 
 
 @contextmanager
-def _gateway(path: Path) -> Iterator[subprocess.Popen[str]]:
+def _gateway(path: Path) -> Iterator[None]:
     command = [sys.executable, "-c", GATEWAY, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
-        yield process
+        yield
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate()
     sent, written = map(int, said.split())
@@ -154,16 +157,27 @@ def _watched(path: Path) -> Iterator[Waits]:
         thread.join()
 
 
-def _reprice(path: Path, kills: int) -> float:
-    chance = random.Random(429)
+def _reprice(path: Path, rows: int, kills: int) -> float:
+    """Each kill comes while rows are being changed, one part of the log after the other. Returns the seconds in all."""
     command = [sys.executable, "-m", "chainlog_async", "reprice", "--db", str(path)]
     begun = perf_counter()
-    for _ in range(kills):
+    for number in range(kills):
+        reached = (number + 1) * rows // (kills + 1)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603  # our own program
-            sleep(chance.uniform(1, 15))
+            while not _is_priced(path, reached):
+                if process.poll() is not None:
+                    raise SystemExit(f"the command ended with {process.returncode} before it reached row {reached:,}")
+                sleep(0.05)
             process.send_signal(signal.SIGKILL)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # our own program
     return perf_counter() - begun
+
+
+def _is_priced(path: Path, row: int) -> bool:
+    # A refused request without tokens has no cost, so a few are asked for.
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT COUNT(cost_usd) FROM request_logs WHERE id BETWEEN ? AND ? + 20"
+        return bool(connection.execute(query, (row, row)).fetchone()[0])
 
 
 async def _verify(path: Path) -> None:

@@ -15,11 +15,10 @@ from time import perf_counter, process_time, thread_time
 import msgspec
 
 from benchmarks.harness.common import INSERT_ROW, Effort, Row, Spread, entry_of, folder, ratios, sample_rows, say
-from benchmarks.harness.databases import make_database, open_async, open_plainly
+from benchmarks.harness.databases import WRITE_BATCH, lines_of, make_database, open_async, open_plainly
 from benchmarks.harness.releases import BEFORE
 from benchmarks.harness.worker import Worker, WorkerError, answer_commands
 from chainlog_async import ChainLog
-from chainlog_async.entry.line import encode_line
 from chainlog_async.settings import Settings
 
 BATCH = 1_000
@@ -27,8 +26,6 @@ BATCH = 1_000
 
 MAX_PENDING_ENTRIES = 5 * BATCH
 """Entries that may wait before the producer waits too."""
-
-WRITE_BATCH = "INSERT INTO batches (writer_id, start_position, end_position, lines) VALUES (?, ?, ?, ?)"
 
 LIMIT = "bare sqlite3, the same statement (limit)"
 NO_BUCKETS = "the same, without usage over time"
@@ -77,7 +74,7 @@ Contender = Callable[[Path, list[Row], int], Awaitable[float]]
 
 async def _bare(path: Path, rows: list[Row], count: int, *, without: str = "") -> float:
     await make_database(path)
-    lines = b"[" + b",".join(encode_line(entry_of(row)) for row in rows[:BATCH]) + b"]"
+    lines = lines_of(rows[:BATCH])
     with closing(open_plainly(path)) as connection:
         for trigger in without.split():
             connection.execute(f"DROP TRIGGER {trigger}")

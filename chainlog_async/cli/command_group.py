@@ -56,11 +56,13 @@ class SuggestingGroup(click.Group):
 class LazyGroup(SuggestingGroup):
     """A group that imports a subcommand's module when the subcommand is asked for.
 
-    Importing all of them would be most of the time that a short command takes.
+    Some need libraries that others do not, and importing them all would slow down every command.
     """
 
+    package: ClassVar[str]
+    """Where the modules are."""
     places: ClassVar[Mapping[str, str]]
-    """Where each subcommand is: its name, and ``module:attribute``."""
+    """The module and the attribute of each subcommand, by its name: ``module:attribute``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of all subcommands, sorted."""
@@ -70,7 +72,7 @@ class LazyGroup(SuggestingGroup):
         """Returns the subcommand `cmd_name`, or None if there is none."""
         if cmd_name in self.places and cmd_name not in self.commands:
             module, _, attribute = self.places[cmd_name].partition(":")
-            self.add_command(getattr(importlib.import_module(module), attribute), cmd_name)
+            self.add_command(getattr(importlib.import_module(f"{self.package}.{module}"), attribute), cmd_name)
         return super().get_command(ctx, cmd_name)
 
 

@@ -16,8 +16,11 @@ from .model import RequestLogRow
 MAX_FILTER_CHARS = 1_000
 """Longest text of a filter, in characters."""
 
-STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors"
-"""Pattern of a status filter: one status, a class of them, or all failed requests."""
+STATUS = "[1-5][0-9][0-9]|[1-5]xx|errors|answered|unanswered"
+"""Pattern of a status filter: one status, a class of them, or a word for an outcome."""
+
+STATUS_EXAMPLES = "429, a class such as 4xx, errors for all that failed, answered, or unanswered (failed or cancelled)"
+"""What `STATUS` matches, for people: to follow "one status such as"."""
 
 _TEXTS = ("chain", "provider", "model", "caller", "error_text", "request_id", "session_id", "tag", "search")
 BOUNDS: Mapping[str, str] = {
@@ -63,7 +66,8 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     caller: str | None = None
     status: str | None = None
-    """One status such as ``429``, a class such as ``4xx``, or ``errors`` for failed requests (`outcome_of`)."""
+    """One status such as ``429``, a class such as ``4xx``, or an outcome (see `outcome_of`): ``errors`` for failed
+    requests, ``answered``, or ``unanswered`` for failed and cancelled ones."""
     min_latency_ms: float | None = None
     max_latency_ms: float | None = None
     min_tokens: float | None = None
@@ -98,9 +102,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
         if self.tag is not None and not all(self.tag.partition(":")):
             raise ValueError(f"tag is {self.tag!r}; give KEY:VALUE, such as team:search")
         if self.status is not None and not re.fullmatch(STATUS, self.status):
-            raise ValueError(
-                f"status is {self.status!r}; give one such as 429, a class such as 4xx, or errors for all that failed"
-            )
+            raise ValueError(f"status is {self.status!r}; give one such as {STATUS_EXAMPLES}")
 
     @property
     def is_failed(self) -> bool:
@@ -108,9 +110,19 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == "errors"
 
     @property
+    def is_answered(self) -> bool | None:
+        """Whether only answered requests match, or only unanswered ones; None for both."""
+        return self.status == "answered" if self.status in {"answered", "unanswered"} else None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether only requests match that were not answered, which have an index of their own."""
+        return self.is_failed or self.is_answered is False or (self.statuses is not None and self.statuses[0] >= 400)
+
+    @property
     def statuses(self) -> tuple[int, int] | None:
-        """The lowest and the highest status that match, or None for all and for failed requests."""
-        if self.status is None or self.is_failed:
+        """The lowest and the highest status that match, or None for all and for outcomes."""
+        if self.status is None or not self.status[0].isdecimal():
             return None
         if self.status.endswith("xx"):
             lowest = int(self.status[0]) * 100
@@ -165,6 +177,7 @@ def matches(request: RequestLogRow, where: RequestFilter) -> bool:
         and (where.tag is None or where.tag in (request.tags or ()))
         and (statuses is None or statuses[0] <= request.http_status <= statuses[1])
         and (not where.is_failed or outcome_of(request) == "failed")
+        and where.is_answered in (None, outcome_of(request) == "answered")
         and _within(request.latency_ms, where.min_latency_ms, where.max_latency_ms)
         and _within(request.total_tokens, where.min_tokens, where.max_tokens)
         and _within(request.cost_usd, where.min_cost_usd, where.max_cost_usd)

@@ -85,6 +85,7 @@ def filter_parameters(where: RequestFilter) -> dict[str, object]:
         "lowest_status": lowest,
         "highest_status": highest,
         "is_failed": where.is_failed or None,
+        "is_answered": where.is_answered,
         **{name: getattr(where, name) for name in BOUNDS},
         **name_parameters(where.names),
         "error_text": None if where.error_text is None else lower_ascii(where.error_text),

@@ -15,21 +15,21 @@ _PICO = 1_000_000_000_000
 
 
 class CacheSavings(msgspec.Struct, frozen=True, kw_only=True, rename=camel_case):
-    """What caches saved in a window, by today's table of prices without tiers: what an operator may expect of them."""
+    """What caches saved in a window, by the prices at its end, without service tiers."""
 
     cached_tokens: int = 0
     """Prompt tokens that came from a provider's cache."""
     cache_write_tokens: int = 0
     """Prompt tokens that were written to one."""
     saved_usd: float = 0.0
-    """How much more the same tokens would have cost without caches, in US dollars; negative where writing cost more
-    than reading saved."""
+    """How much more the same tokens would have cost without caches, in US dollars; negative if writing cost more than
+    reading saved."""
     unpriced_tokens: int = 0
-    """Of both kinds, those of models without a price; `saved_usd` leaves them out."""
+    """Cached and written tokens of models without a price, which `saved_usd` leaves out."""
 
 
 def savings_of(models: Iterable[tuple[UsagePoint, Price | None]]) -> CacheSavings:
-    """Adds up what models used and what they cost."""
+    """Adds up the savings of models, each with its usage and its price, if it has one."""
     cached = written = saved = unpriced = 0
     for point, price in models:
         cached += point.cached_tokens

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from playwright.async_api import Page, expect
 
+from chainlog_async.usage.percentiles import UPPERS
 from tests.support.browser import Service, Viewer, loaded
 
 from .test_figures import NOTHING
@@ -66,9 +67,10 @@ async def test_its_numbers_are_those_of_the_service(busy: Service, viewer: Viewe
     assert bands == dict(expected)
 
 
-async def test_a_cell_tells_what_it_is_and_leads_to_its_requests(busy: Service, viewer: Viewer) -> None:
+@pytest.mark.parametrize("outcome", ["answered", "unanswered", "all"])
+async def test_a_cell_tells_what_it_is_and_leads_to_its_requests(busy: Service, viewer: Viewer, outcome: str) -> None:
     """Hovering says when, how long and how many; a press lists just those requests."""
-    page = await loaded(await viewer.open(busy.url))
+    page = await loaded(await viewer.open(f"{busy.url}/?outcome={outcome}"))
     canvas = page.locator("#heat-map canvas")
     await canvas.scroll_into_view_if_needed()
     x, y = await canvas.evaluate(CELL)
@@ -81,6 +83,18 @@ async def test_a_cell_tells_what_it_is_and_leads_to_its_requests(busy: Service, 
     await expect(page.locator("#page-requests")).to_have_attribute("aria-current", "page")
     await expect(page.locator("#request-rows tr.request")).to_have_count(int(said[1]))
     assert "minLatencyMs" in page.url
+
+
+async def test_the_page_has_the_services_bins(busy: Service, viewer: Viewer) -> None:
+    """Its bins begin and end where those of the service do."""
+    page = await loaded(await viewer.open(busy.url))
+    bins = await page.locator("script[type=module]").evaluate("({src}) => new URL('core/bins.js', src).href")
+    uppers = await page.evaluate(
+        "async ([url, count]) => { const {longestOf} = await import(url);"
+        " return Array.from({length: count}, (_, place) => longestOf(place)); }",
+        [bins, len(UPPERS)],
+    )
+    assert uppers == list(UPPERS)
 
 
 async def test_an_hour_of_it_is_counted_by_the_minute(busy: Service, viewer: Viewer) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import chainlog_async
 from chainlog_async.cli import chainlog
+from chainlog_async.cli.app import Commands
 from chainlog_async.common.extras import install_command
 from chainlog_async.errors import ChainlogError, DatabaseError, SettingsError
 from tests.support.cli import ROOT, Cli, entry
@@ -48,6 +49,24 @@ def test_every_command_is_in_the_overview() -> None:
         (line,) = (line for line in overview.splitlines() if line.startswith(f"  {command} "))
         assert line.endswith(".")
         assert "..." not in line
+
+
+def test_only_the_command_that_is_called_is_imported() -> None:
+    """Whoever asks for usage does not wait for the libraries of an import."""
+    program = (
+        "import sys; from chainlog_async.cli import chainlog;"
+        "chainlog.main(['usage', '--help'], standalone_mode=False);"
+        "print(*(name for name in sys.modules if name.startswith('chainlog_async.cli.commands.')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    package = "chainlog_async.cli.commands"
+    assert set(done.stderr.split()) == {f"{package}.usage", f"{package}.usage_over_time"}
+
+
+def test_every_module_of_commands_is_called_by_a_name() -> None:
+    """A new module that nobody can call is noticed here."""
+    modules = {path.stem for path in (ROOT / "chainlog_async" / "cli" / "commands").glob("[a-z]*.py")}
+    assert modules - {"usage_over_time"} == {place.partition(":")[0] for place in Commands.places.values()}
 
 
 def test_the_version_is_the_package_s(cli: Cli) -> None:

@@ -83,7 +83,7 @@ def random_filter(rng: random.Random) -> RequestFilter:
         provider=name("p2"),
         model=name("große/modell:日本 🙈", "nothing"),
         caller=name("team-1"),
-        status=name("429", "5xx", "errors", "200"),
+        status=name("429", "5xx", "errors", "200", "answered", "unanswered"),
         min_latency_ms=rng.choice([None, None, 300.0]),
         max_latency_ms=rng.choice([None, None, 700.5]),
         min_tokens=rng.choice([None, None, None, 40.0]),

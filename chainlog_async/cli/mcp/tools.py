@@ -90,8 +90,9 @@ class LogTools:
     ) -> Json:
         """Requests that match all filters, newest first, with their attempts.
 
-        status is one such as 429, a class such as 5xx, or errors for all that failed. error is a text that the error
-        message contains. nextCursor of the result is the cursor of the next page.
+        status is one such as 429, a class such as 5xx, or an outcome: errors for all that failed, answered, or
+        unanswered (failed or cancelled). error is a text that the error message contains. nextCursor of the result is
+        the cursor of the next page.
         """
         where = RequestFilter(
             start=None if since is None else _time(since),

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from chainlog_async.common.clock import now_ms
-from chainlog_async.requests.filter import RequestFilter
+from chainlog_async.requests.filter import STATUS_EXAMPLES, RequestFilter
 
 from .names import name_options, take_names
 from .value_types import parse_short_duration, read_by
@@ -17,7 +17,30 @@ from .window import Instant, refuse_window
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_AMOUNT = click.FloatRange(min=0)
+
+_BOUNDED = {
+    "latency_ms": ("TIME", "took {} TIME, such as 500ms or 2s"),
+    "tokens": ("N", "used {} N tokens"),
+    "cost_usd": ("USD", "cost {} this much, in US dollars"),
+    "attempts": ("N", "took {} N attempts"),
+}
+"""What requests can be bounded by: the metavar, and the help with a gap for "at least" or "at most"."""
+
+_READ_AS_DURATION: dict[str, Any] = {"callback": read_by(parse_short_duration)}
+_READ_AS_AMOUNT: dict[str, Any] = {"type": click.FloatRange(min=0)}
+
+
+def _bound_options(command: Callable[..., _R]) -> Callable[..., _R]:
+    for field, (metavar, text) in reversed(_BOUNDED.items()):
+        for kind, words in (("max", "at most"), ("min", "at least")):
+            command = click.option(
+                f"--{kind}-{field.partition('_')[0]}",
+                f"{kind}_{field}",
+                metavar=metavar,
+                help=f"Only requests that {text.format(words)}.",
+                **_READ_AS_DURATION if field == "latency_ms" else _READ_AS_AMOUNT,
+            )(command)
+    return command
 
 
 def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -37,28 +60,9 @@ def filter_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     @click.option(
         "--status",
         metavar="STATUS",
-        help="Only this status, such as 429, a class such as 4xx, or errors: all that failed.",
+        help=f"Only one status such as {STATUS_EXAMPLES}.",
     )
-    @click.option(
-        "--min-latency",
-        "min_latency_ms",
-        callback=read_by(parse_short_duration),
-        metavar="TIME",
-        help="Only requests that took at least this long, such as 500ms or 2s.",
-    )
-    @click.option(
-        "--max-latency",
-        "max_latency_ms",
-        callback=read_by(parse_short_duration),
-        metavar="TIME",
-        help="Only requests that took at most this long.",
-    )
-    @click.option("--min-tokens", type=_AMOUNT, metavar="N", help="Only requests of at least this many tokens.")
-    @click.option("--max-tokens", type=_AMOUNT, metavar="N", help="Only requests of at most this many tokens.")
-    @click.option("--min-cost", "min_cost_usd", type=_AMOUNT, metavar="USD", help="Only if they cost at least this.")
-    @click.option("--max-cost", "max_cost_usd", type=_AMOUNT, metavar="USD", help="Only if they cost at most this.")
-    @click.option("--min-attempts", type=_AMOUNT, metavar="N", help="Only after at least this many attempts.")
-    @click.option("--max-attempts", type=_AMOUNT, metavar="N", help="Only after at most this many attempts.")
+    @_bound_options
     @click.option(
         "--search",
         metavar="TEXT",

@@ -13,7 +13,7 @@ _R = TypeVar("_R")
 
 _ONLY = {
     "chain": "Only this chain",
-    "provider": "Only this provider: it answered, or was tried last",
+    "provider": "Only this provider, which answered or was tried last",
     "model": "Only this model",
     "caller": 'Only this caller; "" means unknown callers',
 }
@@ -25,10 +25,10 @@ def name_options(command: Callable[..., _R]) -> Callable[..., _R]:
     """Adds ``--chain``, ``--not-chain`` and so on."""
     dimensions: list[NameDimension] = [*reversed([*NAME_COLUMNS])]
     for name in dimensions:
-        text = f"All but this {name}. May be given several times."
+        text = f"Leave out this {name}; may be repeated."
         command = click.option(f"--not-{name}", f"not_{name}", multiple=True, metavar="NAME", help=text)(command)
     for name in dimensions:
-        text = f"{_ONLY[name]}. Given several times: one of them."
+        text = f"{_ONLY[name]}; may be repeated."
         command = click.option(f"--{name}", multiple=True, metavar="NAME", help=text)(command)
     return command
 

@@ -8,7 +8,7 @@ from typing import Final
 from chainlog_async.common.clock import now_ms
 from chainlog_async.common.name_sets import NameDimension, NamesAskedFor, names_asked_for
 from chainlog_async.common.zones import UnknownZoneError
-from chainlog_async.requests.filter import STATUS, RequestFilter
+from chainlog_async.requests.filter import STATUS, STATUS_EXAMPLES, RequestFilter
 from chainlog_async.usage.tags import TAG as TAG_PATTERN
 from chainlog_async.usage.time_window import WindowError, refuse_empty_window
 
@@ -43,9 +43,10 @@ NOT_MODEL = names_parameter("notModel", "Requests of any other model; may be giv
 NOT_CALLER = names_parameter("notCaller", "Requests of any other caller; may be given several times.")
 STATUSES = pattern_parameter(
     "status",
-    "One status such as `429`, a class such as `4xx`, or `errors` for all that failed.",
+    "One status such as `429`, a class such as `4xx`, or an outcome: `errors` for all that failed, `answered`, or "
+    "`unanswered` (failed or cancelled).",
     STATUS,
-    "one status such as 429, a class such as 4xx, or errors for all that failed",
+    f"one status such as {STATUS_EXAMPLES}",
 )
 MIN_LATENCY = ms_parameter("minLatencyMs", "Requests that took at least this many ms.")
 MAX_LATENCY = ms_parameter("maxLatencyMs", "Requests that took at most this many ms.")

@@ -153,12 +153,13 @@ function press(cell) {
   if (!cell) return;
   const { edges, bands } = map.data;
   const { minMs, maxMs } = bands[cell.band];
+  const { outcome } = current();
   change({
     ...customRange(edges[cell.step], edges[cell.step + 1]),
     page: "requests",
     minLatencyMs: String(minMs),
     maxLatencyMs: Number.isFinite(maxMs) ? String(maxMs) : "",
-    ...(current().outcome ? {} : { status: "2xx" }),
+    status: outcome === "all" ? "" : outcome || "answered",
   });
 }
 

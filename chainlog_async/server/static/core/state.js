@@ -40,6 +40,8 @@ export const PERCENTILES = [
 ];
 export const STATUSES = [
   ["", "any"],
+  ["answered", "answered"],
+  ["unanswered", "unanswered"],
   ["errors", "errors"],
   ["2xx", "2xx"],
   ["4xx", "4xx"],

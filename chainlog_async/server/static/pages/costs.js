@@ -90,7 +90,7 @@ function cards(total, last, { savedUsd, unpricedTokens }) {
     card("Cached share", cached(total), share, `${count(total.cachedTokens)} of ${count(total.promptTokens)} prompt tokens came from a cache`, {
       delta: delta(cached(total), cached(last), "more"),
     }),
-    card("Saved by caches", savedUsd, money, unpricedTokens ? `without ${count(unpricedTokens)} tokens of models without a price: chainlog prices update looks them up` : "at today's prices, after what writing to caches cost"),
+    card("Saved by caches", savedUsd, money, unpricedTokens ? `without ${count(unpricedTokens)} tokens of models without a price: chainlog prices update looks them up` : "by the table of prices, after what writing to caches cost"),
   ]);
 }
 

@@ -29,13 +29,14 @@ export const overview = {
     const by = grouping(view) || "provider";
     const groups = { by, groups: MAX_ROWS };
     const outcome = { outcome: view.outcome };
+    const speed = ask("v1/latency", { ...overTime, ...outcome, bins: true });
     const past = view.compare && { ...total, ...before };
     const [usage, latency, usagePoints, latencyPoints, spread, usageBy, latencyBy, ...earlier] = await Promise.all([
       ask("v1/usage", total),
       ask("v1/latency", { ...total, ...outcome }),
       ask("v1/usage", { ...overTime, by: grouping(view), groups: grouping(view) && MAX_GROUPS }),
-      ask("v1/latency", { ...overTime, ...outcome, by: grouping(view), groups: grouping(view) && MAX_GROUPS }),
-      ask("v1/latency", { ...overTime, ...outcome, bins: true }),
+      grouping(view) ? ask("v1/latency", { ...overTime, ...outcome, by: grouping(view), groups: MAX_GROUPS }) : speed,
+      speed,
       ask("v1/usage", { ...total, ...groups }),
       ask("v1/latency", { ...total, ...outcome, ...groups }),
       ...(past

@@ -48,6 +48,7 @@ WITH examined AS MATERIALIZED (
     AND (:tag::text IS NULL OR tags::jsonb ? :tag)
     AND (:lowest_status::integer IS NULL OR http_status BETWEEN :lowest_status AND :highest_status::integer)
     AND (:is_failed::boolean IS NULL OR outcome = 'f')
+    AND (:is_answered::boolean IS NULL OR (outcome = 'a') = :is_answered)
     AND (:error_text::text IS NULL OR strpos(lower(error_message COLLATE "C"), :error_text) > 0)
     {conditions}{more}
   ORDER BY timestamp DESC, id DESC LIMIT :limit
@@ -104,6 +105,6 @@ def query_for(where: RequestFilter) -> str:
         return BY_REQUEST_ID
     if where.session_id is not None:
         return BY_SESSION
-    if where.is_failed or (where.statuses is not None and where.statuses[0] >= 400):
+    if where.is_unanswered:
         return BY_ERROR
     return BY_TIME

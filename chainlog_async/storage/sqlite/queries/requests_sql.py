@@ -49,6 +49,7 @@ SELECT * FROM (
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(logged.tags) WHERE value = :tag))
     AND (:lowest_status IS NULL OR http_status BETWEEN :lowest_status AND :highest_status)
     AND (:is_failed IS NULL OR outcome = 'failed')
+    AND (:is_answered IS NULL OR (outcome = 'answered') = :is_answered)
     AND (:error_text IS NULL OR instr(lower(error_message), :error_text) > 0)
     {conditions}{more}
   LIMIT :limit
@@ -120,7 +121,7 @@ def query_for(where: RequestFilter) -> str:
     """The SQL that examines the fewest rows for this filter."""
     for query in QUERIES.values():
         if query.wanted_by == "status":
-            if where.is_failed or (where.statuses is not None and where.statuses[0] >= 400):
+            if where.is_unanswered:
                 return query.sql
         elif not query.wanted_by or getattr(where, query.wanted_by) is not None:
             return query.sql

@@ -30,6 +30,7 @@ WHERE start IS NOT NULL AND (
       AND (:caller IS NULL OR caller = :caller)
       AND (:lowest_status IS NULL OR :highest_status < 400 OR errors + cancelled > 0)
       AND (:is_failed IS NULL OR errors > 0)
+      AND (:is_answered IS NULL OR :is_answered OR errors + cancelled > 0)
       AND (:lowest_status IS NOT 429 OR :highest_status IS NOT 429 OR rate_limited > 0)
       AND (:min_latency_ms IS NULL OR EXISTS (
         SELECT 1 FROM duration_rollups AS durations

@@ -61,7 +61,9 @@ class UsageReader:
         filtered = frozenset(name for name in KEYS if filters[name] is not None)
         sets = query.where.names
         self._asked = [name for name in KEYS if name in query.where.asked or name == query.name_dimension]
-        self._queries = usage_queries(query.name_dimension, filtered, query.durations_of, picked=asked_of(sets))
+        self._queries = usage_queries(
+            query.name_dimension, filtered, query.durations_of, picked=asked_of(sets), with_bins=query.with_bins
+        )
         self._parameters: dict[str, object] = {**filters, **{f"rolled_{name}": filters[name] or "" for name in KEYS}}
         self._parameters |= json_names(sets)
         self._has_several = bool(asked_of(sets) - {query.name_dimension})
@@ -89,8 +91,6 @@ class UsageReader:
         plan = await run_in_thread(plan_rollups, self._edges, rolled_up)
         # With several names of another dimension, a group has a line for each of them.
         is_exact = names_of_dimension(self._asked) == self._asked and not self._has_several
-        # The percentiles of such a line are stored, but bins are only in its histogram.
-        is_exact = is_exact and not self._query.with_bins
         self._parameters |= {"dimension": dimension, "plan": _json(_split(plan, is_exact=is_exact))}
         coarse = _split(await run_in_thread(plan_rollups, (self._edges[0], self._edges[-1]), rolled_up), is_exact=False)
         if self._queries.combinations:

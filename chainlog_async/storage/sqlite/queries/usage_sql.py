@@ -85,6 +85,7 @@ def usage_queries(
     durations_of: DurationsOf = "answered",
     *,
     picked: frozenset[GroupBy] = frozenset(),
+    with_bins: bool = False,
 ) -> UsageQueries:
     """The queries, with `=` for every known name so that SQLite searches the key; there are a few hundred variants.
 
@@ -99,8 +100,8 @@ def usage_queries(
         combinations = f"{_PLAN}{_all_names(lines, with_buckets=not is_exact)}"
         lines, given = _looked_up(lines, with_buckets=not is_exact), _PLAN + _COMBINATIONS
     named = f"point, {COLUMNS[by]} AS full_name" if by else "point, '' AS full_name"
-    # The percentiles that are stored are those of answered requests.
-    is_whole = "is_whole" if durations_of == "answered" else "0 AS is_whole"
+    # The percentiles that are stored are those of answered requests; bins are in the histograms only.
+    is_whole = "is_whole" if durations_of == "answered" and not with_bins else "0 AS is_whole"
     durations = " UNION ALL ".join(
         _union(
             lines.rolled_up,

@@ -81,8 +81,10 @@ def is_meant(row: Row, where: RequestFilter) -> bool:
         verdicts.append(row["timestamp"] >= where.start)  # type: ignore[operator]  # numbers
     if where.end is not None:
         verdicts.append(row["timestamp"] < where.end)  # type: ignore[operator]  # numbers
-    if where.status == "errors":
+    if where.status in {"errors", "unanswered"}:
         verdicts.append(int(status) >= 400)
+    elif where.status == "answered":
+        verdicts.append(int(status) < 400)
     elif where.status is not None:
         verdicts.append(status == where.status or (where.status.endswith("xx") and status[0] == where.status[0]))
     if where.min_latency_ms is not None:
@@ -108,7 +110,7 @@ FILTERS = st.builds(
     provider=st.none() | NAMES,
     model=st.none() | NAMES,
     caller=st.none() | NAMES,
-    status=st.none() | st.sampled_from(["200", "429", "2xx", "4xx", "5xx", "errors"]),
+    status=st.none() | st.sampled_from(["200", "429", "2xx", "4xx", "5xx", "errors", "answered", "unanswered"]),
     min_latency_ms=st.none() | st.sampled_from([0, 1, 2.5]),
     error_text=st.none() | st.sampled_from(["slow", "DOWN", "%", "", "x"]),
     request_id=st.none() | NAMES,
