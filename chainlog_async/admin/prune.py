@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 
 import aiosqlite
-import anyio
 import msgspec
 
 from chainlog_async.common.clock import now_ms
@@ -17,7 +16,7 @@ from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.rows_ahead import BY_AGE, MAX_CLOCK_SKEW_MS, has_rows_ahead
 from chainlog_async.storage.sqlite.maintenance.size_estimate import bytes_per_row, find_surplus
 
-from .session import count_rows, open_for_admin, open_for_reading
+from .session import count_rows, open_for_admin, open_for_reading, pause_for_writers
 
 PRUNE_TRANSACTION_S = 0.1
 """About how long one deletion may hold the write lock, in seconds; longer ones delete faster."""
@@ -179,7 +178,7 @@ class _PruneRun:
             more = await free_pages(self._connection, pages, keep_pages=0)
             pages = await read_pages(self._connection)
             self._on_progress("returning space", max(at_first - pages.free, 0), at_first)
-            await anyio.sleep(monotonic() - started)
+            await pause_for_writers(started)
 
     async def _delete(self, rows: int, *, before: int | None = None) -> None:
         while rows > 0:
@@ -196,8 +195,7 @@ class _PruneRun:
             deleted = await self._purge.delete_before(self._connection, rows, before)
         self.deleted += deleted
         self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
-        # A waiting writer polls for the lock, and must find it free.
-        await anyio.sleep(monotonic() - started)
+        await pause_for_writers(started)
         return deleted
 
 

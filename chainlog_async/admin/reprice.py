@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from time import monotonic
 
 import aiosqlite
 import anyio
@@ -14,13 +15,13 @@ from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.errors import classify
 
-from .session import open_for_admin, open_for_reading, write_transaction
+from .session import open_for_admin, open_for_reading, pause_for_writers, write_transaction
 
 SLICE_IDS = 500
 """How many ids one transaction covers: few enough for a writer to wait only milliseconds."""
 
-PAUSE_S = 0.01
-"""Pause after each transaction, in seconds, so that waiting writers get the lock."""
+READ_IDS = 20 * SLICE_IDS
+"""How many ids are compared at once, which takes no lock."""
 
 LOCK_PAUSE_S = 0.1
 """Pause between two tries while another process holds the lock, in seconds."""
@@ -38,6 +39,7 @@ _CHANGE = f"""
 UPDATE request_logs SET cost_usd = changed.nano / 1e9, cost_source = 'table'
 FROM (SELECT logged.id AS id, nano {_CHANGED}) AS changed WHERE changed.id = request_logs.id
 """  # noqa: S608  # constants of this module
+_NEXT = f"SELECT logged.id {_CHANGED} ORDER BY logged.id LIMIT 1"
 _IDS = """
 SELECT COALESCE(MIN(id), 1) - 1, COALESCE(MAX(id), 0)
 FROM request_logs WHERE id >= COALESCE((SELECT MIN(id) FROM request_logs WHERE timestamp >= ?), 0)
@@ -63,8 +65,8 @@ async def plan_repricing(
     changes: list[tuple[str, str, int, int, int]] = []
     async with open_for_reading(path, busy_timeout_ms=busy_timeout_ms) as connection:
         first, last = await _ids(connection, since)
-        for after in range(first, last, 20 * SLICE_IDS):
-            until = min(after + 20 * SLICE_IDS, last)
+        for after in range(first, last, READ_IDS):
+            until = min(after + READ_IDS, last)
             span = {"after": after, "until": until, "since": since}
             for provider, model, *numbers in await connection.execute_fetchall(_PLAN, span):
                 rows, before, cost = map(int, numbers)
@@ -90,34 +92,39 @@ async def reprice(
 ) -> int:
     """Changes the cost of the requests from `since` (ms, UTC) on, and of all sums of it. Returns how many changed.
 
-    In transactions of `SLICE_IDS` ids; after a kill the next call does the rest. Waits while another process holds the
-    lock. Raises `DatabaseError`.
+    In transactions of `SLICE_IDS` ids, each followed by a pause in which others can write; requests that need no change
+    take no lock. After a kill the next call does the rest. Waits while another process holds the lock. Raises
+    `DatabaseError`.
     """
     changed = 0
     async with open_for_admin(path, busy_timeout_ms=busy_timeout_ms) as connection:
         first, last = await _ids(connection, since)
-        for after in range(first, last, SLICE_IDS):
-            until = min(after + SLICE_IDS, last)
-            while (count := await _change(connection, {"after": after, "until": until, "since": since})) is None:  # noqa: ASYNC110  # a lock has no event to wait for
-                await anyio.sleep(LOCK_PAUSE_S)
-            changed += count
-            on_progress("changing costs", until - first, last - first)
-            if count:
-                await anyio.sleep(PAUSE_S)
+        after = first
+        while after < last:
+            span = {"after": after, "until": min(after + READ_IDS, last), "since": since}
+            after = span["until"]
+            for (found,) in await connection.execute_fetchall(_NEXT, span):
+                after = min(found - 1 + SLICE_IDS, last)
+                changed += await _change(connection, {"after": found - 1, "until": after, "since": since})
+            on_progress("changing costs", after - first, last - first)
     return changed
 
 
-async def _change(connection: aiosqlite.Connection, span: dict[str, int]) -> int | None:
-    """Changes one slice. None when another process holds the lock."""
-    try:
-        async with write_transaction(connection):
-            await connection.execute_fetchall(_CHANGE, span)
-            ((count,),) = await connection.execute_fetchall("SELECT changes()")
+async def _change(connection: aiosqlite.Connection, span: dict[str, int]) -> int:
+    """Changes one slice, as soon as no other process holds the lock."""
+    while True:
+        started = monotonic()
+        try:
+            async with write_transaction(connection):
+                await connection.execute_fetchall(_CHANGE, span)
+                ((count,),) = await connection.execute_fetchall("SELECT changes()")
+        except sqlite3.Error as error:
+            if classify(error) is not StorageFault.BUSY:
+                raise
+            await anyio.sleep(LOCK_PAUSE_S)
+        else:
+            await pause_for_writers(started)
             return int(count)
-    except sqlite3.Error as error:
-        if classify(error) is not StorageFault.BUSY:
-            raise
-        return None
 
 
 async def _ids(connection: aiosqlite.Connection, since: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 import aiosqlite
@@ -30,7 +31,7 @@ from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.errors import classify, named_errors
 
-from .session import open_for_admin, write_transaction
+from .session import open_for_admin, pause_for_writers, write_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -211,11 +212,13 @@ class Restore:
         after, done = (-1, -1), 0
         with named_errors(self._path):
             while rows := await self._next_staged(after):
+                started = monotonic()
                 while not await run_shielded(self._store_slice(rows)):  # noqa: ASYNC110  # a lock has no event to wait for
                     await anyio.sleep(LOCK_PAUSE_S)
                 after = (rows[-1][0], rows[-1][1])
                 done += len(rows)
                 on_progress(done)
+                await pause_for_writers(started)
             for statement in _CLEAR:
                 await self._connection.execute_fetchall(statement)
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import aiosqlite
+import anyio
 
 from chainlog_async.common.cancellation import run_shielded
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database, open_reader
 from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.identity import check_readable, read_identity
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
+
+MIN_PAUSE_S = 0.01
+"""Shortest pause between two write transactions of a task, in seconds."""
 
 
 @asynccontextmanager
@@ -64,6 +69,15 @@ async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
         raise
+
+
+async def pause_for_writers(started: float) -> None:
+    """Waits after a write transaction for as long as it took, but at least `MIN_PAUSE_S`.
+
+    A writer that waits for the lock polls for it, and must find it free. `started` is the time of `time.monotonic` at
+    which the transaction began.
+    """
+    await anyio.sleep(max(monotonic() - started, MIN_PAUSE_S))
 
 
 async def count_rows(connection: aiosqlite.Connection) -> int:

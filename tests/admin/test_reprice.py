@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -13,6 +15,7 @@ from chainlog_async.admin.prices import set_prices
 from chainlog_async.admin.reprice import RepricedModel, plan_repricing, reprice
 from chainlog_async.prices.model import Price
 from tests.support.entries import entry
+from tests.support.locks import free_locks_at_pauses
 from tests.support.operator import clean
 from tests.support.rolling_up import roll_up, without_rollups
 from tests.support.schemas import query
@@ -89,3 +92,24 @@ async def test_one_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pyt
             await chainlog.write(entry(provider_id="own", model="m", timestamp=T0 + number, **TOKENS))
     assert costs(path) == [(220_000_000,)] * 4
     await clean(path)
+
+
+async def test_requests_that_need_no_change_take_no_lock(tmp_path: Path) -> None:
+    """Another run after a kill must not keep the gateway from writing while it passes what is done."""
+    path = tmp_path / "log.db"
+    await log(path, 30)
+    await set_prices(path, [price(2)])
+    assert await reprice(path, 0) == 30
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(30):
+        other.execute("BEGIN IMMEDIATE")
+        assert await reprice(path, 0) == 0
+
+
+async def test_the_lock_is_free_after_each_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes poll for it, so they need a pause."""
+    monkeypatch.setattr(reprice_module, "SLICE_IDS", 7)
+    pauses = free_locks_at_pauses(monkeypatch, reprice_module, tmp_path / "log.db")
+    await log(tmp_path / "log.db", 30)
+    await set_prices(tmp_path / "log.db", [price(2)])
+    assert await reprice(tmp_path / "log.db", 0) == 30
+    assert pauses == [True] * 5

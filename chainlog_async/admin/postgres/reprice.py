@@ -6,7 +6,8 @@ from typing import cast
 
 import anyio
 
-from chainlog_async.admin.reprice import PAUSE_S, RepricedModel, repriced_models
+from chainlog_async.admin.reprice import RepricedModel, repriced_models
+from chainlog_async.admin.session import MIN_PAUSE_S
 from chainlog_async.common.progress import Progress
 from chainlog_async.storage.postgres.url import PostgresUrl
 
@@ -52,7 +53,7 @@ async def reprice(url: PostgresUrl, since: int, on_progress: Progress) -> int:
             changed += count
             on_progress("changing costs", until - first, last - first)
             if count:
-                await anyio.sleep(PAUSE_S)
+                await anyio.sleep(MIN_PAUSE_S)
     return changed
 
 
