@@ -94,7 +94,7 @@ bench-litellm: .venv-litellm/.installed ## Measure LiteLLM's proxy with the log 
 bench-otlp: $(VENV)/.dev-installed ## Send ten thousand spans of OpenTelemetry a second for a minute (3 minutes)
 	@$(BIN)/python -m benchmarks.suites.otlp
 
-bench-reprice: $(VENV)/.dev-installed ## Reprice a million requests beside a gateway, killed ten times (6 minutes)
+bench-reprice: $(VENV)/.dev-installed ## Reprice a million requests beside a gateway, killed ten times (3 minutes)
 	@$(BIN)/python -m benchmarks.suites.repricing
 
 clean: ## Remove environments, caches and builds; databases stay

@@ -49,3 +49,12 @@ async def test_what_they_send_counts_once(tmp_path: Path, content_type: str) -> 
         assert refused["index"] == 3
         assert (await settled(client))["written"] == 3
         assert len((await client.get("/v1/requests")).json()["requests"]) == 3
+
+
+async def test_lines_that_are_no_entries_do_not_come_again(tmp_path: Path) -> None:
+    """Both drop what gets 400; 408, 429 and 5xx they would repeat without end."""
+    async with running(service_settings(tmp_path)) as client:
+        reply = await client.post(
+            "/v1/logs", content=b'{"level": "info"}\n', headers={"content-type": "application/json"}
+        )
+        assert reply.status_code == 400
