@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +11,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.support.browser import HOUR_MS, Service, Viewer, loaded, recent_entries, service
 from tests.support.traces import llmperf_totals, needs_llmperf
+from tests.support.writing import until
 
 from .conftest import RECENT
 
@@ -40,7 +42,7 @@ def two_digits(ms: object) -> str:
 def dollars(usd: object) -> str:
     """An amount as it is shown."""
     value = float(str(usd))
-    return f"${value:.2f}" if value >= 0.1 or value == 0 else f"${value:.2g}"
+    return f"${value:.2f}" if value >= 0.1 or value == 0 else f"${value:#.2g}"
 
 
 async def as_table(page: Page, chart: str) -> dict[str, list[str]]:
@@ -207,3 +209,55 @@ async def test_alerts_and_health_are_those_of_the_service(busy: Service, viewer:
     await page.locator("#page-alerts").click()
     await expect(page.locator("#alerts")).to_contain_text("No alert is set")
     await expect(page.locator("#episodes")).to_contain_text("No alert has fired")
+
+
+def seconds(ms: object) -> str:
+    """A duration as it is shown, from 1 to 60 s."""
+    value = float(str(ms)) / 1000
+    return f"{round(value, 2 if value < 9.995 else 1):g} s"
+
+
+async def test_sessions_budgets_and_alerts_are_those_of_the_service(tmp_path: Path, viewer: Viewer) -> None:
+    """Each session's sums, what is spent and left of a budget, and what an alert measured."""
+    alert = {"name": "failing", "when": "error_rate by provider > 5 % for 24h", "min_requests": 1}
+    budget = {"name": "all-of-us", "limit_usd": 0.5, "per": "month", "zone": "UTC"}
+    settings = {
+        "CHAINLOG_BUDGETS": json.dumps([budget]),
+        "CHAINLOG_ALERTS": json.dumps([alert]),
+        "CHAINLOG_ALERT_INTERVAL_MS": "1000",
+    }
+    with service(tmp_path, **settings) as running:
+        entries = recent_entries(60)
+        running.post([one | {"session_id": f"talk-{n % 3}", "cached_tokens": 1} for n, one in enumerate(entries)])
+        page = await loaded(await viewer.open(f"{running.url}/?page=sessions"))
+        sessions = running.get("v1/sessions")["sessions"]
+        assert {one["sessionId"] for one in sessions} == {"talk-0", "talk-1", "talk-2"}
+        for one in sessions:
+            row = page.locator("#session-list tbody tr").filter(has_text=str(one["sessionId"]))
+            for label, value in (("Requests", "requests"), ("Errors", "errors"), ("Tokens", "totalTokens")):
+                await expect(row.locator(f"[data-label='{label}']")).to_have_text(f"{one[value]:,}")
+            await expect(row.locator("[data-label=Cost]")).to_have_text(dollars(one["costUsd"]))
+            await expect(row.locator("[data-label='Time in requests']")).to_have_text(seconds(one["latencyMs"]))
+            percent = 100 * float(str(one["cachedShare"]))
+            await expect(row.locator("[data-label=Cached]")).to_have_text(f"{percent:.{2 if percent < 1 else 1}f} %")
+        await page.locator("#page-costs").click()
+        (spent,) = running.get("v1/budgets")["budgets"]
+        shown = row_of(page, "budget-list", "all-of-us")
+        await expect(shown.locator("[data-label=Spent]")).to_contain_text(f"{dollars(spent['spentUsd'])} of $0.50")
+        await expect(shown.locator("[data-label=Left]")).to_have_text(dollars(spent["leftUsd"]))
+        await until(lambda: has_fired(running))
+        await page.locator("#page-alerts").click()
+        ((rule,), history) = (running.get("v1/alerts")[part] for part in ("alerts", "history"))
+        firing = cast("list[dict[str, object]]", rule["firing"])
+        assert firing
+        for one in firing:
+            await expect(page.locator("#rules")).to_contain_text(f"{one['group']} {one['value']}")
+            episode = page.locator("#episodes-table tbody tr").filter(has_text=str(one["group"]))
+            await expect(episode.locator("[data-label=Measured]")).to_have_text(str(one["value"]))
+        await expect(page.locator("#episodes-table tbody tr")).to_have_count(len(history))
+
+
+def has_fired(running: Service) -> bool:
+    """Whether the alert has fired for every provider with errors."""
+    failing = [one for one in running.get("v1/usage", by="provider")["points"] if one["errors"]]
+    return len(running.get("v1/alerts")["history"]) == len(failing)

@@ -34,6 +34,18 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors_of(target), f"{path}#{anchor}"
 
 
+def test_pages_that_messages_and_comments_name_are_there() -> None:
+    """A path such as docs/faq.md, in the package, the example of the settings or the list of changes, is a file."""
+    package = (one for one in (ROOT / "chainlog_async").rglob("*") if one.suffix in {".py", ".js", ".html", ".sql"})
+    named = {
+        found
+        for file in (*package, ROOT / "config.example.yaml", ROOT / "CHANGELOG.md")
+        for found in re.findall(r"\bdocs/[\w./-]+\.md\b", file.read_text("utf-8"))
+    }
+    assert len(named) > 5
+    assert [one for one in sorted(named) if not (ROOT / one).is_file()] == []
+
+
 def test_pages_are_on_the_site() -> None:
     """The navigation of the site names every page of docs, and no other."""
     navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8"))

@@ -7,7 +7,7 @@ import { showTable } from "../tables/table.js";
 import { section } from "./parts.js";
 
 const HISTORY = 200;
-const NONE = "No alert is set. Settings have them under alerts: docs/alerts.md.";
+const NONE = "No alert is set. Settings have them under alerts: docs/how-to/alerts.md.";
 
 export const alerts = {
   applies: { names: false, requests: false },
