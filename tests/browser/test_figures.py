@@ -221,12 +221,12 @@ async def test_sessions_budgets_and_alerts_are_those_of_the_service(tmp_path: Pa
     """Each session's sums, what is spent and left of a budget, and what an alert measured."""
     alert = {"name": "failing", "when": "error_rate by provider > 5 % for 24h", "min_requests": 1}
     budget = {"name": "all-of-us", "limit_usd": 0.5, "per": "month", "zone": "UTC"}
-    settings = {
-        "CHAINLOG_BUDGETS": json.dumps([budget]),
-        "CHAINLOG_ALERTS": json.dumps([alert]),
-        "CHAINLOG_ALERT_INTERVAL_MS": "1000",
-    }
-    with service(tmp_path, **settings) as running:
+    with service(
+        tmp_path,
+        CHAINLOG_BUDGETS=json.dumps([budget]),
+        CHAINLOG_ALERTS=json.dumps([alert]),
+        CHAINLOG_ALERT_INTERVAL_MS="1000",
+    ) as running:
         entries = recent_entries(60)
         running.post([one | {"session_id": f"talk-{n % 3}", "cached_tokens": 1} for n, one in enumerate(entries)])
         page = await loaded(await viewer.open(f"{running.url}/?page=sessions"))
