@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 import aiosqlite
+import anyio
 import msgspec
 
 from chainlog_async.common.clock import now_ms
@@ -16,7 +17,7 @@ from chainlog_async.storage.sqlite.maintenance.purge import OldestRowsPurge
 from chainlog_async.storage.sqlite.maintenance.rows_ahead import BY_AGE, MAX_CLOCK_SKEW_MS, has_rows_ahead
 from chainlog_async.storage.sqlite.maintenance.size_estimate import bytes_per_row, find_surplus
 
-from .session import count_rows, open_for_admin, open_for_reading, pause_for_writers
+from .session import count_rows, open_for_admin, open_for_reading
 
 PRUNE_TRANSACTION_S = 0.1
 """About how long one deletion may hold the write lock, in seconds; longer ones delete faster."""
@@ -178,7 +179,7 @@ class _PruneRun:
             more = await free_pages(self._connection, pages, keep_pages=0)
             pages = await read_pages(self._connection)
             self._on_progress("returning space", max(at_first - pages.free, 0), at_first)
-            await pause_for_writers(started)
+            await anyio.sleep(monotonic() - started)
 
     async def _delete(self, rows: int, *, before: int | None = None) -> None:
         while rows > 0:
@@ -195,7 +196,8 @@ class _PruneRun:
             deleted = await self._purge.delete_before(self._connection, rows, before)
         self.deleted += deleted
         self._on_progress("deleting rows", self.deleted, max(self._expected, self.deleted))
-        await pause_for_writers(started)
+        # A waiting writer polls for the lock, and must find it free.
+        await anyio.sleep(monotonic() - started)
         return deleted
 
 

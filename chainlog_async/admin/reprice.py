@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from time import monotonic
 
 import aiosqlite
 import anyio
@@ -15,7 +14,7 @@ from chainlog_async.common.progress import Progress, no_progress
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.errors import classify
 
-from .session import open_for_admin, open_for_reading, pause_for_writers, write_transaction
+from .session import open_for_admin, open_for_reading, write_slice
 
 SLICE_IDS = 500
 """How many ids one transaction covers: few enough for a writer to wait only milliseconds."""
@@ -113,9 +112,8 @@ async def reprice(
 async def _change(connection: aiosqlite.Connection, span: dict[str, int]) -> int:
     """Changes one slice, as soon as no other process holds the lock."""
     while True:
-        started = monotonic()
         try:
-            async with write_transaction(connection):
+            async with write_slice(connection):
                 await connection.execute_fetchall(_CHANGE, span)
                 ((count,),) = await connection.execute_fetchall("SELECT changes()")
         except sqlite3.Error as error:
@@ -123,7 +121,6 @@ async def _change(connection: aiosqlite.Connection, span: dict[str, int]) -> int
                 raise
             await anyio.sleep(LOCK_PAUSE_S)
         else:
-            await pause_for_writers(started)
             return int(count)
 
 

@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import cast
 
 import aiosqlite
@@ -31,7 +30,7 @@ from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.errors import classify, named_errors
 
-from .session import open_for_admin, pause_for_writers, write_transaction
+from .session import open_for_admin, write_slice
 
 logger = logging.getLogger(__name__)
 
@@ -212,13 +211,12 @@ class Restore:
         after, done = (-1, -1), 0
         with named_errors(self._path):
             while rows := await self._next_staged(after):
-                started = monotonic()
-                while not await run_shielded(self._store_slice(rows)):  # noqa: ASYNC110  # a lock has no event to wait for
+                offered = [_Offered.of(*row) for row in rows]
+                while not await run_shielded(self._store_slice(offered)):  # noqa: ASYNC110  # a lock has no event to wait for
                     await anyio.sleep(LOCK_PAUSE_S)
                 after = (rows[-1][0], rows[-1][1])
                 done += len(rows)
                 on_progress(done)
-                await pause_for_writers(started)
             for statement in _CLEAR:
                 await self._connection.execute_fetchall(statement)
 
@@ -232,11 +230,11 @@ class Restore:
         await self._connection.executemany(_STAGE, taken)
         await self._connection.execute_fetchall("COMMIT")
 
-    async def _store_slice(self, rows: Sequence[_Staged]) -> bool:
+    async def _store_slice(self, offered: Sequence[_Offered]) -> bool:
         """Stores or leaves out each row. Returns False when another process holds the lock."""
         try:
-            async with write_transaction(self._connection):
-                stored = await self._match_and_insert(rows)
+            async with write_slice(self._connection):
+                stored = await self._match_and_insert(offered)
         except sqlite3.Error as error:
             if classify(error) is not StorageFault.BUSY:
                 raise
@@ -246,12 +244,11 @@ class Restore:
             return False
         self._waits = 0
         self.counts.stored += stored
-        self.counts.duplicates += len(rows) - stored
+        self.counts.duplicates += len(offered) - stored
         return True
 
-    async def _match_and_insert(self, rows: Sequence[_Staged]) -> int:
+    async def _match_and_insert(self, offered: Sequence[_Offered]) -> int:
         ((last_id,),) = await self._connection.execute_fetchall(_LAST_ID)
-        offered = [_Offered.of(*row) for row in rows]
         known = await self._find_candidates(offered)
         new: list[tuple[object, ...]] = []
         matched: list[tuple[int]] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 import aiosqlite
 import anyio
@@ -19,8 +18,8 @@ from chainlog_async.storage.sqlite.errors import named_errors
 from chainlog_async.storage.sqlite.identity import check_readable, read_identity
 from chainlog_async.storage.sqlite.maintenance.pages import fetch_int
 
-MIN_PAUSE_S = 0.01
-"""Shortest pause between two write transactions of a task, in seconds."""
+PAUSE_S = 0.01
+"""Pause between two write transactions of a task, in seconds: a writer that polls for the lock must find it free."""
 
 
 @asynccontextmanager
@@ -71,13 +70,17 @@ async def write_transaction(connection: aiosqlite.Connection) -> AsyncGenerator[
         raise
 
 
-async def pause_for_writers(started: float) -> None:
-    """Waits after a write transaction for as long as it took, but at least `MIN_PAUSE_S`.
+@asynccontextmanager
+async def write_slice(connection: aiosqlite.Connection) -> AsyncGenerator[None]:
+    """One of many write transactions of a task; after its commit follows a pause. Raises `sqlite3.Error`."""
+    async with write_transaction(connection):
+        yield
+    await pause_for_writers()
 
-    A writer that waits for the lock polls for it, and must find it free. `started` is the time of `time.monotonic` at
-    which the transaction began.
-    """
-    await anyio.sleep(max(monotonic() - started, MIN_PAUSE_S))
+
+async def pause_for_writers() -> None:
+    """Waits for `PAUSE_S`, in which other processes can write."""
+    await anyio.sleep(PAUSE_S)
 
 
 async def count_rows(connection: aiosqlite.Connection) -> int:

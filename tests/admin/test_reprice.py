@@ -108,7 +108,7 @@ async def test_requests_that_need_no_change_take_no_lock(tmp_path: Path) -> None
 async def test_the_lock_is_free_after_each_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes poll for it, so they need a pause."""
     monkeypatch.setattr(reprice_module, "SLICE_IDS", 7)
-    pauses = free_locks_at_pauses(monkeypatch, reprice_module, tmp_path / "log.db")
+    pauses = free_locks_at_pauses(monkeypatch, tmp_path / "log.db")
     await log(tmp_path / "log.db", 30)
     await set_prices(tmp_path / "log.db", [price(2)])
     assert await reprice(tmp_path / "log.db", 0) == 30

@@ -18,7 +18,7 @@ async def test_the_lock_is_free_after_each_transaction(tmp_path: Path, monkeypat
     path = tmp_path / "log.db"
     await migrate(path)
     monkeypatch.setattr(restore_module, "SLICE_ROWS", 7)
-    pauses = free_locks_at_pauses(monkeypatch, restore_module, path)
+    pauses = free_locks_at_pauses(monkeypatch, path)
     async with open_restore(path, str) as restore:
         for number in range(30):
             restore.take(ExportedRow(number + 1, entry()))

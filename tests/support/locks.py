@@ -6,19 +6,20 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from chainlog_async.admin import session
 
-def free_locks_at_pauses(monkeypatch: pytest.MonkeyPatch, module: ModuleType, path: Path) -> list[bool]:
-    """Notes at each pause of a module of `chainlog_async.admin` whether the lock of the database was free."""
+
+def free_locks_at_pauses(monkeypatch: pytest.MonkeyPatch, path: Path) -> list[bool]:
+    """Notes at each pause between two write transactions of a task whether the lock of the database was free."""
     found: list[bool] = []
 
-    async def look(_started: float) -> None:
+    async def look() -> None:
         found.append(await asyncio.to_thread(_is_free, path))
 
-    monkeypatch.setattr(module, "pause_for_writers", look)
+    monkeypatch.setattr(session, "pause_for_writers", look)
     return found
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-import anyio
-
 from chainlog_async.admin.reprice import RepricedModel, repriced_models
-from chainlog_async.admin.session import MIN_PAUSE_S
+from chainlog_async.admin.session import pause_for_writers
 from chainlog_async.common.progress import Progress
 from chainlog_async.storage.postgres.url import PostgresUrl
 
@@ -53,7 +51,7 @@ async def reprice(url: PostgresUrl, since: int, on_progress: Progress) -> int:
             changed += count
             on_progress("changing costs", until - first, last - first)
             if count:
-                await anyio.sleep(MIN_PAUSE_S)
+                await pause_for_writers()
     return changed
 
 
