@@ -187,7 +187,6 @@ async def _verify(path: Path) -> None:
         sums = {
             name: connection.execute(f"SELECT {sql}").fetchone()[0]
             for name, sql in {
-                "the table of prices": "SUM(nano) FROM priced_requests",
                 "rows": "SUM(cost_nano) FROM request_logs",
                 "buckets": "SUM(cost_nano) FROM usage_buckets",
                 "totals": "SUM(total_cost_nano) FROM usage_by_provider",

@@ -20,7 +20,7 @@ from .session import open_for_admin, open_for_reading, write_transaction
 Names: TypeAlias = tuple[str, str]
 """A provider and a model."""
 
-_LOGGED = "SELECT DISTINCT provider_id, model FROM usage_buckets"
+_LOGGED = "SELECT provider_id, model FROM usage_buckets UNION SELECT provider_id, model FROM attempt_buckets"
 _DELETE_LOOKED_UP = "DELETE FROM prices WHERE source = 'genai-prices'"
 
 
@@ -28,7 +28,7 @@ class PriceUpdate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What `update_prices` did."""
 
     models: int
-    """Models in the log, by the names of the table of prices."""
+    """Models in the log, those that were only tried too, by the names of the table of prices."""
     priced: int
     """How many of them genai-prices knows."""
     unknown: tuple[str, ...]

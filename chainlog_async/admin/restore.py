@@ -25,7 +25,7 @@ from chainlog_async.entry.model import LATER_FIELDS, Attempt, RequestLogEntry
 from chainlog_async.entry.repair import encode_storable
 from chainlog_async.errors import DatabaseError
 from chainlog_async.requests.model import COLUMNS, JSON_COLUMNS, RequestLogRow
-from chainlog_async.requests.stored_row import request_of_row
+from chainlog_async.requests.stored_row import logged_attempt, request_of_row
 from chainlog_async.storage.base import StorageFault
 from chainlog_async.storage.sqlite.connection import close_connection, initialize_database
 from chainlog_async.storage.sqlite.errors import classify, named_errors
@@ -360,7 +360,9 @@ def _key_of(values: tuple[object, ...]) -> bytes:
         if named[name] is not None:
             named[name] = msgspec.json.decode(str(named[name]))
     if (trail := named["attempt_trail"]) is not None:
-        named["attempt_trail"] = [msgspec.structs.astuple(one) for one in msgspec.convert(trail, list[Attempt])]
+        named["attempt_trail"] = [
+            msgspec.structs.astuple(logged_attempt(one)) for one in msgspec.convert(trail, list[Attempt])
+        ]
     return _encode_key(list(map(_unless_empty, named.values())))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,20 +13,11 @@ class Batch:
     start: int
     lines: bytes
     rows: int
-    priced: Mapping[bytes, bytes] = field(default_factory=dict, compare=False)
-    """Lines that are stored otherwise than they were journaled: with the costs of their attempts."""
 
     @property
     def end(self) -> int:
         """The position in the stream after it is committed."""
         return self.start + len(self.lines)
-
-    def to_store(self, position: int = 0) -> bytes:
-        """Returns what is stored of the lines after a position, which is the end of one or before the first."""
-        lines = self.lines[max(position - self.start, 0) :]
-        if not self.priced:
-            return lines
-        return b"\n".join(self.priced.get(line, line) for line in lines.split(b"\n"))
 
     def part_before(self, position: int) -> Batch:
         """Returns the lines before a position, which is the end of a line; without rows if there are none."""

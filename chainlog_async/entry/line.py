@@ -61,6 +61,7 @@ class LineAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     prompt_audio_tokens: _Count | None = None
     completion_audio_tokens: _Count | None = None
     cost_usd: _Cost | None = None
+    cost_source: _Name | None = None
 
 
 class _PlainLine(msgspec.Struct, array_like=True, gc=False):
@@ -298,6 +299,7 @@ def _refuse_nul(checked: _PlainLine) -> None:
         for attempt in checked.attempt_trail or ():
             _refuse_nul_in("provider_id of an attempt", attempt.provider_id)
             _refuse_nul_in("model of an attempt", attempt.model)
+            _refuse_nul_in("cost_source of an attempt", attempt.cost_source)
     if isinstance(checked, LineEntry):
         for name in _LATER_TEXTS:
             _refuse_nul_in(name, getattr(checked, name))

@@ -46,6 +46,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completion_audio_tokens: int | None = None
     cost_usd: float | None = None
     """What the provider charges for this attempt, in US dollars; a part of the cost of the request."""
+    cost_source: str | None = None
+    """Whose cost it is: ``provider`` if the provider told it; None is the gateway's."""
 
 
 class RequestLogEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -251,6 +251,7 @@ def _attempt(value: object) -> Attempt | None:
         latency_ms=_duration(fields["latency_ms"]),
         error_message=_message(fields["error_message"]),
         cost_usd=_cost(fields["cost_usd"]),
+        cost_source=_optional_name(fields["cost_source"]),
         **{name: _count(fields[name]) for name in _ATTEMPT_TOKENS},
     )
 

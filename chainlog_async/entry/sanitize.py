@@ -51,7 +51,7 @@ _VALUE_NAMES = ("value", "Value")
 _SEPARATORS = re.compile(r"[-_. ]+")
 
 _ATTEMPT_NUMBERS = tuple(
-    name for name in Attempt.__struct_fields__ if name not in ("provider_id", "model", "error_message")
+    name for name in Attempt.__struct_fields__ if name not in ("provider_id", "model", "error_message", "cost_source")
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -133,7 +133,7 @@ def _clean_attempt(attempt: object, redact: Callable[[str], str]) -> object:
 
 def _refuse_hidden(value_of: Callable[[str], object]) -> None:
     """Refuses in an attempt what its line would not show: there bytes are base64, and NaN is null."""
-    for name in ("provider_id", "model"):
+    for name in ("provider_id", "model", "cost_source"):
         if (value := value_of(name)) is not None and not isinstance(value, str):
             raise InvalidEntryError(f"{name} of an attempt is {type(value).__name__}; give a str")
     for name in _ATTEMPT_NUMBERS:

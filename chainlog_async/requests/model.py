@@ -27,6 +27,8 @@ class LoggedAttempt(msgspec.Struct, frozen=True, rename=camel_case):
     completion_audio_tokens: int | None = None
     cost_usd: float | None = None
     """A part of the cost of the request."""
+    cost_source: str | None = None
+    """Whose cost it is, as `RequestLogRow.cost_source`."""
 
 
 class RequestLogRow(msgspec.Struct, frozen=True, rename=camel_case):

@@ -66,6 +66,13 @@ def whole_number(value: object) -> int:
     return value if isinstance(value, int) else math.floor(cast("float", value) + 0.5)
 
 
+def logged_attempt(attempt: Attempt) -> LoggedAttempt:
+    """The attempt as it is read from the log."""
+    logged = LoggedAttempt(*msgspec.structs.astuple(attempt))
+    source = None if logged.cost_usd is None else logged.cost_source or "gateway"
+    return logged if source == logged.cost_source else msgspec.structs.replace(logged, cost_source=source)
+
+
 def _optional_whole(value: object) -> int | None:
     return None if value is None else whole_number(value)
 
@@ -76,7 +83,7 @@ _tags = msgspec.json.Decoder(list[str])
 
 
 def _attempts(trail: list[Attempt] | None) -> list[LoggedAttempt] | None:
-    return None if trail is None else [LoggedAttempt(*msgspec.structs.astuple(attempt)) for attempt in trail]
+    return None if trail is None else [logged_attempt(attempt) for attempt in trail]
 
 
 def _decoded(text: object, decoder: msgspec.json.Decoder[T]) -> T | None:

@@ -150,13 +150,6 @@ class BatchStorage(Protocol):
         """
         del prices, names
 
-    async def price_calls(self, calls: Sequence[bytes]) -> Sequence[int | None]:
-        """Returns what calls cost by the table of prices, in nano-dollars; None where there is no price.
-
-        Each is the line of an entry, of which the time, the names, the tokens and the tier count.
-        """
-        return [None] * len(calls)
-
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps a batch of one row apart, as rejected for that error, and stores its end position."""
 

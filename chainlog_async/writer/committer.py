@@ -148,7 +148,7 @@ class Committer:
     async def store(self, batch: Batch) -> None:
         """Commits the batch once the prices of its models are there. Raises what the engine raises."""
         if self._prices is not None:
-            batch = await self._prices.prepare(batch)
+            await self._prices.prepare(batch)
         await self._storage.commit(batch)
 
     async def _reject(self, row: Batch, error: Exception, outcome: BatchOutcome) -> bool:

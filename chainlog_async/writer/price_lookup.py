@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from chainlog_async.common.cancellation import run_in_thread
 from chainlog_async.entry.batch import Batch
+from chainlog_async.entry.model import ENTRY_FIELDS
 from chainlog_async.prices.genai import find_prices, is_installed
 from chainlog_async.prices.model import Price
 from chainlog_async.prices.names import canonical
 from chainlog_async.storage.base import BatchStorage
-
-from .attempt_costs import UnpricedAttempts
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,25 @@ class _NamesOfLine(msgspec.Struct, array_like=True, gc=False):
     model: str
 
 
+class _NamesOfAttempt(msgspec.Struct, gc=False):
+    provider_id: str
+    model: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+
+    @property
+    def needs_price(self) -> bool:
+        return self.cost_usd is None and bool(self.prompt_tokens or self.completion_tokens)
+
+
+_TRAIL = ENTRY_FIELDS.index("attempt_trail")
+_TOKENS = b'_tokens":'
+"""Is in a line whose attempts have tokens, and in few others: the fields of an entry itself have no names there."""
+
 _decode_lines = msgspec.json.Decoder(_NamesOfLine).decode_lines
+_decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_trail = msgspec.json.Decoder(list[_NamesOfAttempt] | None).decode
 
 
 class PriceLookup:
@@ -40,24 +57,14 @@ class PriceLookup:
 
     def __init__(self, storage: BatchStorage, *, enabled: bool) -> None:
         self._storage = storage
-        self._is_enabled = enabled
-        self._can_look_up = is_installed()
+        self._is_enabled = enabled and is_installed()
         self._known: set[Names] = set()
 
-    async def prepare(self, batch: Batch) -> Batch:
-        """Stores the prices of models that are new in this batch, and returns it with the costs of its attempts.
-
-        Raises what the engine raises.
-        """
+    async def prepare(self, batch: Batch) -> None:
+        """Stores the prices of models that are new in this batch. Raises what the engine raises."""
         if not self._is_enabled:
-            return batch
-        attempts = UnpricedAttempts(batch)
-        if self._can_look_up:
-            await self._look_up(_names_in(batch) | attempts.names())
-        return await attempts.priced(self._storage) if attempts else batch
-
-    async def _look_up(self, names: set[Names]) -> None:
-        new = names - self._known
+            return
+        new = _names_in(batch) - self._known
         if not new:
             return
         await self._storage.add_prices(await run_in_thread(_look_up, new), {names: canonical(*names) for names in new})
@@ -72,10 +79,22 @@ class PriceLookup:
 
 def _names_in(batch: Batch) -> set[Names]:
     try:
-        return {(line.provider_id, line.model) for line in _decode_lines(batch.lines)}
+        names = {(line.provider_id, line.model) for line in _decode_lines(batch.lines)}
+        if _TOKENS in batch.lines:
+            names.update(_names_of_attempts(batch))
+        return names
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # The engine will refuse that line, and the batch comes again without it.
         return set()
+
+
+def _names_of_attempts(batch: Batch) -> Iterator[Names]:
+    """Of those that are priced: with tokens and without a cost."""
+    for data in batch.lines.split(b"\n"):
+        if _TOKENS in data and len(values := _decode_values(data)) > _TRAIL:
+            for attempt in _decode_trail(values[_TRAIL]) or ():
+                if attempt.needs_price:
+                    yield attempt.provider_id, attempt.model
 
 
 def _look_up(names: Iterable[Names]) -> list[Price]:

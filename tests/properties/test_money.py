@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import anyio
@@ -15,8 +16,14 @@ from hypothesis import strategies as st
 
 from chainlog_async import Attempt, ChainLog, RequestLogEntry
 from chainlog_async.admin.check import check_database
+from chainlog_async.admin.prices import set_prices
+from chainlog_async.admin.reprice import plan_repricing, reprice
 from chainlog_async.common.outcome import attempt_status
 from chainlog_async.entry.model import MAX_COST_USD, TOKEN_CLASSES
+from chainlog_async.prices.model import Price
+from chainlog_async.requests.model import RequestLogRow
+from chainlog_async.storage.engines import open_reads
+from chainlog_async.usage.points import UsagePoint
 from chainlog_async.usage.query import UsageFilter, UsageQuery
 from chainlog_async.usage.time_window import Window
 from tests.support.entries import entry
@@ -128,6 +135,102 @@ def _nano(cost_usd: float | None) -> int:
     return math.floor((cost_usd or 0) * 1e9 + 0.5)
 
 
-def _unanswered(one: RequestLogEntry) -> int:
-    trail = msgspec.convert(one.attempt_trail or [], list[Attempt])
+def _unanswered(one: RequestLogEntry | RequestLogRow) -> int:
+    trail = msgspec.convert(one.attempt_trail or [], list[Attempt], from_attributes=True)
     return sum(_nano(try_.cost_usd) for try_ in trail if attempt_status(try_.http_status, try_.error_message) >= 400)
+
+
+priced_tries = st.builds(
+    lambda model, status, message, cost, prompt, completion: Attempt(
+        provider_id="p0",
+        model=model,
+        http_status=status,
+        error_message=message,
+        cost_usd=cost,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+    ),
+    st.sampled_from(["m0", "m1", "without a price"]),
+    st.sampled_from([None, 200, 429, 499, 500]),
+    st.sampled_from([None, "broke off"]),
+    st.none() | costs,
+    tokens,
+    tokens,
+)
+priced_entries = st.builds(
+    lambda minute, model, status, cost, prompt, tier, trail: entry(
+        timestamp=START + minute * 60_000,
+        provider_id="p0",
+        model=model,
+        http_status=status,
+        cost_usd=cost,
+        prompt_tokens=prompt,
+        completion_tokens=prompt // 3,
+        service_tier=tier,
+        tags=["team:a"],
+        attempt_trail=trail or None,
+        attempts=len(trail),
+    ),
+    st.integers(0, 4_000),
+    st.sampled_from(["m0", "m1", "without a price"]),
+    st.sampled_from([200, 429, 502]),
+    st.none() | st.none() | costs,
+    st.sampled_from([0, 0, 100, 12_345]),
+    st.sampled_from([None, "flex"]),
+    st.lists(priced_tries, max_size=3),
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(priced_entries, min_size=20, max_size=60))
+def test_repricing_leads_to_what_would_have_been_stored(logged: list[RequestLogEntry]) -> None:
+    """Of requests and of their tries, whatever they cost before; and every sum is that of the rows at each moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        anyio.run(_check_repricing, Path(folder), logged)
+
+
+async def _check_repricing(folder: Path, logged: list[RequestLogEntry]) -> None:
+    repriced, stored = folder / "repriced.db", folder / "stored.db"
+    await _store(repriced, logged)
+    await roll_up(repriced, END)
+    for rate in (7, 3):
+        await set_prices(repriced, _prices(rate))
+        await reprice(repriced, 0)
+        assert await plan_repricing(repriced, 0) == []
+        assert (await check_database(repriced)).wrong_numbers == 0
+    await _store(stored, [])
+    await set_prices(stored, _prices(3))
+    await _store(stored, logged)
+    rows = [await _rows(path) for path in (repriced, stored)]
+    assert rows[0] == rows[1]
+    for row in rows[0]:
+        unanswered = _unanswered(row)
+        assert row.cost_source != "table" or _nano(row.cost_usd) >= unanswered
+    (point,) = await _usage_of(repriced)
+    assert point.cost_usd == sum(_nano(row.cost_usd) for row in rows[0]) / NANO
+    assert point.unanswered_cost_usd == sum(map(_unanswered, rows[0])) / NANO
+
+
+async def _store(path: Path, logged: list[RequestLogEntry]) -> None:
+    with without_rollups():
+        async with ChainLog(settings_for(path)) as chainlog:
+            for one in logged:
+                chainlog.submit(one)
+
+
+def _prices(rate: int) -> list[Price]:
+    return [
+        Price(provider_id="p0", model="m0", source="manual", input=rate * 1_000_003, output=rate * 5_000_000),
+        Price(provider_id="p0", model="m1", source="manual", input=rate * 250_000),
+        Price(provider_id="p0", model="m1", source="manual", service_tier="flex", input=rate * 10_000, output=rate),
+    ]
+
+
+async def _rows(path: Path) -> list[RequestLogRow]:
+    async with aclosing(open_reads(path)) as reads:
+        return list(await reads.get_requests_after(0, limit=100))
+
+
+async def _usage_of(path: Path) -> Sequence[UsagePoint]:
+    async with aclosing(open_reads(path)) as reads:
+        return await reads.get_usage(UsageQuery(window=Window(start=START, end=START + 3 * DAY_MS)))

@@ -39,6 +39,7 @@ def random_entries(count: int, seed: int) -> list[RequestLogEntry]:
                 prompt_tokens=rng.choice([None, rng.randrange(2_000)]),
                 reasoning_tokens=rng.choice([None, rng.randrange(50)]),
                 cost_usd=rng.choice([None, rng.random()]),
+                cost_source=rng.choice([None, "provider"]),
             )
             for _ in range(rng.randrange(3))
         ]

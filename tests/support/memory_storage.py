@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from chainlog_async.entry.batch import Batch
 from chainlog_async.entry.model import ENTRY_FIELDS, LATER_FIELDS
@@ -138,7 +139,12 @@ def _row(line: bytes, number: int) -> RequestLogRow:
         streamed=fields.get("streamed"),
         cached_tokens=fields.get("cached_tokens"),
         metadata=fields.get("metadata"),
-        attempt_trail=None if trail is None else [LoggedAttempt(**attempt) for attempt in trail],
+        attempt_trail=None if trail is None else [_attempt(attempt) for attempt in trail],
         **{name: fields.get(name) for name in LATER_FIELDS if name != "cost_source"},
         cost_source=None if cost is None else fields.get("cost_source") or "gateway",
     )
+
+
+def _attempt(fields: dict[str, Any]) -> LoggedAttempt:
+    has_cost = fields.get("cost_usd") is not None
+    return LoggedAttempt(**fields | {"cost_source": fields.get("cost_source") or "gateway" if has_cost else None})

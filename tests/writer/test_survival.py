@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from chainlog_async import Attempt, ChainLog
+from chainlog_async import ChainLog
 from chainlog_async.buffer import lease
 from chainlog_async.common.clock import DAY_MS, now_ms
 from chainlog_async.errors import ChainlogError
@@ -103,7 +103,6 @@ MIGRATES = {"storage.sqlite.schema._apply", "storage.sqlite.schema._run"}
 
 PRICES = (
     "storage.sqlite.storage.SqliteStorage.add_prices",
-    "storage.sqlite.storage.SqliteStorage.price_calls",
     "writer.price_lookup.",
 )
 
@@ -184,7 +183,6 @@ class Life:
         self.chainlog = chainlog
         self.ahead = ahead
         """Whether entries are from the future."""
-        self.attempts: list[Attempt] | None = None
         """Of each entry."""
         self.fault = fault
         self.db_path = chainlog.settings.db_path
@@ -247,8 +245,7 @@ class Life:
         for _ in range(30):
             self.logged += 1
             times = {"timestamp": now_ms() + DAY_MS} if self.ahead else {}
-            more = {**overrides, **times, "attempt_trail": self.attempts}
-            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **more))
+            self.chainlog.log_request(entry(model=f"{model}{self.logged}", **overrides, **times))
 
 
 def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: str, *, for_ever: bool) -> Life:
@@ -274,8 +271,6 @@ def life_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write:
         shutdown_timeout_ms=200 if name in WITH_A_LOCK else 5_000,
     )
     life = Life(ChainLog(settings), fault, ahead=name.startswith(ROWS_AHEAD))
-    if name.endswith("price_calls"):
-        life.attempts = [Attempt(provider_id="a", model="m", http_status=500, prompt_tokens=1, completion_tokens=1)]
     run_if_due = SqliteStorage.maintain
 
     async def counting(storage: SqliteStorage, *, is_behind: bool) -> float:

@@ -21,6 +21,7 @@ ORDER BY
 """  # noqa: S608  # constants of this package
 LOGGED = """
 SELECT provider_id, model FROM usage_totals UNION SELECT provider_id, model FROM unfolded_rows
+UNION SELECT provider_id, model FROM attempt_totals UNION SELECT provider_id, model FROM unfolded_attempts
 """
 SET = "SELECT set_prices($1::text::jsonb, $2::text::jsonb, $3)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from chainlog_async.admin.reprice import RepricedModel, repriced_models
+from chainlog_async.admin.reprice import ModelChange, RepricedModel, repriced_models
 from chainlog_async.admin.session import pause_for_writers
 from chainlog_async.common.progress import Progress
 from chainlog_async.storage.postgres.url import PostgresUrl
@@ -18,7 +18,7 @@ PLANNED_SLICES = 20
 """How many of them are counted at once."""
 
 PLAN = """
-SELECT provider_id, model, count(*), sum(old_nano), sum(new_nano)
+SELECT provider_id, model, count(*), sum(old_nano), sum(new_nano), sum(more_unanswered)
 FROM repriced_requests($1, $2, $3) GROUP BY 1, 2
 """
 CHANGE = "SELECT reprice($1, $2, $3)"
@@ -27,7 +27,7 @@ IDS = "SELECT COALESCE(min(id), 1) - 1, COALESCE(max(id), 0) FROM request_logs W
 
 async def plan_repricing(url: PostgresUrl, since: int, on_progress: Progress) -> list[RepricedModel]:
     """See `admin.reprice.plan_repricing`."""
-    changes: list[tuple[str, str, int, int, int]] = []
+    changes: list[ModelChange] = []
     async with open_session(url, "reprice") as session:
         first, last = await _ids(session, since)
         step = PLANNED_SLICES * SLICE_IDS
@@ -35,7 +35,7 @@ async def plan_repricing(url: PostgresUrl, since: int, on_progress: Progress) ->
             until = min(after + step, last)
             async with session.transaction(reading=True):
                 found = await session.fetch(PLAN, after, until, since)
-            changes += cast("list[tuple[str, str, int, int, int]]", found)
+            changes += cast("list[ModelChange]", found)
             on_progress("comparing costs", until - first, last - first)
     return repriced_models(changes)
 

@@ -43,10 +43,11 @@ _COLUMNS = (
 @json_option("an array with an object for each model")
 @settings_options
 def reprice_command(options: SettingsOptions, since: int | None, dry_run: bool, as_json: bool) -> None:
-    """Compute the cost of requests again that have none, or one from the table of prices, and change all sums with it.
+    """Compute costs again from the table of prices, of requests and of their attempts, and change all sums with them.
 
-    A cost that a provider or a gateway gave stays. Requests are changed in transactions of a few milliseconds, between
-    which a gateway keeps writing; one that was stopped goes on where it ended when it is run again.
+    A cost that a provider or a gateway gave stays; one of the table changes, and what has none gets one. Requests are
+    changed in transactions of a few milliseconds, between which a gateway keeps writing; one that was stopped goes on
+    where it ended when it is run again.
 
     Exit codes: 0 done, 1 the database cannot be written.
     """
@@ -63,7 +64,9 @@ def reprice_command(options: SettingsOptions, since: int | None, dry_run: bool, 
         Table(output(), _COLUMNS).print([_cells(model) for model in plan])
     before, after = sum(model.before_usd for model in plan), sum(model.after_usd for model in plan)
     rows = count_text(sum(model.rows for model in plan), "row", "rows")
-    click.echo(f"{'would change' if dry_run else 'changed'} {rows}, {_money(before)} → {_money(after)}")
+    unanswered = sum(model.unanswered_usd for model in plan)
+    tries = f"; spent on tries that did not answer: {_signed(unanswered)}" if unanswered else ""
+    click.echo(f"{'would change' if dry_run else 'changed'} {rows}, {_money(before)} → {_money(after)}{tries}")
 
 
 def _cells(model: RepricedModel) -> tuple[str, ...]:
@@ -75,6 +78,10 @@ def _cells(model: RepricedModel) -> tuple[str, ...]:
         "→",
         _money(model.after_usd),
     )
+
+
+def _signed(amount: float) -> str:
+    return f"{'+' if amount > 0 else '-'}{_money(abs(amount))}"
 
 
 def _money(amount: float) -> str:

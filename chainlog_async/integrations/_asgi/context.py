@@ -52,6 +52,7 @@ class AttemptUsage(TypedDict, total=False):
     prompt_audio_tokens: int | None
     completion_audio_tokens: int | None
     cost_usd: float | None
+    cost_source: str | None
 
 
 class Tried:

@@ -125,6 +125,7 @@ def _attempt(item: ReportedAttempt) -> Attempt:
         completion_tokens=item.completion_tokens or None,
         # LiteLLM knows of no cost of a failure and reports 0.
         cost_usd=_attempt_cost(item, is_answered=sent is not None and sent < 400),
+        cost_source=None,
         **(item.classes or {}),
     )
 

@@ -36,10 +36,6 @@ logger = logging.getLogger(__name__)
 
 _WRITE = "SELECT {s}.write_batch($1, $2, $3, $4)"
 _ADD_PRICES = "SELECT {s}.add_prices($1, $2)"
-_PRICE_CALLS = """
-SELECT array_agg({s}.price_nano(v) ORDER BY place)
-FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS call (v, place)
-"""
 _REJECT = "SELECT {s}.reject_line($1, $2, $3, $4, $5, $6)"
 _POSITION = "SELECT {s}.stream_position($1)"
 _LOOK_UP = "SELECT position FROM {s}.streams WHERE writer_id = $1 AND forgotten_at IS NULL"
@@ -100,7 +96,7 @@ class PostgresStorage(BatchStorage):
         known = await self._known(batch)
         while batch.end > known:
             # Where an earlier try was committed, although its answer never came, only the rest is left.
-            lines = _json_array(batch.to_store(known))
+            lines = _json_array(batch.lines[max(known - batch.start, 0) :])
             found = await self._call_twice(self._write, batch.writer_id, known, batch.end, lines)
             known = self._believe(batch, known, found)
 
@@ -109,13 +105,6 @@ class PostgresStorage(BatchStorage):
         named = [(*logged, *priced) for logged, priced in names.items() if logged != priced]
         if prices or named:
             await self._call(self._link.url.sql(_ADD_PRICES), prices_as_json(prices), _encode(named).decode())
-
-    async def price_calls(self, calls: Sequence[bytes]) -> Sequence[int | None]:
-        """See `BatchStorage.price_calls`. Raises like `commit`."""
-        lines = (b"[" + b",".join(calls) + b"]").decode()
-        sql = self._link.url.sql(_PRICE_CALLS)
-        nanos: Sequence[int | None] = await self._link.run(lambda connection: connection.fetchval(sql, lines))
-        return nanos
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps the row in `rejected_entries`; otherwise like `commit`."""

@@ -24,7 +24,7 @@ from chainlog_async.storage.sqlite.maintenance.rounds import MaintenanceRounds
 
 from .connection import close_connection
 from .errors import classify, describe, named_errors, sqlite_error_name
-from .prices import ADD_PRICE_NAMES, ADD_PRICES, PRICE_CALLS, prices_as_json
+from .prices import ADD_PRICE_NAMES, ADD_PRICES, prices_as_json
 from .version import tell_once_of_sqlite, version_notes
 from .write_connection import WriteConnection
 
@@ -97,7 +97,7 @@ class SqliteStorage(BatchStorage):
     async def commit(self, batch: Batch) -> None:
         """See `BatchStorage.commit`. Raises `sqlite3.Error`, or what opening a replaced file raises."""
         await self._file.require_file()
-        payload = b"[" + batch.to_store()[:-1].replace(b"\n", b",") + b"]"
+        payload = b"[" + batch.lines[:-1].replace(b"\n", b",") + b"]"
         # Autocommit: the statement is the transaction. On a busy loop a batch costs the time its thread waits for the
         # GIL, so there is one hand-over and one step (docs/explanation/design.md, "One statement per batch").
         await self.connection.execute_fetchall(_WRITE_BATCH, (batch.writer_id, batch.start, batch.end, payload))
@@ -109,12 +109,6 @@ class SqliteStorage(BatchStorage):
             await self.connection.execute_fetchall(ADD_PRICES, (prices_as_json(prices),))
         if named := [(*logged, *priced) for logged, priced in names.items() if logged != priced]:
             await self.connection.execute_fetchall(ADD_PRICE_NAMES, (msgspec.json.encode(named).decode(),))
-
-    async def price_calls(self, calls: Sequence[bytes]) -> Sequence[int | None]:
-        """See `BatchStorage.price_calls`. Raises like `commit`."""
-        await self._file.require_file()
-        rows = await self.connection.execute_fetchall(PRICE_CALLS, ((b"[" + b",".join(calls) + b"]").decode(),))
-        return [nano for (nano,) in rows]
 
     async def reject(self, row: Batch, error: Exception) -> None:
         """Keeps the row in `rejected_entries`; otherwise like `commit`."""

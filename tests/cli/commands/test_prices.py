@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from chainlog_async import Attempt
 from tests.support.cli import Cli, entry
 
 
@@ -73,3 +74,13 @@ def test_costs_are_computed_again(cli: Cli) -> None:
     assert cli.here("reprice").stdout.splitlines()[-1] == "changed 3 rows, $0 → $4.50"
     assert cli.here("reprice", "--since", "30d").stdout == "changed 0 rows, $0 → $0\n"
     assert "$4.50" in cli.here("usage", "providers").stdout
+
+
+def test_what_tries_cost_is_told_apart(cli: Cli) -> None:
+    """Also where the cost of the request is the gateway's, and stays."""
+    tried = Attempt(provider_id="own", model="m", http_status=500, prompt_tokens=1_000_000)
+    cli.store(entry(provider_id="own", model="m", cost_usd=2.5, attempt_trail=[tried]))
+    cli.here("prices", "set", "own", "m", "--input", "1.5")
+    said = "changed 1 row, $2.50 → $2.50; spent on tries that did not answer: +$1.50"
+    assert cli.here("reprice").stdout.splitlines()[-1] == said
+    assert "$1.500000 of it spent on tries" in cli.here("show", "1").stdout

@@ -54,7 +54,8 @@ DETAILS = {
     "tags": ["team:search"],
     "attemptTrail": [
         {"providerId": "groq", "model": "m", "httpStatus": 429, "latencyMs": 8.5, "errorMessage": "no"},
-        {"providerId": "azure", "model": "n", "completionTokens": 5, "cacheWrite1hTokens": 1, "costUsd": 0.125},
+        {"providerId": "azure", "model": "n", "completionTokens": 5, "cacheWrite1hTokens": 1}
+        | {"costUsd": 0.125, "costSource": "provider"},
     ],
 }
 

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 from chainlog_async import Attempt
-from chainlog_async.entry.line import encode_line
 from chainlog_async.prices.model import Price
 from chainlog_async.storage.engines import open_storage, reads_of
 from tests.storage.random_log import batch_of
@@ -53,22 +52,3 @@ async def test_costs_are_those_of_sqlite(postgres_url: str, tmp_path: Path) -> N
     rows = answers[0][0]
     assert sum(row.cost_source == "table" for row in rows) >= 6
     assert [row.cost_source for row in rows].count(None) >= 3
-
-
-async def test_costs_of_calls_are_those_of_sqlite(postgres_url: str, tmp_path: Path) -> None:
-    """Of attempts too, which are asked for before their batch is stored."""
-    calls = [encode_line(each) for each in ENTRIES]
-    answers = []
-    for settings in (settings_for(tmp_path / "o.db"), settings_for(tmp_path / "p.db", db_url=postgres_url)):
-        async with aclosing(await open_storage(settings)) as storage:
-            await storage.start()
-            await storage.add_prices(PRICES, NAMES)
-            answers.append([*await storage.price_calls(calls)])
-    assert answers[0][0] == 320_000
-    assert None in answers[0]
-    # The price of a whole line counts what its failed attempts cost.
-    failed = ENTRIES.index(next(each for each in ENTRIES if each.attempt_trail))
-    in_sqlite, in_postgres = answers[0].pop(failed), answers[1].pop(failed)
-    assert in_sqlite is not None
-    assert in_postgres == in_sqlite + 250_000_000
-    assert answers[0] == answers[1]
